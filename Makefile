@@ -1,0 +1,46 @@
+# Every target does its own set-up: all it needs is python >= 3.11 and make.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+export HF_HUB_OFFLINE ?= 1
+export TOKENIZERS_PARALLELISM ?= true
+
+.PHONY: demo test slow check fix docs clean
+
+demo: $(READY)  ## the whole road on real text in more than a hundred languages, a few minutes on two cores
+	$(BIN)/mmbert demo --output-dir demo_run
+
+test: $(READY)  ## the default suite, offline
+	$(BIN)/python -m pytest
+
+slow: $(READY)  ## the longer tests
+	$(BIN)/python -m pytest -m "slow and not gpu and not network" --durations=10
+
+# mypy reads the installed package: the name of the clone's folder must not matter.
+check: $(READY)  ## lint, docstrings, types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pydoclint --quiet .
+	rm -rf build .check
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --target .check .
+	cd .check && ../$(BIN)/python -m mypy --config-file ../pyproject.toml -p mmbert
+	rm -rf build
+
+fix: $(READY)  ## format, and repair what can be repaired
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: $(READY)  ## the guides and the reference as HTML in build/docs
+	$(BIN)/python -m sphinx --quiet --fail-on-warning docs build/docs
+
+clean:
+	rm -rf build .check demo_run .pytest_cache .mypy_cache .ruff_cache
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "mmbert needs Python 3.11 or newer; run: make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade --constraint constraints.txt pip setuptools wheel
+	$(BIN)/pip install --quiet --constraint constraints.txt --no-build-isolation --editable ".[dev]"
+	touch $@

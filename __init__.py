@@ -1,0 +1,50 @@
+"""mmBERT for everyone: train it, continue it, merge it, embed with it, publish it.
+
+This file is the face and nothing else: public names, resolved when they are first used, and the registration of the
+model with transformers' Auto classes. pytest imports a repository root that has an `__init__.py` a second time under
+the folder's name; registering only when the name is `mmbert` keeps every class single.
+"""
+
+from importlib import import_module
+from typing import Any
+
+from .version import __version__
+
+_HOMES = {
+    "LanguageMixture": "data",
+    "LanguagePhaseCallback": "callbacks",
+    "MaskingRatioCallback": "callbacks",
+    "MlmTrainer": "trainers",
+    "MmBertConfig": "modeling",
+    "MmBertForMaskedLM": "modeling",
+    "MmBertForMultipleChoice": "modeling",
+    "MmBertForQuestionAnswering": "modeling",
+    "MmBertForSequenceClassification": "modeling",
+    "MmBertForTokenClassification": "modeling",
+    "MmBertModel": "modeling",
+    "Recipe": "recipes",
+    "export_modernbert": "export",
+    "load_embedder": "embeddings",
+    "merge_ties": "merging",
+    "train_tokenizer": "modeling",
+}
+
+__all__ = ["__version__", *sorted(_HOMES)]  # noqa: PLE0604 - one list of names, kept in _HOMES
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+if __name__ == "mmbert":
+    from .modeling import register
+
+    register()

@@ -1,0 +1,7 @@
+"""What changes while the model learns: the switches a user sets, and the witnesses of what really happened."""
+
+from .language_phase import LanguagePhaseCallback
+from .masking_ratio import MaskingRatioCallback
+from .progress import ProgressCallback
+
+__all__ = ["LanguagePhaseCallback", "MaskingRatioCallback", "ProgressCallback"]

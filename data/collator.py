@@ -1,0 +1,50 @@
+"""From packed rows to the tensors that the model reads. There is no padding anywhere on this way."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from .stream import PackedRows
+
+
+class PackedCollator:
+    """Lays packed rows end to end into one batch for a varlen forward.
+
+    Args:
+        witness: Also pass `sequence_languages` (n,) and `step` (n,), for a trainer that keeps a ledger; a plain
+            `transformers.Trainer` must not get them, since the model does not know them.
+    """
+
+    def __init__(self, *, witness: bool = False) -> None:
+        self.witness = witness
+
+    def __call__(self, items: Sequence[PackedRows]) -> dict[str, torch.Tensor | int]:
+        """Collate.
+
+        Args:
+            items: One or several packed rows.
+
+        Returns:
+            `input_ids` and `labels` (1, T), `cu_seq_lens_q` = `cu_seq_lens_k` (n + 1,) int32, `max_length_q` =
+            `max_length_k`.
+
+        Raises:
+            ValueError: If there is no item.
+        """
+        if not items:
+            raise ValueError("a batch needs at least one item, got none.")
+        lengths = np.concatenate([item.lengths for item in items])
+        boundaries = torch.from_numpy(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32))
+        batch: dict[str, torch.Tensor | int] = {
+            "input_ids": torch.from_numpy(np.concatenate([item.input_ids for item in items]))[None],
+            "labels": torch.from_numpy(np.concatenate([item.labels for item in items]))[None],
+            "cu_seq_lens_q": boundaries,
+            "cu_seq_lens_k": boundaries,
+            "max_length_q": int(lengths.max()),
+            "max_length_k": int(lengths.max()),
+        }
+        if self.witness:
+            batch["sequence_languages"] = torch.from_numpy(np.concatenate([item.languages for item in items]))
+            batch["step"] = torch.tensor([item.step for item in items])
+        return batch

@@ -1,0 +1,315 @@
+"""The stream: position -> batch, and nothing else.
+
+    step -> phase -> rows -> block of rows -> draws of each language -> chunks -> rows -> masks
+
+Everything on the way is a closed form of (recipe, seed, position). A phase is cut into blocks of 64 rows. After b
+blocks a language has been drawn floor(b * rate + offset) times: systematic sampling, so its draws are never more than
+one away from their target, however long the run, and any block is computed without those before it. The chunks of a
+block are dealt to its rows longest first, each to the emptiest row, so rows are equally full, nothing is cut off and
+nothing is padded: a row holds about `context_length` tokens, a little more or less. Over many blocks a row's mean is
+the context length exactly; a static shape would need padding or cut documents, and an unpadded network needs neither.
+
+Workers, prefetching, ranks, accumulation and restarts cannot change a batch, because none of them is an argument.
+"""
+
+import heapq
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from torch.utils.data import Dataset
+from transformers import PreTrainedTokenizerFast
+
+from ..recipes import MaskingSchedule, Phase, Recipe, Road
+from .chunks import ChunkTable, language_key
+from .masking import Masker
+from .mixture import LanguageMixture
+from .shards import TokenShards
+
+ROWS_A_BLOCK = 64
+_BLOCKS_KEPT = 4
+
+
+@dataclass(frozen=True)
+class PackedRows:
+    """Sequences laid end to end, masked.
+
+    Attributes:
+        input_ids: Shape (T,).
+        labels: Shape (T,), -100 where nothing is predicted.
+        lengths: Length of each sequence, shape (n,); they sum to T.
+        languages: Index of each sequence's language in the stream's `languages`, shape (n,).
+        step: Optimizer step that this belongs to.
+    """
+
+    input_ids: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+    languages: NDArray[np.int64]
+    step: int
+
+
+@dataclass(frozen=True)
+class _Block:
+    """The draws of one block, before any token is read: shape (n,) each, sorted by row."""
+
+    language: NDArray[np.int64]
+    start: NDArray[np.int64]
+    length: NDArray[np.int64]
+    row_ends: NDArray[np.int64]
+
+
+class PhaseReader:
+    """Reads the rows of one phase.
+
+    Args:
+        phase: The phase, its languages spelt out.
+        languages: Every language of the run, to number them.
+        shards: Where the tokens are.
+        seed: Decides the draws of this phase.
+    """
+
+    def __init__(self, phase: Phase, languages: Sequence[str], shards: TokenShards, seed: int) -> None:
+        self.phase = phase
+        read = sorted(shards.languages if phase.reads_all else phase.languages)
+        counts = {language: shards.token_counts[language] for language in read}
+        self.shares = LanguageMixture(counts, phase.temperature, phase.shares).probabilities()
+        self.table = ChunkTable(shards, read, phase.context_length, seed)
+        self.number = np.array([languages.index(language) for language in read], dtype=np.int64)
+        share = np.array([self.shares[language] for language in read])
+        # Chunks of a language drawn in each block, so that its tokens, specials included, meet its share.
+        self._rate = ROWS_A_BLOCK * phase.context_length * share / self.table.mean_length
+        self._offset = np.array([language_key(f"{language}/offset", seed) / 2**64 for language in read])
+        self._seed = seed
+        self._kept: OrderedDict[int, _Block] = OrderedDict()
+
+    def rows(self, first: int, end: int) -> list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]]:
+        """Return what rows first <= r < end of the phase read.
+
+        Args:
+            first: First row.
+            end: Row after the last.
+
+        Returns:
+            For each row the language (index into the phase's table), start and length of its pieces.
+        """
+        found = []
+        for row in range(first, end):
+            block = self._block(row // ROWS_A_BLOCK)
+            place = row % ROWS_A_BLOCK
+            inside = slice(block.row_ends[place - 1] if place else 0, block.row_ends[place])
+            found.append((block.language[inside], block.start[inside], block.length[inside]))
+        return found
+
+    def _block(self, number: int) -> _Block:
+        if number not in self._kept:
+            self._kept[number] = self._deal(number)
+            if len(self._kept) > _BLOCKS_KEPT:
+                self._kept.popitem(last=False)
+        return self._kept[number]
+
+    def draws_before(self, block: int) -> NDArray[np.int64]:
+        """Return how often each language was drawn in the blocks before this one.
+
+        Args:
+            block: Number of the block.
+
+        Returns:
+            Draws, shape (languages,).
+        """
+        return np.floor(block * self._rate + self._offset).astype(np.int64)
+
+    def _deal(self, number: int) -> _Block:
+        before, after = self.draws_before(number), self.draws_before(number + 1)
+        counts = after - before
+        language = np.repeat(np.arange(len(counts)), counts)
+        draw = np.arange(len(language)) - np.repeat(np.cumsum(counts) - counts, counts) + before[language]
+        language, start, length = _at_least_a_chunk_a_row(language, *self.table.locate(language, draw))
+        generator = np.random.default_rng([self._seed, number])
+        # Shuffled before the stable sort, so that equal lengths do not follow the alphabet of languages.
+        order = generator.permutation(len(language))
+        order = order[np.argsort(-length[order], kind="stable")]
+        row = np.empty(len(order), dtype=np.int64)
+        row[order] = generator.permutation(ROWS_A_BLOCK)[_emptiest_row(length[order])]
+        order = order[np.argsort(row[order], kind="stable")]
+        ends = np.searchsorted(row[order], np.arange(ROWS_A_BLOCK), side="right")
+        return _Block(language[order], start[order], length[order], ends)
+
+
+def _at_least_a_chunk_a_row(
+    language: NDArray[np.int64], start: NDArray[np.int64], length: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Halve the longest chunks until there is one for every row: chunks as long as a row leave some rows without."""
+    while len(length) < ROWS_A_BLOCK:
+        longest = int(np.argmax(length))
+        half = max(1, int(length[longest]) // 2)
+        language = np.append(language, language[longest])
+        start = np.append(start, start[longest] + length[longest] - half)
+        length = np.append(length, half)
+        length[longest] = max(1, length[longest] - half)
+    return language, start, length
+
+
+def _emptiest_row(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Give each chunk, longest first, to the row with the fewest tokens so far."""
+    heap = [(0, row) for row in range(ROWS_A_BLOCK)]
+    rows = np.empty(len(lengths), dtype=np.int64)
+    for index, length in enumerate(lengths.tolist()):
+        tokens, row = heap[0]
+        rows[index] = row
+        heapq.heapreplace(heap, (tokens + length + 2, row))
+    return rows
+
+
+class MlmStream(Dataset[PackedRows]):
+    """A map-style dataset: item i is part i % parts of the batch of step i // parts, packed and masked.
+
+    Give it to any Trainer with a sequential sampler and `PackedCollator`; `parts` is the number of items that one
+    optimizer step takes: batch size a device x accumulation steps x ranks.
+
+    Args:
+        recipe: The plan.
+        shards: Training shards.
+        tokenizer: The tokenizer of the shards.
+        variant: Decay variant of the recipe to end with; None for the phases before.
+        parts: Items one step is cut into.
+
+    Raises:
+        ValueError: If the shards come from another tokenizer, a phase names a language that they lack, or a phase has
+            fewer rows a step than parts.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        shards: TokenShards,
+        tokenizer: PreTrainedTokenizerFast,
+        *,
+        variant: str | None = None,
+        parts: int = 1,
+    ) -> None:
+        from ..modeling.tokenizer import tokenizer_fingerprint
+
+        if shards.tokenizer_fingerprint != tokenizer_fingerprint(tokenizer):
+            raise ValueError(
+                f"the shards at {shards.directory} come from another tokenizer; tokenise the corpus again."
+            )
+        self.recipe = recipe
+        self.variant = variant
+        self.shards = shards
+        self.road: Road = recipe.road(variant)
+        self.masking = MaskingSchedule.of_road(self.road)
+        self.languages = shards.languages
+        for phase in self.road.phases:
+            _check_languages(phase, shards)
+        self._bos, self._eos = int(tokenizer.bos_token_id), int(tokenizer.eos_token_id)
+        self._masker = masker_of(tokenizer)
+        self.parts = 0
+        self.split(parts)
+
+    def split(self, parts: int) -> "MlmStream":
+        """Cut every step into this many items.
+
+        Args:
+            parts: Batch size a device x accumulation steps x ranks.
+
+        Returns:
+            The stream itself.
+
+        Raises:
+            ValueError: If a phase has fewer rows a step than that.
+        """
+        smallest = min(self.road.phases, key=lambda phase: phase.batch_rows)
+        if not 1 <= parts <= smallest.batch_rows:
+            raise ValueError(
+                f"a step is cut into {parts} parts, but phase {smallest.name!r} has {smallest.batch_rows} rows a step; "
+                "use fewer ranks or accumulation steps, or raise batch_rows."
+            )
+        self.parts = parts
+        return self
+
+    @cached_property
+    def readers(self) -> list[PhaseReader]:
+        """One reader a phase."""
+        return [
+            PhaseReader(stretch.phase, self.languages, self.shards, language_key(stretch.phase.name, self.recipe.seed))
+            for stretch in self.road.stretches
+        ]
+
+    def __len__(self) -> int:
+        return self.road.steps * self.parts
+
+    def __getitem__(self, index: int) -> PackedRows:
+        if not 0 <= index < len(self):
+            raise IndexError(f"item {index} of a stream of {len(self)} items.")
+        step, part = divmod(index, self.parts)
+        stretch = self.road.at(step)
+        rows = stretch.phase.batch_rows
+        base = (step - stretch.first_step) * rows
+        return self.read(step, base + rows * part // self.parts, base + rows * (part + 1) // self.parts)
+
+    def read(self, step: int, first: int, end: int) -> PackedRows:
+        """Read rows of the phase that step `step` belongs to, masked at that step's ratio.
+
+        Args:
+            step: Step from 0.
+            first: First row, counted from the start of the phase.
+            end: Row after the last.
+
+        Returns:
+            The rows, end to end.
+        """
+        stretch = self.road.at(step)
+        reader, ratio = self.readers[stretch.index], self.masking.ratio(step)
+        ids, labels, lengths, languages = [], [], [], []
+        for number, (language, start, length) in enumerate(reader.rows(first, end), start=first):
+            row = self._assemble(reader, language, start, length)
+            # A generator a row: masks do not depend on how a step is cut into parts.
+            generator = np.random.default_rng([self.recipe.seed, stretch.index, number])
+            masked, label = self._masker.mask(row, ratio, generator)
+            ids.append(masked)
+            labels.append(label)
+            lengths.append(length + 2)
+            languages.append(reader.number[language])
+        return PackedRows(*(np.concatenate(part) for part in (ids, labels, lengths, languages)), step=step)
+
+    def _assemble(
+        self, reader: PhaseReader, language: NDArray[np.int64], start: NDArray[np.int64], length: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        row = np.empty(int(length.sum()) + 2 * len(length), dtype=np.int64)
+        at = 0
+        for number, begin, size in zip(language.tolist(), start.tolist(), length.tolist(), strict=True):
+            row[at] = self._bos
+            row[at + 1 : at + 1 + size] = self.shards.tokens(reader.table.languages[number])[begin : begin + size]
+            row[at + 1 + size] = self._eos
+            at += size + 2
+        return row
+
+
+def masker_of(tokenizer: PreTrainedTokenizerFast) -> Masker:
+    """Return the masker of a tokenizer: its mask, and everything special left alone.
+
+    Args:
+        tokenizer: The tokenizer.
+
+    Returns:
+        The masker.
+    """
+    special = np.zeros(len(tokenizer), dtype=bool)
+    special[tokenizer.all_special_ids] = True
+    return Masker(int(tokenizer.mask_token_id), special)
+
+
+def _check_languages(phase: Phase, shards: TokenShards) -> None:
+    from .languages import near_matches
+
+    if phase.reads_all:
+        return
+    for language in phase.languages:
+        if language not in shards.token_counts:
+            near = near_matches(language, shards.languages)
+            hint = f"; near it are {', '.join(near)}" if near else ""
+            raise ValueError(f"phase {phase.name!r} reads {language}, of which the corpus has no text{hint}. Drop it.")

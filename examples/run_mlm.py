@@ -1,0 +1,60 @@
+"""Train a recipe: phases, falling masking ratio, growing language set, decay variants.
+
+    accelerate launch examples/run_mlm.py --recipe demo --output_dir run
+    accelerate launch examples/run_mlm.py --recipe my.yaml --output_dir run --bf16 --dataloader_num_workers 4
+
+The same command resumes a run that was stopped. Every field of transformers' TrainingArguments is an option, but for
+what the recipe decides: steps, learning rate, weight decay, clipping and seed.
+"""
+
+import logging
+import sys
+from dataclasses import dataclass, field
+
+from mmbert import Recipe
+from mmbert.trainers import RecipeRun
+from transformers import HfArgumentParser, TrainingArguments
+
+
+@dataclass
+class RunOptions:
+    """Options of this script."""
+
+    recipe: str = field(metadata={"help": "Name of a shipped recipe, such as demo, or path of a YAML file."})
+    variants: str = field(default="all", metadata={"help": "Decay variants to train: all, none, or a,b."})
+    tokens_a_language: int = field(default=2048, metadata={"help": "Held-out tokens scored in each language."})
+    allow_changed_data: bool = field(default=False, metadata={"help": "Resume although the token shards changed."})
+    allow_changed_recipe: bool = field(default=False, metadata={"help": "Resume although past phases changed."})
+
+
+def main() -> None:
+    """Parse, run, say where things lie."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s  %(message)s", datefmt="%H:%M:%S")
+    options, arguments = parse(sys.argv[1:])
+    run = RecipeRun(
+        Recipe.load(options.recipe),
+        arguments.pop("output_dir"),
+        arguments=arguments,
+        tokens_a_language=options.tokens_a_language,
+        allow_changed_data=options.allow_changed_data,
+        allow_changed_recipe=options.allow_changed_recipe,
+    )
+    variants = {"all": None, "none": []}.get(options.variants, options.variants.split(","))
+    for part, directory in run.run(variants).items():
+        print(f"{part}: {directory}")
+
+
+def parse(arguments: list[str]) -> tuple[RunOptions, dict[str, object]]:
+    """Read the options; of TrainingArguments keep only what was given, so that the recipe decides the rest."""
+    parser = HfArgumentParser((RunOptions, TrainingArguments))
+    options, given = parser.parse_args_into_dataclasses(arguments)
+    named = {argument.split("=")[0].lstrip("-").replace("-", "_") for argument in arguments if argument[:2] == "--"}
+    names = [name for name in TrainingArguments.__dataclass_fields__ if name in named]
+    return options, {name: getattr(given, name) for name in names}
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (ValueError, FileNotFoundError, ImportError) as error:
+        sys.exit(f"{type(error).__name__}: {error}")

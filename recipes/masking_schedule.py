@@ -1,0 +1,62 @@
+"""The masking ratio as a function of the step: a plain list of (first step, ratio), fit to travel to a worker."""
+
+import bisect
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from .road import Road
+
+
+@dataclass(frozen=True)
+class MaskingSchedule:
+    """Masking ratio by step: `ratios[i]` holds from step `first_steps[i]` until the next one begins.
+
+    Attributes:
+        first_steps: Ascending, beginning with 0.
+        ratios: Each strictly between 0 and 1.
+    """
+
+    first_steps: tuple[int, ...]
+    ratios: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if not self.first_steps or self.first_steps[0] != 0 or list(self.first_steps) != sorted(set(self.first_steps)):
+            raise ValueError(f"a masking schedule begins at step 0 and goes up, got steps {list(self.first_steps)}.")
+        for step, ratio in zip(self.first_steps, self.ratios, strict=True):
+            if not 0 < ratio < 1:
+                raise ValueError(f"masking ratio at step {step} must lie between 0 and 1, got {ratio}; write 0.15.")
+
+    @classmethod
+    def of_road(cls, road: Road, changed: Mapping[str, float] | None = None) -> "MaskingSchedule":
+        """Return the recipe's schedule, with the ratio of some phases changed.
+
+        Args:
+            road: The phases.
+            changed: New ratio by phase name.
+
+        Returns:
+            The schedule.
+
+        Raises:
+            ValueError: If a name is no phase of the road.
+        """
+        changed = dict(changed or {})
+        unknown = sorted(set(changed) - {phase.name for phase in road.phases})
+        if unknown:
+            names = ", ".join(phase.name for phase in road.phases)
+            raise ValueError(f"no phase {', '.join(unknown)} to set a masking ratio for; the run has {names}.")
+        return cls(
+            tuple(stretch.first_step for stretch in road.stretches),
+            tuple(changed.get(phase.name, phase.masking_ratio) for phase in road.phases),
+        )
+
+    def ratio(self, step: int) -> float:
+        """Return the masking ratio of a step.
+
+        Args:
+            step: Step from 0.
+
+        Returns:
+            The ratio.
+        """
+        return self.ratios[bisect.bisect_right(self.first_steps, step) - 1]

@@ -1,0 +1,289 @@
+"""A recipe: the whole plan of a training run, read from YAML, frozen and checked before anything starts.
+
+It says what is trained (`model`), on what (`data`), how (`optimizer`, `phases`) and which decay variants branch from
+the end of the stable phases. It holds no code and no paths of a machine except where the user wrote one.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from .phase import Phase, read_phase
+from .quantity import RecipeError, count, number
+from .road import Road
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptimizerPlan:
+    """StableAdamW as mmBERT used it (recipe YAMLs of the release).
+
+    Attributes:
+        betas: Decay rates of the two moments (0.9, 0.95).
+        eps: Added to the second moment's root (1e-8).
+        weight_decay: Fully decoupled: a step multiplies weights by 1 - (rate / peak rate) * weight_decay, so 8e-5 here
+            is 0.1 in AdamW's terms at the peak rate of 8e-4. Norms and biases are left out.
+        max_grad_norm: Gradient clipping; 0 is none, since StableAdamW clips its own updates.
+    """
+
+    betas: tuple[float, float] = (0.9, 0.95)
+    eps: float = 1e-8
+    weight_decay: float = 8e-5
+    max_grad_norm: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataPlan:
+    """What the run reads.
+
+    Attributes:
+        corpus: `catalogues` (the translated messages of installed packages), a file, a folder, or a Hub dataset id.
+        tokenizer: A tokenizer's directory, file or Hub id; None trains one of `vocabulary_size` on the corpus.
+        vocabulary_size: Size of the trained vocabulary.
+        options: Further arguments of `mmbert.data.open_corpus`, such as `language_column`.
+    """
+
+    corpus: str | None = None
+    tokenizer: str | None = None
+    vocabulary_size: int = 32_768
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """A checked plan of one training run.
+
+    Attributes:
+        name: The recipe's name.
+        phases: The phases in order. The last one is also the template of the variants.
+        variants: Decay variants by name; each takes the place of the last phase and branches where it begins.
+        model: Fields of `MmBertConfig`, over the base (`size: base`) or small (`size: small`) defaults.
+        data: What is read.
+        optimizer: How weights move.
+        seed: Decides every draw: languages, documents, rows, masks, initial weights.
+        evaluation_masking_ratio: Masking at evaluation; fixed, so that losses of different phases compare (0.15).
+    """
+
+    name: str
+    phases: tuple[Phase, ...]
+    variants: Mapping[str, Phase] = field(default_factory=dict)
+    model: Mapping[str, Any] = field(default_factory=dict)
+    data: DataPlan = field(default_factory=DataPlan)
+    optimizer: OptimizerPlan = field(default_factory=OptimizerPlan)
+    seed: int = 21
+    evaluation_masking_ratio: float = 0.15
+
+    def __post_init__(self) -> None:
+        if not self.phases:
+            raise RecipeError("phases", "must hold at least one phase, got none; see recipes/demo.yaml for the shape.")
+        names = [phase.name for phase in self.phases]
+        if len(set(names)) < len(names):
+            raise RecipeError("phases", f"must have names of their own, got {', '.join(names)}; rename one.")
+        if not 0 < self.evaluation_masking_ratio < 1:
+            raise RecipeError(
+                "evaluation_masking_ratio",
+                f"must lie between 0 and 1, got {self.evaluation_masking_ratio}; write 0.15 for 15 %.",
+            )
+        for index, (earlier, later) in enumerate(zip(self.phases, self.phases[1:], strict=False), start=1):
+            _check_order(f"phases[{index}]", earlier, later)
+        for name, phase in self.variants.items():
+            if len(self.phases) > 1:
+                _check_order(f"variants.{name}", self.phases[-2], phase)
+
+    @classmethod
+    def from_yaml(cls, path: str | Path) -> "Recipe":
+        """Read a recipe from a YAML file.
+
+        Args:
+            path: The file.
+
+        Returns:
+            The checked recipe.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            ValueError: If the file is no YAML, or an entry is wrong; the message names the file, line and key.
+        """
+        from .yaml_lines import load_with_lines
+
+        path = Path(path)
+        if not path.is_file():
+            raise FileNotFoundError(f"no recipe at {path}; shipped recipes are {', '.join(shipped_recipes())}.")
+        tree, lines = load_with_lines(path)
+        try:
+            return read_recipe(tree, default_name=path.stem)
+        except RecipeError as error:
+            raise ValueError(f"{path.name}{lines.where(error.key)}, {error}") from None
+
+    @classmethod
+    def load(cls, name: str | Path) -> "Recipe":
+        """Read a shipped recipe by name (`demo`), or any recipe by path.
+
+        Args:
+            name: A shipped name or a path to a YAML file.
+
+        Returns:
+            The checked recipe.
+        """
+        shipped = files(__package__).joinpath(f"{name}.yaml")
+        return cls.from_yaml(str(shipped) if shipped.is_file() else name)
+
+    def road(self, variant: str | None = None) -> Road:
+        """Return the phases one run goes through, with the step of every border.
+
+        Args:
+            variant: A decay variant's name; None for the phases before the variants branch, or all of them if the
+                recipe has no variants.
+
+        Returns:
+            The road.
+
+        Raises:
+            ValueError: If there is no such variant.
+        """
+        if variant is None:
+            return Road(self.phases[:-1] if self.variants and len(self.phases) > 1 else self.phases)
+        if variant not in self.variants:
+            raise ValueError(f"recipe {self.name!r} has no variant {variant!r}; it has {', '.join(self.variants)}.")
+        return Road((*self.phases[:-1], self.variants[variant]))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the recipe as plain JSON-able values."""
+        return {
+            "name": self.name,
+            "seed": self.seed,
+            "phases": [phase.to_dict() for phase in self.phases],
+            "variants": {name: phase.to_dict() for name, phase in self.variants.items()},
+            "model": dict(self.model),
+            "data": {**asdict(self.data), "options": dict(self.data.options)},
+            "optimizer": {**asdict(self.optimizer), "betas": list(self.optimizer.betas)},
+            "evaluation_masking_ratio": self.evaluation_masking_ratio,
+        }
+
+    def fingerprint(self) -> str:
+        """Return a SHA-256 over everything in the recipe."""
+        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()
+
+
+def shipped_recipes() -> list[str]:
+    """Return the names of the recipes in the package."""
+    return sorted(
+        item.name.removesuffix(".yaml") for item in files(__package__).iterdir() if item.name.endswith(".yaml")
+    )
+
+
+def read_recipe(tree: Any, default_name: str) -> Recipe:
+    """Build a recipe from what a YAML file held.
+
+    Args:
+        tree: The parsed YAML.
+        default_name: Name of the recipe if the file gives none.
+
+    Returns:
+        The checked recipe.
+
+    Raises:
+        RecipeError: If an entry is unknown, missing or out of bounds.
+    """
+    if not isinstance(tree, Mapping):
+        raise RecipeError("", "must be a mapping with `phases:`; see recipes/demo.yaml for the shape.")
+    unknown = sorted(set(tree) - set(Recipe.__dataclass_fields__))
+    if unknown:
+        raise RecipeError(unknown[0], f"unknown key; a recipe knows {', '.join(Recipe.__dataclass_fields__)}.")
+    phases: list[Phase] = []
+    for index, entry in enumerate(_section(tree, "phases", list)):
+        phases.append(_phase(f"phases[{index}]", entry, phases[-1] if phases else None))
+    variants = {
+        str(name): _variant(f"variants.{name}", str(name), entry, phases)
+        for name, entry in _section(tree, "variants", dict).items()
+    }
+    return Recipe(
+        name=str(tree.get("name", default_name)),
+        phases=tuple(phases),
+        variants=variants,
+        model=dict(_section(tree, "model", dict)),
+        data=_data(_section(tree, "data", dict)),
+        optimizer=_optimizer(_section(tree, "optimizer", dict)),
+        seed=count("seed", tree.get("seed", 21)),
+        evaluation_masking_ratio=number("evaluation_masking_ratio", tree.get("evaluation_masking_ratio", 0.15)),
+    )
+
+
+def _section(tree: Mapping[str, Any], key: str, kind: type) -> Any:
+    value = tree.get(key)
+    if value is None:
+        return kind()
+    if not isinstance(value, kind):
+        shape = "a list" if kind is list else "a mapping"
+        raise RecipeError(key, f"must be {shape}, got {value!r}; see recipes/demo.yaml for the shape.")
+    return value
+
+
+def _phase(key: str, entry: Any, previous: Phase | None) -> Phase:
+    if not isinstance(entry, Mapping):
+        raise RecipeError(key, f"must be a mapping, got {entry!r}; see recipes/demo.yaml for the shape.")
+    try:
+        return read_phase(entry, previous)
+    except RecipeError as error:
+        raise RecipeError(f"{key}.{error.key}", error.message) from None
+
+
+def _variant(key: str, name: str, entry: Any, phases: list[Phase]) -> Phase:
+    """Read a variant: the last phase with some entries changed; `languages: {add: ...}` adds to the phase before it."""
+    if not phases:
+        raise RecipeError(key, "is a variant of the last phase, but the recipe has no phases.")
+    template = phases[-1].to_dict()
+    if isinstance(entry, Mapping) and "name" in entry:
+        raise RecipeError(f"{key}.name", "is already given by the variant's key; drop it.")
+    merged = {**template, **(entry or {}), "name": name} if isinstance(entry, Mapping | None) else entry
+    return _phase(key, merged, phases[-2] if len(phases) > 1 else phases[-1])
+
+
+def _data(section: Mapping[str, Any]) -> DataPlan:
+    values = dict(section)
+    options = {key: values.pop(key) for key in list(values) if key not in DataPlan.__dataclass_fields__}
+    if "vocabulary_size" in values:
+        values["vocabulary_size"] = count("data.vocabulary_size", values["vocabulary_size"])
+    return DataPlan(**values, options=options)
+
+
+def _optimizer(section: Mapping[str, Any]) -> OptimizerPlan:
+    values = dict(section)
+    unknown = sorted(set(values) - set(OptimizerPlan.__dataclass_fields__))
+    if unknown:
+        raise RecipeError(
+            f"optimizer.{unknown[0]}", f"unknown key; it knows {', '.join(OptimizerPlan.__dataclass_fields__)}."
+        )
+    for key in ("eps", "weight_decay", "max_grad_norm"):
+        if key in values:
+            values[key] = number(f"optimizer.{key}", values[key])
+    if "betas" in values:
+        betas = values["betas"]
+        if not isinstance(betas, list | tuple) or len(betas) != 2:
+            raise RecipeError("optimizer.betas", f"must be two numbers, got {betas!r}; write [0.9, 0.95].")
+        values["betas"] = (number("optimizer.betas", betas[0]), number("optimizer.betas", betas[1]))
+    return OptimizerPlan(**values)
+
+
+def _check_order(key: str, earlier: Phase, later: Phase) -> None:
+    """Refuse phases that run against the recipe's idea: more languages, longer text, an easier task."""
+    lost = [] if later.reads_all else sorted(set(earlier.languages) - set(later.languages))
+    if lost:
+        raise RecipeError(
+            f"{key}.languages",
+            f"phases out of order: {later.name!r} drops {', '.join(lost[:5])} that {earlier.name!r} reads; "
+            "a later phase reads at least the languages before it.",
+        )
+    for name, runs_back in (
+        ("context_length", later.context_length < earlier.context_length),
+        ("masking_ratio", later.masking_ratio > earlier.masking_ratio),
+    ):
+        if runs_back:
+            raise RecipeError(
+                f"{key}.{name}",
+                f"phases out of order: goes from {getattr(earlier, name)} in {earlier.name!r} to "
+                f"{getattr(later, name)} in {later.name!r}; context grows and masking falls, so swap the phases.",
+            )

@@ -1,0 +1,113 @@
+"""A Trainer whose checkpoints are whole or absent, hold no pickle, and stand where a function of the step says.
+
+transformers writes a checkpoint file by file under its final name, so a kill in between leaves a directory that looks
+like the newest checkpoint and cannot be read. Here it is written under another name, reaches the disk, and is renamed.
+"""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+from torch.optim import Optimizer
+from transformers import Trainer
+from transformers.trainer_utils import rotate_checkpoints
+
+from ..modeling.checkpoint import open_checkpoint
+from ..modeling.checkpoint_writer import write_checksums
+from .checkpoints import publish
+from .training_state import load_optimizer, load_random_state, save_optimizer, save_random_state
+
+logger = logging.getLogger(__name__)
+
+
+class CheckpointingTrainer(Trainer):
+    """Saves and loads the state of training; a subclass says what else a checkpoint holds, and the learning rate."""
+
+    _publishing: Path | None = None
+
+    def write_facts(self, directory: Path) -> None:
+        """Write what else belongs into a checkpoint; called on every rank.
+
+        Args:
+            directory: The checkpoint being written.
+        """
+
+    def learning_rate_at(self, step: int) -> float:
+        """Return the learning rate of a step.
+
+        Args:
+            step: Step from 0.
+
+        Returns:
+            The rate; the scheduler's own by default.
+        """
+        return float(self.lr_scheduler.base_lrs[0] * self.lr_scheduler.lr_lambdas[0](step))
+
+    def _get_output_dir(self, trial: Any) -> str:
+        return str(self._publishing) if self._publishing is not None else super()._get_output_dir(trial)
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        """Save beside the other checkpoints under another name, then rename: a killed save leaves nothing half."""
+        home = Path(self._get_output_dir(trial))
+        name = f"checkpoint-{self.state.global_step}"
+        self._publishing = home / ".saving"
+        try:
+            super()._save_checkpoint(model, trial)
+            self.write_facts(self._publishing / name)
+            self.accelerator.wait_for_everyone()
+            if self.args.should_save:
+                files = sorted(path.name for path in (self._publishing / name).glob("model*.safetensors"))
+                write_checksums(self._publishing / name, files)
+                publish(self._publishing / name, home / name)
+                rotate_checkpoints(output_dir=str(home), save_total_limit=self.args.save_total_limit, use_mtime=False)
+        finally:
+            self._publishing = None
+        self.accelerator.wait_for_everyone()
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        super()._save(output_dir, state_dict)
+        # A pickle that nobody needs: the recipe and the record say the same in JSON.
+        (Path(output_dir or self.args.output_dir) / "training_args.bin").unlink(missing_ok=True)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        if self.is_fsdp_enabled:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+            return
+        checkpoint = open_checkpoint(resume_from_checkpoint)
+        checkpoint.verify()
+        checkpoint.check_against(self.model)
+        self.model.load_state_dict({name: checkpoint.read(name) for name in checkpoint.tensors}, strict=False)
+        self.model.tie_weights()
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
+            super()._save_optimizer_and_scheduler(output_dir)
+        elif self.args.should_save:
+            save_optimizer(_bare(self.optimizer), self.model, Path(output_dir))
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if checkpoint is None:
+            return
+        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
+            super()._load_optimizer_and_scheduler(checkpoint)
+        else:
+            load_optimizer(_bare(self.optimizer), self.model, Path(checkpoint))
+        # The schedule is a function of the step, so there is no state to load, only a place to stand.
+        step = self.state.global_step
+        self.lr_scheduler.last_epoch = step
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate_at(step)
+        self.lr_scheduler._last_lr = [group["lr"] for group in self.optimizer.param_groups]
+
+    def _save_rng_state(self, output_dir: str) -> None:
+        Path(output_dir).mkdir(parents=True, exist_ok=True)
+        save_random_state(Path(output_dir), self.args.process_index)
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        if checkpoint is not None and not load_random_state(Path(checkpoint), self.args.process_index):
+            logger.warning("no random state of rank %d in %s: dropout will differ", self.args.process_index, checkpoint)
+
+
+def _bare(optimizer: Any) -> Optimizer:
+    return getattr(optimizer, "optimizer", optimizer)  # accelerate wraps it

@@ -1,0 +1,54 @@
+"""Where the checkpoints of a run lie, and how one comes to be: whole, or not at all."""
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+from .run_identity import FILE as IDENTITY_FILE
+
+
+def publish(written: Path, target: Path) -> None:
+    """Give a completely written checkpoint its name, after its bytes have reached the disk.
+
+    Args:
+        written: The directory as it was written.
+        target: Its final name; an older directory of that name is replaced.
+    """
+    for path in written.rglob("*"):
+        if path.is_file():
+            _sync(path)
+    if target.exists():
+        shutil.rmtree(target)
+    written.rename(target)
+    _sync(target.parent)
+
+
+def last_checkpoint(directory: Path) -> Path:
+    """Return the last whole checkpoint of a run.
+
+    Args:
+        directory: The run's directory.
+
+    Returns:
+        The checkpoint with the highest step.
+
+    Raises:
+        FileNotFoundError: If there is none.
+    """
+    found = {
+        int(match[1]): path
+        for path in directory.glob("checkpoint-*")
+        if (match := re.fullmatch(r"checkpoint-(\d+)", path.name)) and (path / IDENTITY_FILE).is_file()
+    }
+    if not found:
+        raise FileNotFoundError(f"no checkpoint in {directory} to resume from; start the run without resuming.")
+    return found[max(found)]
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

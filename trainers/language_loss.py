@@ -1,0 +1,76 @@
+"""Loss at the fixed masking ratio, language by language, on held-out text.
+
+The mean over masked tokens of a language, in nats; a group's loss is the plain mean over its languages, so that a large
+language does not speak for a small one. Languages are dealt to the ranks and the sums gathered.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from accelerate import Accelerator
+from transformers import PreTrainedModel
+
+from ..data.collator import PackedCollator
+from ..data.heldout import HeldOut
+
+GROUPS = ("high", "mid", "low", "code")
+
+
+def language_losses(model: PreTrainedModel, heldout: HeldOut, accelerator: Accelerator) -> dict[str, float]:
+    """Score every held-out language.
+
+    Args:
+        model: A masked-LM network.
+        heldout: Masked held-out text.
+        accelerator: Knows the ranks, the device and the precision.
+
+    Returns:
+        Loss by language.
+    """
+    collate = PackedCollator()
+    losses = torch.zeros(len(heldout.languages), dtype=torch.float64)
+    was_training = model.training
+    model.eval()
+    with torch.inference_mode():
+        for number in range(accelerator.process_index, len(heldout.languages), accelerator.num_processes):
+            batch = collate([heldout.rows(heldout.languages[number])])
+            placed = {k: v.to(accelerator.device) if isinstance(v, torch.Tensor) else v for k, v in batch.items()}
+            with accelerator.autocast():
+                losses[number] = model(**placed).loss.double().cpu()
+    model.train(was_training)
+    if accelerator.num_processes > 1:
+        losses = accelerator.reduce(losses.to(accelerator.device), reduction="sum").cpu()
+    return dict(zip(heldout.languages, losses.tolist(), strict=True))
+
+
+def group_losses(losses: Mapping[str, float], groups: Mapping[str, str]) -> dict[str, float]:
+    """Average the losses of each resource group.
+
+    Args:
+        losses: Loss by language.
+        groups: Group by language.
+
+    Returns:
+        Mean loss by group, in the order high, mid, low, code; groups without a language are left out.
+    """
+    members: dict[str, list[float]] = {}
+    for language, loss in losses.items():
+        members.setdefault(groups[language], []).append(loss)
+    return {group: sum(members[group]) / len(members[group]) for group in GROUPS if group in members}
+
+
+def resource_groups(languages: Sequence[str], phase_languages: Sequence[Sequence[str]]) -> dict[str, str]:
+    """Sort languages by the phase in which they enter: the first is high-resource, the second mid, any later one low.
+
+    Args:
+        languages: Languages to sort.
+        phase_languages: Languages of each phase in order.
+
+    Returns:
+        `high`, `mid`, `low`, or `code`, by language.
+    """
+    found = {}
+    for language in languages:
+        enters = next((i for i, read in enumerate(phase_languages) if language in read), len(phase_languages))
+        found[language] = "code" if language == "code" else ("high", "mid", "low")[min(enters, 2)]
+    return found

@@ -1,0 +1,272 @@
+"""The masked-LM trainer: HF Trainer underneath, a stream of positions in front, exact checkpoints behind.
+
+What differs from Trainer: the dataset's item is a position, so a resumed run reads what an unbroken one would have
+read; learning rate, masking ratio and phases are functions of the step; a checkpoint appears whole or not at all, holds
+no pickle, and knows what it was trained on; a loss that is not finite stops the run and names its batch.
+"""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
+from torch.utils.data import Sampler, SequentialSampler
+from transformers import PreTrainedTokenizerFast, TrainerCallback, TrainingArguments
+from transformers.trainer_callback import PrinterCallback
+from transformers.trainer_callback import ProgressCallback as BarCallback
+
+from ..callbacks import LanguagePhaseCallback, MaskingRatioCallback, ProgressCallback
+from ..data.collator import PackedCollator
+from ..data.heldout import HeldOut
+from ..data.stream import MlmStream
+from ..modeling import MmBertForMaskedLM
+from .checkpointing import CheckpointingTrainer
+from .checkpoints import last_checkpoint
+from .language_loss import group_losses, language_losses, resource_groups
+from .ledger import Ledger
+from .optimizer import stable_adamw
+from .run_identity import RunIdentity, check_identity
+
+logger = logging.getLogger(__name__)
+
+
+class NonFiniteLoss(RuntimeError):
+    """The loss became NaN or infinite; the run stopped before the weights were touched."""
+
+
+class MlmTrainer(CheckpointingTrainer):
+    """Trains a masked language model along a recipe.
+
+    Args:
+        model: The network.
+        args: From `training_arguments`, or any TrainingArguments whose `max_steps` is the road's.
+        train_dataset: The stream; it is cut into as many parts as one step takes.
+        eval_dataset: Held-out text, or None for no evaluation.
+        processing_class: The tokenizer, saved with every checkpoint.
+        callbacks: Further callbacks. `MaskingRatioCallback`, `LanguagePhaseCallback` and `ProgressCallback` are added
+            unless the list brings its own.
+
+    Raises:
+        ValueError: If `args.max_steps` is not the number of steps of the stream's road.
+    """
+
+    def __init__(
+        self,
+        model: MmBertForMaskedLM,
+        args: TrainingArguments,
+        train_dataset: MlmStream,
+        eval_dataset: HeldOut | None = None,
+        processing_class: PreTrainedTokenizerFast | None = None,
+        callbacks: list[TrainerCallback] | None = None,
+    ) -> None:
+        self.stream = train_dataset
+        self.heldout = eval_dataset
+        road = train_dataset.road
+        if args.max_steps != road.steps:
+            raise ValueError(
+                f"max_steps is {args.max_steps}, the recipe has {road.steps} steps; "
+                "build the arguments with mmbert.trainers.training_arguments."
+            )
+        self.ledger = Ledger([phase.name for phase in road.phases], train_dataset.languages)
+        self.groups = resource_groups(
+            sorted({*train_dataset.languages, *(eval_dataset.languages if eval_dataset else [])}),
+            [
+                train_dataset.languages if phase.reads_all else phase.languages
+                for phase in train_dataset.recipe.phases[:2]
+            ],
+        )
+        self._batches: list[dict[str, Any]] = []
+        super().__init__(
+            model=model,
+            args=args,
+            data_collator=PackedCollator(witness=True),
+            train_dataset=train_dataset,
+            processing_class=processing_class,
+            callbacks=_with_defaults(callbacks),
+        )
+        for bar in (BarCallback, PrinterCallback):
+            self.remove_callback(bar)
+        train_dataset.split(args.train_batch_size * args.gradient_accumulation_steps * args.world_size)
+        self.accelerator.dataloader_config.dispatch_batches = False
+
+    # Reading
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler:
+        return SequentialSampler(self.stream)
+
+    def get_batch_samples(
+        self, epoch_iterator: Iterator, num_batches: int, device: torch.device
+    ) -> tuple[list, torch.Tensor | int | None]:
+        """Take the batches of one step, enter them in the ledger, and refuse a batch of another step.
+
+        Args:
+            epoch_iterator: The data loader.
+            num_batches: Micro-batches of the step on this rank.
+            device: Where labels are counted.
+
+        Returns:
+            The batches as the model reads them, and the number of masked tokens over all ranks.
+
+        Raises:
+            RuntimeError: If the loader delivered a batch of another step than the one being trained.
+        """
+        batches = []
+        for batch in (next(epoch_iterator) for _ in range(num_batches)):
+            languages, steps = batch.pop("sequence_languages"), batch.pop("step")
+            if not bool((steps == self.state.global_step).all()):
+                raise RuntimeError(f"step {self.state.global_step} was handed a batch of step {steps.tolist()}.")
+            lengths = torch.diff(batch["cu_seq_lens_q"])
+            self.ledger.read(
+                self.stream.road.at(self.state.global_step).index, languages.cpu().numpy(), lengths.cpu().numpy()
+            )
+            batches.append({"languages": languages, "lengths": lengths, "inputs": batch})
+        self._batches = batches
+        inputs = [batch["inputs"] for batch in batches]
+        return inputs, self._get_num_items_in_batch(inputs, device)
+
+    def training_step(
+        self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: torch.Tensor | int | None = None
+    ) -> torch.Tensor:
+        """Train one micro-batch.
+
+        Args:
+            model: The network.
+            inputs: The packed batch.
+            num_items_in_batch: Masked tokens of the step over all ranks.
+
+        Returns:
+            The loss, detached.
+
+        Raises:
+            NonFiniteLoss: If the loss is NaN or infinite; the optimizer has not moved.
+        """
+        loss = super().training_step(model, inputs, num_items_in_batch)
+        if not bool(torch.isfinite(loss)):
+            batch = next((b for b in self._batches if b["inputs"] is inputs), self._batches[0])
+            names = sorted({self.stream.languages[i] for i in batch["languages"].tolist()})
+            lengths = batch["lengths"]
+            raise NonFiniteLoss(
+                f"loss is {loss.item()} at step {self.state.global_step}; the batch holds {len(lengths)} sequences of "
+                f"{int(lengths.min())} to {int(lengths.max())} tokens in {', '.join(names)}. The last checkpoint is "
+                "intact: resume from it with a lower learning rate, or look at these texts."
+            )
+        return loss
+
+    # Learning
+
+    def create_optimizer(self, model: nn.Module | None = None) -> Optimizer:
+        """Build StableAdamW over the model's parameters.
+
+        Args:
+            model: The network; the trainer's own by default.
+
+        Returns:
+            The optimizer.
+        """
+        if self.optimizer is None:
+            plan = self.stream.recipe.optimizer
+            self.optimizer = stable_adamw(model or self.model, plan, self.stream.road.peak_learning_rate)
+        return self.optimizer
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Optimizer | None = None) -> LRScheduler:
+        """Build the schedule of the road.
+
+        Args:
+            num_training_steps: Not needed, the road knows.
+            optimizer: The optimizer; the trainer's own by default.
+
+        Returns:
+            The scheduler.
+        """
+        road = self.stream.road
+        peak = road.peak_learning_rate
+        if self.lr_scheduler is None:
+            self.lr_scheduler = LambdaLR(optimizer or self.optimizer, lambda step: road.learning_rate(step) / peak)
+        return self.lr_scheduler
+
+    # Evaluating
+
+    def evaluate(
+        self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
+    ) -> dict[str, float]:
+        """Score held-out text at the fixed masking ratio, by language and by resource group.
+
+        Args:
+            eval_dataset: Held-out text; the trainer's own by default.
+            ignore_keys: Not used.
+            metric_key_prefix: Put before the metrics' names.
+
+        Returns:
+            `eval_loss` (plain mean over languages) and `eval_loss_high`, `_mid`, `_low`, `_code`.
+
+        Raises:
+            ValueError: If there is no held-out text.
+        """
+        heldout = eval_dataset or self.heldout
+        if not isinstance(heldout, HeldOut):
+            raise ValueError("nothing to evaluate on: give MlmTrainer an mmbert.data.HeldOut as eval_dataset.")
+        losses = language_losses(self.model, heldout, self.accelerator)
+        metrics = {f"{metric_key_prefix}_loss": sum(losses.values()) / len(losses)}
+        for group, loss in group_losses(losses, self.groups).items():
+            metrics[f"{metric_key_prefix}_loss_{group}"] = loss
+        self.log(dict(metrics))
+        self.state.log_history[-1]["language_loss"] = losses
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        groups = "  ".join(f"{key.rpartition('_')[2]} {value:.3f}" for key, value in metrics.items())
+        logger.info("held-out loss at %.0f %% masking: %s", 100 * heldout.masking_ratio, groups)
+        return metrics
+
+    # Keeping
+
+    def train(self, resume_from_checkpoint: Any = None, **kwargs: Any) -> Any:
+        """Train, from the beginning or from a checkpoint.
+
+        Args:
+            resume_from_checkpoint: A checkpoint's directory, or True for the last one in `output_dir`.
+            kwargs: `allow_changed_data` and `allow_changed_recipe` go on although the checkpoint was trained on
+                something else; the rest goes to `Trainer.train`.
+
+        Returns:
+            Trainer's output.
+        """
+        flags = {key: kwargs.pop(key, False) for key in ("allow_changed_data", "allow_changed_recipe")}
+        if resume_from_checkpoint is True:
+            resume_from_checkpoint = str(last_checkpoint(Path(self.args.output_dir)))
+        if resume_from_checkpoint:
+            checkpoint = Path(resume_from_checkpoint)
+            check_identity(checkpoint, self.stream, **flags)
+            self.ledger.load(checkpoint)
+            if not self.is_world_process_zero():
+                self.ledger.tokens[:] = 0  # the checkpoint holds the sum over ranks; one of them carries it on
+        return super().train(resume_from_checkpoint=resume_from_checkpoint or None, **kwargs)
+
+    def ledger_tokens(self) -> Any:
+        """Return the ledger's counts summed over the ranks, shape (phases, languages)."""
+        if self.accelerator.num_processes == 1:
+            return self.ledger.tokens
+        counts = torch.from_numpy(self.ledger.tokens).to(self.accelerator.device)
+        return self.accelerator.reduce(counts, reduction="sum").cpu().numpy()
+
+    def write_facts(self, directory: Path) -> None:
+        """Put the ledger and the run's identity into a checkpoint.
+
+        Args:
+            directory: The checkpoint being written.
+        """
+        tokens = self.ledger_tokens()
+        if self.args.should_save:
+            self.ledger.save(directory, tokens)
+            RunIdentity.of(self.stream, self.state.global_step).save(directory)
+
+
+def _with_defaults(callbacks: list[TrainerCallback] | None) -> list[TrainerCallback]:
+    given = list(callbacks or [])
+    for default in (MaskingRatioCallback, LanguagePhaseCallback, ProgressCallback):
+        if not any(isinstance(callback, default) for callback in given):
+            given.append(default())
+    # Progress reports what the others put into the logs, so it comes last.
+    return sorted(given, key=lambda callback: isinstance(callback, ProgressCallback))

@@ -1,0 +1,172 @@
+"""A recipe run from end to end: data, the stable phases once, then every decay variant from where they end.
+
+    DIR/data/           tokenizer and token shards
+    DIR/trunk/          checkpoints, final/, run_record.json of the phases before the variants branch
+    DIR/<variant>/      the same for each decay variant
+
+Started again it goes on where it was: finished parts are kept, an unfinished one resumes from its last checkpoint.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from accelerate import PartialState
+from transformers import set_seed
+
+from ..data.heldout import HeldOut
+from ..data.preparation import PreparedData, prepare
+from ..data.stream import MlmStream
+from ..modeling import MmBertConfig, MmBertForMaskedLM
+from ..modeling.checkpoint_writer import atomic_directory
+from ..modeling.tokenizer import save_tokenizer
+from ..recipes import Recipe
+from .arguments import training_arguments
+from .checkpoints import last_checkpoint
+from .mlm import MlmTrainer
+from .record import run_record, write_record
+
+logger = logging.getLogger(__name__)
+
+TRUNK = "trunk"
+FINAL = "final"
+
+
+class RecipeRun:
+    """One run of a recipe in one directory.
+
+    Args:
+        recipe: The plan.
+        output_dir: Where everything goes.
+        arguments: Overrides for TrainingArguments, such as `dataloader_num_workers` or `bf16`.
+        tokens_a_language: Held-out tokens scored in each language.
+        allow_changed_data: Resume although the shards changed.
+        allow_changed_recipe: Resume although what was already trained is described differently now.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        output_dir: str | Path,
+        *,
+        arguments: Mapping[str, Any] | None = None,
+        tokens_a_language: int = 2048,
+        allow_changed_data: bool = False,
+        allow_changed_recipe: bool = False,
+    ) -> None:
+        self.recipe = recipe
+        self.output_dir = Path(output_dir)
+        self.arguments = dict(arguments or {})
+        self.tokens_a_language = tokens_a_language
+        self.flags = {"allow_changed_data": allow_changed_data, "allow_changed_recipe": allow_changed_recipe}
+        self._data: PreparedData | None = None
+
+    @property
+    def data(self) -> PreparedData:
+        """Tokenizer and shards; made by the first process, found by the others."""
+        if self._data is None:
+            with PartialState().main_process_first():
+                self._data = prepare(self.recipe, self.output_dir / "data")
+        return self._data
+
+    def run(self, variants: Sequence[str] | None = None) -> dict[str, Path]:
+        """Train what is not trained yet.
+
+        Args:
+            variants: Decay variants to train; None for all of the recipe.
+
+        Returns:
+            The finished model's directory by part: `trunk` and each variant.
+        """
+        finished = {TRUNK: self._part(None, branch_from=None)}
+        for variant in self.recipe.variants if variants is None else variants:
+            finished[variant] = self._part(variant, branch_from=self.output_dir / TRUNK)
+        return finished
+
+    def _part(self, variant: str | None, branch_from: Path | None) -> Path:
+        home = self.output_dir / (variant or TRUNK)
+        final = home / FINAL
+        if final.is_dir():
+            logger.info("%s is finished", home.name)
+            return final
+        trainer = self.trainer(variant)
+        checkpoint = self._start(home, branch_from)
+        if checkpoint is None:
+            trainer.evaluate()  # the loss of the untrained network, where every curve begins
+        else:
+            logger.info("%s goes on from %s/%s", home.name, checkpoint.parent.name, checkpoint.name)
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None, **self.flags)
+        record = run_record(trainer)
+        if trainer.is_world_process_zero():
+            write_record(record, home)
+            with atomic_directory(final) as partial:
+                trainer.model.save_pretrained(partial)
+                save_tokenizer(self.data.tokenizer, partial)
+        trainer.accelerator.wait_for_everyone()
+        return final
+
+    def _start(self, home: Path, branch_from: Path | None) -> Path | None:
+        for directory in (home, branch_from):
+            if directory is not None:
+                try:
+                    return last_checkpoint(directory)
+                except FileNotFoundError:
+                    continue
+        return None
+
+    def trainer(self, variant: str | None = None) -> MlmTrainer:
+        """Build the trainer of one part of the run.
+
+        Args:
+            variant: A decay variant, or None for the phases before.
+
+        Returns:
+            The trainer, ready to train.
+        """
+        stream = MlmStream(self.recipe, self.data.train, self.data.tokenizer, variant=variant)
+        heldout = HeldOut(
+            self.data.heldout,
+            self.data.tokenizer,
+            masking_ratio=self.recipe.evaluation_masking_ratio,
+            context_length=self.recipe.phases[0].context_length,
+            tokens_a_language=self.tokens_a_language,
+            seed=self.recipe.seed,
+        )
+        arguments = training_arguments(self.recipe, stream.road, self.output_dir / (variant or TRUNK), **self.arguments)
+        return MlmTrainer(
+            model=build_model(self.recipe, len(self.data.tokenizer)),
+            args=arguments,
+            train_dataset=stream,
+            eval_dataset=heldout,
+            processing_class=self.data.tokenizer,
+        )
+
+
+def build_model(recipe: Recipe, vocab_size: int) -> MmBertForMaskedLM:
+    """Build the recipe's network with fresh weights, or load the checkpoint it starts from.
+
+    Args:
+        recipe: The plan; `model` holds `size: base | small` or `checkpoint: PATH`, and fields of MmBertConfig.
+        vocab_size: Words of the tokenizer.
+
+    Returns:
+        The network.
+
+    Raises:
+        ValueError: If the model section names an unknown field, or the checkpoint has another vocabulary.
+    """
+    fields = dict(recipe.model)
+    size, checkpoint = fields.pop("size", "base"), fields.pop("checkpoint", None)
+    unknown = sorted(set(fields) - set(MmBertConfig.__dataclass_fields__))
+    if unknown or size not in ("base", "small"):
+        raise ValueError(f"model: {', '.join(unknown) or size} is neither a size (base, small) nor in MmBertConfig.")
+    if checkpoint is not None:
+        model = MmBertForMaskedLM.from_pretrained(checkpoint, **fields)
+        if model.config.vocab_size < vocab_size:
+            raise ValueError(f"{checkpoint} has {model.config.vocab_size} words, the tokenizer {vocab_size}.")
+        return model
+    set_seed(recipe.seed)
+    longest = max(phase.context_length for phase in (*recipe.phases, *recipe.variants.values()))
+    fields = {"max_position_embeddings": max(8192, longest), **fields, "vocab_size": vocab_size}
+    return MmBertForMaskedLM(MmBertConfig.small(**fields) if size == "small" else MmBertConfig(**fields))
