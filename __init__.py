@@ -26,10 +26,11 @@ _HOMES = {
     "export_modernbert": "export",
     "load_embedder": "embeddings",
     "merge_ties": "merging",
+    "merge_weighted_average": "merging",
     "train_tokenizer": "modeling",
 }
 
-__all__ = ["__version__", *sorted(_HOMES)]  # noqa: PLE0604 - one list of names, kept in _HOMES
+__all__ = ["__version__", *sorted(_HOMES)]
 
 
 def __getattr__(name: str) -> Any:

@@ -4,14 +4,16 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
+from inspect import signature
 from pathlib import Path
 
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from ..modeling.tokenizer import build_tokenizer, save_tokenizer, train_tokenizer
-from ..recipes import DataPlan, Recipe
+from ..recipes import Recipe
 from .corpus import Corpus
 from .mixture import LanguageMixture
 from .shards import TokenShards, write_shards
@@ -39,27 +41,33 @@ class PreparedData:
     heldout: TokenShards
 
 
-def open_planned_corpus(plan: DataPlan) -> Corpus:
-    """Open the corpus of a data plan.
+def open_planned_corpus(recipe: Recipe) -> Corpus:
+    """Open the corpus of a recipe, in the languages that some phase reads.
 
     Args:
-        plan: The plan.
+        recipe: The plan.
 
     Returns:
         The corpus.
 
     Raises:
-        ValueError: If the plan names no corpus.
+        ValueError: If the plan names no corpus, or an option that the corpus does not know.
     """
+    plan, options = recipe.data, {"languages": recipe.languages, **recipe.data.options}
     if plan.corpus is None:
         raise ValueError("data.corpus is missing: write `catalogues`, a file, a folder or a Hub dataset id.")
-    if plan.corpus == "catalogues":
-        from .catalogues import CatalogueCorpus
-
-        return CatalogueCorpus(**plan.options)
+    from .catalogues import CatalogueCorpus
     from .opening import open_corpus
 
-    return open_corpus(plan.corpus, **plan.options)
+    opener: Callable[..., Corpus] = (
+        CatalogueCorpus if plan.corpus == "catalogues" else partial(open_corpus, plan.corpus)
+    )
+    unknown = sorted(set(options) - set(signature(opener).parameters))
+    if unknown:
+        raise ValueError(
+            f"data.{unknown[0]}: unknown key; this corpus knows {', '.join(signature(opener).parameters)}."
+        )
+    return opener(**options)
 
 
 def prepare(recipe: Recipe, directory: Path) -> PreparedData:
@@ -75,21 +83,22 @@ def prepare(recipe: Recipe, directory: Path) -> PreparedData:
     Raises:
         ValueError: If the directory was prepared for another data plan.
     """
-    plan = json.loads(json.dumps(recipe.to_dict()["data"]))
+    plan = json.loads(json.dumps({**recipe.to_dict()["data"], "languages": recipe.languages}))
     written = directory / _PLAN
     if written.is_file() and json.loads(written.read_text(encoding="utf-8")) != plan:
         raise ValueError(f"{directory} holds the data of another plan; remove it or choose another output directory.")
     if not written.is_file():
-        _write(recipe.data, directory)
+        _write(recipe, directory)
         written.write_text(json.dumps(plan, indent=1, ensure_ascii=False), encoding="utf-8")
     tokenizer = AutoTokenizer.from_pretrained(directory / "tokenizer")
     return PreparedData(tokenizer, TokenShards(directory / "train"), TokenShards(directory / "heldout"))
 
 
-def _write(plan: DataPlan, directory: Path) -> None:
+def _write(recipe: Recipe, directory: Path) -> None:
+    plan = recipe.data
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
-    corpus = open_planned_corpus(plan)
+    corpus = open_planned_corpus(recipe)
     began = time.monotonic()
     if plan.tokenizer is None:
         tokenizer = train_tokenizer(balanced_texts(corpus), plan.vocabulary_size)

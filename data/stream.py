@@ -12,6 +12,7 @@ the context length exactly; a static shape would need padding or cut documents, 
 Workers, prefetching, ranks, accumulation and restarts cannot change a batch, because none of them is an argument.
 """
 
+import difflib
 import heapq
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -304,12 +305,11 @@ def masker_of(tokenizer: PreTrainedTokenizerFast) -> Masker:
 
 
 def _check_languages(phase: Phase, shards: TokenShards) -> None:
-    from .languages import near_matches
-
     if phase.reads_all:
         return
     for language in phase.languages:
         if language not in shards.token_counts:
-            near = near_matches(language, shards.languages)
+            same_code = [known for known in shards.languages if known.partition("_")[0] == language.partition("_")[0]]
+            near = list(dict.fromkeys([*same_code, *difflib.get_close_matches(language, shards.languages)]))
             hint = f"; near it are {', '.join(near)}" if near else ""
             raise ValueError(f"phase {phase.name!r} reads {language}, of which the corpus has no text{hint}. Drop it.")

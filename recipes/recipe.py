@@ -131,6 +131,14 @@ class Recipe:
         shipped = files(__package__).joinpath(f"{name}.yaml")
         return cls.from_yaml(str(shipped) if shipped.is_file() else name)
 
+    @property
+    def languages(self) -> list[str] | None:
+        """Every language that some phase or variant reads, sorted; None if one of them reads all of the corpus."""
+        phases = (*self.phases, *self.variants.values())
+        if any(phase.reads_all for phase in phases):
+            return None
+        return sorted({language for phase in phases for language in phase.languages})
+
     def road(self, variant: str | None = None) -> Road:
         """Return the phases one run goes through, with the step of every border.
 

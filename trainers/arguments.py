@@ -33,13 +33,14 @@ def training_arguments(recipe: Recipe, road: Road, output_dir: str | Path, **ove
     clash = sorted(set(fixed) & set(overrides))
     if clash:
         raise ValueError(f"{', '.join(clash)}: the recipe decides this; change it there, not in the arguments.")
-    # By the longest road of the recipe, so that a variant logs and saves at the same steps as the trunk it branches from.
+    # By the longest road of the recipe: a variant logs and saves at the steps of the trunk that it branches from.
     steps = max(recipe.road(variant).steps for variant in (None, *recipe.variants))
+    logging_steps = int(overrides.get("logging_steps") or max(1, steps // 100))
     defaults: dict[str, Any] = {
         "per_device_train_batch_size": 1,
-        "logging_steps": max(1, steps // 100),
+        "logging_steps": logging_steps,
         "save_strategy": "steps",
-        "save_steps": max(1, steps // 10),
+        "save_steps": 10 * logging_steps,  # a multiple, so that no logged mean spans a checkpoint
         "save_total_limit": 2,
         "train_sampling_strategy": "sequential",
         "remove_unused_columns": False,

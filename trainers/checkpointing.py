@@ -8,6 +8,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from torch import nn
 from torch.optim import Optimizer
 from transformers import Trainer
@@ -61,6 +62,11 @@ class CheckpointingTrainer(Trainer):
                 write_checksums(self._publishing / name, files)
                 publish(self._publishing / name, home / name)
                 rotate_checkpoints(output_dir=str(home), save_total_limit=self.args.save_total_limit, use_mtime=False)
+        except (OSError, SafetensorError, RuntimeError) as error:
+            raise ValueError(
+                f"{name} could not be written ({' '.join(str(error).split())[:200]}); the checkpoints before it are "
+                "whole. Free some space and start the same command again."
+            ) from error
         finally:
             self._publishing = None
         self.accelerator.wait_for_everyone()

@@ -1,0 +1,33 @@
+"""`mmbert card`: the model card and the pictures of a finished run."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def card(
+    run_dir: Annotated[Path, typer.Argument(help="Output folder of a run, with run_record.json.")],
+    name: Annotated[str | None, typer.Option(help="Title of the card; the recipe's name if left out.")] = None,
+    repo_id: Annotated[str | None, typer.Option(help="Where the model will live on the Hub, owner/name.")] = None,
+    licence: Annotated[str, typer.Option(help="Licence id of the Hub for the weights.")] = "apache-2.0",
+    base_model: Annotated[str | None, typer.Option(help="Hub id of the model that training started from.")] = None,
+    pictures: Annotated[bool, typer.Option(help="Draw the pictures as well.")] = True,
+) -> None:
+    """Write README.md and pictures/ beside the record of a run, from that record alone."""
+    from ..model_cards import build_card, draw_all, read_records
+
+    record, retrieval, merge = read_records(run_dir)
+    drawn = draw_all(record, run_dir / "pictures", retrieval) if pictures else []
+    filled = build_card(
+        record,
+        retrieval=retrieval,
+        merge=merge,
+        pictures={path.stem: f"pictures/{path.name}" for path in drawn},
+        name=name,
+        repo_id=repo_id,
+        licence=licence,
+        base_model=base_model,
+    )
+    filled.save(run_dir / "README.md")
+    typer.echo(f"{run_dir / 'README.md'}" + (f" and {len(drawn)} pictures in {run_dir / 'pictures'}" if drawn else ""))

@@ -1,0 +1,167 @@
+"""Readers of text, jsonl and parquet files: every row, good or bad, with its place.
+
+Files are streamed: a line longer than the limit is passed over without being held, so that one broken 50 MB row costs
+no memory. Parquet comes by row group: a damaged file gives up at the damaged group.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from .rows import ReadOptions, Row
+
+_BATCH_ROWS = 1024
+_JSON_GROWTH = 8  # a JSON line may be longer than its text: six bytes for \uXXXX, and the other columns
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+def read_rows(path: Path, language: str | None, options: ReadOptions) -> Iterator[Row]:
+    """Yields the rows of one file; a file that cannot be read is one bad row.
+
+    Args:
+        path: A .txt, .jsonl or .parquet file.
+        language: Tag of all its rows, or None if a column says it.
+        options: Columns and limits.
+
+    Yields:
+        Row: The rows in file order.
+    """
+    count = 0
+    try:
+        for row in READERS[path.suffix](path, language, options):
+            count += 1
+            yield row
+    except (OSError, pa.ArrowException) as error:
+        detail = str(error).splitlines()[0]
+        yield Row(f"{path}, after row {count}", language, None, problem="unreadable file", detail=detail)
+        return
+    if not count:
+        yield Row(str(path), language, None, problem="empty document", detail="the file has no row")
+
+
+def _text_rows(path: Path, language: str | None, options: ReadOptions) -> Iterator[Row]:
+    """Yields blocks between blank lines, or single lines; blank lines only separate."""
+    block: list[bytes] = []
+    size, first, too_long = 0, 1, False
+    for number, line in _lines(path, options.max_document_bytes):
+        if line is None or line.strip():
+            if not block and not too_long:
+                size, first = 0, number
+            size += len(line or b"") + 1
+            too_long = too_long or line is None or size > options.max_document_bytes + 1
+            if too_long:
+                block.clear()
+            else:
+                block.append(line or b"")
+            if options.text_unit == "block":
+                continue
+        if block or too_long:
+            yield _text_row(f"{path}, line {first}", language, block, too_long, options)
+        block, too_long = [], False
+    if block or too_long:
+        yield _text_row(f"{path}, line {first}", language, block, too_long, options)
+
+
+def _text_row(place: str, language: str | None, block: list[bytes], too_long: bool, options: ReadOptions) -> Row:
+    if too_long:
+        return _too_long(place, language, options)
+    return _decoded(place, language, b"\n".join(block), None)
+
+
+def _json_rows(path: Path, language: str | None, options: ReadOptions) -> Iterator[Row]:
+    """Yields one row for every line that is not blank."""
+    for number, line in _lines(path, options.max_document_bytes * _JSON_GROWTH):
+        place = f"{path}, row {number}"
+        if line is None:
+            yield _too_long(place, language, options)
+        elif line.strip():
+            yield _json_row(place, language, line, options)
+
+
+def _json_row(place: str, language: str | None, line: bytes, options: ReadOptions) -> Row:
+    try:
+        record = json.loads(line)
+    except UnicodeDecodeError as error:
+        return Row(place, language, None, problem="not UTF-8", detail=f"byte {error.start}")
+    except (ValueError, RecursionError) as error:
+        return Row(place, language, None, problem="invalid JSON", detail=str(error))
+    if not isinstance(record, dict):
+        return Row(place, language, None, problem="invalid JSON", detail=f"a {type(record).__name__}, not an object")
+    if options.text_column not in record:
+        detail = f"no column {options.text_column!r}; there are {', '.join(map(repr, record))}"
+        return Row(place, language, None, problem="no text", detail=detail)
+    tag = language if language is not None else record.get(options.language_column)
+    key = record.get(options.key_column) if options.key_column else None
+    return Row(place, tag, record[options.text_column], key)
+
+
+def _parquet_rows(path: Path, language: str | None, options: ReadOptions) -> Iterator[Row]:
+    """Yields the rows of all row groups; text is taken as bytes, so that bad UTF-8 spoils its own row only."""
+    with pq.ParquetFile(path) as file:
+        columns = [name for name in options.columns if language is None or name != options.language_column]
+        missing = [name for name in columns if name not in file.schema_arrow.names]
+        if missing:
+            there = ", ".join(map(repr, file.schema_arrow.names))
+            raise ValueError(f"{path} has no column {missing[0]!r}; there are {there}. Name the right one.")
+        number = 0
+        for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=columns):
+            values = {name: _python_values(batch.column(name)) for name in columns}
+            for row in range(batch.num_rows):
+                number += 1
+                tag = language if language is not None else _as_text(values[options.language_column][row])
+                key = _as_text(values[options.key_column][row]) if options.key_column else None
+                text = values[options.text_column][row]
+                place = f"{path}, row {number}"
+                yield _decoded(place, tag, text, key) if isinstance(text, bytes) else Row(place, tag, text, key)
+
+
+def _python_values(column: pa.Array) -> list[Any]:
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        column = column.cast(pa.large_binary())
+    values: list[Any] = column.to_pylist()
+    return values
+
+
+def _as_text(value: Any) -> Any:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+
+
+def _decoded(place: str, language: str | None, raw: bytes, key: Any) -> Row:
+    try:
+        return Row(place, language, raw.decode("utf-8"), key)
+    except UnicodeDecodeError as error:
+        return Row(place, language, None, key, "not UTF-8", f"byte {error.start}")
+
+
+def _too_long(place: str, language: str | None, options: ReadOptions) -> Row:
+    detail = f"max_document_bytes is {options.max_document_bytes:,}"
+    return Row(place, language, None, problem="document too long", detail=detail)
+
+
+def _lines(path: Path, limit: int) -> Iterator[tuple[int, bytes | None]]:
+    """Yields (line number, line without its end), and None for a line longer than `limit` bytes."""
+    with path.open("rb") as file:
+        if file.read(len(_BYTE_ORDER_MARK)) != _BYTE_ORDER_MARK:
+            file.seek(0)
+        number = 0
+        while line := file.readline(limit + 2):
+            number += 1
+            content = line.rstrip(b"\r\n")
+            while line and not line.endswith(b"\n"):  # pass over what is left of a long line
+                line = file.readline(limit + 2)
+            yield number, None if len(content) > limit else content
+
+
+READERS: dict[str, Callable[[Path, str | None, ReadOptions], Iterator[Row]]] = {
+    ".txt": _text_rows,
+    ".jsonl": _json_rows,
+    ".parquet": _parquet_rows,
+}

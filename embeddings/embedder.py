@@ -1,0 +1,80 @@
+"""A SentenceTransformer that checks its input, normalises what it gives back, and saves what everybody can load.
+
+Import this file only behind `load_embedder`: it needs sentence-transformers. Three things differ from the class that it
+extends. Input that is not text is refused by row, before any of it is computed. Cut vectors are normalised after the
+cut (the stock class normalises before it, so its cut vectors are shorter than 1). A save has `model_type` `modernbert`
+and stock modules, so plain sentence-transformers reads it without this package.
+
+Trade-off: the cut of `dims` belongs to this object, not to the save: who loads it elsewhere passes `truncate_dim`.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from sentence_transformers import SentenceTransformer
+
+from .saving import make_portable
+
+
+class Embedder(SentenceTransformer):
+    """A SentenceTransformer on the mmBERT network; made by `load_embedder`.
+
+    Attributes:
+        normalize: Whether `encode` gives back vectors of length 1 unless it is told otherwise.
+    """
+
+    normalize: bool = True
+
+    def encode(self, inputs: Any, *args: Any, normalize_embeddings: bool | None = None, **options: Any) -> Any:
+        """Turn texts into vectors; see `SentenceTransformer.encode` for the further options.
+
+        Args:
+            inputs: One text, or a list of texts. An empty text has a well-defined vector (that of `<bos> <eos>`).
+            *args: Further arguments of `SentenceTransformer.encode`, in its order.
+            normalize_embeddings: Length 1 or as pooled; None: as the embedder was loaded.
+            **options: Further options of `SentenceTransformer.encode`, by name.
+
+        Returns:
+            Shape (dimensions,) for one text, (texts, dimensions) for several, in the order of the input.
+
+        Raises:
+            ValueError: If something is not a text, or holds half a surrogate pair.
+        """
+        texts = [inputs] if isinstance(inputs, str) else list(inputs) if hasattr(inputs, "__iter__") else [inputs]
+        for row, text in enumerate(texts):
+            check_text(text, f"row {row}")
+        normalize = self.normalize if normalize_embeddings is None else normalize_embeddings
+        checked = inputs if isinstance(inputs, str) else texts
+        return super().encode(checked, *args, normalize_embeddings=normalize, **options)
+
+    def save(self, path: str, *args: Any, **options: Any) -> None:
+        """Save so that plain sentence-transformers loads it; see `SentenceTransformer.save`.
+
+        Args:
+            path: Folder to write.
+            *args: Further arguments of `SentenceTransformer.save`, in its order.
+            **options: Further options of `SentenceTransformer.save`, by name.
+        """
+        super().save(path, *args, **options)
+        make_portable(Path(path))
+
+
+def check_text(text: Any, where: str) -> None:
+    """Refuse what is not text, saying where it stands.
+
+    Args:
+        text: What should be a str.
+        where: Place in the input, for the message.
+
+    Raises:
+        ValueError: If it is not a str, or holds half a surrogate pair, which no tokenizer can read.
+    """
+    if not isinstance(text, str):
+        raise ValueError(f"{where}: expected text, got {type(text).__name__} {text!r:.60}; drop it or convert it first")
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as broken:
+        raise ValueError(
+            f"{where}: character {broken.start} is half a surrogate pair (U+{ord(text[broken.start]):04X}); "
+            "repair it with text.encode('utf-8', 'replace').decode()"
+        ) from broken

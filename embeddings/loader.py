@@ -1,0 +1,156 @@
+"""Loads an encoder, ours or ModernBERT's, as a SentenceTransformer that runs on our network.
+
+A plain encoder gets pooling and normalisation; a saved SentenceTransformer keeps its own modules. Checkpoints of type
+`modernbert` are read by transformers' class and handed over to ours without copying a weight: same numbers, but
+computed on the tokens alone, without padding.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from ..modeling import MmBertConfig, MmBertModel, register
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_DTYPES = ("auto", "float32", "bfloat16", "float16")
+
+
+def load_embedder(
+    checkpoint: str | os.PathLike[str],
+    *,
+    dims: int | None = None,
+    max_seq_length: int | None = None,
+    normalize: bool = True,
+    pooling: Literal["mean", "cls"] | None = None,
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto",
+    device: str | None = None,
+) -> "SentenceTransformer":
+    """Load an encoder or a saved SentenceTransformer; `encode` then turns texts into vectors.
+
+    Args:
+        checkpoint: A folder with config.json (an encoder of type `mmbert` or `modernbert`) or modules.json (a saved
+            SentenceTransformer), or the Hub id of either.
+        dims: Keep only the first so many dimensions; None keeps all. Useful for models trained with Matryoshka.
+        max_seq_length: Cut texts after so many tokens; None: what the checkpoint allows, 8,192 for mmBERT.
+        normalize: Give back vectors of length 1, so that a dot product is the cosine.
+        pooling: Mean over the tokens of a text, or its first token; None: as saved, mean for a plain encoder.
+        dtype: Of the weights; auto: as stored.
+        device: Like `cpu` or `cuda:1`; None: the best one there is.
+
+    Returns:
+        A SentenceTransformer: it encodes, trains, saves and pushes like any other, and its saves load without mmbert.
+
+    Raises:
+        FileNotFoundError: If there is no such checkpoint.
+        ImportError: If sentence-transformers is not installed.
+        ValueError: If an option lies outside what the checkpoint has, or contradicts it.
+    """
+    _refuse_unknown("pooling", pooling, (None, "mean", "cls"))
+    _refuse_unknown("dtype", dtype, _DTYPES)
+    checkpoint = _existing(checkpoint)
+    register()
+    with _one_line_errors(checkpoint):
+        embedder: SentenceTransformer = _assemble(checkpoint, pooling or "mean", {"dtype": dtype}, device)
+    _use_our_network(embedder)
+    _check_pooling(embedder, pooling)
+    _set_normalization(embedder, normalize)
+    _set_length(embedder, max_seq_length)
+    width: Any = embedder.get_embedding_dimension()
+    if dims is not None and not 1 <= dims <= width:
+        raise ValueError(f"dims must lie between 1 and the model's {width} dimensions, got {dims}")
+    embedder.truncate_dim = dims
+    embedder.eval()
+    return embedder
+
+
+def _refuse_unknown(option: str, value: Any, allowed: tuple[Any, ...]) -> None:
+    if value not in allowed:
+        raise ValueError(f"{option} must be one of {', '.join(map(str, allowed))}, got {value!r}")
+
+
+def _existing(checkpoint: str | os.PathLike[str]) -> str:
+    """Give the checkpoint back as text if it is a folder of a model, or looks like a Hub id."""
+    path = Path(checkpoint)
+    if path.is_dir():
+        if not (path / "config.json").is_file() and not (path / "modules.json").is_file():
+            raise FileNotFoundError(
+                f"{path} holds neither config.json nor modules.json; give the folder of a saved model"
+            )
+    elif path.exists() or not _HUB_ID.fullmatch(str(checkpoint)):
+        raise FileNotFoundError(
+            f"{path} is no folder of a saved model; give one, or a Hub id like jhu-clsp/mmBERT-base"
+        )
+    return str(checkpoint)
+
+
+@contextmanager
+def _one_line_errors(checkpoint: str) -> Iterator[None]:
+    """Shorten what transformers says about files it cannot find or read."""
+    try:
+        yield
+    except OSError as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise FileNotFoundError(f"cannot load {checkpoint}: {reason}") from error
+
+
+def _assemble(checkpoint: str, pooling: str, model_kwargs: dict[str, Any], device: str | None) -> Any:
+    """Load the modules that were saved, or put pooling and normalisation on a plain encoder."""
+    try:
+        from sentence_transformers.base.modules.transformer import Transformer
+        from sentence_transformers.sentence_transformer.modules import Normalize, Pooling
+        from sentence_transformers.util import is_sentence_transformer_model
+
+        from .embedder import Embedder
+    except ImportError as missing:
+        raise ImportError('embeddings need sentence-transformers: pip install "mmbert[embeddings]"') from missing
+    if is_sentence_transformer_model(checkpoint):
+        return Embedder(checkpoint, model_kwargs=model_kwargs, device=device)
+    transformer = Transformer(checkpoint, model_kwargs=model_kwargs)
+    width = transformer.get_embedding_dimension()
+    return Embedder(modules=[transformer, Pooling(width, pooling_mode=pooling), Normalize()], device=device)
+
+
+def _use_our_network(embedder: Any) -> None:
+    """Put MmBertModel under the first module; a ModernBertModel gives it its own tensors."""
+    transformer = embedder[0]
+    network: Any = getattr(transformer, "model", None)
+    kind = getattr(getattr(network, "config", None), "model_type", None)
+    if kind not in (MmBertConfig.model_type, "modernbert"):
+        raise ValueError(f"the checkpoint is of type {kind!r}, an embedder needs mmbert or modernbert")
+    if isinstance(network, MmBertModel):
+        return
+    fields = network.config.to_dict() | {"model_type": MmBertConfig.model_type}
+    config = MmBertConfig.from_dict(fields)
+    ours = MmBertModel.from_pretrained(None, config=config, state_dict=network.state_dict(), dtype=network.dtype)
+    transformer.model = ours.to(network.device)
+
+
+def _check_pooling(embedder: Any, pooling: str | None) -> None:
+    saved = next((module.pooling_mode for module in embedder if hasattr(module, "pooling_mode")), None)
+    if pooling is not None and saved is not None and saved != pooling:
+        raise ValueError(f"the saved embedder was tuned with {saved!r} pooling, got pooling={pooling!r}; leave it out")
+
+
+def _set_normalization(embedder: Any, normalize: bool) -> None:
+    from sentence_transformers.sentence_transformer.modules import Normalize
+
+    embedder.normalize = normalize
+    last = len(embedder) - 1
+    if normalize and not isinstance(embedder[last], Normalize):
+        embedder.append(Normalize())
+    elif not normalize and isinstance(embedder[last], Normalize):
+        del embedder[last]
+
+
+def _set_length(embedder: Any, max_seq_length: int | None) -> None:
+    limit = embedder[0].model.config.max_position_embeddings
+    if max_seq_length is not None and not 2 < max_seq_length <= limit:
+        raise ValueError(f"max_seq_length must lie between 3 and the model's {limit} tokens, got {max_seq_length}")
+    saved = embedder.max_seq_length or limit
+    embedder.max_seq_length = min(saved, limit) if max_seq_length is None else max_seq_length

@@ -1,0 +1,15 @@
+"""What a run tells about itself: the model card and the pictures, both filled from the run's own records."""
+
+from .card import build_card, read_records
+from .language_pictures import draw_retrieval, draw_shares
+from .pictures import draw_all, draw_losses, draw_schedule
+
+__all__ = [
+    "build_card",
+    "draw_all",
+    "draw_losses",
+    "draw_retrieval",
+    "draw_schedule",
+    "draw_shares",
+    "read_records",
+]

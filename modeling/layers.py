@@ -1,0 +1,187 @@
+"""The parts of the encoder between its attention layers: embeddings, rotary angles, GeGLU, the layer that joins them.
+
+Names of submodules and shapes of tensors are ModernBERT's, so that checkpoints pass both ways unchanged.
+
+Initialisation is full-megatron (released training YAML; ModernBERT's `src/bert_layers/initialization.py`): normal, cut
+at two standard deviations; 0.02 for embeddings and everything that reads the residual stream, 0.02 / sqrt(2 * layers)
+for everything that writes to it. A module that departs from 0.02 says so in `init_std`.
+
+Trade-off: rotary angles are computed anew in every forward (T x D / 2 sines, under a thousandth of its work) instead of
+being kept in a buffer. In return the base may change between training phases, no position is too far for a table, and
+casting the model to bf16 cannot touch the angles.
+"""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import initialization
+from transformers.activations import ACT2FN
+from transformers.modeling_layers import GradientCheckpointingLayer
+from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
+
+from .attention import AttentionBackend, MmBertAttention
+from .configuration_mmbert import MmBertConfig
+
+# Scalings whose frequencies depend on the length of the input; the network computes its angles without knowing it.
+LENGTH_DEPENDENT_ROPE = ("dynamic", "longrope")
+
+
+class MmBertEmbeddings(nn.Module):
+    """Token embeddings, normalised; there is no table of positions.
+
+    Args:
+        config: Vocabulary, width, dropout.
+    """
+
+    def __init__(self, config: MmBertConfig) -> None:
+        super().__init__()
+        self.tok_embeddings = nn.Embedding(config.vocab_size, config.hidden_size, padding_idx=config.pad_token_id)
+        self.norm = layer_norm(config)
+        self.drop = nn.Dropout(config.embedding_dropout)
+
+    def forward(self, input_ids: Tensor | None = None, inputs_embeds: Tensor | None = None) -> Tensor:
+        """Embed ids (T,), or normalise given embeddings (T, hidden_size)."""
+        embeds = self.tok_embeddings(input_ids) if inputs_embeds is None else inputs_embeds
+        hidden: Tensor = self.drop(self.norm(embeds))
+        return hidden
+
+
+class MmBertMLP(nn.Module):
+    """GeGLU: one half of the inner channels, through GELU, gates the other.
+
+    Args:
+        config: Widths, activation, dropout.
+    """
+
+    def __init__(self, config: MmBertConfig) -> None:
+        super().__init__()
+        self.Wi = nn.Linear(config.hidden_size, 2 * config.intermediate_size, bias=config.mlp_bias)
+        self.act = ACT2FN[config.hidden_activation]
+        self.drop = nn.Dropout(config.mlp_dropout)
+        self.Wo = nn.Linear(config.intermediate_size, config.hidden_size, bias=config.mlp_bias)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Map (T, hidden_size) to (T, hidden_size)."""
+        value, gate = self.Wi(hidden).chunk(2, dim=-1)
+        out: Tensor = self.Wo(self.drop(self.act(value) * gate))
+        return out
+
+
+class MmBertEncoderLayer(GradientCheckpointingLayer):
+    """Attention, then GeGLU, each reading a normalised copy of the stream and adding to it.
+
+    Args:
+        config: The model's configuration.
+        layer_idx: Which layer this is. The first does not normalise before attention: the embeddings just were.
+    """
+
+    def __init__(self, config: MmBertConfig, layer_idx: int) -> None:
+        super().__init__()
+        self.attention_type: str = (config.layer_types or [])[layer_idx]
+        self.attn_norm = layer_norm(config) if layer_idx else nn.Identity()
+        self.attn = MmBertAttention(config, layer_idx)
+        self.mlp_norm = layer_norm(config)
+        self.mlp = MmBertMLP(config)
+        for writer in (self.attn.Wo, self.mlp.Wo):
+            start_with(writer, config.initializer_range / math.sqrt(2 * config.num_hidden_layers))
+
+    def forward(
+        self, hidden: Tensor, rotation: tuple[Tensor, Tensor], backend: AttentionBackend
+    ) -> tuple[Tensor, Tensor | None]:
+        """Run the layer.
+
+        Args:
+            hidden: (T, hidden_size).
+            rotation: Cosines and sines of this layer's rotary angles, each (T, D / 2).
+            backend: How to attend.
+
+        Returns:
+            (T, hidden_size), and the attention weights where the backend has them.
+        """
+        attended, weights = self.attn(self.attn_norm(hidden), rotation, backend)
+        hidden = hidden + attended
+        return hidden + self.mlp(self.mlp_norm(hidden)), weights
+
+
+def layer_norm(config: MmBertConfig) -> nn.LayerNorm:
+    """Return a LayerNorm over the model's width, without bias in mmBERT."""
+    return nn.LayerNorm(config.hidden_size, eps=config.norm_eps, bias=config.norm_bias)
+
+
+def rotations(config: MmBertConfig, positions: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
+    """Compute the rotary cosines and sines for every kind of layer; once if the kinds share their parameters.
+
+    Args:
+        config: Holds `rope_parameters` for each kind of layer.
+        positions: (T,) position of every token in its sequence.
+
+    Returns:
+        For each layer type two tensors (T, D / 2), fp32.
+    """
+    tables: dict[str, tuple[Tensor, Tensor]] = {}
+    parameters = _rope_parameters(config)
+    for layer_type in dict.fromkeys(config.layer_types or []):
+        twin = next((known for known in tables if parameters[known] == parameters[layer_type]), None)
+        if twin is None:
+            frequencies, scale = rotary_frequencies(config, layer_type, positions.device)
+            angles = positions[:, None].float() * frequencies
+            tables[layer_type] = (angles.cos() * scale, angles.sin() * scale)
+        else:
+            tables[layer_type] = tables[twin]
+    return tables
+
+
+def rotary_frequencies(config: MmBertConfig, layer_type: str, device: torch.device) -> tuple[Tensor, float]:
+    """Return (D / 2,) how fast each pair of channels turns, and the factor on cosine and sine.
+
+    Args:
+        config: Holds `rope_parameters`; any rope_type of transformers that does not depend on the input's length.
+        layer_type: "full_attention" or "sliding_attention".
+        device: Where to make them.
+
+    Returns:
+        Radians a position, fp32, and the factor, 1 without scaling.
+
+    Raises:
+        ValueError: If the rope_type depends on the length or is unknown.
+    """
+    parameters = _rope_parameters(config)[layer_type]
+    kind = parameters.get("rope_type", "default")
+    if kind == "default":
+        channels = config.hidden_size // config.num_attention_heads
+        exponents = torch.arange(0, channels, 2, device=device, dtype=torch.float32) / channels
+        return 1.0 / parameters["rope_theta"] ** exponents, 1.0
+    if kind in LENGTH_DEPENDENT_ROPE or kind not in ROPE_INIT_FUNCTIONS:
+        known = ", ".join(["default", *(name for name in ROPE_INIT_FUNCTIONS if name not in LENGTH_DEPENDENT_ROPE)])
+        raise ValueError(f"rope_type {kind!r} of {layer_type} is not supported; choose one of: {known}")
+    frequencies, scale = ROPE_INIT_FUNCTIONS[kind](config, device, layer_type=layer_type)
+    return frequencies.float(), scale
+
+
+def _rope_parameters(config: MmBertConfig) -> dict[str, dict[str, Any]]:
+    return {str(layer_type): values for layer_type, values in (config.rope_parameters or {}).items()}
+
+
+def initialise(module: nn.Module, config: MmBertConfig) -> None:
+    """Fill the parameters that `module` itself holds with their starting values, as far as they were not loaded.
+
+    Args:
+        module: Any module of the network; its children are not touched.
+        config: Holds `initializer_range` and `initializer_cutoff_factor`.
+    """
+    if isinstance(module, nn.Linear | nn.Embedding):
+        std = getattr(module, "init_std", config.initializer_range)
+        cut = config.initializer_cutoff_factor * std
+        # transformers' functions leave alone what from_pretrained has loaded.
+        initialization.trunc_normal_(module.weight, mean=0.0, std=std, a=-cut, b=cut)
+    elif isinstance(module, nn.LayerNorm):
+        initialization.ones_(module.weight)
+    if isinstance(bias := getattr(module, "bias", None), Tensor):
+        initialization.zeros_(bias)
+
+
+def start_with(module: nn.Linear, std: float) -> None:
+    """Have `initialise` fill the weight of `module` with this standard deviation instead of the model's usual one."""
+    module.init_std = std  # type: ignore[assignment]  # nn.Module declares its attributes as tensors and modules

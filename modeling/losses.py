@@ -1,0 +1,124 @@
+"""Losses of the heads: summed in fp32 and divided by the number of things scored.
+
+Trainer counts those things over all accumulation steps and ranks and passes `num_items_in_batch`; dividing by it makes
+one step on accumulated batches equal to one step on the whole. Stock ModernBERT does so for masked LM alone; here every
+head does. A batch in which nothing is scored has the loss 0 and gradients of 0, where a mean gives NaN.
+"""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from .modeling_mmbert import refuse_ids_beyond
+
+ProblemType = Literal["regression", "single_label_classification", "multi_label_classification"]
+
+
+def cross_entropy(
+    logits: Tensor, labels: Tensor, num_items_in_batch: Tensor | int | None = None, ignore_index: int = -100
+) -> Tensor:
+    """Return the mean negative log-likelihood of the labels, none of which may lie outside the classes.
+
+    Args:
+        logits: (M, classes).
+        labels: (M,) class ids; `ignore_index` where nothing is scored.
+        num_items_in_batch: What to divide by, if not by the number of labels scored here.
+        ignore_index: The label that scores nothing.
+
+    Returns:
+        A scalar, fp32.
+    """
+    labels = labels.to(logits.device)
+    scored = labels != ignore_index
+    refuse_ids_beyond("label", labels.where(scored, 0), logits.shape[-1])
+    total = functional.cross_entropy(logits.float(), labels.long(), ignore_index=ignore_index, reduction="sum")
+    return _per_item(total, scored.sum(), num_items_in_batch)
+
+
+def classification_loss(
+    logits: Tensor, labels: Tensor, problem_type: str, num_items_in_batch: Tensor | int | None = None
+) -> Tensor:
+    """Return the loss of a sequence classifier.
+
+    Args:
+        logits: (N, num_labels).
+        labels: (N,) classes; (N, num_labels) of 0 and 1 for several at once; numbers of the logits' shape to regress.
+        problem_type: "single_label_classification", "multi_label_classification" or "regression".
+        num_items_in_batch: What to divide by, if not by the number of labels given here.
+
+    Returns:
+        A scalar, fp32.
+
+    Raises:
+        ValueError: If labels and logits do not fit, or the problem type is unknown.
+    """
+    if problem_type == "single_label_classification":
+        if labels.numel() != logits.shape[0]:
+            raise ValueError(f"{labels.numel()} labels for {logits.shape[0]} sequences; give one class a sequence")
+        return cross_entropy(logits, labels.view(-1), num_items_in_batch)
+    if labels.numel() != logits.numel():
+        raise ValueError(
+            f"{problem_type} needs labels of shape {tuple(logits.shape)}, got {tuple(labels.shape)}; set config."
+            "problem_type and num_labels to what the labels are"
+        )
+    predicted, target = logits.float(), labels.to(logits.device).view_as(logits).float()
+    if problem_type == "regression":
+        total = functional.mse_loss(predicted, target, reduction="sum")
+    elif problem_type == "multi_label_classification":
+        total = functional.binary_cross_entropy_with_logits(predicted, target, reduction="sum")
+    else:
+        raise ValueError(
+            f"problem_type {problem_type!r} is not one of regression, single_label_classification, "
+            "multi_label_classification"
+        )
+    return _per_item(total, target.numel(), num_items_in_batch)
+
+
+def problem_type_of(labels: Tensor, num_labels: int) -> ProblemType:
+    """Guess as transformers does: one output regresses, integers are classes, other numbers mark several classes."""
+    if num_labels == 1:
+        return "regression"
+    return "multi_label_classification" if labels.is_floating_point() else "single_label_classification"
+
+
+def span_loss(start_logits: Tensor, end_logits: Tensor, start_positions: Tensor, end_positions: Tensor) -> Tensor:
+    """Return the mean of the losses of where an answer starts and ends.
+
+    Args:
+        start_logits: (N, L), the lowest number of the dtype at padding.
+        end_logits: (N, L), likewise.
+        start_positions: (N,) columns; outside [0, L) an answer was cut off and is not scored, below 0 it is column 0,
+            as in transformers.
+        end_positions: (N,), likewise.
+
+    Returns:
+        A scalar, fp32.
+    """
+    length = start_logits.shape[1]
+    losses = [
+        cross_entropy(logits, positions.view(-1).clamp(0, length), ignore_index=length)
+        for logits, positions in ((start_logits, start_positions), (end_logits, end_positions))
+    ]
+    return (losses[0] + losses[1]) / 2
+
+
+def require_shape(name: str, tensor: Tensor, shape: torch.Size) -> None:
+    """Refuse a tensor that does not hold one number a token.
+
+    Args:
+        name: Of the argument, for the message.
+        tensor: What was given.
+        shape: (B, L) of the input.
+
+    Raises:
+        ValueError: If the shapes differ.
+    """
+    if tensor.shape != shape:
+        raise ValueError(f"{name} has shape {tuple(tensor.shape)}, the input {tuple(shape)}; give one number a token")
+
+
+def _per_item(total: Tensor, items: Tensor | int, items_of_step: Tensor | int | None) -> Tensor:
+    chosen = items if items_of_step is None else items_of_step
+    return total / torch.as_tensor(chosen, device=total.device).clamp(min=1)

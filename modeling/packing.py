@@ -1,0 +1,214 @@
+"""The batch as one stream of real tokens: padding leaves once, before the embeddings, and returns once, at the end.
+
+Letters in shapes: B rows, L columns of the caller's padded batch; N sequences (= B for padded input); T real tokens.
+
+Sequences lie in the stream in order of length, so that those of equal length are neighbours: attention over whole
+sequences then runs on plain views of the stream, one call for every length, without padding and without a mask.
+Trade-off: that order needs the lengths on the host, one synchronisation a forward on a GPU; packed input on a
+FlashAttention backend, which does not care about order, goes without.
+
+While a graph is traced (`torch.compile`, `torch.export`) the number of real tokens is unknown, so padding stays in the
+stream there, marked by `keep`, and attention masks it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby, pairwise
+
+import torch
+from torch import Tensor
+
+
+def tracing() -> bool:
+    """Return True while a graph is being recorded, when no value of a tensor may be looked at."""
+    return torch.compiler.is_compiling() or bool(torch.jit.is_tracing())  # type: ignore[attr-defined, no-untyped-call]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenStream:
+    """Where every token of the stream came from and where its sequence begins and ends.
+
+    Attributes:
+        rows: (T,) index of the sequence a token belongs to, in the caller's order.
+        columns: (T,) place of a token in its sequence; a hole in an attention mask leaves a gap.
+        cu_seq_lens: (N + 1,) int32, where each sequence of the stream begins, and T.
+        max_length: Tokens in the longest sequence.
+        groups: (sequences, length) for every run of equally long sequences, in stream order; None if not known.
+        shape: (N, width): the rows and columns of the dense form, (B, L) for padded input.
+        caller_tokens: Tokens that the caller gave and expects back, padding included.
+        source: (T,) index of each token in the caller's flattened input; None if that is the stream already.
+        keep: (B, L) bool, False at padding that stayed in the stream; None if none did.
+    """
+
+    rows: Tensor
+    columns: Tensor
+    cu_seq_lens: Tensor
+    max_length: int
+    groups: tuple[tuple[int, int], ...] | None
+    shape: tuple[int, int]
+    caller_tokens: int
+    source: Tensor | None = None
+    keep: Tensor | None = None
+
+    def take(self, tokens: Tensor) -> Tensor:
+        """Return the caller's flattened tokens (B * L, ...) as the stream (T, ...)."""
+        return tokens if self.source is None else tokens[self.source]
+
+    def restore(self, tokens: Tensor) -> Tensor:
+        """Return the stream (T, ...) as the caller's flattened tokens (B * L, ...), with zeros at padding."""
+        if self.keep is not None:
+            return torch.where(self.keep.view(-1, *[1] * (tokens.dim() - 1)), tokens, 0)
+        if self.source is None:
+            return tokens
+        restored = tokens.new_zeros(self.caller_tokens, *tokens.shape[1:])
+        return restored.index_copy(0, self.source, tokens)
+
+    def to_dense(self, tokens: Tensor) -> Tensor:
+        """Return the stream (T, ...) as (N, width, ...), with zeros where there is no token."""
+        sequences, width = self.shape
+        dense = tokens.new_zeros(sequences * width, *tokens.shape[1:]).index_copy(0, self._places(), tokens)
+        return dense.view(sequences, width, *tokens.shape[1:])
+
+    def from_dense(self, dense: Tensor) -> Tensor:
+        """Return the tokens of (N, width, ...) as the stream (T, ...)."""
+        return dense.flatten(0, 1)[self._places()]
+
+    def segments(self) -> Tensor:
+        """Return (T,) the sequence of each token, -1 at padding: only tokens of one number may see each other."""
+        return self.rows if self.keep is None else torch.where(self.keep.view(-1), self.rows, -1)
+
+    def _places(self) -> Tensor:
+        return self.rows * self.shape[1] + self.columns
+
+
+def stream_of_padded(attention_mask: Tensor | None, batch: int, length: int, device: torch.device) -> TokenStream:
+    """Remove the padding of a batch.
+
+    Args:
+        attention_mask: (B, L), zero at padding, which may lie anywhere; None if there is none.
+        batch: B, rows of the batch.
+        length: L, columns of the batch.
+        device: Where the tokens are.
+
+    Returns:
+        The stream of tokens whose mask is not zero. A row of nothing but padding is a sequence of no tokens.
+
+    Raises:
+        ValueError: If the batch is empty or the mask has another shape.
+    """
+    if not tracing() and (batch < 1 or length < 1):
+        raise ValueError(f"the batch has {batch} rows of {length} tokens; give at least one row of one token")
+    if attention_mask is None:
+        return _whole_rows(batch, length, device, keep=None)
+    if attention_mask.shape != (batch, length):
+        raise ValueError(
+            f"attention_mask has shape {tuple(attention_mask.shape)} for a batch of {(batch, length)}; "
+            "give one number a token, 0 at padding"
+        )
+    keep = attention_mask.to(device).bool()
+    if tracing() or keep.is_meta:
+        return _whole_rows(batch, length, device, keep)
+    lengths: list[int] = keep.sum(1).tolist()
+    if sum(lengths) == batch * length:
+        return _whole_rows(batch, length, device, keep=None)
+    order = sorted(range(batch), key=lengths.__getitem__)
+    lengths = [lengths[row] for row in order]
+    rows_in_order = torch.tensor(order, device=device)
+    places, columns = keep[rows_in_order].nonzero(as_tuple=True)
+    rows = rows_in_order[places]
+    return TokenStream(
+        rows=rows,
+        columns=columns,
+        cu_seq_lens=_boundaries(lengths, device),
+        max_length=lengths[-1],
+        groups=_groups(lengths),
+        shape=(batch, length),
+        caller_tokens=batch * length,
+        source=rows * length + columns,
+    )
+
+
+def stream_of_packed(
+    cu_seq_lens: Tensor, max_length: int | None, tokens: int, device: torch.device, *, by_length: bool
+) -> TokenStream:
+    """Describe sequences that the caller has packed behind each other.
+
+    Args:
+        cu_seq_lens: (N + 1,) integers: 0, the end of the first sequence, ..., the number of tokens.
+        max_length: Tokens in the longest sequence; counted if None.
+        tokens: T, length of the packed row.
+        device: Where the tokens are.
+        by_length: Order the stream by length. Else, and with `max_length`, a GPU need not be waited for.
+
+    Returns:
+        The stream, and how to get back to the caller's order.
+
+    Raises:
+        ValueError: If the boundaries are not integers that rise from 0 to T, or a sequence exceeds `max_length`.
+    """
+    if cu_seq_lens.dim() != 1 or len(cu_seq_lens) < 2 or cu_seq_lens.is_floating_point():
+        raise ValueError(
+            f"cu_seq_lens must be one row of integers from 0 to {tokens}, got {cu_seq_lens.dtype} of shape "
+            f"{tuple(cu_seq_lens.shape)}"
+        )
+    number = len(cu_seq_lens) - 1
+    boundaries = cu_seq_lens.to(device, torch.int32)
+    order: Sequence[int] = range(number)
+    groups = None
+    if by_length or max_length is None or not cu_seq_lens.is_cuda:
+        ends: list[int] = cu_seq_lens.tolist()
+        lengths = [end - start for start, end in pairwise(ends)]
+        max_length = _checked_max_length(ends, lengths, max_length, tokens)
+        if by_length:
+            order = sorted(order, key=lengths.__getitem__)
+            groups = _groups([lengths[row] for row in order])
+    rows_in_order = torch.tensor(order, device=device)
+    starts, sizes = boundaries[:-1].long()[rows_in_order], boundaries.diff().long()[rows_in_order]
+    rows = rows_in_order.repeat_interleave(sizes, output_size=tokens)
+    stream_starts = sizes.cumsum(0) - sizes
+    columns = torch.arange(tokens, device=device) - stream_starts.repeat_interleave(sizes, output_size=tokens)
+    same_order = list(order) == list(range(number))
+    return TokenStream(
+        rows=rows,
+        columns=columns,
+        cu_seq_lens=boundaries if same_order else torch.nn.functional.pad(sizes.cumsum(0), (1, 0)).int(),
+        max_length=max_length,
+        groups=groups,
+        shape=(number, max_length),
+        caller_tokens=tokens,
+        source=None if same_order else starts.repeat_interleave(sizes, output_size=tokens) + columns,
+    )
+
+
+def _whole_rows(batch: int, length: int, device: torch.device, keep: Tensor | None) -> TokenStream:
+    """Return the stream of B * L tokens from which nothing was removed."""
+    return TokenStream(
+        rows=torch.arange(batch, device=device)[:, None].expand(batch, length).reshape(-1),
+        columns=torch.arange(length, device=device).expand(batch, length).reshape(-1),
+        cu_seq_lens=torch.arange(batch + 1, device=device, dtype=torch.int32) * length,
+        max_length=length,
+        groups=((batch, length),),
+        shape=(batch, length),
+        caller_tokens=batch * length,
+        keep=keep,
+    )
+
+
+def _boundaries(lengths: list[int], device: torch.device) -> Tensor:
+    return torch.tensor([0, *lengths], device=device).cumsum(0).int()
+
+
+def _groups(lengths: list[int]) -> tuple[tuple[int, int], ...]:
+    return tuple((len(list(run)), length) for length, run in groupby(lengths) if length)
+
+
+def _checked_max_length(ends: list[int], lengths: list[int], max_length: int | None, tokens: int) -> int:
+    if ends[0] != 0 or ends[-1] != tokens or min(lengths) < 1:
+        raise ValueError(
+            f"cu_seq_lens must rise from 0 to {tokens}, the number of packed tokens; got {ends[0]} to {ends[-1]} with "
+            f"a shortest sequence of {min(lengths)}"
+        )
+    longest = max(lengths)
+    if max_length is not None and longest > max_length:
+        raise ValueError(f"the longest packed sequence has {longest} tokens, max_length_q says {max_length}")
+    return longest

@@ -1,0 +1,221 @@
+"""Every bad input of a merge is refused in one line that names tensor, file or option, and leaves nothing behind."""
+
+import json
+import shutil
+import subprocess
+import sys
+import textwrap
+
+import mmbert
+import pytest
+import torch
+from mmbert.merging import merge_weighted_average
+
+
+@pytest.fixture
+def pair(make_models, save_checkpoint, tmp_path):
+    base, (variant,) = make_models(count=1)
+    words = {"vocab": {"a": 0, "b": 1}, "merges": []}
+    for name, tensors in (("base", base), ("variant", variant)):
+        directory = save_checkpoint(name, tensors, vocab_size=40, norm_eps=1e-5)
+        (directory / "tokenizer.json").write_text(json.dumps({"model": words, "added_tokens": []}))
+    return tmp_path / "base", tmp_path / "variant"
+
+
+def refused(base, variants, output, match, error=ValueError, **options):
+    with pytest.raises(error, match=match) as caught:
+        mmbert.merge_ties(base, variants, output, **options)
+    assert "\n" not in str(caught.value)
+    assert not output.exists()
+    assert not list(output.parent.glob(".*.partial"))
+
+
+@pytest.mark.parametrize(
+    "options, match",
+    [
+        ({"density": 0.0}, r"density must lie in \(0, 1\], got 0.0"),
+        ({"density": 20}, "got 20"),  # per cent instead of a share
+        ({"density": float("nan")}, "got nan"),
+        ({"scale": float("inf")}, "scale must be a finite number"),
+        ({"weights": [1, 2]}, "2 weights for 1 variants"),
+        ({"weights": [-1]}, "not negative"),
+        ({"weights": [0]}, "not all zero"),
+        ({"weights": [float("nan")]}, "finite"),
+        ({"trim": "layer"}, "'global' or 'tensor', got 'layer'"),
+    ],
+)
+def test_options(pair, tmp_path, options, match):
+    refused(pair[0], [pair[1]], tmp_path / "out", match, **options)
+
+
+def test_no_variant(pair, tmp_path):
+    refused(pair[0], [], tmp_path / "out", "no variants given")
+
+
+def test_absent_checkpoint(pair, tmp_path):
+    refused(pair[0], [tmp_path / "nowhere"], tmp_path / "out", "nowhere does not exist", error=FileNotFoundError)
+
+
+@pytest.mark.parametrize(
+    "change, match",
+    [
+        (lambda t: t.pop("decoder.bias"), "'decoder.bias' is in .*base but not in .*other"),
+        (lambda t: t.update(extra=torch.ones(2)), "'extra' is in .*other but not in .*base"),
+        (
+            lambda t: t.update({"decoder.bias": torch.ones(41)}),
+            r"'decoder.bias' has shape \[41\] in .*other but \[40\]",
+        ),
+        (lambda t: t.update({"decoder.bias": torch.ones(40).bfloat16()}), "'decoder.bias' is BF16 in .*other but F32"),
+        (
+            lambda t: t["decoder.bias"].__setitem__(3, float("nan")),
+            "other: tensor 'decoder.bias' holds NaN or infinity",
+        ),
+        (
+            lambda t: t["decoder.bias"].__setitem__(3, float("-inf")),
+            "other: tensor 'decoder.bias' holds NaN or infinity",
+        ),
+    ],
+)
+@pytest.mark.parametrize("density", [0.2, 1.0])
+def test_tensors(pair, make_models, save_checkpoint, tmp_path, change, match, density):
+    _, (variant,) = make_models(count=1)
+    change(variant)
+    refused(pair[0], [pair[1], save_checkpoint("other", variant)], tmp_path / "out", match, density=density)
+
+
+def test_integer_tensors_that_differ(make_models, save_checkpoint, tmp_path):
+    base, (variant,) = make_models(count=1)
+    one = save_checkpoint("base", base | {"ids": torch.arange(3)})
+    two = save_checkpoint("other", variant | {"ids": torch.arange(3) + 1})
+    refused(one, [two], tmp_path / "out", "tensor 'ids' is no floating-point weight and differs")
+
+
+@pytest.mark.parametrize(
+    "mine, theirs, match",
+    [
+        ({"norm_eps": 1e-5}, {"norm_eps": 1e-12}, "norm_eps is 1e-12 in .*variant but 1e-05"),
+        (
+            {"local_rope_theta": 160000.0},
+            {"rope_parameters": {"sliding_attention": {"rope_theta": 10000.0}}},
+            "local_rope_theta is 10000.0",
+        ),
+        (
+            {"rope_parameters": {"rope_type": "default"}},
+            {"rope_parameters": {"rope_type": "yarn"}},
+            "rope_parameters is",
+        ),
+    ],
+)
+def test_configs(pair, tmp_path, mine, theirs, match):
+    for directory, fields in zip(pair, (mine, theirs), strict=True):
+        (directory / "config.json").write_text(json.dumps({"model_type": "modernbert", **fields}))
+    refused(pair[0], [pair[1]], tmp_path / "out", match)
+
+
+def test_two_spellings_of_one_theta_agree(pair, tmp_path):
+    nested = {kind: {"rope_theta": 160000, "rope_type": "default"} for kind in ("full_attention", "sliding_attention")}
+    flat = {"global_rope_theta": 160000.0, "local_rope_theta": 160000.0}
+    for directory, fields in zip(pair, (flat, {"rope_parameters": nested}), strict=True):
+        (directory / "config.json").write_text(json.dumps({"model_type": "modernbert", **fields}))
+    assert mmbert.merge_ties(pair[0], [pair[1]], tmp_path / "out").is_dir()
+
+
+@pytest.mark.parametrize(
+    "change, match",
+    [
+        ({"model": {"vocab": {"a": 0, "c": 1}, "merges": []}}, "its vocabulary differs .*for instance 'b': 1"),
+        ({"model": {"vocab": {"a": 0, "b": 1}, "merges": ["a b"]}}, "its merges differs .*a b"),
+        ({"added_tokens": [{"id": 7, "content": "<x>"}]}, "its added tokens differs .*'<x>': 7"),
+        ({"normalizer": {"type": "NFC"}}, "its normalizer differs"),
+    ],
+)
+def test_tokenizers(pair, tmp_path, change, match):
+    file = pair[1] / "tokenizer.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | change))
+    refused(pair[0], [pair[1]], tmp_path / "out", match)
+
+
+def test_padding_of_the_last_use_is_no_difference_of_tokenizers(pair, tmp_path):
+    file = pair[1] / "tokenizer.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"padding": {"length": 8}}))
+    out = mmbert.merge_ties(pair[0], [pair[1]], tmp_path / "out")
+    assert (out / "tokenizer.json").read_bytes() == (pair[0] / "tokenizer.json").read_bytes()
+
+
+def test_other_kinds_of_vocabulary(pair, tmp_path):
+    for directory, words in zip(pair, ("a\nb", "a\nc"), strict=True):
+        (directory / "tokenizer.json").unlink()
+        (directory / "vocab.txt").write_text(words)
+    refused(pair[0], [pair[1]], tmp_path / "out", "vocab.txt differs")
+
+
+def test_the_first_parent_with_a_tokenizer_gives_it(pair, tmp_path):
+    (pair[0] / "tokenizer.json").unlink()
+    assert (mmbert.merge_ties(pair[0], [pair[1]], tmp_path / "out") / "tokenizer.json").is_file()
+
+
+def test_output_that_exists_is_left_alone(pair, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine").write_text("precious")
+    with pytest.raises(ValueError, match="out exists and is not empty"):
+        mmbert.merge_ties(pair[0], [pair[1]], tmp_path / "out")
+    with pytest.raises(ValueError, match="out exists and is not empty"):
+        merge_weighted_average(pair, tmp_path / "out")
+    assert (tmp_path / "out" / "mine").read_text() == "precious"
+
+
+def test_an_empty_output_directory_is_filled(pair, tmp_path):
+    (tmp_path / "out").mkdir()
+    assert (mmbert.merge_ties(pair[0], [pair[1]], tmp_path / "out") / "model.safetensors").is_file()
+
+
+def test_output_below_a_file(pair, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match=r"cannot write .*file/out: Not a directory"):
+        mmbert.merge_ties(pair[0], [pair[1]], tmp_path / "file" / "out")
+
+
+def test_half_precision_overflow_names_the_tensor(save_checkpoint, tmp_path):
+    base, variant = {"a": torch.zeros(4).half()}, {"a": torch.full((4,), 6e4).half()}
+    paths = save_checkpoint("b", base), [save_checkpoint("v", variant)]
+    refused(*paths, tmp_path / "out", "'a'.*overflow F16", density=1.0, scale=2.0)
+
+
+def test_changed_shard_is_found_by_its_checksum(pair, tmp_path):
+    merged = mmbert.merge_ties(pair[0], [pair[1]], tmp_path / "merged")
+    weights = merged / "model.safetensors"
+    raw = bytearray(weights.read_bytes())
+    raw[-1] ^= 1
+    weights.write_bytes(raw)
+    refused(pair[0], [merged], tmp_path / "out", "model.safetensors: its bytes are not those recorded in SHA256SUMS")
+
+
+@pytest.mark.parametrize("end", ["full disk", "kill"])
+def test_a_full_disk_or_a_kill_leaves_no_target(pair, tmp_path, end):
+    script = textwrap.dedent("""
+        import os, resource, signal, sys
+        import mmbert
+        from mmbert.modeling import checkpoint_writer
+        base, variant, output, end = sys.argv[1:]
+        if end == "kill":
+            checkpoint_writer.write_checksums = None
+            import mmbert.merging.output as module
+            module.write_checksums = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+        else:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+        try:
+            mmbert.merge_ties(base, [variant], output)
+        except ValueError as error:
+            sys.exit(str(error))
+    """)
+    arguments = [*map(str, pair), str(tmp_path / "out"), end]
+    done = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=False)
+    assert not (tmp_path / "out").exists()
+    if end == "kill":
+        assert done.returncode == -9
+        for left in tmp_path.glob(".out.*.partial"):
+            shutil.rmtree(left)
+    else:
+        assert "cannot write" in done.stderr and "File too large" in done.stderr
+        assert not list(tmp_path.glob(".*.partial"))
+    assert mmbert.merge_ties(pair[0], [pair[1]], tmp_path / "out").is_dir()

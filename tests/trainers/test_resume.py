@@ -1,0 +1,163 @@
+"""Exact resume: a run that stops, once or twice, ends with the weights of one that never did."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from mmbert.data import write_shards
+from mmbert.recipes import Recipe
+from mmbert.trainers.checkpoints import last_checkpoint
+from tests_support import documents
+from transformers import TrainerCallback
+
+
+class StopAt(TrainerCallback):
+    """Ends training after a step, as if the time were up, without a checkpoint there."""
+
+    def __init__(self, step):
+        self.step = step
+
+    def on_step_end(self, args, state, control, **kwargs):
+        control.should_training_stop = state.global_step >= self.step
+
+
+def weights(trainer):
+    return {name: value.clone() for name, value in trainer.model.state_dict().items()}
+
+
+def assert_same(one, other):
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def losses(trainer):
+    return {entry["step"]: entry["loss"] for entry in trainer.state.log_history if "loss" in entry}
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_resuming_twice_gives_the_same_weights_and_losses(make_trainer, workers):
+    straight = make_trainer("straight", save_strategy="no")
+    straight.train()
+    # Stops lie between checkpoints (every 4 steps), in different phases.
+    for stop in (5, 11):
+        broken = make_trainer("broken", callbacks=[StopAt(stop)], dataloader_num_workers=workers)
+        broken.train(resume_from_checkpoint=stop > 5)
+    last = make_trainer("broken", dataloader_num_workers=workers)
+    last.train(resume_from_checkpoint=True)
+    assert last.state.global_step == 24
+    assert_same(weights(straight), weights(last))
+    assert {k: losses(straight)[k] for k in losses(last)} == losses(last)
+    assert (straight.ledger.tokens == last.ledger.tokens).all()
+
+
+def test_a_variant_branches_from_the_trunk_as_if_it_had_walked_all_the_way(make_trainer):
+    straight = make_trainer("straight", save_strategy="no")
+    straight.train()
+    trunk = make_trainer("trunk", variant=None)
+    trunk.train()
+    assert trunk.state.global_step == 16
+    branch = make_trainer("branch")
+    branch.train(resume_from_checkpoint=str(last_checkpoint(Path(trunk.args.output_dir))))
+    assert_same(weights(straight), weights(branch))
+    other = make_trainer("other", variant="decay-eng")
+    other.train(resume_from_checkpoint=str(last_checkpoint(Path(trunk.args.output_dir))))
+    assert not torch.equal(other.model.decoder.bias, branch.model.decoder.bias)
+
+
+def test_accumulation_changes_rounding_only(make_trainer):
+    one = make_trainer("one", save_strategy="no")
+    one.train()
+    split = make_trainer("split", save_strategy="no", gradient_accumulation_steps=2, per_device_train_batch_size=2)
+    split.train()
+    assert split.stream.parts == 4
+    for name, value in weights(one).items():
+        assert torch.allclose(value, split.model.state_dict()[name], atol=1e-5)
+
+
+@pytest.fixture
+def stopped(make_trainer):
+    trainer = make_trainer("run", callbacks=[StopAt(12)])
+    trainer.train()
+    return Path(trainer.args.output_dir)
+
+
+def test_a_checkpoint_holds_no_pickle_and_the_phase_is_in_its_config(stopped):
+    for checkpoint in stopped.glob("checkpoint-*"):
+        names = {path.name for path in checkpoint.iterdir()}
+        assert {"model.safetensors", "optimizer.safetensors", "ledger.json", "run_identity.json"} <= names
+        assert not [name for name in names if name.endswith((".bin", ".pt", ".pth", ".pkl"))]
+        step = int(checkpoint.name.rpartition("-")[2])
+        theta = json.loads((checkpoint / "config.json").read_text())["global_rope_theta"]
+        assert theta == (10000 if step <= 8 else 160000)
+    assert not list(stopped.glob(".saving/*"))
+
+
+def changed(recipe_text, tmp_path, old, new):
+    path = tmp_path / "changed.yaml"
+    assert old in recipe_text
+    path.write_text(recipe_text.replace(old, new, 1), encoding="utf-8")
+    return Recipe.from_yaml(path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            "masking_ratio: 0.3",
+            "masking_ratio: 0.4",
+            r"phases\[0\].masking_ratio was 0.3 and is now 0.4; .*allow",
+        ),
+        (
+            "[eng_Latn, deu_Latn]",
+            "[eng_Latn, ell_Grek]",
+            r"phases\[0\].languages\[1\] was .deu_Latn. and is now .ell",
+        ),
+        ("seed: 7", "seed: 8", r"seed was 7 and is now 8"),
+        ("hidden_size: 32", "hidden_size: 64", r"model.hidden_size was 32 and is now 64"),
+    ],
+)
+def test_a_changed_past_is_refused(stopped, make_trainer, tmp_path, old, new, message):
+    other = changed((tmp_path / "tiny.yaml").read_text(), tmp_path, old, new)
+    with pytest.raises(ValueError, match=rf"cannot resume from checkpoint-12: {message}"):
+        make_trainer("run", recipe=other).train(resume_from_checkpoint=True)
+
+
+def test_a_changed_future_and_an_allowed_change_are_not_refused(stopped, make_trainer, tmp_path):
+    text = (tmp_path / "tiny.yaml").read_text()
+    future = changed(text, tmp_path, "masking_ratio: 0.05", "masking_ratio: 0.1")
+    make_trainer("run", recipe=future, callbacks=[StopAt(13)]).train(resume_from_checkpoint=True)
+    past = changed(text, tmp_path, "masking_ratio: 0.3", "masking_ratio: 0.4")
+    trainer = make_trainer("run", recipe=past, callbacks=[StopAt(13)])
+    trainer.train(resume_from_checkpoint=True, allow_changed_recipe=True)
+    assert trainer.state.global_step == 13
+
+
+def test_changed_data_is_refused(stopped, make_trainer, tokenizer, tmp_path):
+    other = write_shards(documents(seed=3), tokenizer, tmp_path / "other")
+    with pytest.raises(ValueError, match=r"data was .* and is now .*; restore .* or pass allow_changed_data"):
+        make_trainer("run", train_on=other).train(resume_from_checkpoint=True)
+
+
+def test_damaged_checkpoints_are_refused(stopped, make_trainer):
+    model = stopped / "checkpoint-12" / "model.safetensors"
+    whole = model.read_bytes()
+    broken = bytearray(whole)
+    broken[-5] ^= 1
+    model.write_bytes(broken)
+    with pytest.raises(ValueError, match=r"model\.safetensors: its bytes are not those recorded"):
+        make_trainer("run").train(resume_from_checkpoint=True)
+    model.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match=r"model\.safetensors"):
+        make_trainer("run").train(resume_from_checkpoint=True)
+    model.write_bytes(whole)
+    (stopped / "checkpoint-12" / "optimizer.safetensors").unlink()
+    with pytest.raises(FileNotFoundError, match=r"checkpoint-12 has no optimizer\.safetensors"):
+        make_trainer("run").train(resume_from_checkpoint=True)
+    (stopped / "checkpoint-12" / "run_identity.json").unlink()
+    trainer = make_trainer("run", callbacks=[StopAt(10)])
+    trainer.train(resume_from_checkpoint=True)  # a checkpoint without its last file counts as absent
+    assert trainer.state.global_step == 10
+    shutil.rmtree(stopped)
+    with pytest.raises(FileNotFoundError, match=r"no checkpoint in .* to resume from"):
+        make_trainer("run").train(resume_from_checkpoint=True)
