@@ -1,1 +1,42 @@
-"""cli."""
+"""The `mmbert` command: one thin file a verb.
+
+An error that a user can mend is one line on standard error and exit status 2; MMBERT_TRACEBACK=1 tells the whole story.
+"""
+
+import logging
+import os
+import sys
+
+import typer
+
+from .card import card
+from .demo import demo
+from .doctor import doctor
+from .embed import embed
+from .export import export
+from .merge import merge
+from .tokenize import tokenize
+
+app = typer.Typer(
+    name="mmbert",
+    help="Train, merge, embed with and publish mmBERT, the multilingual ModernBERT.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for verb in (demo, doctor, tokenize, merge, export, embed, card):
+    app.command()(verb)
+
+
+def main() -> None:
+    """Run the command line."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s  %(message)s", datefmt="%H:%M:%S")
+    for chatty in ("httpx", "sentence_transformers", "transformers", "datasets", "matplotlib"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    try:
+        app()
+    except (ValueError, OSError, ImportError) as error:
+        if os.environ.get("MMBERT_TRACEBACK"):
+            raise
+        sys.stderr.write(f"mmbert: {' '.join(str(error).split())}\n")
+        sys.exit(2)

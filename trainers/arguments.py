@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import torch
 from transformers import TrainingArguments
 
 from ..recipes import Recipe, Road
@@ -48,5 +49,6 @@ def training_arguments(recipe: Recipe, road: Road, output_dir: str | Path, **ove
         "ddp_find_unused_parameters": False,
         "report_to": "none",
         "disable_tqdm": True,
+        "dataloader_pin_memory": torch.cuda.is_available(),
     }
     return TrainingArguments(output_dir=str(output_dir), **{**defaults, **overrides, **fixed})

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from accelerate import PartialState
+from accelerate import Accelerator, PartialState
 from transformers import set_seed
 
 from ..data.heldout import HeldOut
@@ -24,6 +24,7 @@ from ..modeling.tokenizer import save_tokenizer
 from ..recipes import Recipe
 from .arguments import training_arguments
 from .checkpoints import last_checkpoint
+from .language_loss import group_losses, language_losses, resource_groups
 from .mlm import MlmTrainer
 from .record import run_record, write_record
 
@@ -115,6 +116,35 @@ class RecipeRun:
                     continue
         return None
 
+    def heldout(self) -> HeldOut:
+        """Return the held-out text of every evaluation of this run."""
+        return HeldOut(
+            self.data.heldout,
+            self.data.tokenizer,
+            masking_ratio=self.recipe.evaluation_masking_ratio,
+            context_length=self.recipe.phases[0].context_length,
+            tokens_a_language=self.tokens_a_language,
+            seed=self.recipe.seed,
+        )
+
+    def groups(self) -> dict[str, str]:
+        """Return the resource group of every language: high, mid, low by the phase in which it enters, or code."""
+        everything = self.data.train.languages
+        entered = [everything if phase.reads_all else phase.languages for phase in self.recipe.phases[:2]]
+        return resource_groups(sorted({*everything, *self.data.heldout.languages}), entered)
+
+    def score(self, checkpoint: str | Path) -> dict[str, float]:
+        """Score any masked-LM checkpoint with this run's tokenizer on this run's held-out text.
+
+        Args:
+            checkpoint: The model.
+
+        Returns:
+            Loss by resource group.
+        """
+        model = MmBertForMaskedLM.from_pretrained(checkpoint)
+        return group_losses(language_losses(model, self.heldout(), Accelerator()), self.groups())
+
     def trainer(self, variant: str | None = None) -> MlmTrainer:
         """Build the trainer of one part of the run.
 
@@ -125,20 +155,12 @@ class RecipeRun:
             The trainer, ready to train.
         """
         stream = MlmStream(self.recipe, self.data.train, self.data.tokenizer, variant=variant)
-        heldout = HeldOut(
-            self.data.heldout,
-            self.data.tokenizer,
-            masking_ratio=self.recipe.evaluation_masking_ratio,
-            context_length=self.recipe.phases[0].context_length,
-            tokens_a_language=self.tokens_a_language,
-            seed=self.recipe.seed,
-        )
         arguments = training_arguments(self.recipe, stream.road, self.output_dir / (variant or TRUNK), **self.arguments)
         return MlmTrainer(
             model=build_model(self.recipe, len(self.data.tokenizer)),
             args=arguments,
             train_dataset=stream,
-            eval_dataset=heldout,
+            eval_dataset=self.heldout(),
             processing_class=self.data.tokenizer,
         )
 

@@ -55,6 +55,20 @@ def write_record(record: dict[str, Any], directory: Path) -> Path:
     return path
 
 
+def read_group_losses(directory: Path) -> dict[str, float]:
+    """Read the held-out losses that a run ended with.
+
+    Args:
+        directory: The run's directory.
+
+    Returns:
+        Loss by resource group.
+    """
+    record = json.loads((directory / FILE).read_text(encoding="utf-8"))
+    losses: dict[str, float] = record["evaluations"][-1]["group_loss"]
+    return losses
+
+
 def _model(trainer: MlmTrainer) -> dict[str, Any]:
     config = trainer.model.config
     sizes = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "vocab_size")

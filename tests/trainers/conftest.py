@@ -9,7 +9,15 @@ from mmbert.data.heldout import HeldOut
 from mmbert.trainers import training_arguments
 from mmbert.trainers.recipe_run import build_model
 
-logging.getLogger("transformers").setLevel(logging.ERROR)
+
+@pytest.fixture(autouse=True)
+def quiet():
+    """Keep transformers' notes on resumed arguments out of the output, for these tests only."""
+    log = logging.getLogger("transformers")
+    before = log.level
+    log.setLevel(logging.ERROR)
+    yield
+    log.setLevel(before)
 
 
 @pytest.fixture

@@ -1,0 +1,64 @@
+"""The command line: it lists its verbs, and bad input gets one line and status 2, not a traceback."""
+
+import subprocess
+import sys
+
+import pytest
+
+VERBS = ["demo", "doctor", "tokenize", "merge", "export", "embed", "card"]
+
+
+def mmbert(*arguments, cwd="/"):
+    command = [sys.executable, "-c", "from mmbert.cli import main; main()", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=cwd)
+
+
+def test_help_lists_every_verb():
+    done = mmbert("--help")
+    assert done.returncode == 0
+    assert all(verb in done.stdout for verb in VERBS)
+
+
+def test_doctor_says_what_runs_and_what_is_absent():
+    done = mmbert("doctor")
+    assert done.returncode == 0
+    for word in ("mmbert", "torch", "attention: sdpa", "device:", "sentence-transformers"):
+        assert word in done.stdout
+
+
+def test_doctor_checks_a_checkpoint(tmp_path):
+    import mmbert as package
+
+    config = package.MmBertConfig(
+        hidden_size=16, num_attention_heads=2, num_hidden_layers=2, intermediate_size=16, vocab_size=50
+    )
+    package.MmBertForMaskedLM(config).save_pretrained(tmp_path / "good")
+    good = mmbert("doctor", tmp_path / "good")
+    assert good.returncode == 0, good.stderr
+    assert "MmBertForMaskedLM" in good.stdout and "tensors fit" in good.stdout
+    package.MmBertModel(config).save_pretrained(tmp_path / "bad")
+    text = (tmp_path / "bad" / "config.json").read_text().replace("MmBertModel", "MmBertForMaskedLM")
+    (tmp_path / "bad" / "config.json").write_text(text)
+    bad = mmbert("doctor", tmp_path / "bad")
+    assert bad.returncode == 2
+    assert "missing" in bad.stderr and "Traceback" not in bad.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["doctor", "nowhere"], "nowhere does not exist"),
+        (["export", "nowhere", "out"], "nowhere"),
+        (["merge", "a", "b", "--output", "out"], "does not exist"),
+        (["embed", "nowhere", "-", "x.npy"], "no text"),
+        (["card", "nowhere"], "holds no run_record.json"),
+        (["tokenize", "nowhere", "--output", "out"], "no recipe at nowhere; shipped recipes are"),
+    ],
+)
+def test_bad_input_gets_one_line(tmp_path, arguments, message):
+    done = mmbert(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.strip().count("\n") == 0
+    assert not (tmp_path / "out").exists()
