@@ -34,11 +34,7 @@ class LanguagePhaseCallback(TrainerCallback):
         train_dataloader: Any = None,
         **kwargs: Any,
     ) -> None:
-        """Check that the Trainer will walk the road step by step, and set the model to the phase it starts in.
-
-        Raises:
-            ValueError: If the stream is shuffled, or cut into another number of parts than one step takes.
-        """
+        """Check that the Trainer walks the road step by step, and set the model to the phase it starts in."""
         stream = stream_of(train_dataloader, type(self).__name__)
         parts = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
         if stream.parts != parts:
@@ -82,7 +78,7 @@ class LanguagePhaseCallback(TrainerCallback):
         """Name the phase of the step that was just trained, and the tokens so far."""
         if self.road is None or logs is None:
             return
-        facts = {
+        facts: dict[str, Any] = {
             "phase": self.road.at(max(state.global_step - 1, 0)).phase.name,
             "tokens": self.road.tokens(min(state.global_step, self.road.steps)),
         }

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from inspect import signature
 from pathlib import Path
+from typing import Any
 
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
@@ -90,7 +91,7 @@ def prepare(recipe: Recipe, directory: Path) -> PreparedData:
     if not written.is_file():
         _write(recipe, directory)
         written.write_text(json.dumps(plan, indent=1, ensure_ascii=False), encoding="utf-8")
-    tokenizer = AutoTokenizer.from_pretrained(directory / "tokenizer")
+    tokenizer: Any = AutoTokenizer.from_pretrained(directory / "tokenizer")
     return PreparedData(tokenizer, TokenShards(directory / "train"), TokenShards(directory / "heldout"))
 
 

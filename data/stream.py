@@ -121,7 +121,8 @@ class PhaseReader:
         Returns:
             Draws, shape (languages,).
         """
-        return np.floor(block * self._rate + self._offset).astype(np.int64)
+        draws: NDArray[np.int64] = np.floor(block * self._rate + self._offset).astype(np.int64)
+        return draws
 
     def _deal(self, number: int) -> _Block:
         before, after = self.draws_before(number), self.draws_before(number + 1)
@@ -275,7 +276,8 @@ class MlmStream(Dataset[PackedRows]):
             labels.append(label)
             lengths.append(length + 2)
             languages.append(reader.number[language])
-        return PackedRows(*(np.concatenate(part) for part in (ids, labels, lengths, languages)), step=step)
+        join = np.concatenate
+        return PackedRows(join(ids), join(labels), join(lengths), join(languages), step)
 
     def _assemble(
         self, reader: PhaseReader, language: NDArray[np.int64], start: NDArray[np.int64], length: NDArray[np.int64]

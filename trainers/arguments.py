@@ -16,7 +16,7 @@ def training_arguments(recipe: Recipe, road: Road, output_dir: str | Path, **ove
         recipe: The plan.
         road: The phases this run goes through.
         output_dir: Where checkpoints go.
-        overrides: Any field of TrainingArguments, but for what the recipe fixes: steps, rate, decay, clipping, seed.
+        **overrides: Any field of TrainingArguments, but for what the recipe fixes: steps, rate, decay, clipping, seed.
 
     Returns:
         The arguments.

@@ -11,7 +11,8 @@ from typing import Any
 from safetensors import SafetensorError
 from torch import nn
 from torch.optim import Optimizer
-from transformers import Trainer
+from torch.optim.lr_scheduler import LambdaLR
+from transformers import PreTrainedModel, Trainer
 from transformers.trainer_utils import rotate_checkpoints
 
 from ..modeling.checkpoint import open_checkpoint
@@ -25,6 +26,10 @@ logger = logging.getLogger(__name__)
 class CheckpointingTrainer(Trainer):
     """Saves and loads the state of training; a subclass says what else a checkpoint holds, and the learning rate."""
 
+    # What Trainer calls optional is there as soon as training begins.
+    model: PreTrainedModel  # type: ignore[assignment]
+    optimizer: Optimizer  # type: ignore[assignment]
+    lr_scheduler: LambdaLR  # type: ignore[assignment]
     _publishing: Path | None = None
 
     def write_facts(self, directory: Path) -> None:
@@ -74,7 +79,7 @@ class CheckpointingTrainer(Trainer):
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         super()._save(output_dir, state_dict)
         # A pickle that nobody needs: the recipe and the record say the same in JSON.
-        (Path(output_dir or self.args.output_dir) / "training_args.bin").unlink(missing_ok=True)
+        (Path(output_dir or str(self.args.output_dir)) / "training_args.bin").unlink(missing_ok=True)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         if self.is_fsdp_enabled:
@@ -116,4 +121,5 @@ class CheckpointingTrainer(Trainer):
 
 
 def _bare(optimizer: Any) -> Optimizer:
-    return getattr(optimizer, "optimizer", optimizer)  # accelerate wraps it
+    bare: Optimizer = getattr(optimizer, "optimizer", optimizer)  # accelerate wraps it
+    return bare

@@ -214,7 +214,8 @@ class MlmTrainer(CheckpointingTrainer):
         for group, loss in group_losses(losses, self.groups).items():
             metrics[f"{metric_key_prefix}_loss_{group}"] = loss
         self.log(dict(metrics))
-        self.state.log_history[-1]["language_loss"] = losses
+        entry: dict[str, Any] = self.state.log_history[-1]  # type: ignore[assignment]
+        entry["language_loss"] = losses
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         groups = "  ".join(f"{key.rpartition('_')[2]} {value:.3f}" for key, value in metrics.items())
         logger.info("held-out loss at %.0f %% masking: %s", 100 * heldout.masking_ratio, groups)
@@ -222,12 +223,12 @@ class MlmTrainer(CheckpointingTrainer):
 
     # Keeping
 
-    def train(self, resume_from_checkpoint: Any = None, **kwargs: Any) -> Any:
+    def train(self, resume_from_checkpoint: Any = None, **kwargs: Any) -> Any:  # type: ignore[override]
         """Train, from the beginning or from a checkpoint.
 
         Args:
             resume_from_checkpoint: A checkpoint's directory, or True for the last one in `output_dir`.
-            kwargs: `allow_changed_data` and `allow_changed_recipe` go on although the checkpoint was trained on
+            **kwargs: `allow_changed_data` and `allow_changed_recipe` go on although the checkpoint was trained on
                 something else; the rest goes to `Trainer.train`.
 
         Returns:
@@ -235,7 +236,7 @@ class MlmTrainer(CheckpointingTrainer):
         """
         flags = {key: kwargs.pop(key, False) for key in ("allow_changed_data", "allow_changed_recipe")}
         if resume_from_checkpoint is True:
-            resume_from_checkpoint = str(last_checkpoint(Path(self.args.output_dir)))
+            resume_from_checkpoint = str(last_checkpoint(Path(str(self.args.output_dir))))
         if resume_from_checkpoint:
             checkpoint = Path(resume_from_checkpoint)
             check_identity(checkpoint, self.stream, **flags)

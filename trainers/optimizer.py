@@ -28,7 +28,7 @@ def stable_adamw(model: nn.Module, plan: OptimizerPlan, peak_learning_rate: floa
         {"params": [p for p in trained if p.ndim >= 2], "weight_decay": plan.weight_decay},
         {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
     ]
-    return StableAdamW(
+    optimizer: Optimizer = StableAdamW(
         [group for group in groups if group["params"]],
         lr=peak_learning_rate,
         betas=plan.betas,
@@ -36,3 +36,4 @@ def stable_adamw(model: nn.Module, plan: OptimizerPlan, peak_learning_rate: floa
         decouple_lr=True,
         max_lr=peak_learning_rate,
     )
+    return optimizer

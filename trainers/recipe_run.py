@@ -184,7 +184,7 @@ def build_model(recipe: Recipe, vocab_size: int) -> MmBertForMaskedLM:
     if unknown or size not in ("base", "small"):
         raise ValueError(f"model: {', '.join(unknown) or size} is neither a size (base, small) nor in MmBertConfig.")
     if checkpoint is not None:
-        model = MmBertForMaskedLM.from_pretrained(checkpoint, **fields)
+        model: MmBertForMaskedLM = MmBertForMaskedLM.from_pretrained(checkpoint, **fields)
         if model.config.vocab_size < vocab_size:
             raise ValueError(f"{checkpoint} has {model.config.vocab_size} words, the tokenizer {vocab_size}.")
         return model

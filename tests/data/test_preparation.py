@@ -1,0 +1,97 @@
+"""From a data plan to tokenizer and shards: once, in the languages of the phases, and refused for another plan."""
+
+import json
+
+import pytest
+from mmbert.data.heldout import HeldOut
+from mmbert.data.preparation import balanced_texts, open_planned_corpus, prepare
+from mmbert.recipes import Recipe
+from tests_support import TINY_RECIPE, documents
+
+
+@pytest.fixture
+def planned(tmp_path):
+    """Return a function that writes the corpus and a recipe over it."""
+
+    def write(data="vocabulary_size: 600, heldout_fraction: 0.2", recipe=TINY_RECIPE):
+        corpus = tmp_path / "corpus.jsonl"
+        rows = [json.dumps({"lang": d.language, "text": d.text}, ensure_ascii=False) for d in documents()]
+        corpus.write_text("\n".join(rows), encoding="utf-8")
+        path = tmp_path / "planned.yaml"
+        path.write_text(f"{recipe}\ndata: {{corpus: {corpus}, {data}}}\n", encoding="utf-8")
+        return Recipe.from_yaml(path)
+
+    return write
+
+
+def test_a_plan_is_carried_out_once(planned, tmp_path):
+    recipe = planned()
+    first = prepare(recipe, tmp_path / "data")
+    stamp = (tmp_path / "data" / "train" / "index.json").stat().st_mtime_ns
+    second = prepare(recipe, tmp_path / "data")
+    assert (tmp_path / "data" / "train" / "index.json").stat().st_mtime_ns == stamp
+    assert first.train.fingerprint == second.train.fingerprint
+    assert len(first.tokenizer) == 600
+    assert first.train.tokenizer_fingerprint == first.heldout.tokenizer_fingerprint
+
+
+def test_an_unfinished_preparation_is_done_again(planned, tmp_path):
+    recipe = planned()
+    first = prepare(recipe, tmp_path / "data").train.fingerprint
+    (tmp_path / "data" / "plan.json").unlink()  # what a kill before the last file leaves
+    (tmp_path / "data" / "train" / "eng_Latn.tokens").unlink()
+    assert prepare(recipe, tmp_path / "data").train.fingerprint == first
+
+
+def test_another_plan_is_refused(planned, tmp_path):
+    prepare(planned(), tmp_path / "data")
+    with pytest.raises(ValueError, match="holds the data of another plan"):
+        prepare(planned("vocabulary_size: 500"), tmp_path / "data")
+
+
+def test_only_the_languages_of_the_phases_are_read(planned, tmp_path):
+    recipe = planned(recipe=TINY_RECIPE.replace("languages: all", "languages: {add: [fao_Latn]}").split("variants:")[0])
+    assert recipe.languages == ["deu_Latn", "eng_Latn", "fao_Latn", "rus_Cyrl"]
+    assert prepare(recipe, tmp_path / "data").train.languages == recipe.languages
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ("colour: red", r"data.colour: unknown key; this corpus knows language_column"),
+        ("heldout_fraction: 2", "heldout"),
+    ],
+)
+def test_bad_plans(planned, data, message):
+    with pytest.raises(ValueError, match=message):
+        open_planned_corpus(planned(data))
+
+
+def test_no_corpus(tmp_path, recipe):
+    with pytest.raises(ValueError, match=r"data\.corpus is missing"):
+        prepare(recipe, tmp_path / "data")
+
+
+def test_small_languages_are_lifted_for_the_vocabulary(planned):
+    corpus = open_planned_corpus(planned())
+    everything = sum(len(document.text) for document in corpus.documents("train"))
+    texts = list(balanced_texts(corpus, everything // 4))
+    sizes = {d.language: 0 for d in documents()}
+    language_of = {d.text: d.language for d in documents()}
+    for text in texts:
+        sizes[language_of[text]] += len(text)
+    assert len(texts) == len(set(texts))
+    assert sum(sizes.values()) == pytest.approx(everything / 4, rel=0.25)
+    assert sizes["eng_Latn"] < 6 * sizes["fao_Latn"]  # 20 times as large in the corpus, 4.5 times after the root
+
+
+def test_heldout_rows_are_the_same_every_time_and_masked_at_the_fixed_ratio(heldout_shards, tokenizer):
+    def rows(language):
+        return HeldOut(heldout_shards, tokenizer, context_length=32, tokens_a_language=500).rows(language)
+
+    for language in heldout_shards.languages:
+        one, two = rows(language), rows(language)
+        assert (one.input_ids == two.input_ids).all() and (one.labels == two.labels).all()
+        assert one.lengths.sum() == len(one.input_ids)
+    one = rows("eng_Latn")
+    assert (one.labels != -100).sum() / (len(one.labels) - 2 * len(one.lengths)) == pytest.approx(0.15, abs=0.08)
