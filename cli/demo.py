@@ -33,7 +33,9 @@ def demo(
 
     transformers_logging.disable_progress_bar()
     began = time.monotonic()
-    run = RecipeRun(Recipe.load(recipe), output_dir)
+    # Evaluated within the phases too, so that the picture shows curves.
+    arguments = {"eval_strategy": "steps", "eval_steps": 125}
+    run = RecipeRun(Recipe.load(recipe), output_dir, arguments=arguments, tokens_a_language=1024)
     with _stage("1/5  reading the corpus"):
         _tell_data(run)
     with _stage(
@@ -143,9 +145,10 @@ def _show(record: dict[str, Any], losses: dict[str, dict[str, float]], retrieval
     table = Table(title="held-out loss at 15 % masking (nats), by resource group")
     for column in ("after", *groups):
         table.add_column(column, justify="left" if column == "after" else "right")
-    rows = [(entry["phase"] if entry["step"] else "nothing", entry["group_loss"]) for entry in record["evaluations"]]
-    # The last evaluation is that of the last variant, which the table of variants shows again.
-    for name, by_group in [*rows[:-1], *losses.items()]:
+    # The last evaluation in each of the phases before the variants; the variants follow.
+    rows = {entry["phase"] if entry["step"] else "nothing": entry["group_loss"] for entry in record["evaluations"]}
+    rows.pop(record["variant"], None)
+    for name, by_group in {**rows, **losses}.items():
         table.add_row(name, *(f"{by_group[group]:.3f}" if group in by_group else "" for group in groups))
     console = Console()
     console.print(table)

@@ -41,7 +41,8 @@ def draw_shares(record: dict[str, Any], path: str | Path) -> Path:
         )
         panels = figure.subplots(1, len(record["shares"]), sharex=True, sharey=True, squeeze=False)[0]
         for axes, (name, shares) in zip(panels, record["shares"].items(), strict=True):
-            _draw_share_panel(axes, shares, rank_of, languages)
+            fixed = {"code", *recipe.get(name, {}).get("shares", {})}  # outside temperature sampling
+            _draw_share_panel(axes, shares, rank_of, languages, fixed)
             temperature = recipe.get(name, {}).get("temperature")
             words = "" if temperature is None else f", temperature {temperature:g}"
             natural = sum(languages[tag]["group"] != "code" for tag in shares)
@@ -57,9 +58,15 @@ def draw_shares(record: dict[str, Any], path: str | Path) -> Path:
         return save(figure, path)
 
 
-def _draw_share_panel(axes: Any, shares: dict[str, Any], rank_of: dict[str, int], languages: dict[str, Any]) -> None:
+def _draw_share_panel(
+    axes: Any, shares: dict[str, Any], rank_of: dict[str, int], languages: dict[str, Any], fixed: set[str]
+) -> None:
     inside = sorted(shares, key=rank_of.__getitem__)
-    by_temperature = [tag for tag in inside if languages[tag]["group"] != "code"]  # code has a share of its own
+    by_temperature = [tag for tag in inside if tag not in fixed]
+    for tag in fixed & set(inside) - {"code"}:  # code has a mark of its own
+        place = (rank_of[tag], 100 * shares[tag]["target"])
+        words = f"{tag}, fixed share"
+        axes.annotate(words, place, xytext=(7, 0), textcoords="offset points", va="center", fontsize=8.5)
     axes.plot(
         [rank_of[tag] for tag in by_temperature],
         [100 * shares[tag]["target"] for tag in by_temperature],

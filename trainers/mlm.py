@@ -85,6 +85,7 @@ class MlmTrainer(CheckpointingTrainer):
             args=args,
             data_collator=PackedCollator(witness=True),
             train_dataset=train_dataset,
+            eval_dataset=eval_dataset,
             processing_class=processing_class,
             callbacks=_with_defaults(callbacks),
         )

@@ -93,9 +93,9 @@ class RecipeRun:
             return final
         trainer = self.trainer(variant)
         checkpoint = self._start(home, branch_from)
-        if checkpoint is None:
-            trainer.evaluate()  # the loss of the untrained network, where every curve begins
-        else:
+        # The loss of the untrained network is where every curve begins.
+        trainer.args.eval_on_start = checkpoint is None
+        if checkpoint is not None:
             logger.info("%s goes on from %s/%s", home.name, checkpoint.parent.name, checkpoint.name)
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None, **self.flags)
         record = run_record(trainer)

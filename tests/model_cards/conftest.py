@@ -21,14 +21,14 @@ LOW = (
 ).split()
 GROUPS = {**dict.fromkeys(HIGH, "high"), **dict.fromkeys(MID, "mid"), **dict.fromkeys(LOW, "low"), "code": "code"}
 SOURCES = [
-    {"name": "Django", "version": "5.2", "licence": "BSD-3-Clause", "url": "https://pypi.org/project/Django/"},
+    {"name": "Django", "version": "5.2", "licence": "BSD-3-Clause", "url": "https://www.djangoproject.com/"},
     {
         "name": "pycountry",
         "version": "26.2.16",
         "licence": "LGPL-2.1-only",
-        "url": "https://pypi.org/project/pycountry/",
+        "url": "https://github.com/pycountry/pycountry",
     },
-    {"name": "Sphinx", "version": "8.2", "licence": "BSD-2-Clause", "url": "https://pypi.org/project/Sphinx/"},
+    {"name": "Sphinx", "version": "8.2", "licence": "BSD-2-Clause", "url": "https://www.sphinx-doc.org/"},
 ]
 
 

@@ -155,7 +155,7 @@ def test_individual_languages_lead_to_the_code_people_search_for():
 
 
 def test_datasets_of_the_hub_are_found_in_addresses():
-    urls = ["https://huggingface.co/datasets/HuggingFaceFW/fineweb-2", "https://pypi.org/project/Django/"]
+    urls = ["https://huggingface.co/datasets/HuggingFaceFW/fineweb-2", "https://www.djangoproject.com/"]
     assert hub_datasets(urls) == ["HuggingFaceFW/fineweb-2"]
 
 
