@@ -23,7 +23,7 @@ def demo(
     output_dir: Annotated[Path, typer.Option(help="Where everything goes.")] = Path("demo_run"),
     recipe: Annotated[str, typer.Option(help="Shipped recipe or YAML file, over the catalogues corpus.")] = "demo",
     align_seconds: Annotated[float, typer.Option(help="Time to tune the embedding model.", min=1)] = 60,
-    max_pairs: Annotated[int, typer.Option(help="Held-out pairs judged in each language.", min=10)] = 200,
+    max_pairs: Annotated[int, typer.Option(help="Held-out pairs judged in each language.", min=10)] = 100,
 ) -> None:
     """Train a small mmBERT on the text inside installed packages, merge its variants, and make an embedding model."""
     from transformers.utils import logging as transformers_logging

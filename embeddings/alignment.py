@@ -185,7 +185,7 @@ def _trainer(
 
     # sentence-transformers would ask the Hub about data and model for a card that model_cards writes anyway
     embedder.model_card_data.local_files_only = True
-    embedder.model_card_data.generate_widget_examples = False
+    embedder.model_card_data.widget = [{}]  # given, so that none is sought in the data
     optimizer = torch.optim.AdamW(embedder.parameters(), lr=learning_rate, weight_decay=0.0)
     arguments = SentenceTransformerTrainingArguments(
         output_dir=scratch,

@@ -1,0 +1,137 @@
+"""The guides do what they say: every file, command and Python block in them is run, in the order of the guides.
+
+A block says by its info string what it is:
+
+    yaml my.yaml     any language and a file name: the block is written to that file
+    bash, python     run in the workspace; it must succeed
+    bash fails       must fail with one readable line; a `text` block that follows must stand in what it printed
+    text             output or a sketch for the reader; not run
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import mmbert
+import pytest
+
+ROOT = Path(mmbert.__file__).parent
+DOCS = ROOT / "docs"
+ORDER = ["data", "recipes", "pretraining", "merging", "embeddings", "publishing"]
+PAGES = [DOCS / f"{name}.md" for name in ORDER]
+FENCE = re.compile(r"^```([^\n`]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Block:
+    place: str
+    language: str
+    option: str
+    body: str
+
+
+def blocks(page):
+    text = page.read_text(encoding="utf-8")
+    for match in FENCE.finditer(text):
+        language, _, option = match[1].partition(" ")
+        yield Block(f"{page.name}:{text.count(chr(10), 0, match.start()) + 1}", language, option, match[2])
+
+
+def execute(block, folder):
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
+    environment |= {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "COLUMNS": "120"}
+    runner = ["bash", "-e", "-o", "pipefail", "-c"] if block.language == "bash" else [sys.executable, "-c"]
+    return subprocess.run(
+        [*runner, block.body], capture_output=True, text=True, timeout=120, cwd=folder, env=environment
+    )
+
+
+def words(text):
+    return " ".join(text.split())
+
+
+def walk(page, folder):
+    """Run a page's blocks; return what the runnable ones printed, by place."""
+    printed = {}
+    found = list(blocks(page))
+    for number, block in enumerate(found):
+        if "." in block.option:
+            (folder / block.option).write_text(block.body, encoding="utf-8")
+        elif block.language in ("bash", "python"):
+            done = execute(block, folder)
+            fails = block.option == "fails"
+            assert (done.returncode != 0) == fails, f"{block.place}\n{done.stdout[-1000:]}\n{done.stderr[-3000:]}"
+            printed[block.place] = done.stdout + done.stderr
+            if fails and number + 1 < len(found) and found[number + 1].language == "text":
+                assert words(found[number + 1].body) in words(done.stderr), f"{block.place}\n{done.stderr[-3000:]}"
+            if fails and block.language == "bash":
+                assert "Traceback (most recent call last)" not in done.stderr.split("mmbert: ")[0] or (
+                    "accelerate" in block.body
+                ), f"{block.place}\n{done.stderr[-3000:]}"
+    return printed
+
+
+@pytest.mark.slow
+def test_the_guides_work_as_written(tmp_path):
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    for page in PAGES:
+        walk(page, tmp_path)
+    # What the pages promise to leave behind
+    for name in ("run/decay-eng/final", "adapted/trunk/final", "merged", "averaged", "embedder", "published"):
+        assert (tmp_path / name / "config.json").is_file(), name
+    assert (tmp_path / "run" / "decay-all" / "README.md").is_file()
+    assert not (tmp_path / "nowhere").exists() and not (tmp_path / "elsewhere").exists()
+    run_readme(tmp_path)
+
+
+def run_readme(folder):
+    """README's block speaks of `base`, its variants and the demo's embedder; those of the guides stand in for them."""
+    page = folder / "readme"
+    (page / "demo_run").mkdir(parents=True)
+    (page / "demo_run" / "embedder").symlink_to(folder / "embedder")
+    for name in ("decay-eng", "decay-cont", "decay-all"):
+        (page / name).symlink_to(folder / "run" / name / "final")
+    (page / "base").symlink_to(folder / "run" / "trunk" / "final")
+    python = [block for block in blocks(ROOT / "README.md") if block.language == "python"]
+    assert python
+    for block in python:
+        done = execute(block, page)
+        assert done.returncode == 0, f"{block.place}\n{done.stderr[-3000:]}"
+    assert (page / "merged" / "merge.json").is_file()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=ORDER)
+def test_every_block_says_what_it_is(page):
+    found = list(blocks(page))
+    assert page.read_text(encoding="utf-8").count("\n```") == 2 * len(found), "a fence is left open"
+    for block in found:
+        assert block.language in ("bash", "python", "text", "yaml", "jsonl"), block.place
+        runs = block.language in ("bash", "python") and block.option in ("", "fails")
+        assert runs or block.language == "text" or "." in block.option, f"{block.place}: name its file, or make it text"
+    assert any(block.language == "bash" for block in found) or any(block.language == "python" for block in found)
+
+
+@pytest.mark.parametrize("page", [*sorted(DOCS.glob("*.md")), ROOT / "README.md"], ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        if "://" in target:
+            continue
+        file, _, anchor = target.partition("#")
+        path = page.parent / file if file else page
+        assert path.is_file(), f"{page.name}: {target}"
+        headings = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+        assert not anchor or anchor in {re.sub(r"[^\w -]", "", h).lower().replace(" ", "-") for h in headings}, target
+
+
+def test_the_index_lists_every_page():
+    listed = next(block.body for block in blocks(DOCS / "index.md") if block.language == "{toctree}").split()
+    assert {name for name in listed if not name.startswith(":")} >= {path.stem for path in DOCS.glob("*.md")} - {"index"}
+
+
+def test_the_shell_is_there():
+    assert shutil.which("bash")
