@@ -6,12 +6,15 @@ schedule to the stream, which computes each batch's ratio from its step; from th
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from ..recipes import MaskingSchedule
 from .stream_of import stream_of
+
+if TYPE_CHECKING:
+    from ..data.stream import MlmStream
 
 
 class MaskingRatioCallback(TrainerCallback):
@@ -45,7 +48,14 @@ class MaskingRatioCallback(TrainerCallback):
         **kwargs: Any,
     ) -> None:
         """Bind the schedule; workers start after this and take it with them."""
-        stream = stream_of(train_dataloader, type(self).__name__)
+        self.bind(stream_of(train_dataloader, type(self).__name__))
+
+    def bind(self, stream: "MlmStream") -> None:
+        """Give the stream its schedule.
+
+        Args:
+            stream: What will be read.
+        """
         if self._schedule is None or self._by_phase:
             self._schedule = MaskingSchedule.of_road(stream.road, self._by_phase)
         stream.masking = self._schedule

@@ -22,6 +22,7 @@ from .shards import TokenShards, write_shards
 logger = logging.getLogger(__name__)
 
 _PLAN = "plan.json"
+_PARTS = ("tokenizer", "train", "heldout")
 # How flat the vocabulary's training text is over languages; 0.5 lies in the middle of the recipe's 0.7 to 0.3.
 _TOKENIZER_TEMPERATURE = 0.5
 _TOKENIZER_CHARACTERS = 6_000_000
@@ -82,23 +83,33 @@ def prepare(recipe: Recipe, directory: Path) -> PreparedData:
         The data, opened and checked against its checksums.
 
     Raises:
-        ValueError: If the directory was prepared for another data plan.
+        ValueError: If the directory was prepared for another data plan, or holds files of something else.
     """
     plan = json.loads(json.dumps({**recipe.to_dict()["data"], "languages": recipe.languages}))
     written = directory / _PLAN
     if written.is_file() and json.loads(written.read_text(encoding="utf-8")) != plan:
         raise ValueError(f"{directory} holds the data of another plan; remove it or choose another output directory.")
     if not written.is_file():
+        _clear(directory)
         _write(recipe, directory)
         written.write_text(json.dumps(plan, indent=1, ensure_ascii=False), encoding="utf-8")
     tokenizer: Any = AutoTokenizer.from_pretrained(directory / "tokenizer")
     return PreparedData(tokenizer, TokenShards(directory / "train"), TokenShards(directory / "heldout"))
 
 
+def _clear(directory: Path) -> None:
+    """Remove what an interrupted preparation left; refuse to touch anything else."""
+    left = sorted(directory.iterdir()) if directory.is_dir() else []
+    foreign = [path.name for path in left if path.name not in _PARTS and not path.name.endswith(".partial")]
+    if foreign:
+        raise ValueError(f"{directory} holds other files ({', '.join(foreign[:3])}); choose an empty directory.")
+    for path in left:
+        shutil.rmtree(path)
+
+
 def _write(recipe: Recipe, directory: Path) -> None:
     plan = recipe.data
-    shutil.rmtree(directory, ignore_errors=True)
-    directory.mkdir(parents=True)
+    directory.mkdir(parents=True, exist_ok=True)
     corpus = open_planned_corpus(recipe)
     began = time.monotonic()
     if plan.tokenizer is None:

@@ -74,4 +74,5 @@ class Ledger:
         self.tokens[:] = 0
         for row, phase in enumerate(self.phases):
             for language, count in entries.get(phase, {}).items():
-                self.tokens[row, self.languages.index(language)] = count
+                if language in self.languages:  # a run on other data may lack it
+                    self.tokens[row, self.languages.index(language)] = count

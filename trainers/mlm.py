@@ -87,12 +87,13 @@ class MlmTrainer(CheckpointingTrainer):
             train_dataset=train_dataset,
             eval_dataset=eval_dataset,
             processing_class=processing_class,
-            callbacks=_with_defaults(callbacks),
+            callbacks=_with_defaults(callbacks, evaluate=eval_dataset is not None),
         )
         for bar in (BarCallback, PrinterCallback):
             self.remove_callback(bar)
         train_dataset.split(args.train_batch_size * args.gradient_accumulation_steps * args.world_size)
         self.accelerator.dataloader_config.dispatch_batches = False
+        _ = train_dataset.readers  # made before workers start, so that they share its tables
 
     # Reading
 
@@ -240,6 +241,9 @@ class MlmTrainer(CheckpointingTrainer):
             resume_from_checkpoint = str(last_checkpoint(Path(str(self.args.output_dir))))
         if resume_from_checkpoint:
             checkpoint = Path(resume_from_checkpoint)
+            for callback in self.callback_handler.callbacks:
+                if isinstance(callback, MaskingRatioCallback):
+                    callback.bind(self.stream)  # what it changes is part of what the checkpoint is compared with
             check_identity(checkpoint, self.stream, **flags)
             self.ledger.load(checkpoint)
             if not self.is_world_process_zero():
@@ -265,10 +269,11 @@ class MlmTrainer(CheckpointingTrainer):
             RunIdentity.of(self.stream, self.state.global_step).save(directory)
 
 
-def _with_defaults(callbacks: list[TrainerCallback] | None) -> list[TrainerCallback]:
+def _with_defaults(callbacks: list[TrainerCallback] | None, *, evaluate: bool) -> list[TrainerCallback]:
     given = list(callbacks or [])
-    for default in (MaskingRatioCallback, LanguagePhaseCallback, ProgressCallback):
-        if not any(isinstance(callback, default) for callback in given):
-            given.append(default())
+    phases = LanguagePhaseCallback(evaluate_at_borders=evaluate)
+    for default in (MaskingRatioCallback(), phases, ProgressCallback()):
+        if not any(isinstance(callback, type(default)) for callback in given):
+            given.append(default)
     # Progress reports what the others put into the logs, so it comes last.
     return sorted(given, key=lambda callback: isinstance(callback, ProgressCallback))

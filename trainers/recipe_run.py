@@ -27,6 +27,7 @@ from .checkpoints import last_checkpoint
 from .language_loss import group_losses, language_losses, resource_groups
 from .mlm import MlmTrainer
 from .record import run_record, write_record
+from .run_identity import check_identity
 
 logger = logging.getLogger(__name__)
 
@@ -89,6 +90,8 @@ class RecipeRun:
         home = self.output_dir / (variant or TRUNK)
         final = home / FINAL
         if final.is_dir():
+            stream = MlmStream(self.recipe, self.data.train, self.data.tokenizer, variant=variant)
+            check_identity(last_checkpoint(home), stream, **self.flags)
             logger.info("%s is finished", home.name)
             return final
         trainer = self.trainer(variant)

@@ -95,3 +95,11 @@ def test_heldout_rows_are_the_same_every_time_and_masked_at_the_fixed_ratio(held
         assert one.lengths.sum() == len(one.input_ids)
     one = rows("eng_Latn")
     assert (one.labels != -100).sum() / (len(one.labels) - 2 * len(one.lengths)) == pytest.approx(0.15, abs=0.08)
+
+
+def test_a_directory_of_something_else_is_left_alone(planned, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+    with pytest.raises(ValueError, match=r"holds other files \(thesis\.txt\); choose an empty directory"):
+        prepare(planned(), tmp_path / "mine")
+    assert (tmp_path / "mine" / "thesis.txt").read_text() == "years of work"

@@ -196,3 +196,13 @@ def test_the_callbacks_refuse_another_dataset(recipe, tmp_path, shards, tokenize
     trainer.train_dataset = [stream[0]] * 16
     with pytest.raises(ValueError, match=r"MaskingRatioCallback needs train_dataset to be an mmbert\.data\.MlmStream"):
         trainer.train()
+
+
+def test_without_held_out_text_nothing_is_evaluated(recipe, shards, tokenizer, tmp_path):
+    stream = MlmStream(recipe, shards, tokenizer)
+    arguments = training_arguments(recipe, stream.road, tmp_path, use_cpu=True, save_strategy="no")
+    trainer = MlmTrainer(build_model(recipe, 600), arguments, stream)
+    trainer.train()
+    assert trainer.state.global_step == 16
+    with pytest.raises(ValueError, match="nothing to evaluate on"):
+        trainer.evaluate()

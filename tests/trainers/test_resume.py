@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmbert import MaskingRatioCallback
 from mmbert.data import write_shards
 from mmbert.recipes import Recipe
+from mmbert.trainers import RecipeRun
 from mmbert.trainers.checkpoints import last_checkpoint
 from tests_support import documents
 from transformers import TrainerCallback
@@ -161,3 +163,31 @@ def test_damaged_checkpoints_are_refused(stopped, make_trainer):
     shutil.rmtree(stopped)
     with pytest.raises(FileNotFoundError, match=r"no checkpoint in .* to resume from"):
         make_trainer("run").train(resume_from_checkpoint=True)
+
+
+def test_a_masking_switch_is_part_of_what_a_checkpoint_was_trained_on(make_trainer):
+    def switch():
+        return MaskingRatioCallback({"pretrain": 0.25})
+
+    make_trainer("run", callbacks=[switch(), StopAt(12)]).train()
+    with pytest.raises(ValueError, match=r"masking\[0\]\[1\] was 0.25 and is now 0.3; restore the masking schedule"):
+        make_trainer("run").train(resume_from_checkpoint=True)
+    straight = make_trainer("straight", callbacks=[switch()], save_strategy="no")
+    straight.train()
+    resumed = make_trainer("run", callbacks=[switch()])
+    resumed.train(resume_from_checkpoint=True)
+    assert_same(weights(straight), weights(resumed))
+
+
+def test_a_finished_run_of_another_recipe_is_not_taken_for_this_one(recipe, tmp_path):
+    corpus = tmp_path / "corpus.jsonl"
+    rows = [json.dumps({"lang": d.language, "text": d.text}) for d in documents()]
+    corpus.write_text("\n".join(rows), encoding="utf-8")
+    text = (tmp_path / "tiny.yaml").read_text()
+    text += f"data: {{corpus: {corpus}, vocabulary_size: 600, heldout_fraction: 0.1}}\n"
+    (tmp_path / "files.yaml").write_text(text)
+    arguments = {"use_cpu": True}
+    RecipeRun(Recipe.from_yaml(tmp_path / "files.yaml"), tmp_path / "run", arguments=arguments).run([])
+    other = changed(text, tmp_path, "masking_ratio: 0.15", "masking_ratio: 0.2")
+    with pytest.raises(ValueError, match=r"phases\[1\].masking_ratio was 0.15 and is now 0.2"):
+        RecipeRun(other, tmp_path / "run", arguments=arguments).run([])
