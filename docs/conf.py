@@ -1,6 +1,8 @@
 """Sphinx: the guides as they are (MyST Markdown) and the reference from the docstrings (Google style)."""
 
 import mmbert
+from pygments.lexers.data import JsonLexer
+from sphinx.highlighting import lexers
 
 project = "mmbert"
 author = "the mmbert authors"
@@ -17,3 +19,5 @@ autodoc_typehints_description_target = "documented"
 autodoc_preserve_defaults = True
 # A dataclass documents its fields in its own docstring; without this they would be listed a second time.
 napoleon_use_ivar = True
+
+lexers["jsonl"] = JsonLexer()  # a JSON object a line, in the data guide

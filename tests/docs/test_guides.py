@@ -4,13 +4,12 @@ A block says by its info string what it is:
 
     yaml my.yaml     any language and a file name: the block is written to that file
     bash, python     run in the workspace; it must succeed
-    bash fails       must fail with one readable line; a `text` block that follows must stand in what it printed
+    bash fails       must fail, a command without a traceback; a `text` block that follows must stand in its message
     text             output or a sketch for the reader; not run
 """
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -56,8 +55,7 @@ def words(text):
 
 
 def walk(page, folder):
-    """Run a page's blocks; return what the runnable ones printed, by place."""
-    printed = {}
+    """Write the page's files, run its commands and its Python, in their order."""
     found = list(blocks(page))
     for number, block in enumerate(found):
         if "." in block.option:
@@ -66,17 +64,14 @@ def walk(page, folder):
             done = execute(block, folder)
             fails = block.option == "fails"
             assert (done.returncode != 0) == fails, f"{block.place}\n{done.stdout[-1000:]}\n{done.stderr[-3000:]}"
-            printed[block.place] = done.stdout + done.stderr
-            if fails and number + 1 < len(found) and found[number + 1].language == "text":
+            if fails and found[number + 1 : number + 2] and found[number + 1].language == "text":
                 assert words(found[number + 1].body) in words(done.stderr), f"{block.place}\n{done.stderr[-3000:]}"
-            if fails and block.language == "bash":
-                assert "Traceback (most recent call last)" not in done.stderr.split("mmbert: ")[0] or (
-                    "accelerate" in block.body
-                ), f"{block.place}\n{done.stderr[-3000:]}"
-    return printed
+            if block.language == "bash":
+                assert "Traceback" not in done.stderr, f"{block.place}\n{done.stderr[-3000:]}"
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_the_guides_work_as_written(tmp_path):
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     for page in PAGES:
@@ -84,7 +79,7 @@ def test_the_guides_work_as_written(tmp_path):
     # What the pages promise to leave behind
     for name in ("run/decay-eng/final", "adapted/trunk/final", "merged", "averaged", "embedder", "published"):
         assert (tmp_path / name / "config.json").is_file(), name
-    assert (tmp_path / "run" / "decay-all" / "README.md").is_file()
+    assert (tmp_path / "published" / "README.md").is_file()
     assert not (tmp_path / "nowhere").exists() and not (tmp_path / "elsewhere").exists()
     run_readme(tmp_path)
 
@@ -113,7 +108,7 @@ def test_every_block_says_what_it_is(page):
         assert block.language in ("bash", "python", "text", "yaml", "jsonl"), block.place
         runs = block.language in ("bash", "python") and block.option in ("", "fails")
         assert runs or block.language == "text" or "." in block.option, f"{block.place}: name its file, or make it text"
-    assert any(block.language == "bash" for block in found) or any(block.language == "python" for block in found)
+    assert any(block.language in ("bash", "python") for block in found)
 
 
 @pytest.mark.parametrize("page", [*sorted(DOCS.glob("*.md")), ROOT / "README.md"], ids=lambda page: page.name)
@@ -130,8 +125,6 @@ def test_links_lead_somewhere(page):
 
 def test_the_index_lists_every_page():
     listed = next(block.body for block in blocks(DOCS / "index.md") if block.language == "{toctree}").split()
-    assert {name for name in listed if not name.startswith(":")} >= {path.stem for path in DOCS.glob("*.md")} - {"index"}
-
-
-def test_the_shell_is_there():
-    assert shutil.which("bash")
+    assert {name for name in listed if not name.startswith(":")} >= {path.stem for path in DOCS.glob("*.md")} - {
+        "index"
+    }
