@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from mmbert.data import MlmStream, PackedCollator, write_shards
-from mmbert.data.stream import ROWS_A_BLOCK
+from mmbert.data.phase_reader import ROWS_A_BLOCK
 from mmbert.recipes import Recipe
 from tests_support import documents
 from torch.utils.data import DataLoader
