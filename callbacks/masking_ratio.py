@@ -30,10 +30,11 @@ class MaskingRatioCallback(TrainerCallback):
 
     def __init__(self, schedule: Mapping[str, float] | Mapping[int, float] | None = None) -> None:
         self._by_phase: dict[str, float] = {}
-        self._schedule: MaskingSchedule | None = None
+        self._explicit: MaskingSchedule | None = None
+        self._schedule: MaskingSchedule | None = None  # of the stream that it is bound to
         if schedule and all(isinstance(key, int) for key in schedule):
             steps = sorted(schedule)  # type: ignore[type-var]
-            self._schedule = MaskingSchedule(tuple(steps), tuple(schedule[step] for step in steps))  # type: ignore[index, arg-type]
+            self._explicit = MaskingSchedule(tuple(steps), tuple(schedule[step] for step in steps))  # type: ignore[index, arg-type]
         elif schedule:
             self._by_phase = {str(name): ratio for name, ratio in schedule.items()}
             for ratio in self._by_phase.values():
@@ -56,8 +57,7 @@ class MaskingRatioCallback(TrainerCallback):
         Args:
             stream: What will be read.
         """
-        if self._schedule is None or self._by_phase:
-            self._schedule = MaskingSchedule.of_road(stream.road, self._by_phase)
+        self._schedule = self._explicit or MaskingSchedule.of_road(stream.road, self._by_phase)
         stream.masking = self._schedule
 
     def on_log(

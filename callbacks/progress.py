@@ -2,6 +2,7 @@
 
 import logging
 import time
+from datetime import timedelta
 from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
@@ -44,7 +45,7 @@ class ProgressCallback(TrainerCallback):
             state.log_history[-1]["tokens_per_second"] = logs["tokens_per_second"]
         self._last = (now, tokens)
         done = max(state.global_step - first_step, 1)
-        left = (now - began) / done * (state.max_steps - state.global_step)
+        left = timedelta(seconds=round((now - began) / done * (state.max_steps - state.global_step)))
         logger.info(
             "%s  step %d/%d  tokens %s  loss %.3f  masking %.0f %%  lr %.1e  %s tokens/s  %s left",
             logs.get("phase", "train"),
@@ -55,5 +56,5 @@ class ProgressCallback(TrainerCallback):
             100 * float(logs.get("masking_ratio", float("nan"))),
             float(logs.get("learning_rate", float("nan"))),
             f"{logs.get('tokens_per_second', 0):,}",
-            time.strftime("%H:%M:%S", time.gmtime(left)),
+            left,
         )

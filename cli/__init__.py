@@ -8,6 +8,7 @@ import os
 import sys
 
 import typer
+from transformers.utils import logging as transformers_logging
 
 from .card import card
 from .demo import demo
@@ -33,6 +34,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s  %(message)s", datefmt="%H:%M:%S")
     for chatty in ("httpx", "sentence_transformers", "transformers", "datasets", "matplotlib"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    transformers_logging.disable_progress_bar()  # of reading and writing weights, a moment each
     try:
         app()
     except (ValueError, OSError, ImportError) as error:

@@ -26,12 +26,9 @@ def demo(
     max_pairs: Annotated[int, typer.Option(help="Held-out pairs judged in each language.", min=10)] = 100,
 ) -> None:
     """Train a small mmBERT on the text inside installed packages, merge its variants, and make an embedding model."""
-    from transformers.utils import logging as transformers_logging
-
     from ..recipes import Recipe
     from ..trainers import RecipeRun
 
-    transformers_logging.disable_progress_bar()
     began = time.monotonic()
     # Evaluated within the phases too, so that the picture shows curves.
     arguments = {"eval_strategy": "steps", "eval_steps": 125}

@@ -22,7 +22,7 @@ from .shards import TokenShards, write_shards
 logger = logging.getLogger(__name__)
 
 _PLAN = "plan.json"
-_PARTS = ("tokenizer", "train", "heldout")
+_UNFINISHED = "preparing"  # stands here from the first byte to the last: only such a folder is ever cleared
 # How flat the vocabulary's training text is over languages; 0.5 lies in the middle of the recipe's 0.7 to 0.3.
 _TOKENIZER_TEMPERATURE = 0.5
 _TOKENIZER_CHARACTERS = 6_000_000
@@ -90,26 +90,34 @@ def prepare(recipe: Recipe, directory: Path) -> PreparedData:
     if written.is_file() and json.loads(written.read_text(encoding="utf-8")) != plan:
         raise ValueError(f"{directory} holds the data of another plan; remove it or choose another output directory.")
     if not written.is_file():
-        _clear(directory)
+        _claim(directory)
         _write(recipe, directory)
-        written.write_text(json.dumps(plan, indent=1, ensure_ascii=False), encoding="utf-8")
+        whole = directory / ".plan.json.partial"
+        whole.write_text(json.dumps(plan, indent=1, ensure_ascii=False), encoding="utf-8")
+        whole.replace(written)
+        (directory / _UNFINISHED).unlink()
     tokenizer: Any = AutoTokenizer.from_pretrained(directory / "tokenizer")
     return PreparedData(tokenizer, TokenShards(directory / "train"), TokenShards(directory / "heldout"))
 
 
-def _clear(directory: Path) -> None:
-    """Remove what an interrupted preparation left; refuse to touch anything else."""
+def _claim(directory: Path) -> None:
+    """Take an empty folder, or one that an interrupted preparation had taken; refuse to touch anything else."""
+    marker = directory / _UNFINISHED
     left = sorted(directory.iterdir()) if directory.is_dir() else []
-    foreign = [path.name for path in left if path.name not in _PARTS and not path.name.endswith(".partial")]
-    if foreign:
-        raise ValueError(f"{directory} holds other files ({', '.join(foreign[:3])}); choose an empty directory.")
+    if left and not marker.is_file():
+        names = ", ".join(path.name for path in left[:3])
+        raise ValueError(f"{directory} holds other files ({names}); choose an empty directory.")
+    directory.mkdir(parents=True, exist_ok=True)
+    marker.touch()
     for path in left:
-        shutil.rmtree(path)
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path != marker:
+            path.unlink()
 
 
 def _write(recipe: Recipe, directory: Path) -> None:
     plan = recipe.data
-    directory.mkdir(parents=True, exist_ok=True)
     corpus = open_planned_corpus(recipe)
     began = time.monotonic()
     if plan.tokenizer is None:

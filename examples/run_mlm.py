@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from mmbert import Recipe
 from mmbert.trainers import RecipeRun
 from transformers import HfArgumentParser, TrainingArguments
+from transformers.utils import logging as transformers_logging
 
 
 @dataclass
@@ -30,6 +31,7 @@ class RunOptions:
 def main() -> None:
     """Parse, run, say where things lie."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s  %(message)s", datefmt="%H:%M:%S")
+    transformers_logging.disable_progress_bar()  # of reading and writing weights, a moment each
     options, arguments = parse(sys.argv[1:])
     run = RecipeRun(
         Recipe.load(options.recipe),
@@ -46,9 +48,11 @@ def main() -> None:
 
 def parse(arguments: list[str]) -> tuple[RunOptions, dict[str, object]]:
     """Read the options; of TrainingArguments keep only what was given, so that the recipe decides the rest."""
-    parser = HfArgumentParser((RunOptions, TrainingArguments))
+    parser = HfArgumentParser((RunOptions, TrainingArguments), allow_abbrev=False)
     options, given = parser.parse_args_into_dataclasses(arguments)
     named = {argument.split("=")[0].lstrip("-").replace("-", "_") for argument in arguments if argument[:2] == "--"}
+    if "output_dir" not in named:
+        raise ValueError("--output_dir is missing; say where checkpoints and models go.")
     names = [name for name in TrainingArguments.__dataclass_fields__ if name in named]
     return options, {name: getattr(given, name) for name in names}
 
@@ -56,5 +60,5 @@ def parse(arguments: list[str]) -> tuple[RunOptions, dict[str, object]]:
 if __name__ == "__main__":
     try:
         main()
-    except (ValueError, FileNotFoundError, ImportError) as error:
-        sys.exit(f"{type(error).__name__}: {error}")
+    except (ValueError, OSError, ImportError) as error:
+        sys.exit(f"{type(error).__name__}: {' '.join(str(error).split())}")

@@ -17,6 +17,8 @@ from .compatibility import check_config, check_tensors, check_tokenizer
 
 PIECE = 1 << 16  # elements read at once: a merge's dozen float64 buffers of this size stay in a core's cache
 
+_FINAL = "final"  # where a recipe run puts the model of each of its parts
+
 
 @dataclass(frozen=True, slots=True)
 class Parents:
@@ -135,8 +137,9 @@ def check_weights(weights: Sequence[float] | None, count: int, what: str) -> lis
 
 
 def _labels(checkpoints: Sequence[Checkpoint]) -> tuple[str, ...]:
-    """Directory names; with the parent's name where two are the same."""
-    paths = [checkpoint.path.resolve() for checkpoint in checkpoints]
+    """Directory names, with the parent's name where two are the same; `decay-all/final` is called `decay-all`."""
+    resolved = [checkpoint.path.resolve() for checkpoint in checkpoints]
+    paths = [path.parent if path.name == _FINAL else path for path in resolved]
     names = [path.name for path in paths]
     return tuple(
         name if names.count(name) == 1 else f"{path.parent.name}/{name}"

@@ -58,7 +58,7 @@ def build_card(
     name = name or "-".join(filter(None, ("mmbert", record["recipe"]["name"], record.get("variant"))))
     pictures = pictures or {}
     card: ModelCard = ModelCard.from_template(
-        _card_data(record, retrieval, name, licence, base_model),
+        _card_data(record, retrieval, merge, name, licence, base_model),
         template_path=str(_TEMPLATE),
         name=name,
         address=repo_id or name,
@@ -113,7 +113,12 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _card_data(
-    record: dict[str, Any], retrieval: dict[str, Any] | None, name: str, licence: str, base_model: str | None
+    record: dict[str, Any],
+    retrieval: dict[str, Any] | None,
+    merge: dict[str, Any] | None,
+    name: str,
+    licence: str,
+    base_model: str | None,
 ) -> Any:
     from huggingface_hub import ModelCardData
 
@@ -128,7 +133,7 @@ def _card_data(
         datasets=hub_datasets(source["url"] for source in record["data"]["sources"]) or None,
         tags=[*tags, "sentence-transformers", "feature-extraction"] if embedder else tags,
         model_name=name,
-        eval_results=_eval_results(record, retrieval) or None,
+        eval_results=_eval_results(record, retrieval, merge) or None,
     )
 
 
@@ -143,12 +148,17 @@ def _check_repo_id(repo_id: str | None) -> str | None:
     return repo_id
 
 
-def _eval_results(record: dict[str, Any], retrieval: dict[str, Any] | None) -> "list[EvalResult]":
+def _eval_results(
+    record: dict[str, Any], retrieval: dict[str, Any] | None, merge: dict[str, Any] | None
+) -> "list[EvalResult]":
     """Turn the scores into the Hub's model-index: those of the published model, overall first, then by language."""
     if retrieval is not None:  # tuning changed the encoder: its masked-token losses are no scores of this model
         after = retrieval["after"]
         by_language = [_retrieval_result(tag, tag, scores["accuracy"]) for tag, scores in after["languages"].items()]
         return [_retrieval_result("mean over languages", "all", after["macro"]), *by_language]
+    if merge is not None:  # the record is that of a variant; of the merge only its own scores are known
+        merged = (merge.get("losses") or {}).get("merged", {})
+        return [_loss_result(NAMES[group], f"group-{group}", merged[group]) for group in GROUPS if group in merged]
     if not record["evaluations"]:
         return []
     last = record["evaluations"][-1]

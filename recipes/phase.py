@@ -5,6 +5,7 @@ then 110, 0.5, 15 %, 8,192, 160,000; then 1,833, 0.3, 5 %. Everything steps at a
 except the learning rate.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
@@ -52,6 +53,12 @@ class Phase:
 
     def __post_init__(self) -> None:
         checks = [
+            (
+                "name",
+                re.fullmatch(r"[A-Za-z0-9][\w.-]*", self.name) is not None,
+                "a file name of letters, digits, dots and dashes",
+                "write for example decay-all",
+            ),
             ("languages", bool(self.languages), "at least one language", "list tags such as eng_Latn, or write `all`"),
             ("temperature", self.temperature >= 0, "a number >= 0", "write 0.7 for p ~ n**0.7, 0 for uniform"),
             ("masking_ratio", 0 < self.masking_ratio < 1, "a ratio between 0 and 1", "write 0.15 for 15 %"),

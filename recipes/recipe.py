@@ -89,9 +89,12 @@ class Recipe:
             )
         for index, (earlier, later) in enumerate(zip(self.phases, self.phases[1:], strict=False), start=1):
             _check_order(f"phases[{index}]", earlier, later)
+        if self.variants and len(self.phases) < 2:
+            raise RecipeError("variants", "branch from the phase before the last, but there is only one; add a phase.")
         for name, phase in self.variants.items():
-            if len(self.phases) > 1:
-                _check_order(f"variants.{name}", self.phases[-2], phase)
+            if name in ("trunk", "data", *names[:-1]):
+                raise RecipeError(f"variants.{name}", "is a name that the run's folder needs itself; choose another.")
+            _check_order(f"variants.{name}", self.phases[-2], phase)
 
     @classmethod
     def from_yaml(cls, path: str | Path) -> "Recipe":

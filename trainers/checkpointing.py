@@ -5,6 +5,7 @@ like the newest checkpoint and cannot be read. Here it is written under another 
 """
 
 import logging
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,10 @@ from .training_state import load_optimizer, load_random_state, save_optimizer, s
 logger = logging.getLogger(__name__)
 
 
+class NonFiniteLoss(ValueError):
+    """The loss or a weight became NaN or infinite; the run stopped and kept nothing of it."""
+
+
 class CheckpointingTrainer(Trainer):
     """Saves and loads the state of training; a subclass says what else a checkpoint holds, and the learning rate."""
 
@@ -38,6 +43,19 @@ class CheckpointingTrainer(Trainer):
         Args:
             directory: The checkpoint being written.
         """
+
+    def refuse_broken_weights(self) -> None:
+        """Stop before weights that are not finite are kept.
+
+        Raises:
+            NonFiniteLoss: If a parameter holds NaN or infinity.
+        """
+        for name, parameter in self.model.named_parameters():
+            if not bool(parameter.isfinite().all()):
+                raise NonFiniteLoss(
+                    f"{name} is not finite after step {self.state.global_step}; it was not saved. The checkpoints "
+                    "before it are intact: resume from the last one with a lower learning rate."
+                )
 
     def learning_rate_at(self, step: int) -> float:
         """Return the learning rate of a step.
@@ -55,9 +73,13 @@ class CheckpointingTrainer(Trainer):
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         """Save beside the other checkpoints under another name, then rename: a killed save leaves nothing half."""
+        self.refuse_broken_weights()
         home = Path(self._get_output_dir(trial))
         name = f"checkpoint-{self.state.global_step}"
         self._publishing = home / ".saving"
+        if self.args.should_save:
+            shutil.rmtree(self._publishing, ignore_errors=True)  # what a killed save left
+        self.accelerator.wait_for_everyone()
         try:
             super()._save_checkpoint(model, trial)
             self.write_facts(self._publishing / name)
@@ -73,6 +95,8 @@ class CheckpointingTrainer(Trainer):
                 "whole. Free some space and start the same command again."
             ) from error
         finally:
+            if self.args.should_save:
+                shutil.rmtree(self._publishing, ignore_errors=True)
             self._publishing = None
         self.accelerator.wait_for_everyone()
 

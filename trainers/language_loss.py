@@ -32,11 +32,15 @@ def language_losses(model: PreTrainedModel, heldout: HeldOut, accelerator: Accel
     was_training = model.training
     model.eval()
     with torch.inference_mode():
-        for number in range(accelerator.process_index, len(heldout.languages), accelerator.num_processes):
-            batch = collate([heldout.rows(heldout.languages[number])])
+        # As many rounds on every rank: a sharded network meets in each forward. The last languages may be read twice.
+        for first in range(0, len(heldout.languages), accelerator.num_processes):
+            number = first + accelerator.process_index
+            batch = collate([heldout.rows(heldout.languages[min(number, len(heldout.languages) - 1)])])
             placed = {k: v.to(accelerator.device) if isinstance(v, torch.Tensor) else v for k, v in batch.items()}
             with accelerator.autocast():
-                losses[number] = model(**placed).loss.double().cpu()
+                loss = model(**placed).loss
+            if number < len(heldout.languages):
+                losses[number] = loss.double().cpu()
     model.train(was_training)
     if accelerator.num_processes > 1:
         losses = accelerator.reduce(losses.to(accelerator.device), reduction="sum").cpu()

@@ -24,7 +24,7 @@ from ..data.collator import PackedCollator
 from ..data.heldout import HeldOut
 from ..data.stream import MlmStream
 from ..modeling import MmBertForMaskedLM
-from .checkpointing import CheckpointingTrainer
+from .checkpointing import CheckpointingTrainer, NonFiniteLoss
 from .checkpoints import last_checkpoint
 from .language_loss import group_losses, language_losses, resource_groups
 from .ledger import Ledger
@@ -32,10 +32,6 @@ from .optimizer import stable_adamw
 from .run_identity import RunIdentity, check_identity
 
 logger = logging.getLogger(__name__)
-
-
-class NonFiniteLoss(RuntimeError):
-    """The loss became NaN or infinite; the run stopped before the weights were touched."""
 
 
 class MlmTrainer(CheckpointingTrainer):
@@ -70,6 +66,11 @@ class MlmTrainer(CheckpointingTrainer):
             raise ValueError(
                 f"max_steps is {args.max_steps}, the recipe has {road.steps} steps; "
                 "build the arguments with mmbert.trainers.training_arguments."
+            )
+        if args.n_gpu > 1:
+            raise ValueError(
+                f"one process sees {args.n_gpu} GPUs and would split packed batches; use `accelerate launch`, or set "
+                "CUDA_VISIBLE_DEVICES=0."
             )
         self.ledger = Ledger([phase.name for phase in road.phases], train_dataset.languages)
         self.groups = resource_groups(

@@ -63,6 +63,7 @@ class RecipeRun:
         self.tokens_a_language = tokens_a_language
         self.flags = {"allow_changed_data": allow_changed_data, "allow_changed_recipe": allow_changed_recipe}
         self._data: PreparedData | None = None
+        training_arguments(recipe, recipe.road(), output_dir, **self.arguments)  # refuse a bad one before reading data
 
     @property
     def data(self) -> PreparedData:
@@ -81,6 +82,8 @@ class RecipeRun:
         Returns:
             The finished model's directory by part: `trunk` and each variant.
         """
+        for variant in variants or []:
+            self.recipe.road(variant)  # an unknown one is refused before anything is trained
         finished = {TRUNK: self._part(None, branch_from=None)}
         for variant in self.recipe.variants if variants is None else variants:
             finished[variant] = self._part(variant, branch_from=self.output_dir / TRUNK)
@@ -91,7 +94,8 @@ class RecipeRun:
         final = home / FINAL
         if final.is_dir():
             stream = MlmStream(self.recipe, self.data.train, self.data.tokenizer, variant=variant)
-            check_identity(last_checkpoint(home), stream, **self.flags)
+            if any(home.glob("checkpoint-*")):  # a user may keep the final model alone
+                check_identity(last_checkpoint(home), stream, **self.flags)
             logger.info("%s is finished", home.name)
             return final
         trainer = self.trainer(variant)
@@ -145,8 +149,9 @@ class RecipeRun:
         Returns:
             Loss by resource group.
         """
-        model = MmBertForMaskedLM.from_pretrained(checkpoint)
-        return group_losses(language_losses(model, self.heldout(), Accelerator()), self.groups())
+        accelerator = Accelerator(cpu=bool(self.arguments.get("use_cpu")))
+        model = MmBertForMaskedLM.from_pretrained(checkpoint).to(accelerator.device)
+        return group_losses(language_losses(model, self.heldout(), accelerator), self.groups())
 
     def trainer(self, variant: str | None = None) -> MlmTrainer:
         """Build the trainer of one part of the run.
@@ -186,12 +191,12 @@ def build_model(recipe: Recipe, vocab_size: int) -> MmBertForMaskedLM:
     unknown = sorted(set(fields) - set(MmBertConfig.__dataclass_fields__))
     if unknown or size not in ("base", "small"):
         raise ValueError(f"model: {', '.join(unknown) or size} is neither a size (base, small) nor in MmBertConfig.")
+    set_seed(recipe.seed)
     if checkpoint is not None:
         model: MmBertForMaskedLM = MmBertForMaskedLM.from_pretrained(checkpoint, **fields)
         if model.config.vocab_size < vocab_size:
             raise ValueError(f"{checkpoint} has {model.config.vocab_size} words, the tokenizer {vocab_size}.")
         return model
-    set_seed(recipe.seed)
     longest = max(phase.context_length for phase in (*recipe.phases, *recipe.variants.values()))
     fields = {"max_position_embeddings": max(8192, longest), **fields, "vocab_size": vocab_size}
     return MmBertForMaskedLM(MmBertConfig.small(**fields) if size == "small" else MmBertConfig(**fields))

@@ -18,8 +18,10 @@ from torch import nn
 from torch.optim import Optimizer
 
 OPTIMIZER_FILE = "optimizer.safetensors"
-# What an optimizer keeps a group beside its hyper-parameters: how many steps it made, and which kernels it chose.
-_PROGRESS = ("setup", "step", "kahan_sum", "foreach", "triton")
+# What an optimizer keeps a group beside its hyper-parameters. Which kernels it chose is the machine's affair, not the
+# run's: it chooses anew, so that a checkpoint of a GPU resumes on a CPU.
+_PROGRESS = ("step", "kahan_sum")
+_SCRATCH = ("mean_square",)
 
 
 def save_optimizer(optimizer: Optimizer, model: nn.Module, directory: Path) -> None:
@@ -33,7 +35,7 @@ def save_optimizer(optimizer: Optimizer, model: nn.Module, directory: Path) -> N
     tensors: dict[str, torch.Tensor] = {}
     for name, parameter in model.named_parameters():
         for key, value in optimizer.state.get(parameter, {}).items():
-            if isinstance(value, torch.Tensor):
+            if isinstance(value, torch.Tensor) and key not in _SCRATCH and value.dtype != torch.uint8:
                 tensors[f"{name}/{key}"] = value.detach().cpu().contiguous()
     progress = [{key: _plain(group[key]) for key in _PROGRESS if key in group} for group in optimizer.param_groups]
     save_file(tensors, directory / OPTIMIZER_FILE, metadata={"groups": json.dumps(progress)})
@@ -74,7 +76,22 @@ def load_optimizer(optimizer: Optimizer, model: nn.Module, directory: Path) -> N
     for group, saved in zip(optimizer.param_groups, progress, strict=True):
         if "step" in saved:
             saved["step"] = torch.tensor(saved["step"], dtype=torch.int32)
-        group.update(saved)
+        group.update(saved, setup=True)
+        _choose_kernels(optimizer, group)
+
+
+def _choose_kernels(optimizer: Optimizer, group: dict[str, Any]) -> None:
+    """Choose as torch-optimi does before its first step, and give the Triton kernel its scratch."""
+    from optimi.utils import _default_to_triton
+
+    if group["triton"] is None and group["foreach"] is None:
+        group["triton"] = _default_to_triton(group["params"])
+    if group["triton"]:
+        for parameter in group["params"]:
+            state = optimizer.state[parameter]
+            state["mean_square"] = torch.zeros(1, dtype=torch.float32, device=parameter.device)
+            if state.get("kahan_comp") is None:
+                state["kahan_comp"] = torch.zeros(1, dtype=torch.uint8, device=parameter.device)
 
 
 def _plain(value: Any) -> Any:

@@ -39,6 +39,7 @@ def test_an_unfinished_preparation_is_done_again(planned, tmp_path):
     recipe = planned()
     first = prepare(recipe, tmp_path / "data").train.fingerprint
     (tmp_path / "data" / "plan.json").unlink()  # what a kill before the last file leaves
+    (tmp_path / "data" / "preparing").touch()
     (tmp_path / "data" / "train" / "eng_Latn.tokens").unlink()
     assert prepare(recipe, tmp_path / "data").train.fingerprint == first
 
@@ -98,8 +99,8 @@ def test_heldout_rows_are_the_same_every_time_and_masked_at_the_fixed_ratio(held
 
 
 def test_a_directory_of_something_else_is_left_alone(planned, tmp_path):
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
-    with pytest.raises(ValueError, match=r"holds other files \(thesis\.txt\); choose an empty directory"):
+    (tmp_path / "mine" / "train").mkdir(parents=True)  # a corpus often lies in a folder of this name
+    (tmp_path / "mine" / "train" / "thesis.txt").write_text("years of work")
+    with pytest.raises(ValueError, match=r"holds other files \(train\); choose an empty directory"):
         prepare(planned(), tmp_path / "mine")
-    assert (tmp_path / "mine" / "thesis.txt").read_text() == "years of work"
+    assert (tmp_path / "mine" / "train" / "thesis.txt").read_text() == "years of work"

@@ -224,11 +224,11 @@ def test_integer_tensors_are_carried_over(make_models, save_checkpoint, load_ten
 def test_merge_json_names_parents_without_paths_and_two_runs_are_equal(make_models, save_checkpoint, tmp_path):
     base, variants = make_models()
     root = save_checkpoint("ext", base)
-    paths = [save_checkpoint(f"run{i}/final", v) for i, v in enumerate(variants)]
+    paths = [save_checkpoint(f"run{i}", v) for i, v in enumerate(variants)]
     outs = [mmbert.merge_ties(root, paths, tmp_path / name, density=0.4) for name in "ab"]
     text = (outs[0] / "merge.json").read_text()
     record = json.loads(text)
-    assert [p["name"] for p in record["parents"]] == ["ext", "run0/final", "run1/final", "run2/final"]
+    assert [p["name"] for p in record["parents"]] == ["ext", "run0", "run1", "run2"]
     assert str(tmp_path) not in text
     assert record["parameters"] == {"density": 0.4, "scale": 1.0, "weights": [1, 1, 1], "trim": "global"}
     files = sorted(file.name for file in outs[0].iterdir())

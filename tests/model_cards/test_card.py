@@ -172,3 +172,11 @@ def test_records_are_read_from_a_run(small_record, tmp_path):
 def test_a_folder_without_a_record_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"holds no run_record.json"):
         read_records(tmp_path)
+
+
+def test_a_merged_masked_language_model_carries_no_score_of_its_variant(small_record):
+    from mmbert.model_cards import build_card
+
+    scored = build_card(small_record, merge={**MERGE, "losses": {"merged": {"high": 2.5}}}).data.eval_results
+    assert [result.metric_value for result in scored] == [2.5]
+    assert not build_card(small_record, merge={**MERGE, "losses": {}}).data.eval_results

@@ -130,3 +130,10 @@ def test_the_fingerprint_sees_every_change(tmp_path):
     same = Recipe.from_yaml(write(tmp_path, GOOD))
     other = Recipe.from_yaml(write(tmp_path, GOOD.replace("0.15", "0.16")))
     assert one.fingerprint() == same.fingerprint() != other.fingerprint()
+
+
+@pytest.mark.parametrize("name", ["trunk", "data", "pretrain", "../x"])
+def test_a_variant_may_not_take_a_name_that_the_run_needs(tmp_path, name):
+    text = GOOD + f"variants: {{'{name}': {{}}}}\n"
+    with pytest.raises(ValueError, match=r"choose another|must be a file name"):
+        Recipe.from_yaml(write(tmp_path, text))

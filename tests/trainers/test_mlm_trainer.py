@@ -206,3 +206,25 @@ def test_without_held_out_text_nothing_is_evaluated(recipe, shards, tokenizer, t
     assert trainer.state.global_step == 16
     with pytest.raises(ValueError, match="nothing to evaluate on"):
         trainer.evaluate()
+
+
+def test_one_switch_serves_two_runs(recipe, shards, tokenizer):
+    switch = MaskingRatioCallback({"pretrain": 0.25})
+    trunk, branch = (MlmStream(recipe, shards, tokenizer, variant=variant) for variant in (None, "decay-all"))
+    for stream in (trunk, branch):
+        switch.bind(stream)
+    assert [branch.masking.ratio(step) for step in (0, 8, 16)] == [0.25, 0.15, 0.05]
+
+
+def test_broken_weights_are_never_saved(make_trainer):
+    class Poison(TrainerCallback):
+        def on_pre_optimizer_step(self, args, state, control, model=None, **kwargs):
+            if state.global_step == 7:
+                model.head.dense.weight.grad[0, 0] = float("nan")
+
+    trainer = make_trainer("run", callbacks=[Poison()])
+    with pytest.raises(NonFiniteLoss, match=r"is not finite after step 8; it was not saved"):
+        trainer.train()
+    clean = make_trainer("run")
+    clean.train(resume_from_checkpoint=True)
+    assert clean.state.global_step == 24
