@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 
 from ..data.collator import PackedCollator
 from ..data.heldout import HeldOut
+from ..recipes import Recipe
 
 GROUPS = ("high", "mid", "low", "code")
 
@@ -63,18 +64,20 @@ def group_losses(losses: Mapping[str, float], groups: Mapping[str, str]) -> dict
     return {group: sum(members[group]) / len(members[group]) for group in GROUPS if group in members}
 
 
-def resource_groups(languages: Sequence[str], phase_languages: Sequence[Sequence[str]]) -> dict[str, str]:
+def resource_groups(recipe: Recipe, trained: Sequence[str], heldout: Sequence[str]) -> dict[str, str]:
     """Sort languages by the phase in which they enter: the first is high-resource, the second mid, any later one low.
 
     Args:
-        languages: Languages to sort.
-        phase_languages: Languages of each phase in order.
+        recipe: The plan.
+        trained: Languages of the training shards.
+        heldout: Languages of the held-out shards.
 
     Returns:
         `high`, `mid`, `low`, or `code`, by language.
     """
+    entered = [trained if phase.reads_all else phase.languages for phase in recipe.phases[:2]]
     found = {}
-    for language in languages:
-        enters = next((i for i, read in enumerate(phase_languages) if language in read), len(phase_languages))
+    for language in sorted({*trained, *heldout}):
+        enters = next((i for i, read in enumerate(entered) if language in read), len(entered))
         found[language] = "code" if language == "code" else ("high", "mid", "low")[min(enters, 2)]
     return found

@@ -73,13 +73,8 @@ class MlmTrainer(CheckpointingTrainer):
                 "CUDA_VISIBLE_DEVICES=0."
             )
         self.ledger = Ledger([phase.name for phase in road.phases], train_dataset.languages)
-        self.groups = resource_groups(
-            sorted({*train_dataset.languages, *(eval_dataset.languages if eval_dataset else [])}),
-            [
-                train_dataset.languages if phase.reads_all else phase.languages
-                for phase in train_dataset.recipe.phases[:2]
-            ],
-        )
+        judged = eval_dataset.languages if eval_dataset else []
+        self.groups = resource_groups(train_dataset.recipe, train_dataset.languages, judged)
         self._batches: list[dict[str, Any]] = []
         super().__init__(
             model=model,

@@ -136,9 +136,7 @@ class RecipeRun:
 
     def groups(self) -> dict[str, str]:
         """Return the resource group of every language: high, mid, low by the phase in which it enters, or code."""
-        everything = self.data.train.languages
-        entered = [everything if phase.reads_all else phase.languages for phase in self.recipe.phases[:2]]
-        return resource_groups(sorted({*everything, *self.data.heldout.languages}), entered)
+        return resource_groups(self.recipe, self.data.train.languages, self.data.heldout.languages)
 
     def score(self, checkpoint: str | Path) -> dict[str, float]:
         """Score any masked-LM checkpoint with this run's tokenizer on this run's held-out text.
