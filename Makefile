@@ -38,9 +38,10 @@ docs: $(READY)  ## the guides and the reference as HTML in build/docs
 clean:
 	rm -rf build .check demo_run .pytest_cache .mypy_cache .ruff_cache
 
+# Builds stay isolated: a dependency that ships as source (seqeval) needs build tools which it names itself.
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "mmbert needs Python 3.11 or newer; run: make PYTHON=python3.11 ...")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade --constraint constraints.txt pip setuptools wheel
-	PYTHONWARNINGS=ignore $(BIN)/pip install --quiet --constraint constraints.txt --no-build-isolation --editable ".[dev]"
+	PYTHONWARNINGS=ignore $(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev]"
 	touch $@
