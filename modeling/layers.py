@@ -1,5 +1,8 @@
 """The parts of the encoder between its attention layers: embeddings, rotary angles, GeGLU, the layer that joins them.
 
+All but attention works on each token alone. Outside training a CPU therefore takes the stream through it in tiles of
+some hundred tokens, whose intermediate results stay in the second-level cache; see `rows_a_tile`.
+
 Names of submodules and shapes of tensors are ModernBERT's, so that checkpoints pass both ways unchanged.
 
 Initialisation is full-megatron (released training YAML; ModernBERT's `src/bert_layers/initialization.py`): normal, cut
@@ -12,6 +15,7 @@ casting the model to bf16 cannot touch the angles.
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -21,8 +25,11 @@ from transformers.activations import ACT2FN
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
-from .attention import AttentionBackend, MmBertAttention
+from .attention import MmBertAttention
+from .attention_backends import AttentionBackend
 from .configuration_mmbert import MmBertConfig
+from .gated_activation import gated
+from .packing import tracing
 
 # Scalings whose frequencies depend on the length of the input; the network computes its angles without knowing it.
 LENGTH_DEPENDENT_ROPE = ("dynamic", "longrope")
@@ -64,8 +71,7 @@ class MmBertMLP(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Map (T, hidden_size) to (T, hidden_size)."""
-        value, gate = self.Wi(hidden).chunk(2, dim=-1)
-        out: Tensor = self.Wo(self.drop(self.act(value) * gate))
+        out: Tensor = self.Wo(self.drop(gated(self.act, self.Wi(hidden))))
         return out
 
 
@@ -87,6 +93,26 @@ class MmBertEncoderLayer(GradientCheckpointingLayer):
         for writer in (self.attn.Wo, self.mlp.Wo):
             start_with(writer, config.initializer_range / math.sqrt(2 * config.num_hidden_layers))
 
+    def ask(self, hidden: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+        """Return queries, keys and values (T, 3, H, D) of the stream (T, hidden_size), normalised first."""
+        return self.attn.ask(self.attn_norm(hidden), cosine, sine)
+
+    def answer(self, hidden: Tensor, mixed: Tensor) -> Tensor:
+        """Return the stream (T, hidden_size) after the heads (T, H, D) and GeGLU have written to it."""
+        hidden = hidden + self.attn.answer(mixed)
+        out: Tensor = hidden + self.mlp(self.mlp_norm(hidden))
+        return out
+
+    def compile(self, **options: Any) -> None:
+        """Compile what works on each token alone; attention keeps its own kernels.
+
+        Args:
+            **options: For `torch.compile`.
+        """
+        for half in ("ask", "answer"):
+            # Not the class's function: an attribute of the instance hides it, and deleting that brings it back.
+            setattr(self, half, torch.compile(getattr(type(self), half).__get__(self), **options))
+
     def forward(
         self, hidden: Tensor, rotation: tuple[Tensor, Tensor], backend: AttentionBackend
     ) -> tuple[Tensor, Tensor | None]:
@@ -100,9 +126,36 @@ class MmBertEncoderLayer(GradientCheckpointingLayer):
         Returns:
             (T, hidden_size), and the attention weights where the backend has them.
         """
-        attended, weights = self.attn(self.attn_norm(hidden), rotation, backend)
-        hidden = hidden + attended
-        return hidden + self.mlp(self.mlp_norm(hidden)), weights
+        mixed, weights = backend(self.attn, in_tiles(self.ask, hidden, *rotation))
+        return in_tiles(self.answer, hidden, mixed), weights
+
+
+def in_tiles(rowwise: Callable[..., Tensor], *streams: Tensor) -> Tensor:
+    """Apply to a stream what works on each token alone, a tile at a time where that is faster.
+
+    Args:
+        rowwise: Function of the streams.
+        *streams: Tensors (T, ...).
+
+    Returns:
+        (T, ...), as `rowwise(*streams)` would give it.
+    """
+    tokens, rows = streams[0].shape[0], rows_a_tile(streams[0])
+    if rows is None or tokens <= rows:
+        return rowwise(*streams)
+    return torch.cat([rowwise(*(s[start : start + rows] for s in streams)) for start in range(0, tokens, rows)])
+
+
+def rows_a_tile(stream: Tensor) -> int | None:
+    """Return how many tokens to take through a layer's row-wise half at once; None for all of them.
+
+    The widest intermediate result, 3 x 768 or 2 x 1,152 channels, then fits a second-level cache of 1 MB. Measured on one
+    core in bf16 at 8,192 tokens: GeGLU takes 12.9 us a token in tiles of 256 and 17.8 in one piece; with 64 it is slowed
+    by its small products, 15.9. Training keeps all intermediate results anyway, and a GPU wants large products.
+    """
+    if stream.device.type != "cpu" or tracing() or (torch.is_grad_enabled() and stream.requires_grad):
+        return None
+    return 256 * torch.get_num_threads()
 
 
 def layer_norm(config: MmBertConfig) -> nn.LayerNorm:

@@ -1,33 +1,36 @@
 """Attention to a window, in time and memory linear in the number of tokens, whatever the lengths of the sequences.
 
 The stream is cut into blocks of queries; each block reads the stretch of keys that its queries can reach. Blocks pay no
-heed to where sequences begin and end: a mask of BLOCK x (BLOCK + 2 * reach) a block, shared by heads and layers, keeps
-sequences apart. So one fused call serves one row of 8,192 tokens and a thousand rows of eight alike.
+heed to where sequences begin and end: a bias of BLOCK x (BLOCK + 2 * reach) a block, 0 or minus infinity, shared by
+heads and layers, keeps sequences apart. So one fused call serves one row of 8,192 tokens and a thousand rows of eight
+alike.
 
 Trade-off: a block reads more keys than a query uses, 192 for 129 with mmBERT's window. Smaller blocks waste less but
 leave the fused kernel smaller matrices. Measured on one core, fp32 and bf16, 512 and 8,192 tokens: blocks of 32 and 64
 are about equal, 128 and more are slower in bf16.
 """
 
+import torch
 from torch import Tensor
 from torch.nn.functional import pad, scaled_dot_product_attention
 
 BLOCK = 64
 
 
-def visible_in_blocks(segments: Tensor, columns: Tensor, reach: int) -> Tensor:
+def bias_of_blocks(segments: Tensor, columns: Tensor, reach: int, dtype: torch.dtype) -> Tensor:
     """Say which keys each query may see, block by block.
 
     Block b holds the queries [b * BLOCK, (b + 1) * BLOCK) of the stream and the keys within `reach` of them. That is
     enough, because tokens of one sequence lie at least as close in the stream as their columns do.
 
     Args:
-        segments: (T,) number of the sequence of each token.
+        segments: (T,) number of the sequence of each token, -1 at padding.
         columns: (T,) place in the sequence.
         reach: How far a token sees to either side.
+        dtype: Of the queries.
 
     Returns:
-        (blocks, 1, BLOCK, BLOCK + 2 * reach) bool.
+        (blocks, 1, BLOCK, BLOCK + 2 * reach): 0 where a query sees a key, else minus infinity.
     """
     tokens = segments.shape[0]
     blocks = -(-tokens // BLOCK)
@@ -38,34 +41,33 @@ def visible_in_blocks(segments: Tensor, columns: Tensor, reach: int) -> Tensor:
     queries = slice(reach, reach + BLOCK)
     same = segment[:, queries, None] == segment[:, None]
     near = (column[:, queries, None] - column[:, None]).abs() <= reach
-    return (same & near)[:, None]
+    bias = torch.zeros(same.shape, dtype=dtype, device=segments.device)
+    return bias.masked_fill_(~(same & near), -torch.inf)[:, None]
 
 
-def attend_in_blocks(
-    query: Tensor, key: Tensor, value: Tensor, visible: Tensor, reach: int, dropout: float = 0.0
-) -> Tensor:
+def attend_in_blocks(qkv: Tensor, bias: Tensor, reach: int, dropout: float = 0.0) -> Tensor:
     """Attend to a window only, in time and memory linear in the number of tokens.
 
     Args:
-        query: (T, H, D).
-        key: (T, H, D).
-        value: (T, H, D).
-        visible: From `visible_in_blocks`.
+        qkv: (T, 3, H, D), queries, keys and values.
+        bias: From `bias_of_blocks`.
         reach: How far a token sees to either side.
         dropout: Share of attention weights to drop.
 
     Returns:
         (T, H, D).
     """
-    tokens, blocks = query.shape[0], visible.shape[0]
+    tokens, blocks = qkv.shape[0], bias.shape[0]
     if tokens == 0:
-        return value
-    tail = blocks * BLOCK - tokens
-    q = pad(query, (0, 0, 0, 0, 0, tail)).unflatten(0, (blocks, BLOCK)).transpose(1, 2)
+        return qkv[:, 2]
+    query, key, value = padded_for_blocks(qkv, blocks, reach).unbind(1)
+    q = query[reach : reach + blocks * BLOCK].unflatten(0, (blocks, BLOCK)).transpose(1, 2)
     # Overlapping views (blocks, H, BLOCK + 2 * reach, D): no key is copied.
-    k, v = (
-        pad(t, (0, 0, 0, 0, reach, tail + reach)).unfold(0, BLOCK + 2 * reach, BLOCK).transpose(2, 3)
-        for t in (key, value)
-    )
-    out = scaled_dot_product_attention(q, k, v, attn_mask=visible, dropout_p=dropout)
+    k, v = (t.unfold(0, BLOCK + 2 * reach, BLOCK).transpose(2, 3) for t in (key, value))
+    out = scaled_dot_product_attention(q, k, v, attn_mask=bias, dropout_p=dropout)
     return out.transpose(1, 2).flatten(0, 1)[:tokens]
+
+
+def padded_for_blocks(qkv: Tensor, blocks: int, reach: int) -> Tensor:
+    """Return (reach + blocks * BLOCK + reach, 3, H, D): the stream with filler before, to whole blocks, and after."""
+    return pad(qkv, (0, 0, 0, 0, 0, 0, reach, blocks * BLOCK - qkv.shape[0] + reach))

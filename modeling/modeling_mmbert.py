@@ -19,7 +19,7 @@ from transformers.modeling_outputs import BaseModelOutput
 from transformers.modeling_utils import PreTrainedModel
 from transformers.utils.generic import can_return_tuple
 
-from .attention import attention_backend, is_flash
+from .attention_backends import attention_backend, is_flash
 from .configuration_mmbert import MmBertConfig
 from .layers import MmBertEmbeddings, MmBertEncoderLayer, initialise, layer_norm, rotations
 from .packing import TokenStream, stream_of_packed, stream_of_padded, tracing
@@ -63,6 +63,19 @@ class MmBertPreTrainedModel(PreTrainedModel):
                 "(model.save_pretrained does) where the file is trusted, and load that"
             )
         return super().from_pretrained(*args, use_safetensors=True, **kwargs)
+
+    def compile(self, *, dynamic: bool | None = True, **options: Any) -> None:
+        """Compile what works on each token alone, once for all layers; padding, lengths and attention stay as they are.
+
+        Unlike `torch.compile(model)`, which also works, this keeps the removal of padding and the attention kernels of
+        the processor, and takes seconds, at the first call. On a CPU it needs a C++ compiler.
+
+        Args:
+            dynamic: Expect any number of tokens.
+            **options: For `torch.compile`.
+        """
+        for layer in self.base_model.layers:
+            layer.compile(dynamic=dynamic, **options)
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
