@@ -10,6 +10,7 @@ import sys
 import typer
 from transformers.utils import logging as transformers_logging
 
+from .bench import bench
 from .card import card
 from .demo import demo
 from .doctor import doctor
@@ -25,7 +26,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for verb in (demo, doctor, tokenize, merge, export, embed, card):
+for verb in (demo, doctor, tokenize, merge, export, embed, bench, card):
     app.command()(verb)
 
 

@@ -3,7 +3,6 @@
 import importlib.metadata
 import os
 import platform
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -47,38 +46,30 @@ def _version(package: str) -> str | None:
 
 
 def machine_report() -> list[str]:
-    """Describe device, threads, dtype and attention backend.
+    """Describe the device, and what `load_embedder`, `mmbert embed` and `mmbert bench` run on it unasked.
 
     Returns:
-        Lines to print; the last ones say what would make it faster.
+        Lines to print; the last says what would make it faster.
     """
     import torch
 
-    if torch.cuda.is_available():
-        flash = find_spec("flash_attn") is not None
-        backend = "flash_attention_2" if flash else "sdpa"
-        lines = [f"device: {torch.cuda.get_device_name()}, bf16 {_yes(torch.cuda.is_bf16_supported())}"]
-        hint = [] if flash else ['faster: pip install "mmbert[gpu]", then attn_implementation="flash_attention_2"']
-        return [*lines, f"attention: {backend}", *hint]
-    bf16 = _has_cpu_bf16()
-    lines = [
-        f"device: cpu ({torch.backends.cpu.get_cpu_capability()}), {torch.get_num_threads()} threads of "
-        f"{os.cpu_count()}, bf16 instructions {_yes(bf16)}",
-        "attention: sdpa, sliding layers in blocks (cost grows with tokens, not with their square)",
+    from ..modeling.hardware import Runtime, default_device, has_fast_bf16
+
+    device = default_device()
+    runtime = Runtime.planned(device)
+    remedies = runtime.remedies()
+    if device.type == "cpu":
+        place = (
+            f"cpu ({torch.backends.cpu.get_cpu_capability()}), {torch.get_num_threads()} threads of {os.cpu_count()}"
+        )
+    else:
+        place = torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
+    return [
+        f"device: {place}, bf16 instructions {'yes' if has_fast_bf16(device) else 'no'}",
+        f"dtype: {runtime.dtype_name} for embedding unless told otherwise; from_pretrained keeps the checkpoint's",
+        f"attention: {runtime.describe_attention()}",
+        *([f"faster: {', '.join(remedies)}"] if remedies else []),
     ]
-    return [*lines, 'faster: load with dtype="bfloat16"'] if bf16 else lines
-
-
-def _has_cpu_bf16() -> bool:
-    """Whether the processor multiplies bf16 by itself; elsewhere it is emulated and slower than fp32."""
-    import torch
-
-    features = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-    return any(features.get(name) for name in ("amx_bf16", "avx512_bf16", "bf16"))
-
-
-def _yes(value: bool) -> str:
-    return "yes" if value else "no"
 
 
 def check_checkpoint(path: Path) -> str:

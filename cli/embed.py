@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -15,6 +15,13 @@ def embed(
     batch_size: Annotated[int, typer.Option(help="Texts in one forward pass.", min=1)] = 32,
     max_seq_length: Annotated[int | None, typer.Option(help="Cut texts after so many tokens.")] = None,
     device: Annotated[str | None, typer.Option(help="Such as cpu or cuda:1; the best there is if left out.")] = None,
+    dtype: Annotated[
+        str | None,
+        typer.Option(help="float32, bfloat16, float16, or auto: as stored. Left out: bfloat16 where that is fast."),
+    ] = None,
+    compile_layers: Annotated[
+        bool, typer.Option("--compile", help="Compile the layers first: a wait at the start; for many texts on a GPU.")
+    ] = False,
 ) -> None:
     """Turn each line of a text file into a vector of length 1, in the order of the lines."""
     import numpy as np
@@ -24,7 +31,8 @@ def embed(
     if output.suffix != ".npy":
         raise ValueError(f"output must end in .npy, got {output}")
     lines = _read_lines(texts)
-    embedder = load_embedder(checkpoint, dims=dims, max_seq_length=max_seq_length, device=device)
+    options: Any = {"dims": dims, "max_seq_length": max_seq_length, "device": device, "dtype": dtype}
+    embedder = load_embedder(checkpoint, **options, compile=compile_layers)
     vectors = embedder.encode(lines, batch_size=batch_size, show_progress_bar=sys.stderr.isatty())
     output.parent.mkdir(parents=True, exist_ok=True)
     partial = output.with_name(f".{output.stem}.partial.npy")

@@ -3,8 +3,13 @@
 A plain encoder gets pooling and normalisation; a saved SentenceTransformer keeps its own modules. Checkpoints of type
 `modernbert` are read by transformers' class and handed over to ours without copying a weight: same numbers, but
 computed on the tokens alone, without padding.
+
+Trade-off: who names no dtype gets the one that the device is fast in, so an fp32 checkpoint runs in bf16 where the
+processor has the instructions. One line of the log says so. What was rounded on the way is for embedding: training and
+saving it are refused until the user names a dtype.
 """
 
+import logging
 import os
 import re
 from collections.abc import Iterator
@@ -12,13 +17,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import torch
+from transformers import PretrainedConfig
+
 from ..modeling import MmBertConfig, MmBertModel, register
+from ..modeling.hardware import compiler_obstacle, describe_runtime, preferred_attention, preferred_dtype
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
+_log = logging.getLogger(__name__)
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-_DTYPES = ("auto", "float32", "bfloat16", "float16")
+_DTYPES = (None, "auto", "float32", "bfloat16", "float16")
+_announced: set[str] = set()  # what this process has said already
 
 
 def load_embedder(
@@ -28,8 +39,9 @@ def load_embedder(
     max_seq_length: int | None = None,
     normalize: bool = True,
     pooling: Literal["mean", "cls"] | None = None,
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto",
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] | None = None,
     device: str | None = None,
+    compile: bool = False,
 ) -> "SentenceTransformer":
     """Load an encoder or a saved SentenceTransformer; `encode` then turns texts into vectors.
 
@@ -40,23 +52,31 @@ def load_embedder(
         max_seq_length: Cut texts after so many tokens; None: what the checkpoint allows, 8,192 for mmBERT.
         normalize: Give back vectors of length 1, so that a dot product is the cosine.
         pooling: Mean over the tokens of a text, or its first token; None: as saved, mean for a plain encoder.
-        dtype: Of the weights; auto: as stored.
+        dtype: Of the encoder; pooling and normalisation are always computed in float32. None: bfloat16 where the device
+            multiplies it by itself, else float32. auto: as stored. Name one to train or save the embedder.
         device: Like `cpu` or `cuda:1`; None: the best one there is.
+        compile: Compile the layers with `torch.compile` at the first text, which takes up to a minute. For GPUs; on one
+            core of a CPU it gained 2 % at the most.
 
     Returns:
         A SentenceTransformer: it encodes, trains, saves and pushes like any other, and its saves load without mmbert.
+        Its vectors are float32. The log says once, at level INFO, in which dtype and with which attention it runs.
 
     Raises:
         FileNotFoundError: If there is no such checkpoint.
         ImportError: If sentence-transformers is not installed.
-        ValueError: If an option lies outside what the checkpoint has, or contradicts it.
+        ValueError: If an option lies outside what the checkpoint has, or contradicts it, or nothing here can compile.
     """
     _refuse_unknown("pooling", pooling, (None, "mean", "cls"))
     _refuse_unknown("dtype", dtype, _DTYPES)
     checkpoint = _existing(checkpoint)
     register()
+    where = _device(device)
+    if compile and (obstacle := compiler_obstacle(where)):
+        raise ValueError(f"{obstacle}; or leave compile out")
+    wanted = dtype or _name(preferred_dtype(where))
     with _one_line_errors(checkpoint):
-        embedder: SentenceTransformer = _assemble(checkpoint, pooling or "mean", {"dtype": dtype}, device)
+        embedder: SentenceTransformer = _assemble(checkpoint, pooling or "mean", {"dtype": wanted}, device)
     _use_our_network(embedder)
     _check_pooling(embedder, pooling)
     _set_normalization(embedder, normalize)
@@ -65,8 +85,59 @@ def load_embedder(
     if dims is not None and not 1 <= dims <= width:
         raise ValueError(f"dims must lie between 1 and the model's {width} dimensions, got {dims}")
     embedder.truncate_dim = dims
+    _prepare_network(embedder, checkpoint, chosen=dtype is not None, compiled=compile)
     embedder.eval()
     return embedder
+
+
+def _device(name: str | None) -> torch.device:
+    """Return the device that sentence-transformers would take."""
+    if name is not None:
+        try:
+            return torch.device(name)
+        except RuntimeError as error:
+            raise ValueError(f"device {name!r} is none that torch knows; give one like cpu or cuda:1") from error
+    with _needs_sentence_transformers():
+        from sentence_transformers.util import get_device_name
+    return torch.device(get_device_name())
+
+
+def _prepare_network(embedder: Any, checkpoint: str, *, chosen: bool, compiled: bool) -> None:
+    """Choose the attention, compile if asked to, keep what follows the network in fp32, and say what runs."""
+    from .embedder import to_float32
+
+    network = embedder[0].model
+    attention = preferred_attention(network.device, network.dtype)
+    if attention != "sdpa":  # that is what it has been loaded with
+        network.set_attn_implementation(attention)
+    embedder[0].register_forward_hook(to_float32)
+    for module in list(embedder)[1:]:
+        module.float()
+    if compiled:
+        network.compile()
+    line = describe_runtime(network, advise=not chosen)
+    stored = _stored_dtype(checkpoint)
+    if not chosen and torch.finfo(network.dtype).eps > torch.finfo(stored).eps:
+        embedder.rounded_from = _name(stored)
+        line += f'; rounded from {_name(stored)}, which dtype="auto" keeps'
+    if line not in _announced:
+        _announced.add(line)
+        _log.info("embedding in %s", line)
+
+
+def _stored_dtype(checkpoint: str) -> torch.dtype:
+    """Return the dtype that the checkpoint's configuration names; fp32 if it names none."""
+    try:
+        fields, _ = PretrainedConfig.get_config_dict(checkpoint)
+    except OSError:  # an old SentenceTransformer, with its encoder in a folder below
+        return torch.float32
+    name = str(fields.get("dtype") or fields.get("torch_dtype") or "float32")
+    stored = getattr(torch, name.removeprefix("torch."), None)
+    return stored if isinstance(stored, torch.dtype) and stored.is_floating_point else torch.float32
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def _refuse_unknown(option: str, value: Any, allowed: tuple[Any, ...]) -> None:
@@ -99,16 +170,23 @@ def _one_line_errors(checkpoint: str) -> Iterator[None]:
         raise FileNotFoundError(f"cannot load {checkpoint}: {reason}") from error
 
 
+@contextmanager
+def _needs_sentence_transformers() -> Iterator[None]:
+    """Name the extra when the package is missing."""
+    try:
+        yield
+    except ImportError as missing:
+        raise ImportError('embeddings need sentence-transformers: pip install "mmbert[embeddings]"') from missing
+
+
 def _assemble(checkpoint: str, pooling: str, model_kwargs: dict[str, Any], device: str | None) -> Any:
     """Load the modules that were saved, or put pooling and normalisation on a plain encoder."""
-    try:
+    with _needs_sentence_transformers():
         from sentence_transformers.base.modules.transformer import Transformer
         from sentence_transformers.sentence_transformer.modules import Normalize, Pooling
         from sentence_transformers.util import is_sentence_transformer_model
 
         from .embedder import Embedder
-    except ImportError as missing:
-        raise ImportError('embeddings need sentence-transformers: pip install "mmbert[embeddings]"') from missing
     if is_sentence_transformer_model(checkpoint):
         return Embedder(checkpoint, model_kwargs=model_kwargs, device=device)
     transformer = Transformer(checkpoint, model_kwargs=model_kwargs)

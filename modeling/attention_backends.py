@@ -32,22 +32,27 @@ from .hardware import has_fast_bf16
 from .local_attention import attend_in_blocks, bias_of_blocks
 from .packing import TokenStream, tracing
 from .tiled_attention import attend_near, attend_whole
+from .varlen_attention import VarlenAttention, varlen_obstacle
 
 
 class AttentionBackend(Protocol):
     """Attends within the sequences of one stream; made once a forward, called by every layer."""
 
     def __call__(self, layer: MmBertAttention, qkv: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Mix the values of `qkv` (T, 3, H, D) by the match of queries and keys; return (T, H, D), maybe the weights."""
+        """Mix the values of `qkv` (T, 3, H, D) as queries match keys; return (T, H, D) and maybe the weights."""
         ...
 
 
-def attention_backend(config: MmBertConfig, stream: TokenStream) -> AttentionBackend:
+def attention_backend(
+    config: MmBertConfig, stream: TokenStream, dtype: torch.dtype, *, training: bool
+) -> AttentionBackend:
     """Choose by `config._attn_implementation` and prepare what all layers share.
 
     Args:
         config: The model's configuration.
         stream: The tokens of this forward.
+        dtype: Of the hidden states.
+        training: Whether dropout acts.
 
     Returns:
         The backend.
@@ -57,6 +62,8 @@ def attention_backend(config: MmBertConfig, stream: TokenStream) -> AttentionBac
     """
     name = config._attn_implementation or "sdpa"
     if name == "sdpa":
+        if varlen_obstacle(config, stream, dtype, training=training) is None:
+            return VarlenAttention(stream)
         return SdpaAttention(config, stream)
     if name == "eager":
         return EagerAttention(config, stream)

@@ -149,9 +149,9 @@ def in_tiles(rowwise: Callable[..., Tensor], *streams: Tensor) -> Tensor:
 def rows_a_tile(stream: Tensor) -> int | None:
     """Return how many tokens to take through a layer's row-wise half at once; None for all of them.
 
-    The widest intermediate result, 3 x 768 or 2 x 1,152 channels, then fits a second-level cache of 1 MB. Measured on one
-    core in bf16 at 8,192 tokens: GeGLU takes 12.9 us a token in tiles of 256 and 17.8 in one piece; with 64 it is slowed
-    by its small products, 15.9. Training keeps all intermediate results anyway, and a GPU wants large products.
+    The widest intermediate result, 3 x 768 or 2 x 1,152 channels, then about fits a second-level cache of 1 MB. On one
+    core in bf16 at 8,192 tokens GeGLU takes 12.9 us a token in tiles of 256 and 17.8 in one piece; tiles of 64
+    make small, slow products, 15.9. Training keeps all intermediate results anyway, and a GPU wants large products.
     """
     if stream.device.type != "cpu" or tracing() or (torch.is_grad_enabled() and stream.requires_grad):
         return None

@@ -34,7 +34,7 @@ def cross_entropy(
     scored = labels != ignore_index
     refuse_ids_beyond("label", labels.where(scored, 0), logits.shape[-1])
     total = functional.cross_entropy(logits.float(), labels.long(), ignore_index=ignore_index, reduction="sum")
-    return _per_item(total, scored.sum(), num_items_in_batch)
+    return total / items_to_divide_by(scored.sum(), num_items_in_batch, total.device)
 
 
 def classification_loss(
@@ -73,7 +73,7 @@ def classification_loss(
             f"problem_type {problem_type!r} is not one of regression, single_label_classification, "
             "multi_label_classification"
         )
-    return _per_item(total, target.numel(), num_items_in_batch)
+    return total / items_to_divide_by(target.numel(), num_items_in_batch, total.device)
 
 
 def problem_type_of(labels: Tensor, num_labels: int) -> ProblemType:
@@ -119,6 +119,15 @@ def require_shape(name: str, tensor: Tensor, shape: torch.Size) -> None:
         raise ValueError(f"{name} has shape {tuple(tensor.shape)}, the input {tuple(shape)}; give one number a token")
 
 
-def _per_item(total: Tensor, items: Tensor | int, items_of_step: Tensor | int | None) -> Tensor:
-    chosen = items if items_of_step is None else items_of_step
-    return total / torch.as_tensor(chosen, device=total.device).clamp(min=1)
+def items_to_divide_by(items: Tensor | int, items_of_step: Tensor | int | None, device: torch.device) -> Tensor:
+    """Return what to divide a summed loss by: at least 1, so that nothing scored is a loss of 0.
+
+    Args:
+        items: Things scored here.
+        items_of_step: Things scored in the whole optimizer step, if the caller counted them.
+        device: Where the loss is.
+
+    Returns:
+        A scalar, of the integer or other dtype that was given.
+    """
+    return torch.as_tensor(items if items_of_step is None else items_of_step, device=device).clamp(min=1)

@@ -1,7 +1,8 @@
 """Masked LM on the encoder, and the head that all five share.
 
-Only masked positions are scored (`config.sparse_prediction`): dense logits over 256,000 words take 1 MB a token. With
-labels the model therefore returns no logits; set `config.sparse_prediction = False`, at any time, to have them.
+Only masked positions are scored (`config.sparse_prediction`), a chunk of them at a time: dense logits over 256,000
+words take 1 MB a token. With labels the model therefore returns no logits; set `config.sparse_prediction = False`, at
+any time, to have them.
 """
 
 from typing import Any
@@ -12,6 +13,7 @@ from transformers.modeling_outputs import MaskedLMOutput
 
 from .configuration_mmbert import MmBertConfig
 from .layers import layer_norm, start_with
+from .linear_cross_entropy import linear_cross_entropy
 from .losses import cross_entropy, require_shape
 from .modeling_mmbert import MmBertModel, MmBertPreTrainedModel, returns_output
 
@@ -91,20 +93,36 @@ class MmBertForMaskedLM(MmBertPreTrainedModel):
         outputs = self.model(input_ids, **inputs, **kwargs, return_dict=True)
         hidden = outputs.last_hidden_state
         loss, logits = None, None
-        if labels is None or not self.config.sparse_prediction:
-            logits = self.decoder(self.head(hidden))
         if labels is not None:
             require_shape("labels", labels, hidden.shape[:2])
-            ignored = self.config.sparse_pred_ignore_index
-            if logits is None:
-                masked = labels.to(hidden.device) != ignored
-                scored, targets = self.decoder(self.head(hidden[masked])), labels.to(hidden.device)[masked]
-            else:
-                scored, targets = logits.flatten(0, 1), labels.flatten()
-            loss = cross_entropy(scored, targets, num_items_in_batch, ignored)
+        if labels is None or not self.config.sparse_prediction:
+            logits = self.decoder(self.head(hidden))
+        if labels is not None and logits is None:
+            loss = self._loss_where_masked(hidden, labels.to(hidden.device), num_items_in_batch)
+        elif labels is not None:
+            scored, ignored = logits.flatten(0, 1), self.config.sparse_pred_ignore_index
+            loss = cross_entropy(scored, labels.flatten(), num_items_in_batch, ignored)
         return MaskedLMOutput(
             loss=loss, logits=logits, hidden_states=outputs.hidden_states, attentions=outputs.attentions
         )
+
+    def _loss_where_masked(self, hidden: Tensor, labels: Tensor, items: Tensor | int | None) -> Tensor:
+        ignored = self.config.sparse_pred_ignore_index
+        masked = labels != ignored
+        read, targets = self.head(hidden[masked]), labels[masked]
+        if _is_only_linear(self.decoder):
+            return linear_cross_entropy(read, self.decoder.weight, self.decoder.bias, targets, items, ignored)
+        return cross_entropy(self.decoder(read), targets, items, ignored)
+
+
+def _is_only_linear(layer: nn.Module) -> bool:
+    """Return True if calling the layer does no more than its weights say: no adapter, quantised weight, hook, offload.
+
+    Adapters and quantised layers are other classes; hooks of the module gather or observe; accelerate's offload puts
+    another `forward` on the instance.
+    """
+    hooks = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
+    return type(layer) is nn.Linear and "forward" not in vars(layer) and not any(getattr(layer, h) for h in hooks)
 
 
 __all__ = ["MmBertForMaskedLM", "MmBertPredictionHead"]

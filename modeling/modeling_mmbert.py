@@ -9,77 +9,17 @@ Trade-off: what stock computes at padding is arbitrary and nobody should read it
 copy at either end.
 """
 
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, Self, cast
 
 import torch
 from torch import Tensor, nn
 from transformers.modeling_outputs import BaseModelOutput
-from transformers.modeling_utils import PreTrainedModel
-from transformers.utils.generic import can_return_tuple
 
 from .attention_backends import attention_backend, is_flash
 from .configuration_mmbert import MmBertConfig
-from .layers import MmBertEmbeddings, MmBertEncoderLayer, initialise, layer_norm, rotations
+from .layers import MmBertEmbeddings, MmBertEncoderLayer, layer_norm, rotations
 from .packing import TokenStream, stream_of_packed, stream_of_padded, tracing
-
-Forward = TypeVar("Forward", bound=Callable[..., Any])
-
-
-def returns_output(forward: Forward) -> Forward:
-    """Let `forward` give its output as a tuple when the caller or the configuration says `return_dict=False`."""
-    return cast(Forward, can_return_tuple(forward))
-
-
-class MmBertPreTrainedModel(PreTrainedModel):
-    """What the encoder and its heads share: loading, initialisation, the flags that transformers reads."""
-
-    config: MmBertConfig
-    base_model_prefix = "model"
-    supports_gradient_checkpointing = True
-    _no_split_modules = ["MmBertEncoderLayer"]  # noqa: RUF012 - transformers' class attribute
-    _supports_flash_attn = True
-    _supports_sdpa = True
-
-    @classmethod
-    def from_pretrained(cls, *args: Any, use_safetensors: bool | None = None, **kwargs: Any) -> Any:
-        """Load a checkpoint of type `mmbert` or `modernbert`; see `PreTrainedModel.from_pretrained`.
-
-        Args:
-            *args: The directory or Hub id first.
-            use_safetensors: True or None. Pickled weights are never read.
-            **kwargs: As for every transformers model, `attn_implementation` and `dtype` among them.
-
-        Returns:
-            The model, in evaluation mode and in the checkpoint's dtype.
-
-        Raises:
-            ValueError: If `use_safetensors` is False, or the directory has pickled weights only.
-        """
-        if use_safetensors is False or _is_pickled(args[0] if args else kwargs.get("pretrained_model_name_or_path")):
-            raise ValueError(
-                "pytorch_model.bin is a pickle, which can run any code when read; save the model with safetensors "
-                "(model.save_pretrained does) where the file is trusted, and load that"
-            )
-        return super().from_pretrained(*args, use_safetensors=True, **kwargs)
-
-    def compile(self, *, dynamic: bool | None = True, **options: Any) -> None:
-        """Compile what works on each token alone, once for all layers; padding, lengths and attention stay as they are.
-
-        Unlike `torch.compile(model)`, which also works, this keeps the removal of padding and the attention kernels of
-        the processor, and takes seconds, at the first call. On a CPU it needs a C++ compiler.
-
-        Args:
-            dynamic: Expect any number of tokens.
-            **options: For `torch.compile`.
-        """
-        for layer in self.base_model.layers:
-            layer.compile(dynamic=dynamic, **options)
-
-    @torch.no_grad()
-    def _init_weights(self, module: nn.Module) -> None:
-        initialise(module, self.config)
+from .pretrained import MmBertPreTrainedModel, returns_output
 
 
 class MmBertModel(MmBertPreTrainedModel):
@@ -107,6 +47,32 @@ class MmBertModel(MmBertPreTrainedModel):
     def set_input_embeddings(self, value: nn.Module) -> None:
         """Replace the table of token embeddings."""
         self.embeddings.tok_embeddings = cast(nn.Embedding, value)
+
+    @classmethod
+    def from_modernbert(cls, model: nn.Module) -> Self:
+        """Run the weights of a loaded stock ModernBERT on this network, without copying one.
+
+        One line gives the speed to a SentenceTransformer or a pipeline that is there already:
+
+            embedder[0].model = MmBertModel.from_modernbert(embedder[0].model)
+            pipe.model.model = MmBertModel.from_modernbert(pipe.model.model)  # fill-mask, classification, tagging
+            pipe.model = MmBertModel.from_modernbert(pipe.model)  # feature-extraction
+
+        The numbers at real tokens stay the same; at padding they are zero, where stock's are arbitrary.
+
+        Args:
+            model: A `transformers.ModernBertModel`, or a `ModernBertFor...`, whose encoder is taken.
+
+        Returns:
+            An encoder that holds the very modules of `model`, in its dtype, device and mode: training one trains both.
+            It saves as a checkpoint of type `mmbert`; `mmbert.export_modernbert` turns that back.
+
+        Raises:
+            ValueError: If `model` is not stock ModernBERT, is spread over devices, or was changed beyond its layers.
+        """
+        from .sharing import share_modernbert
+
+        return share_modernbert(model, cls)
 
     @returns_output
     def forward(
@@ -199,7 +165,7 @@ class MmBertModel(MmBertPreTrainedModel):
             hidden: Tensor = self.embeddings(inputs_embeds=flat)
         else:
             tokens = stream.take(input_ids.flatten())
-            refuse_ids_beyond("token id", tokens, self.config.vocab_size)
+            refuse_ids_beyond("token id", tokens, self.embeddings.tok_embeddings.weight.shape[0])
             hidden = self.embeddings(tokens)
         return hidden
 
@@ -208,7 +174,7 @@ class MmBertModel(MmBertPreTrainedModel):
     ) -> tuple[list[Tensor], Tensor, list[Tensor | None]]:
         """Run all layers; return what each read if asked to keep it, the normalised output, and attention weights."""
         rotation = rotations(self.config, positions)
-        backend = attention_backend(self.config, stream)
+        backend = attention_backend(self.config, stream, hidden.dtype, training=self.training)
         inputs: list[Tensor] = []
         weights: list[Tensor | None] = []
         for layer in self.layers:
@@ -240,14 +206,6 @@ def refuse_ids_beyond(what: str, ids: Tensor, size: int) -> None:
         )
 
 
-def _is_pickled(checkpoint: Any) -> bool:
-    """Return True for a directory whose only weights are pickles."""
-    folder = Path(checkpoint) if isinstance(checkpoint, str | Path) else None
-    if folder is None or not folder.is_dir() or any(folder.glob("*.safetensors")):
-        return False
-    return any(folder.glob("pytorch_model*.bin"))
-
-
 def _chosen(argument: bool | None, default: bool | None) -> bool:
     return bool(default if argument is None else argument)
 
@@ -273,4 +231,4 @@ def _positions(stream: TokenStream, position_ids: Tensor | None, shape: torch.Si
     return stream.take(position_ids.expand(shape).flatten())
 
 
-__all__ = ["MmBertModel", "MmBertPreTrainedModel"]
+__all__ = ["MmBertModel"]

@@ -7,8 +7,8 @@ sequences then runs on plain views of the stream, one call for every length, wit
 Trade-off: that order needs the lengths on the host, one synchronisation a forward on a GPU; packed input on a
 FlashAttention backend, which does not care about order, goes without.
 
-While a graph is traced (`torch.compile`, `torch.export`) the number of real tokens is unknown, so padding stays in the
-stream there, marked by `keep`, and attention masks it.
+While a graph is traced (`torch.compile`, `torch.export`) nothing is known about the values of a tensor. So padding
+stays in the stream there, marked by `keep`, and attention masks it; packed sequences keep the caller's order.
 """
 
 from collections.abc import Sequence
@@ -153,6 +153,8 @@ def stream_of_packed(
         )
     number = len(cu_seq_lens) - 1
     boundaries = cu_seq_lens.to(device, torch.int32)
+    if tracing():
+        return _traced_packed(boundaries, max_length, tokens)
     order: Sequence[int] = range(number)
     groups = None
     if by_length or max_length is None or not cu_seq_lens.is_cuda:
@@ -191,6 +193,22 @@ def _whole_rows(batch: int, length: int, device: torch.device, keep: Tensor | No
         shape=(batch, length),
         caller_tokens=batch * length,
         keep=keep,
+    )
+
+
+def _traced_packed(boundaries: Tensor, max_length: int | None, tokens: int) -> TokenStream:
+    """Return the stream of packed sequences without looking at where they begin."""
+    places = torch.arange(tokens, device=boundaries.device, dtype=torch.int32)
+    rows = torch.searchsorted(boundaries[1:].contiguous(), places, right=True)
+    longest = tokens if max_length is None else max_length
+    return TokenStream(
+        rows=rows,
+        columns=places - boundaries[rows],
+        cu_seq_lens=boundaries,
+        max_length=longest,
+        groups=None,
+        shape=(len(boundaries) - 1, longest),
+        caller_tokens=tokens,
     )
 
 

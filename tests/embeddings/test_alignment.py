@@ -58,7 +58,7 @@ def test_tuning_finds_translations_of_sentences_it_never_saw(encoder, tuned, hel
 
 def test_the_saved_model_needs_sentence_transformers_alone(tuned):
     output, _ = tuned
-    ours = load_embedder(output, device="cpu").encode(TEXTS)
+    ours = load_embedder(output, dtype="float32", device="cpu").encode(TEXTS)
     np.testing.assert_allclose(plain_vectors(output, TEXTS), ours, atol=1e-5)
     config = json.loads((output / "config.json").read_text())
     assert config["model_type"] == "modernbert" and config["architectures"] == ["ModernBertModel"]
@@ -70,21 +70,25 @@ def test_the_saved_model_needs_sentence_transformers_alone(tuned):
 def test_the_export_of_a_saved_model_gives_the_same_vectors(tuned, tmp_path):
     output, _ = tuned
     exported = export_modernbert(output, tmp_path / "exported")
-    ours = load_embedder(output, device="cpu").encode(TEXTS)
+    ours = load_embedder(output, dtype="float32", device="cpu").encode(TEXTS)
     np.testing.assert_allclose(plain_vectors(exported, TEXTS), ours, atol=1e-5)
 
 
 def test_save_pretrained_of_an_embedder_is_portable_too(encoder, tmp_path):
-    embedder = load_embedder(encoder, device="cpu")
+    embedder = load_embedder(encoder, dtype="float32", device="cpu")
     embedder.save_pretrained(str(tmp_path / "saved"))
     assert json.loads((tmp_path / "saved/config.json").read_text())["model_type"] == "modernbert"
     np.testing.assert_allclose(
-        load_embedder(tmp_path / "saved", device="cpu").encode(TEXTS), embedder.encode(TEXTS), atol=1e-6
+        load_embedder(tmp_path / "saved", dtype="float32", device="cpu").encode(TEXTS),
+        embedder.encode(TEXTS),
+        atol=1e-6,
     )
 
 
 def test_the_saved_embedder_keeps_length_and_pooling(encoder, tmp_path):
-    save_embedder(load_embedder(encoder, pooling="cls", max_seq_length=64, device="cpu"), tmp_path / "cls")
+    save_embedder(
+        load_embedder(encoder, pooling="cls", max_seq_length=64, dtype="float32", device="cpu"), tmp_path / "cls"
+    )
     again = load_embedder(tmp_path / "cls", device="cpu")
     assert again[1].pooling_mode == "cls" and again.max_seq_length == 64
     with pytest.raises(ValueError, match="tuned with 'cls' pooling, got pooling='mean'"):
@@ -95,6 +99,14 @@ def test_the_saved_embedder_keeps_length_and_pooling(encoder, tmp_path):
 
 def test_tuning_leaves_the_length_limit_as_it_was(tuned):
     assert load_embedder(tuned[0], device="cpu").max_seq_length == 512
+
+
+def test_weights_are_tuned_in_fp32_whatever_the_processor_prefers(encoder, train_pairs, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True}, raising=False)
+    report = align_encoder(encoder, train_pairs, tmp_path / "out", max_steps=2, batch_size=8, device="cpu")
+    weights = load_file(report.output / "model.safetensors")
+    assert {tensor.dtype for tensor in weights.values()} == {torch.float32}
+    assert any((tensor != tensor.bfloat16()).any() for tensor in weights.values())
 
 
 def test_the_same_seed_gives_the_same_weights(encoder, train_pairs, tmp_path):

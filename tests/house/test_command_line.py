@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-VERBS = ["demo", "doctor", "tokenize", "merge", "export", "embed", "card"]
+VERBS = ["demo", "doctor", "tokenize", "merge", "export", "embed", "bench", "card"]
 
 
 def mmbert(*arguments, cwd="/"):
@@ -51,6 +51,7 @@ def test_doctor_checks_a_checkpoint(tmp_path):
         (["export", "nowhere", "out"], "nowhere"),
         (["merge", "a", "b", "--output", "out"], "does not exist"),
         (["embed", "nowhere", "-", "x.npy"], "no text"),
+        (["bench", "nowhere"], "nowhere"),
         (["card", "nowhere"], "holds no run_record.json"),
         (["tokenize", "nowhere", "--output", "out"], "no recipe at nowhere; shipped recipes are"),
     ],

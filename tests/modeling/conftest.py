@@ -16,6 +16,12 @@ TINY = {
     "initializer_range": 0.1,
 }
 
+# The proportions of the two released sizes: 12 heads of 64 with an inner width of 1.5 times the outer, 6 heads with 3.
+SHAPES = {
+    "base": {"hidden_size": 192, "num_attention_heads": 3, "intermediate_size": 288},
+    "small": {"hidden_size": 128, "num_attention_heads": 2, "intermediate_size": 384},
+}
+
 
 @pytest.fixture(autouse=True, scope="module")
 def one_thread():
@@ -26,17 +32,17 @@ def one_thread():
     torch.set_num_threads(threads)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny():
     """Make a tiny configuration; two thetas, so that mixing up the kinds of layers shows."""
 
-    def make(**overrides):
-        return MmBertConfig(**{**TINY, "local_rope_theta": 10_000.0, **overrides})
+    def make(shape=None, **overrides):
+        return MmBertConfig(**{**TINY, **SHAPES.get(shape, {}), "local_rope_theta": 10_000.0, **overrides})
 
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def stock_config():
     """Translate our configuration to stock ModernBERT's."""
 
@@ -48,7 +54,7 @@ def stock_config():
     return translate
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def twins(tiny, stock_config):
     """Make one of our models and the stock one, in evaluation mode, with the same weights."""
 
@@ -62,7 +68,7 @@ def twins(tiny, stock_config):
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_batch():
     """Make ids and a mask in which the rows are padded right, left, in holes, or not at all."""
 
@@ -71,7 +77,7 @@ def make_batch():
         ids = torch.randint(5, TINY["vocab_size"], (rows, length), generator=generator)
         mask = torch.ones_like(ids)
         for row in range(1, rows):
-            removed = min(row * length // 3, length - 1)
+            removed = row % 3 * length // 3
             if padding == "right":
                 mask[row, length - removed :] = 0
             elif padding == "left":
@@ -103,20 +109,29 @@ def reference_varlen(
     reference_varlen.windows.add(tuple(window_size))
     out = torch.empty_like(q)
     for start, end in zip(cu_seqlens_q[:-1].tolist(), cu_seqlens_q[1:].tolist(), strict=True):
-        scores = torch.einsum("qhd,khd->hqk", q[start:end], k[start:end]) * softmax_scale
+        # Scores and softmax in fp32, weights in the dtype of the values, as in the kernel.
+        scores = torch.einsum("qhd,khd->hqk", q[start:end].float(), k[start:end].float()) * softmax_scale
         place = torch.arange(end - start)
         distance = place[None] - place[:, None]
         if window_size[0] >= 0:
             scores = scores.masked_fill((distance < -window_size[0]) | (distance > window_size[1]), -torch.inf)
-        out[start:end] = torch.einsum("hqk,khd->qhd", scores.softmax(-1), v[start:end])
+        out[start:end] = torch.einsum("hqk,khd->qhd", scores.softmax(-1).to(v.dtype), v[start:end])
     return out
+
+
+def reference_flash(q, k, v, dropout_p=0.0, softmax_scale=None, causal=False, window_size=(-1, -1), **_options):
+    """Do what flash_attn_func documents: the same for sequences of one length (B, L, H, D)."""
+    rows, length = q.shape[:2]
+    ends = torch.arange(0, (rows + 1) * length, length, dtype=torch.int32)
+    flat = (t.flatten(0, 1) for t in (q, k, v))
+    return reference_varlen(*flat, ends, ends, length, length, dropout_p, softmax_scale, causal, window_size).view_as(q)
 
 
 @pytest.fixture
 def flash_stand_in(monkeypatch):
-    """Put the reference kernel where transformers looks for flash-attn; return the windows it was called with."""
+    """Put the reference kernels where transformers looks for flash-attn; return the windows they were called with."""
     utils = modeling_flash_attention_utils
-    kernels = (None, reference_varlen, None, utils._pad_input, utils._unpad_input)
+    kernels = (reference_flash, reference_varlen, None, utils._pad_input, utils._unpad_input)
     monkeypatch.setattr(utils, "_lazy_imports", lambda *_args, **_kwargs: kernels)
     monkeypatch.setattr(utils, "_loaded_implementation", None)
     for name in ("_flash_fn", "_flash_varlen_fn", "_flash_with_kvcache_fn", "_pad_fn", "_unpad_fn"):

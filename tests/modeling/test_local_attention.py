@@ -3,7 +3,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from mmbert import MmBertModel
-from mmbert.modeling.local_attention import attend_in_blocks, visible_in_blocks
+from mmbert.modeling.local_attention import attend_in_blocks, bias_of_blocks
+from mmbert.modeling.tiled_attention import attend_near
 from torch.utils._python_dispatch import TorchDispatchMode
 
 
@@ -23,15 +24,19 @@ def test_blocks_give_what_dense_masking_gives_forward_and_backward(lengths, reac
     # Rising columns with gaps, as holes in a mask leave them.
     columns = torch.cat([torch.randint(1, 3, (n,), generator=generator).cumsum(0) for n in lengths])
     grads = []
+    bias = bias_of_blocks(segments, columns, reach, torch.float64)
     for attend in (
-        lambda *qkv: attend_in_blocks(*qkv, visible_in_blocks(segments, columns, reach), reach),
+        lambda *qkv: attend_in_blocks(torch.stack(qkv, 1), bias, reach),
+        lambda *qkv: attend_near(torch.stack(qkv, 1), bias, reach),
         lambda *qkv: dense(*qkv, segments, columns, reach),
     ):
         qkv = [t.clone().requires_grad_() for t in (q, k, v)]
         out = attend(*qkv)
         grads.append((out, *torch.autograd.grad((out * pull).sum(), qkv)))
-    for ours, theirs in zip(*grads, strict=True):
-        torch.testing.assert_close(ours, theirs, atol=1e-10, rtol=0)
+    *ours, truth = grads
+    for results in ours:
+        for result, true in zip(results, truth, strict=True):
+            torch.testing.assert_close(result, true, atol=1e-10, rtol=0)
 
 
 class Largest(TorchDispatchMode):
@@ -53,10 +58,10 @@ def test_memory_of_sliding_layers_is_linear_forward_and_backward(tiny, rows):
     layers = {"num_hidden_layers": 2, "layer_types": ["sliding_attention"] * 2}
     model = MmBertModel(tiny(**layers)).train()
     largest = {}
-    for length in (512, 2048):
+    for length in (2048, 8192):  # rows of 128 and 512 tokens at the least: longer than the window
         with Largest() as seen:
             ids = torch.randint(5, 97, (rows, length // rows))
             model(ids).last_hidden_state.sum().backward()
         largest[length] = seen.elements
-    assert largest[2048] <= 4.1 * largest[512]
-    assert largest[2048] < 2048 * 2048 / 2
+    assert largest[8192] <= 4.1 * largest[2048]
+    assert largest[8192] < 8192 * 8192 / 8
