@@ -4,9 +4,9 @@
     python benchmarks/train_step.py --long --output build/train     # memory at one row of 8,192 too
     python benchmarks/train_step.py --quick                         # tiny networks: does it run?
 
-The vocabulary has its real 256,000 words. A step is forward and backward over full rows, 30 % of the tokens masked; with
---adamw also the optimizer's. Time is taken in turns, memory in a process for each contestant. Dense logits take 4 bytes x
-rows x length x vocabulary, several times over: 2 rows of 1,024 are 2.1 GB a copy.
+The vocabulary has its real 256,000 words. A step is forward and backward over full rows, 30 % of the tokens masked;
+with --adamw also the optimizer's. Time is taken in turns, memory in a process for each contestant. Dense logits take 4
+bytes x rows x length x vocabulary, several times over: 2 rows of 1,024 are 2.1 GB a copy.
 """
 
 import argparse
@@ -180,6 +180,8 @@ def main() -> None:
         options.rounds = 2
     results = [*([] if options.no_short else short_rows(options)), *(long_row(options) if options.long else [])]
     text = f"{steps_table(results)}\n\n{targets_table(results)}"
+    if options.quick:
+        text = "A quick run of tiny networks: it shows that everything works, not how fast it is.\n\n" + text
     print(text)
     if options.output:
         options.output.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,7 @@
 """One masked-LM training step of each contestant, over one set of weights; run as a program it measures its memory.
 
-The contestants share parameters, gradients and optimizer: the same objects, so that comparing them takes the room of one.
+The contestants share parameters, gradients and optimizer: the same objects, so that comparing them takes the room of
+one.
 """
 
 import json
@@ -60,7 +61,7 @@ def build(steps: list[Step]) -> list[tuple[Any, torch.optim.Optimizer | None]]:
             model.load_state_dict(ours.state_dict(keep_vars=True), assign=True)  # the Parameters themselves
         if step.checkpointing:
             model.gradient_checkpointing_enable()
-        found.append((model.train(), optimizer))
+        found.append((model.train(step.backward), optimizer))
     return found
 
 
@@ -109,8 +110,8 @@ def child(step: Step, threads: int) -> None:
     """Measure the step that the parent process asks for."""
     ((model, optimizer),) = build([step])
     with with_threads(threads):
-        if optimizer is not None:  # its state belongs to the weights, not to the step
-            step_of(replace(step, rows=1, length=16), model, optimizer)()
+        # Libraries set themselves up, and the optimizer makes its state: neither belongs to the step.
+        step_of(replace(step, rows=1, length=16), model, optimizer)()
         print_peak(measure_peak(step_of(step, model, optimizer)))
 
 

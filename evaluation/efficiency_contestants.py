@@ -89,9 +89,9 @@ def _peer_configuration(entry: Entry) -> XLMRobertaConfig:
         "num_attention_heads": heads,
         "intermediate_size": middle,
         "vocab_size": _VOCABULARY,
-        "max_position_embeddings": 514,  # 512 and two that RoBERTa never uses
+        "max_position_embeddings": 513,  # positions count from one beyond the id of padding
         "type_vocab_size": 1,
-        "pad_token_id": 0,  # as ours, so that all read the same ids
+        "pad_token_id": 0,  # as ours, so that all read the same ids; the published files have 1, and 514 positions
     }
     return XLMRobertaConfig(**{**fields, **entry.overrides})
 
@@ -99,7 +99,6 @@ def _peer_configuration(entry: Entry) -> XLMRobertaConfig:
 def longest_input(config: Any) -> int:
     """Return the number of tokens that a network reads at most."""
     limit = int(config.max_position_embeddings)
-    # RoBERTa counts positions from one beyond the id of padding.
     return limit - config.pad_token_id - 1 if config.model_type == "xlm-roberta" else limit
 
 

@@ -245,5 +245,8 @@ def _has_cpp_compiler() -> bool:
 
 
 def _is_compiled(model: PreTrainedModel) -> bool:
-    """Return True after `MmBertModel.compile`, which hides functions of the layers, or `torch.nn.Module.compile`."""
-    return any("ask" in vars(module) or module._compiled_call_impl is not None for module in model.modules())
+    """Return True after `MmBertModel.compile`, or `torch.nn.Module.compile`."""
+    return any(
+        getattr(module, "compiled_halves", None) is not None or module._compiled_call_impl is not None
+        for module in model.modules()
+    )

@@ -16,6 +16,7 @@ casting the model to bf16 cannot touch the angles.
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -90,6 +91,7 @@ class MmBertEncoderLayer(GradientCheckpointingLayer):
         self.attn = MmBertAttention(config, layer_idx)
         self.mlp_norm = layer_norm(config)
         self.mlp = MmBertMLP(config)
+        self.compiled_halves: tuple[Callable[..., Tensor], Callable[..., Tensor]] | None = None
         for writer in (self.attn.Wo, self.mlp.Wo):
             start_with(writer, config.initializer_range / math.sqrt(2 * config.num_hidden_layers))
 
@@ -109,9 +111,12 @@ class MmBertEncoderLayer(GradientCheckpointingLayer):
         Args:
             **options: For `torch.compile`.
         """
-        for half in ("ask", "answer"):
-            # Not the class's function: an attribute of the instance hides it, and deleting that brings it back.
-            setattr(self, half, torch.compile(getattr(type(self), half).__get__(self), **options))
+        # Functions of the class, so that one graph serves every layer.
+        self.compiled_halves = torch.compile(type(self).ask, **options), torch.compile(type(self).answer, **options)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the compiled functions behind: a copy, or another process, compiles for itself."""
+        return {**super().__getstate__(), "compiled_halves": None}
 
     def forward(
         self, hidden: Tensor, rotation: tuple[Tensor, Tensor], backend: AttentionBackend
@@ -126,8 +131,9 @@ class MmBertEncoderLayer(GradientCheckpointingLayer):
         Returns:
             (T, hidden_size), and the attention weights where the backend has them.
         """
-        mixed, weights = backend(self.attn, in_tiles(self.ask, hidden, *rotation))
-        return in_tiles(self.answer, hidden, mixed), weights
+        ask, answer = self.compiled_halves or (type(self).ask, type(self).answer)
+        mixed, weights = backend(self.attn, in_tiles(partial(ask, self), hidden, *rotation))
+        return in_tiles(partial(answer, self), hidden, mixed), weights
 
 
 def in_tiles(rowwise: Callable[..., Tensor], *streams: Tensor) -> Tensor:

@@ -168,10 +168,15 @@ def _loss_and_gradients(
     wide = torch.promote_types(hidden.dtype, torch.float32)
     losses = hidden.new_empty(len(labels), dtype=wide)
     space = hidden.new_empty(min(rows, len(labels)), len(weight))
-    of_hidden, of_weight, of_bias = gradients = [
-        t.new_zeros(t.shape, dtype=wide) if t is not None and want else None
+    gradients = [
+        t.new_empty(t.shape, dtype=wide) if t is not None and want else None
         for t, want in zip((hidden, weight, bias), wanted, strict=True)
     ]
+    of_hidden, of_weight, of_bias = gradients
+    if of_bias is not None:
+        of_bias.zero_()
+    if of_weight is not None and len(labels) == 0:
+        of_weight.zero_()
     scale = divisor.to(wide).reciprocal() if any(wanted) else None
     for start in range(0, len(labels), rows):
         part = slice(start, start + rows)
@@ -185,7 +190,7 @@ def _loss_and_gradients(
         if of_hidden is not None:
             of_hidden[part] = (chunk @ weight).to(wide).addcmul_(at_labels, weight[chosen].to(wide))
         if of_weight is not None:
-            _add_products(of_weight, chunk, read)
+            _add_products(of_weight, chunk, read, keep=start > 0)
             of_weight.index_add_(0, chosen, at_labels * read)
     return losses.sum() / divisor, gradients
 
@@ -222,12 +227,16 @@ def _score(chunk: Tensor, labels: Tensor, losses: Tensor, scale: Tensor | None, 
     return at_labels
 
 
-def _add_products(of_weight: Tensor, chunk: Tensor, hidden: Tensor) -> None:
-    """Add (V, rows) x (rows, h) to the gradient of the table, in its dtype however narrow the products."""
+def _add_products(of_weight: Tensor, chunk: Tensor, hidden: Tensor, keep: bool) -> None:
+    """Add (V, rows) x (rows, h) to the table's gradient, in its dtype however narrow the products; or start with it."""
     if of_weight.dtype == chunk.dtype:
-        of_weight.addmm_(chunk.t(), hidden)
+        of_weight.addmm_(chunk.t(), hidden, beta=int(keep))  # what was there counts for nothing, be it NaN, if beta is 0
         return
     tile = TILE_WORDS if chunk.device.type == "cpu" else len(of_weight)
     for start in range(0, len(of_weight), tile):
         words = slice(start, start + tile)
-        of_weight[words] += chunk[:, words].t() @ hidden
+        products = chunk[:, words].t() @ hidden
+        if keep:
+            of_weight[words] += products
+        else:
+            of_weight[words] = products

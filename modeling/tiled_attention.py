@@ -20,12 +20,12 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from .local_attention import BLOCK, padded_for_blocks
+from .packing import tracing
 from .tiled_products import TILE, attend, attend_backward
 
 Run = tuple[slice | Tensor, int]  # rows of the stream that hold equally long sequences, and how many those are
 
 
-@torch.library.custom_op("mmbert::attend_whole", mutates_args=())
 def attend_whole(qkv: Tensor, cu_seq_lens: Tensor) -> Tensor:
     """Let every token read from its whole sequence.
 
@@ -36,6 +36,31 @@ def attend_whole(qkv: Tensor, cu_seq_lens: Tensor) -> Tensor:
     Returns:
         (T, H, D).
     """
+    out: Tensor = (_attend_whole if _is_recorded(qkv) else _mix_whole)(qkv, cu_seq_lens)
+    return out
+
+
+def attend_near(qkv: Tensor, bias: Tensor, reach: int) -> Tensor:
+    """Let every token read from its window.
+
+    Args:
+        qkv: (T, 3, H, D), queries, keys and values.
+        bias: (blocks, 1, BLOCK, BLOCK + 2 * reach), from `bias_of_blocks`.
+        reach: How far a token sees to either side.
+
+    Returns:
+        (T, H, D).
+    """
+    out: Tensor = (_attend_near if _is_recorded(qkv) else _mix_near)(qkv, bias, reach)
+    return out
+
+
+def _is_recorded(qkv: Tensor) -> bool:
+    """Return True if a graph or gradients need an operator; calling one costs as much as a short sequence does."""
+    return tracing() or (torch.is_grad_enabled() and qkv.requires_grad)
+
+
+def _mix_whole(qkv: Tensor, cu_seq_lens: Tensor) -> Tensor:
     mixed = _room_for_mixed(qkv)
     for rows, number in _runs_of_equal_length(cu_seq_lens):
         mixed[rows] = _by_token(attend(*_by_head(qkv[rows], number)), number)
@@ -51,18 +76,7 @@ def _attend_whole_backward(grad: Tensor, qkv: Tensor, mixed: Tensor, cu_seq_lens
     return grad_qkv
 
 
-@torch.library.custom_op("mmbert::attend_near", mutates_args=())
-def attend_near(qkv: Tensor, bias: Tensor, reach: int) -> Tensor:
-    """Let every token read from its window.
-
-    Args:
-        qkv: (T, 3, H, D), queries, keys and values.
-        bias: (blocks, 1, BLOCK, BLOCK + 2 * reach), from `bias_of_blocks`.
-        reach: How far a token sees to either side.
-
-    Returns:
-        (T, H, D).
-    """
+def _mix_near(qkv: Tensor, bias: Tensor, reach: int) -> Tensor:
     mixed = _room_for_mixed(qkv)
     for blocks, rows in _chunks_of_blocks(qkv, bias):
         heads = _heads_of_blocks(qkv, blocks, reach)
@@ -100,7 +114,9 @@ def _remember(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     ctx.save_for_backward(qkv, output, layout)
 
 
-for forward, backward in ((attend_whole, _attend_whole_backward), (attend_near, _attend_near_backward)):
+_attend_whole = torch.library.custom_op("mmbert::attend_whole", _mix_whole, mutates_args=())
+_attend_near = torch.library.custom_op("mmbert::attend_near", _mix_near, mutates_args=())
+for forward, backward in ((_attend_whole, _attend_whole_backward), (_attend_near, _attend_near_backward)):
 
     def _turn_back(ctx: Any, grad: Tensor, backward: Any = backward) -> tuple[Tensor | None, ...]:
         return backward(grad, *ctx.saved_tensors, *ctx.rest), None, *(None for _ in ctx.rest)

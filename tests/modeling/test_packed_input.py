@@ -35,6 +35,11 @@ def padded(ids, lengths):
     return batch, mask
 
 
+@pytest.fixture(scope="module")
+def networks(twins):
+    return twins()
+
+
 @pytest.fixture
 def model(tiny):
     torch.manual_seed(0)
@@ -42,29 +47,25 @@ def model(tiny):
 
 
 @pytest.mark.parametrize("backend", ["sdpa", "eager"])
-@pytest.mark.parametrize("with_lengths", [True, False])
-def test_packed_equals_stock_one_by_one(twins, backend, with_lengths):
-    ours, stock = twins()
-    ours.set_attn_implementation(backend)
+def test_boundaries_alone_are_enough(model, backend):
+    model.set_attn_implementation(backend)
     ids, sequences = packed(LENGTHS)
-    if not with_lengths:
-        sequences = {"cu_seq_lens_q": sequences["cu_seq_lens_q"].long()}
     with torch.no_grad():
-        together = ours(ids, **sequences).last_hidden_state
-        alone = torch.cat([stock(row[None]).last_hidden_state for row in ids[0].split(LENGTHS)], dim=1)
-    assert together.shape == (1, sum(LENGTHS), 128)
-    torch.testing.assert_close(together, alone, atol=1e-5, rtol=0)
+        told = model(ids, **sequences).last_hidden_state
+        counted = model(ids, cu_seq_lens_q=sequences["cu_seq_lens_q"].long()).last_hidden_state
+    assert told.shape == (1, sum(LENGTHS), 128)
+    assert torch.equal(told, counted)
 
 
 @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.integers(1, 140), min_size=1, max_size=8), st.integers(0, 10**6))
-def test_packed_equals_padded(model, lengths, seed):
+def test_packed_equals_stock_one_by_one(networks, lengths, seed):
+    model, stock = networks
     ids, sequences = packed(lengths, seed)
-    batch, mask = padded(ids, lengths)
     with torch.no_grad():
-        flat = model(ids, **sequences).last_hidden_state[0]
-        rows = model(batch, mask).last_hidden_state[mask.bool()]
-    torch.testing.assert_close(flat, rows, atol=1e-5, rtol=0)
+        together = model(ids, **sequences).last_hidden_state
+        alone = torch.cat([stock(row[None]).last_hidden_state for row in ids[0].split(lengths)], dim=1)
+    torch.testing.assert_close(together, alone, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("backend", ["sdpa", "eager"])

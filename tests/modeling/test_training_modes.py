@@ -1,17 +1,26 @@
-"""Gradient checkpointing, dropout, and graphs that record the network."""
+"""Gradient checkpointing and dropout."""
 
 import pytest
 import torch
 from mmbert import MmBertForMaskedLM, MmBertModel
 
 
-@pytest.mark.parametrize("backend", ["sdpa", "eager"])
-@pytest.mark.parametrize("reentrant", [True, False])
-def test_gradient_checkpointing_changes_no_number(tiny, make_batch, backend, reentrant):
+@pytest.mark.parametrize("backend", ["sdpa", "eager", "flash_attention_2"])
+@pytest.mark.parametrize("reentrant", [True, False], ids=["reentrant", "saved"])
+@pytest.mark.parametrize("packed", [True, False], ids=["packed", "padded"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["fp32", "bf16"])
+def test_gradient_checkpointing_changes_no_number(tiny, make_batch, flash_stand_in, backend, reentrant, packed, dtype):
     torch.manual_seed(0)
-    model = MmBertForMaskedLM(tiny()).train()
-    model.set_attn_implementation(backend)
+    # Dropout, because the second pass over a layer must draw what the first drew; but the stand-in kernel has none, and
+    # in bf16 it would hide the attention by matrix products.
+    of_weights = 0.0 if "flash" in backend or dtype == torch.bfloat16 else 0.1
+    model = MmBertForMaskedLM(tiny(mlp_dropout=0.1, attention_dropout=of_weights)).to(dtype).train()
+    model.config._attn_implementation = backend
     ids, mask = make_batch(100, "right")
+    inputs = {"input_ids": ids, "attention_mask": mask, "labels": ids.masked_fill(mask == 0, -100)}
+    if packed:
+        ids = ids[mask.bool()][None]
+        inputs = {"input_ids": ids, "labels": ids, "cu_seq_lens_q": torch.tensor([0, 100, 167, 201])}
     losses, gradients = [], []
     for checkpointing in (False, True):
         if checkpointing:
@@ -19,7 +28,8 @@ def test_gradient_checkpointing_changes_no_number(tiny, make_batch, backend, ree
             enable({"use_reentrant": reentrant})
             assert all(layer.gradient_checkpointing for layer in model.model.layers)
         model.zero_grad()
-        loss = model(ids, mask, labels=ids.masked_fill(mask == 0, -100)).loss
+        torch.manual_seed(1)
+        loss = model(**inputs).loss
         loss.backward()
         losses.append(loss)
         gradients.append([parameter.grad.clone() for parameter in model.parameters()])
@@ -52,33 +62,3 @@ def test_attention_weights_are_dropped_and_not_only_the_output(tiny, backend):
     ids = torch.randint(5, 97, (1, 100))
     with torch.no_grad():
         assert not torch.equal(model(ids).last_hidden_state, model(ids).last_hidden_state)
-
-
-def test_a_recorded_graph_serves_other_shapes_and_paddings(tiny, make_batch):
-    model = MmBertForMaskedLM(tiny()).eval()
-    ids, mask = make_batch(150, "right")
-    dynamic = {0: torch.export.Dim("batch", max=64), 1: torch.export.Dim("length", max=8192)}
-    graph = torch.export.export(
-        model,
-        (),
-        {"input_ids": ids, "attention_mask": mask},
-        dynamic_shapes={"input_ids": dynamic, "attention_mask": dynamic},
-    ).module()
-    with torch.no_grad():
-        for length, padding in ((150, "right"), (150, "left"), (37, "holes"), (70, "right")):
-            ids, mask = make_batch(length, padding, rows=4)
-            mask[0] = 0
-            ours, recorded = model(ids, mask).logits, graph(input_ids=ids, attention_mask=mask).logits
-            real = mask.bool()
-            torch.testing.assert_close(recorded[real], ours[real], atol=1e-5, rtol=0)
-            assert recorded.isfinite().all()
-
-
-def test_compiled_without_a_break_gives_the_same_numbers(tiny, make_batch):
-    model = MmBertModel(tiny()).eval()
-    compiled = torch.compile(model, backend="eager", fullgraph=True, dynamic=True)
-    with torch.no_grad():
-        for length in (100, 33):
-            ids, mask = make_batch(length, "right")
-            ours, theirs = model(ids, mask).last_hidden_state, compiled(ids, mask).last_hidden_state
-            torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
