@@ -8,6 +8,7 @@ What runs in turns can be compared: `Row.beside` names the setting in whose roun
 Only processors are measured. On a GPU, CPU time says nothing.
 """
 
+import gc
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -97,22 +98,27 @@ def measure(cases: Sequence[Case], beside: str, plan: Plan, tell: Tell | None = 
         timings = interleave(race.calls, rounds=plan.rounds, seconds=plan.seconds, tell=tell)
     shapes = [EncoderShape.of(config) for config in race.configs]
     del race  # the children that measure memory need the room
-    peaks = _peaks(cases, plan, began, tell) if plan.memory else [None] * len(cases)
+    gc.collect()
+    judged = [plan.memory and case.setting.name == beside for case in cases]
+    peaks = _peaks(cases, judged, plan, began, tell)
     return [
         _row(case, beside, plan, shape, timings[number], _rate(shape, case.entry.dtype, timings, plan.threads), peak)
         for number, (case, shape, peak) in enumerate(zip(cases, shapes, peaks, strict=True))
     ]
 
 
-def _peaks(cases: Sequence[Case], plan: Plan, began: float, tell: Tell | None) -> list[Peak | None]:
-    """Measure peak memory of one contestant after the other."""
+def _peaks(
+    cases: Sequence[Case], judged: Sequence[bool], plan: Plan, began: float, tell: Tell | None
+) -> list[Peak | None]:
+    """Measure peak memory of one contestant after the other, where it is asked for."""
     peaks: list[Peak | None] = []
-    children_began = time.perf_counter()
-    for case in cases:
-        peaks.append(encoding_peak(case.entry, case.setting.lengths(plan.seed), plan.threads))
-        if tell is not None:
+    first = time.perf_counter()
+    for case, wanted in zip(cases, judged, strict=True):
+        peaks.append(encoding_peak(case.entry, case.setting.lengths(plan.seed), plan.threads) if wanted else None)
+        if tell is not None and wanted:
             now = time.perf_counter()
-            tell(now - began, (now - children_began) / len(peaks) * (len(cases) - len(peaks)))
+            done = sum(judged[: len(peaks)])
+            tell(now - began, (now - first) / done * (sum(judged) - done))
     return peaks
 
 

@@ -17,9 +17,9 @@ from .efficiency_settings import Batch, make_batch
 
 OURS, COMPILED, STOCK, XLM_R, MINILM = "mmbert", "mmbert compiled", "modernbert", "xlm-r", "minilm"
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-# What may lie between two right implementations: rounding, as a share of the output's norm. bf16 keeps 8 bits, and
-# 22 layers add their rounding up.
-_ROUNDING = {"float32": 1e-4, "bfloat16": 0.05, "float16": 0.01}
+# What may lie between two right implementations, as a share of the output's norm: bf16 keeps 8 bits, 22 layers add
+# their rounding up, and trained weights more so than random ones. Finer differences are for the tests to find.
+_ROUNDING = {"float32": 1e-3, "bfloat16": 0.2, "float16": 0.05}
 _VOCABULARY = 32_000
 # Hidden size, layers, heads, MLP width: xlm-roberta-base and microsoft/Multilingual-MiniLM-L12-H384, config.json.
 _PEERS = {(XLM_R, "base"): (768, 12, 12, 3072), (MINILM, "small"): (384, 12, 12, 1536)}

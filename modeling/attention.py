@@ -39,9 +39,9 @@ class MmBertAttention(nn.Module):
         """Share of attention weights to drop now: zero outside training."""
         return self.config.attention_dropout if self.training else 0.0
 
-    def ask(self, hidden: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+    def ask(self, hidden: Tensor, cosine: Tensor, sine: Tensor, out: Tensor | None = None) -> Tensor:
         """Return queries, keys and values (T, 3, H, D), the first two turned, of `hidden` (T, hidden_size)."""
-        return rotate(self.Wqkv(hidden).view(-1, 3, self.num_heads, self.head_dim), cosine, sine)
+        return rotate(self.Wqkv(hidden).view(-1, 3, self.num_heads, self.head_dim), cosine, sine, out)
 
     def answer(self, mixed: Tensor) -> Tensor:
         """Return what the heads (T, H, D) write to the stream, (T, hidden_size)."""
@@ -49,13 +49,14 @@ class MmBertAttention(nn.Module):
         return out
 
 
-def rotate(qkv: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+def rotate(qkv: Tensor, cosine: Tensor, sine: Tensor, out: Tensor | None = None) -> Tensor:
     """Turn each pair of channels (i, i + D / 2) of queries and keys by the angle of its token, in fp32.
 
     Args:
         qkv: (T, 3, H, D), queries, keys and values.
         cosine: (T, D / 2), fp32.
         sine: (T, D / 2), fp32.
+        out: Where to write the result, without gradients; None makes room for it.
 
     Returns:
         (T, 3, H, D), in the dtype of `qkv`.
@@ -63,7 +64,9 @@ def rotate(qkv: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
     if tracing():
         query_key, value = qkv.split((2, 1), 1)
         return torch.cat((_turned_pairs(query_key, cosine, sine), value), 1)
-    turned: Tensor = _Rotation.apply(qkv, cosine, sine) if torch.is_grad_enabled() else _turn(qkv, cosine, sine)
+    if not (torch.is_grad_enabled() and qkv.requires_grad):
+        return _turn(qkv, cosine, sine, out)
+    turned: Tensor = _Rotation.apply(qkv, cosine, sine)  # type: ignore[no-untyped-call]
     return turned
 
 
@@ -82,10 +85,10 @@ class _Rotation(torch.autograd.Function):
         return _turn(grad, cosine, -sine), None, None
 
 
-def _turn(qkv: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+def _turn(qkv: Tensor, cosine: Tensor, sine: Tensor, out: Tensor | None = None) -> Tensor:
     """Do it in few passes: no product is kept, and values are copied."""
     cosine, sine = cosine[:, None, None], sine[:, None, None]
-    turned = torch.empty_like(qkv)
+    turned = torch.empty_like(qkv) if out is None else out
     turned[:, 2] = qkv[:, 2]
     first, second = qkv[:, :2].float().chunk(2, dim=-1)
     turned_first, turned_second = turned[:, :2].chunk(2, dim=-1)

@@ -95,15 +95,14 @@ class MmBertEncoderLayer(GradientCheckpointingLayer):
         for writer in (self.attn.Wo, self.mlp.Wo):
             start_with(writer, config.initializer_range / math.sqrt(2 * config.num_hidden_layers))
 
-    def ask(self, hidden: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+    def ask(self, hidden: Tensor, cosine: Tensor, sine: Tensor, out: Tensor | None = None) -> Tensor:
         """Return queries, keys and values (T, 3, H, D) of the stream (T, hidden_size), normalised first."""
-        return self.attn.ask(self.attn_norm(hidden), cosine, sine)
+        return self.attn.ask(self.attn_norm(hidden), cosine, sine, out)
 
-    def answer(self, hidden: Tensor, mixed: Tensor) -> Tensor:
+    def answer(self, hidden: Tensor, mixed: Tensor, out: Tensor | None = None) -> Tensor:
         """Return the stream (T, hidden_size) after the heads (T, H, D) and GeGLU have written to it."""
         hidden = hidden + self.attn.answer(mixed)
-        out: Tensor = hidden + self.mlp(self.mlp_norm(hidden))
-        return out
+        return torch.add(hidden, self.mlp(self.mlp_norm(hidden)), out=out)
 
     def compile(self, **options: Any) -> None:
         """Compile what works on each token alone; attention keeps its own kernels.
@@ -140,7 +139,7 @@ def in_tiles(rowwise: Callable[..., Tensor], *streams: Tensor) -> Tensor:
     """Apply to a stream what works on each token alone, a tile at a time where that is faster.
 
     Args:
-        rowwise: Function of the streams.
+        rowwise: Function of the streams; writes to `out`, (rows, ...), if given it.
         *streams: Tensors (T, ...).
 
     Returns:
@@ -149,7 +148,13 @@ def in_tiles(rowwise: Callable[..., Tensor], *streams: Tensor) -> Tensor:
     tokens, rows = streams[0].shape[0], rows_a_tile(streams[0])
     if rows is None or tokens <= rows:
         return rowwise(*streams)
-    return torch.cat([rowwise(*(s[start : start + rows] for s in streams)) for start in range(0, tokens, rows)])
+    first = rowwise(*(stream[:rows] for stream in streams))
+    whole = first.new_empty(tokens, *first.shape[1:])
+    whole[:rows] = first
+    for start in range(rows, tokens, rows):
+        tile = slice(start, start + rows)
+        rowwise(*(stream[tile] for stream in streams), out=whole[tile])
+    return whole
 
 
 def rows_a_tile(stream: Tensor) -> int | None:

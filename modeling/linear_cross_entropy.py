@@ -96,7 +96,8 @@ def linear_cross_entropy(
     chunks = max(1, math.ceil(len(labels) / limit))
     rows = max(1, math.ceil(len(labels) / chunks))
     wanted = [torch.is_grad_enabled() and t is not None and t.requires_grad for t in (hidden, weight, bias)]
-    loss: Tensor = _LinearCrossEntropy.apply(hidden, weight, bias, labels, divisor, rows, dtype, wanted)
+    given = (hidden, weight, bias, labels, divisor, rows, dtype, wanted)
+    loss: Tensor = _LinearCrossEntropy.apply(*given)  # type: ignore[no-untyped-call]
     return loss
 
 
@@ -128,11 +129,10 @@ class _LinearCrossEntropy(torch.autograd.Function):
         dtype: torch.dtype,
         wanted: list[bool],
     ) -> Tensor:
-        given = (hidden, weight, bias)
         with torch.autocast(hidden.device.type, enabled=False):
             inputs = (hidden.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype))
             loss, gradients = _loss_and_gradients(*inputs, labels, divisor, rows, wanted)
-        pairs = zip(gradients, given, strict=True)
+        pairs = zip(gradients, (hidden, weight, bias), strict=True)
         ctx.save_for_backward(*(None if g is None or t is None else g.to(t.dtype) for g, t in pairs))
         ctx.scaled = False
         return loss
@@ -142,9 +142,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         if torch.is_grad_enabled():
             raise RuntimeError(f"linear_cross_entropy has no second derivatives; drop create_graph, or {DENSE}")
         if ctx.scaled:
-            raise RuntimeError(
-                f"linear_cross_entropy scales its gradients in place, once; run forward again, or {DENSE}"
-            )
+            raise RuntimeError(f"linear_cross_entropy can scale its gradients but once; run forward again, or {DENSE}")
         gradients = ctx.saved_tensors
         # Off the CPU, looking at the number would wait for the device; the pass over the table costs less.
         if upstream.device.type != "cpu" or bool((upstream != 1).any()):
@@ -176,7 +174,7 @@ def _loss_and_gradients(
     if of_bias is not None:
         of_bias.zero_()
     if of_weight is not None and len(labels) == 0:
-        of_weight.zero_()
+        of_weight.zero_()  # otherwise the first chunk fills it
     scale = divisor.to(wide).reciprocal() if any(wanted) else None
     for start in range(0, len(labels), rows):
         part = slice(start, start + rows)
@@ -228,9 +226,16 @@ def _score(chunk: Tensor, labels: Tensor, losses: Tensor, scale: Tensor | None, 
 
 
 def _add_products(of_weight: Tensor, chunk: Tensor, hidden: Tensor, keep: bool) -> None:
-    """Add (V, rows) x (rows, h) to the table's gradient, in its dtype however narrow the products; or start with it."""
+    """Add (V, rows) x (rows, h) to the gradient of the table, in its dtype however narrow the products.
+
+    Args:
+        of_weight: (V, h).
+        chunk: (rows, V).
+        hidden: (rows, h).
+        keep: False to overwrite what is there.
+    """
     if of_weight.dtype == chunk.dtype:
-        of_weight.addmm_(chunk.t(), hidden, beta=int(keep))  # what was there counts for nothing, be it NaN, if beta is 0
+        of_weight.addmm_(chunk.t(), hidden, beta=int(keep))
         return
     tile = TILE_WORDS if chunk.device.type == "cpu" else len(of_weight)
     for start in range(0, len(of_weight), tile):

@@ -15,7 +15,8 @@ from .configuration_mmbert import MmBertConfig
 from .layers import layer_norm, start_with
 from .linear_cross_entropy import linear_cross_entropy
 from .losses import cross_entropy, require_shape
-from .modeling_mmbert import MmBertModel, MmBertPreTrainedModel, returns_output
+from .modeling_mmbert import MmBertModel
+from .pretrained import MmBertPreTrainedModel, returns_output
 
 
 class MmBertPredictionHead(nn.Module):
@@ -95,13 +96,14 @@ class MmBertForMaskedLM(MmBertPreTrainedModel):
         loss, logits = None, None
         if labels is not None:
             require_shape("labels", labels, hidden.shape[:2])
-        if labels is None or not self.config.sparse_prediction:
+            labels = labels.to(hidden.device)
+        if labels is not None and self.config.sparse_prediction:
+            loss = self._loss_where_masked(hidden, labels, num_items_in_batch)
+        else:
             logits = self.decoder(self.head(hidden))
-        if labels is not None and logits is None:
-            loss = self._loss_where_masked(hidden, labels.to(hidden.device), num_items_in_batch)
-        elif labels is not None:
-            scored, ignored = logits.flatten(0, 1), self.config.sparse_pred_ignore_index
-            loss = cross_entropy(scored, labels.flatten(), num_items_in_batch, ignored)
+            if labels is not None:
+                ignored = self.config.sparse_pred_ignore_index
+                loss = cross_entropy(logits.flatten(0, 1), labels.flatten(), num_items_in_batch, ignored)
         return MaskedLMOutput(
             loss=loss, logits=logits, hidden_states=outputs.hidden_states, attentions=outputs.attentions
         )

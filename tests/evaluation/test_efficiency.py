@@ -19,7 +19,6 @@ from transformers import ModernBertModel
 
 TINY = {"hidden_size": 64, "num_attention_heads": 2, "intermediate_size": 96, "vocab_size": 50}
 TINY_BERT = {**TINY, "num_hidden_layers": 2}
-SHORT = Setting("short", 24, rows=2)
 
 
 # Settings

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 import torch
-from mmbert import MmBertForMaskedLM, MmBertModel
+from mmbert import MmBertModel
 
 LIMIT = 8192  # of the released models: config.max_position_embeddings
 
@@ -22,8 +22,8 @@ def wide(tiny):
 def test_one_token_beyond_the_limit_is_refused(wide, flash_stand_in, backend, packed):
     wide.config._attn_implementation = backend
     ids = torch.full((1, LIMIT + 1), 5)
-    sequences = {"cu_seq_lens_q": torch.tensor([0, 0 + LIMIT + 1])} if packed else {}
-    with torch.no_grad(), pytest.raises(ValueError, match="has 8193 tokens, the model reads at most 8192.*truncate"):
+    sequences = {"cu_seq_lens_q": torch.tensor([0, LIMIT + 1])} if packed else {}
+    with torch.no_grad(), pytest.raises(ValueError, match=r"has 8193 tokens, the model reads at most 8192.*truncate"):
         wide(ids, **sequences)
 
 
@@ -54,3 +54,47 @@ def test_the_theta_of_long_context_changes_numbers_as_it_does_stocks(twins, back
         model.config.global_rope_theta = model.config.local_rope_theta = 160_000.0
         torch.testing.assert_close(model(ids).last_hidden_state, new, atol=1e-5, rtol=0)
     assert (old - new).abs().max() > 0.01
+
+
+# Base size in a process of its own, for the peak is that of a process: what is resident when the weights are there
+# against the most that ever was.
+MEASURE = """
+import os, resource, sys
+import torch
+from mmbert import MmBertConfig, MmBertForMaskedLM, MmBertModel
+
+def forward():
+    model = MmBertModel(MmBertConfig(vocab_size=1000)).eval()
+    weights = resident()
+    with torch.inference_mode():
+        model(torch.randint(5, 1000, (1, 8192)))
+    return weights
+
+def step():
+    model = MmBertForMaskedLM(MmBertConfig()).train()
+    model.activation_checkpointing_enable({"use_reentrant": False})
+    weights = resident()
+    ids = torch.randint(5, 256_000, (1, 8192))
+    model(ids, labels=ids.masked_fill(torch.rand(ids.shape) > 0.3, -100)).loss.backward()
+    return weights
+
+def resident():
+    with open("/proc/self/statm") as sizes:
+        return int(sizes.read().split()[1]) * resource.getpagesize()
+
+torch.manual_seed(0)
+torch.set_num_threads(os.cpu_count())
+weights = {"forward": forward, "step": step}[sys.argv[1]]()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - weights)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.skipif(sys.platform != "linux", reason="resident memory is read from /proc")
+@pytest.mark.parametrize(
+    ("what", "gigabytes"), [("forward", 2.5), ("step", 6.0)]
+)  # a step: forward, backward, gradients
+def test_the_longest_input_at_base_size_fits(what, gigabytes):
+    done = subprocess.run([sys.executable, "-c", MEASURE, what], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < gigabytes * 1e9, f"{int(done.stdout) / 1e9:.2f} GB over the weights"
