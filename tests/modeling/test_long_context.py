@@ -59,7 +59,7 @@ def test_the_theta_of_long_context_changes_numbers_as_it_does_stocks(twins, back
 # Base size in a process of its own, for the peak is that of a process: what is resident when the weights are there
 # against the most that ever was.
 MEASURE = """
-import os, resource, sys
+import resource, sys
 import torch
 from mmbert import MmBertConfig, MmBertForMaskedLM, MmBertModel
 
@@ -83,18 +83,18 @@ def resident():
         return int(sizes.read().split()[1]) * resource.getpagesize()
 
 torch.manual_seed(0)
-torch.set_num_threads(os.cpu_count())
+torch.set_num_threads(1)  # two of them on a busy machine wait for each other
 weights = {"forward": forward, "step": step}[sys.argv[1]]()
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - weights)
 """
 
 
+# A step is forward, backward and the gradients of all 307 million parameters; no optimizer. It takes 200 seconds of a
+# core that has nothing else to do, the forward pass 40.
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 @pytest.mark.skipif(sys.platform != "linux", reason="resident memory is read from /proc")
-@pytest.mark.parametrize(
-    ("what", "gigabytes"), [("forward", 2.5), ("step", 6.0)]
-)  # a step: forward, backward, gradients
+@pytest.mark.parametrize(("what", "gigabytes"), [("forward", 2.5), ("step", 6.0)])
 def test_the_longest_input_at_base_size_fits(what, gigabytes):
     done = subprocess.run([sys.executable, "-c", MEASURE, what], capture_output=True, text=True, check=True)
     assert int(done.stdout) < gigabytes * 1e9, f"{int(done.stdout) / 1e9:.2f} GB over the weights"
