@@ -99,7 +99,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=90.0, help="no more rounds after so long, once there are two")
     parser.add_argument("--seed", type=int, default=0, help="of the lengths of rows")
     parser.add_argument("--no-memory", action="store_true", help="leave peak memory out")
-    parser.add_argument("--quick", action="store_true", help="few layers, small batches, two rounds")
+    parser.add_argument("--quick", action="store_true", help="few layers, small batches, two rounds, no memory")
     parser.add_argument("--output", type=Path, help="folder for encode.json, encode.md and pictures")
     return parser.parse_args()
 
@@ -113,7 +113,7 @@ def main() -> None:
     file = options.output / "encode.json" if options.output else None
     report = Report.open(file, now) if file else Report(now)
     for threads in options.threads:
-        plan = Plan(threads, rounds, seconds, options.seed, memory=not options.no_memory)
+        plan = Plan(threads, rounds, seconds, options.seed, memory=not (options.no_memory or options.quick))
         for name in options.settings:
             setting = scaled(options, SETTINGS[name])
             with progress(f"{name}, {threads} thread{'s' if threads > 1 else ''}") as tell:
