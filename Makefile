@@ -23,10 +23,10 @@ check: $(READY)  ## lint, docstrings, types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pydoclint --quiet .
-	rm -rf build .check
+	rm -rf build/lib build/bdist.* .check
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --target .check .
 	cd .check && ../$(BIN)/python -m mypy --config-file ../pyproject.toml -p mmbert
-	rm -rf build
+	rm -rf build/lib build/bdist.*
 
 fix: $(READY)  ## format, and repair what can be repaired
 	$(BIN)/ruff check --fix .

@@ -15,7 +15,8 @@ from .heads import (
     MmBertForTokenClassification,
 )
 from .masked_lm import MmBertForMaskedLM
-from .modeling_mmbert import MmBertModel, MmBertPreTrainedModel
+from .modeling_mmbert import MmBertModel
+from .pretrained import MmBertPreTrainedModel
 
 # Not needed to run a network, so not imported before they are used.
 _HOMES = {"build_tokenizer": "tokenizer", "train_tokenizer": "tokenizer"}

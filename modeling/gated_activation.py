@@ -25,7 +25,7 @@ def gated(activation: nn.Module, inner: Tensor) -> Tensor:
         (..., channels).
     """
     if isinstance(activation, GELUActivation) and torch.is_grad_enabled() and inner.requires_grad and not tracing():
-        out: Tensor = _GatedGelu.apply(inner)
+        out: Tensor = _GatedGelu.apply(inner)  # type: ignore[no-untyped-call]
         return out
     value, gate = inner.chunk(2, dim=-1)
     return activation(value) * gate  # type: ignore[no-any-return]

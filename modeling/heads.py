@@ -21,8 +21,9 @@ from .configuration_mmbert import MmBertConfig
 from .layers import start_with
 from .losses import classification_loss, cross_entropy, problem_type_of, require_shape, span_loss
 from .masked_lm import MmBertPredictionHead
-from .modeling_mmbert import MmBertModel, MmBertPreTrainedModel, returns_output
+from .modeling_mmbert import MmBertModel
 from .pooling import pool
+from .pretrained import MmBertPreTrainedModel, returns_output
 
 
 class _Classifier(MmBertPreTrainedModel):

@@ -115,7 +115,7 @@ class MmBertEncoderLayer(GradientCheckpointingLayer):
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the compiled functions behind: a copy, or another process, compiles for itself."""
-        return {**super().__getstate__(), "compiled_halves": None}
+        return {**self.__dict__, "compiled_halves": None}
 
     def forward(
         self, hidden: Tensor, rotation: tuple[Tensor, Tensor], backend: AttentionBackend

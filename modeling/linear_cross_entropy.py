@@ -36,7 +36,7 @@ from .packing import tracing
 # M = 1,200 on one thread (M = 300 gives the same order); beyond 256 rows there is little to gain, and memory to lose.
 #     rows   32    64    128   256   512   1,200
 #     fp32   15.4  13.9  12.7  12.5  12.3  13.3 ms
-#     bf16    7.9   5.7   4.5   4.1   3.9   3.9 ms
+#     bf16    7.5   5.4   4.3   3.7   3.8   3.9 ms
 CHUNK_BYTES = 256 * 2**20
 # On a CPU the steps between the products go over no more than the caches hold. Four rows (4 MB of fp32) at a time take
 # 0.2 ms a row; all rows of a chunk in one go take 0.6 ms in fp32, 1.0 ms in bf16.

@@ -71,8 +71,9 @@ def _mix_whole(qkv: Tensor, cu_seq_lens: Tensor) -> Tensor:
 def _attend_whole_backward(grad: Tensor, qkv: Tensor, mixed: Tensor, cu_seq_lens: Tensor) -> Tensor:
     grad_qkv = torch.empty_like(qkv, memory_format=torch.contiguous_format)
     for rows, number in _runs_of_equal_length(cu_seq_lens):
-        heads = _by_head(torch.stack((grad[rows], mixed[rows]), 1), number) + _by_head(qkv[rows], number)
-        grad_qkv[rows] = torch.stack([_by_token(part, number) for part in attend_backward(*heads)], 1)
+        outer = _by_head(torch.stack((grad[rows], mixed[rows]), 1), number)
+        parts = attend_backward(*outer, *_by_head(qkv[rows], number))
+        grad_qkv[rows] = torch.stack([_by_token(part, number) for part in parts], 1)
     return grad_qkv
 
 
@@ -138,15 +139,16 @@ def _runs_of_equal_length(cu_seq_lens: Tensor) -> Iterator[Run]:
             yield places.flatten().to(cu_seq_lens.device), len(starts)
 
 
-def _by_head(tokens: Tensor, number: int) -> tuple[Tensor, ...]:
+def _by_head(tokens: Tensor, number: int) -> list[Tensor]:
     """Return each of (number * length, which, H, D) as (number * H, length, D)."""
     heads = tokens.unflatten(0, (number, -1)).permute(2, 0, 3, 1, 4)
-    return heads.reshape(len(heads), -1, *heads.shape[3:]).unbind(0)
+    return list(heads.reshape(len(heads), -1, *heads.shape[3:]))
 
 
 def _by_token(heads: Tensor, number: int) -> Tensor:
     """Return (number * H, length, D) as (number * length, H, D)."""
-    return heads.unflatten(0, (number, -1)).transpose(1, 2).flatten(0, 1)
+    tokens: Tensor = heads.unflatten(0, (number, -1)).transpose(1, 2)
+    return tokens.flatten(0, 1)
 
 
 def _chunks_of_blocks(qkv: Tensor, bias: Tensor) -> Iterator[tuple[slice, slice]]:
