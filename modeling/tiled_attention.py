@@ -71,8 +71,8 @@ def _mix_whole(qkv: Tensor, cu_seq_lens: Tensor) -> Tensor:
 def _attend_whole_backward(grad: Tensor, qkv: Tensor, mixed: Tensor, cu_seq_lens: Tensor) -> Tensor:
     grad_qkv = torch.empty_like(qkv, memory_format=torch.contiguous_format)
     for rows, number in _runs_of_equal_length(cu_seq_lens):
-        outer = _by_head(torch.stack((grad[rows], mixed[rows]), 1), number)
-        parts = attend_backward(*outer, *_by_head(qkv[rows], number))
+        towards, out = _by_head(torch.stack((grad[rows], mixed[rows]), 1), number)
+        parts = attend_backward(towards, out, *_by_head(qkv[rows], number))
         grad_qkv[rows] = torch.stack([_by_token(part, number) for part in parts], 1)
     return grad_qkv
 
@@ -92,8 +92,8 @@ def _attend_near_backward(grad: Tensor, qkv: Tensor, mixed: Tensor, bias: Tensor
     for blocks, _rows in _chunks_of_blocks(qkv, bias):
         number = blocks.stop - blocks.start
         rows = slice(blocks.start * BLOCK, blocks.stop * BLOCK)
-        outer = _by_head(torch.stack((grad[rows], mixed[rows]), 1), number)
-        parts = attend_backward(*outer, *_heads_of_blocks(qkv, blocks, reach), bias[blocks, 0])
+        towards, out = _by_head(torch.stack((grad[rows], mixed[rows]), 1), number)
+        parts = attend_backward(towards, out, *_heads_of_blocks(qkv, blocks, reach), bias[blocks, 0])
         grad_padded[rows.start + reach : rows.stop + reach, 0] = _by_token(parts[0], number)
         # Stretches of keys overlap: what each block says of a key adds up.
         for which, part in enumerate(parts[1:], start=1):
