@@ -94,7 +94,7 @@ class SdpaAttention:
 
     def __call__(self, layer: MmBertAttention, qkv: Tensor) -> tuple[Tensor, Tensor | None]:
         """Attend within the layer's window, or within whole sequences; no weights."""
-        by_products = not layer.dropout and not tracing() and products_are_faster(qkv)
+        by_products = not tracing() and not layer.dropout and products_are_faster(qkv)
         if layer.reach is not None and self.has_window:
             bias = self._bias(qkv.dtype)
             if by_products:
