@@ -100,11 +100,12 @@ class MlmStream(Dataset[PackedRows]):
         Raises:
             ValueError: If a phase has fewer rows a step than that.
         """
-        smallest = min(self.road.phases, key=lambda phase: phase.batch_rows)
-        if not 1 <= parts <= smallest.batch_rows:
+        smallest = min(self.road.phases, key=lambda phase: phase.batches.rows_at(0))
+        rows = smallest.batches.rows_at(0)
+        if not 1 <= parts <= rows:
             raise ValueError(
-                f"a step is cut into {parts} parts, but phase {smallest.name!r} has {smallest.batch_rows} rows a step; "
-                "use fewer ranks or accumulation steps, or raise batch_rows."
+                f"a step is cut into {parts} parts, but phase {smallest.name!r} has {rows} rows in its first step; use "
+                "fewer ranks or accumulation steps, or raise batch_rows or batch_warmup_rows."
             )
         self.parts = parts
         return self
@@ -125,8 +126,8 @@ class MlmStream(Dataset[PackedRows]):
             raise IndexError(f"item {index} of a stream of {len(self)} items.")
         step, part = divmod(index, self.parts)
         stretch = self.road.at(step)
-        rows = stretch.phase.batch_rows
-        base = (step - stretch.first_step) * rows
+        base = stretch.rows_into(step)
+        rows = stretch.rows_into(step + 1) - base
         return self.read(step, base + rows * part // self.parts, base + rows * (part + 1) // self.parts)
 
     def read(self, step: int, first: int, end: int) -> PackedRows:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
+from .batch_schedule import BatchSchedule
 from .quantity import RecipeError, count, number
 
 Decay = Literal["none", "linear", "1-sqrt"]
@@ -29,12 +30,16 @@ class Phase:
         rope_theta: Base of the rotary embedding, global and local layers alike.
         tokens: Length of the phase in tokens.
         batch_rows: Rows of `context_length` tokens that make one optimizer step.
+        batch_warmup_rows: Rows of the phase's first step, from where the batch grows to `batch_rows`; 0: it does not.
+        batch_warmup_tokens: Tokens to read while the batch grows.
         learning_rate: Peak learning rate.
         warmup_tokens: Linear warm-up from zero at the start of the phase.
         decay: Shape of the learning rate over the rest of the phase.
         final_learning_rate_ratio: Where a decay ends, as a share of the peak (0.02: Y:mmBERT-base-decay alpha_f).
         shares: Languages outside temperature sampling with their fixed share of tokens. In mmBERT only the FineWeb2
             languages are sampled by temperature; English and code come from sources of their own.
+        max_epochs: How often the phase may read the text of a language that is sampled by temperature; what exceeds it
+            goes to the others; 0 is no limit. The authors avoid more than about 5 (arXiv 2509.06888 section 3).
     """
 
     name: str
@@ -50,6 +55,9 @@ class Phase:
     decay: Decay = "none"
     final_learning_rate_ratio: float = 0.02
     shares: Mapping[str, float] = field(default_factory=dict)
+    batch_warmup_rows: int = 0
+    batch_warmup_tokens: int = 0
+    max_epochs: float = 0.0
 
     def __post_init__(self) -> None:
         checks = [
@@ -66,6 +74,20 @@ class Phase:
             ("rope_theta", self.rope_theta > 1, "a base above 1", "mmBERT uses 10000, then 160000"),
             ("tokens", self.tokens > 0, "at least one token", "write for example 600B"),
             ("batch_rows", self.batch_rows > 0, "at least one row a step", "mmBERT uses 4608"),
+            (
+                "batch_warmup_rows",
+                0 <= self.batch_warmup_rows <= self.batch_rows,
+                f"at most batch_rows, {self.batch_rows}",
+                "the batch grows from there; 0 is no warm-up",
+            ),
+            (
+                "batch_warmup_tokens",
+                self.batch_warmup_tokens <= self.tokens
+                and (self.batch_warmup_tokens == 0) == (self.batch_warmup_rows == 0),
+                f"at most the phase's {self.tokens}, and given together with batch_warmup_rows",
+                "write both or neither, such as 48 and 60B",
+            ),
+            ("max_epochs", self.max_epochs >= 0, "0 or more", "write 5, or 0 for no limit"),
             ("learning_rate", self.learning_rate > 0, "a rate above 0", "mmBERT uses 8e-4"),
             ("warmup_tokens", self.warmup_tokens <= self.tokens, f"at most the phase's {self.tokens}", "shorten it"),
             ("decay", self.decay in get_args(Decay), f"one of {', '.join(get_args(Decay))}", "pick one of these"),
@@ -100,13 +122,29 @@ class Phase:
 
     @property
     def steps(self) -> int:
-        """Optimizer steps: the phase's tokens over the tokens of one batch, at least one."""
-        return max(1, round(self.tokens / (self.batch_rows * self.context_length)))
+        """Optimizer steps that read the phase's tokens, at least one."""
+        return self.batches.steps_for(self.tokens / self.context_length)
+
+    @property
+    def batches(self) -> BatchSchedule:
+        """Rows of every step."""
+        warmup_rows = self.batch_warmup_tokens / self.context_length
+        return BatchSchedule.planned(self.batch_rows, self.batch_warmup_rows, warmup_rows)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the phase as plain JSON-able values."""
         return {**asdict(self), "languages": list(self.languages), "shares": dict(self.shares)}
 
+
+# Warm-ups and decay belong to their own phase; all else carries over until a later phase changes it.
+_OF_ITS_OWN = (
+    "name",
+    "warmup_tokens",
+    "decay",
+    "final_learning_rate_ratio",
+    "batch_warmup_rows",
+    "batch_warmup_tokens",
+)
 
 _READERS = {
     "temperature": number,
@@ -115,6 +153,9 @@ _READERS = {
     "rope_theta": number,
     "tokens": count,
     "batch_rows": count,
+    "batch_warmup_rows": count,
+    "batch_warmup_tokens": count,
+    "max_epochs": number,
     "learning_rate": number,
     "warmup_tokens": count,
     "final_learning_rate_ratio": number,
@@ -138,9 +179,8 @@ def read_phase(entry: Mapping[str, Any], previous: Phase | None) -> Phase:
     unknown = sorted(set(entry) - known)
     if unknown:
         raise RecipeError(unknown[0], f"unknown key; a phase knows {', '.join(sorted(known))}.")
-    # Warm-up and decay belong to their own phase; all else carries over until a later phase changes it.
     inherited = {} if previous is None else previous.to_dict()
-    for key in ("name", "warmup_tokens", "decay", "final_learning_rate_ratio"):
+    for key in _OF_ITS_OWN:
         inherited.pop(key, None)
     values: dict[str, Any] = {**inherited, **entry}
     required = {name for name, f in Phase.__dataclass_fields__.items() if f.default is f.default_factory}

@@ -23,6 +23,14 @@ class Stretch:
     end_step: int
     tokens_before: int
 
+    def rows_into(self, step: int) -> int:
+        """Return the rows of this phase that the first `step` steps of the road have read."""
+        return self.phase.batches.rows_before(step - self.first_step)
+
+    def tokens_into(self, step: int) -> int:
+        """Return the planned tokens of this phase that the first `step` steps of the road have read."""
+        return self.rows_into(step) * self.phase.context_length
+
 
 class Road:
     """Phases in the order in which one run goes through them.
@@ -42,7 +50,7 @@ class Road:
         for index, phase in enumerate(phases):
             self.stretches.append(Stretch(index, phase, step, step + phase.steps, tokens))
             step += phase.steps
-            tokens += phase.steps * phase.batch_rows * phase.context_length
+            tokens += phase.batches.rows_before(phase.steps) * phase.context_length
         self._ends = [stretch.end_step for stretch in self.stretches]
 
     @property
@@ -108,16 +116,15 @@ class Road:
             Rows times context length, summed over the steps.
         """
         stretch = self.at(max(step - 1, 0))
-        return (
-            stretch.tokens_before
-            + (step - stretch.first_step) * stretch.phase.batch_rows * stretch.phase.context_length
-        )
+        return stretch.tokens_before + stretch.tokens_into(step)
 
     def learning_rate(self, step: int) -> float:
         """Return the learning rate of step `step`: linear warm-up, then stable, then the phase's decay if it has one.
 
         The stable part is flat; `1-sqrt` falls as 1 - sqrt(progress) and `linear` as 1 - progress, from the peak to
-        `final_learning_rate_ratio` times it (ModernBERT src/scheduler.py; mmBERT-base-decay.yaml).
+        `final_learning_rate_ratio` times it (ModernBERT src/scheduler.py; mmBERT-base-decay.yaml). Progress is counted
+        in tokens, so that a batch that grows does not bend the curve: a step of the warm-up has the rate of where it
+        ends, one of the decay that of where it begins.
 
         Args:
             step: Step from 0. Past the end the rate stays where it was.
@@ -126,14 +133,13 @@ class Road:
             The rate.
         """
         stretch = self.at(step)
-        phase, into = stretch.phase, step - stretch.first_step
-        steps = stretch.end_step - stretch.first_step
-        warmup = round(steps * phase.warmup_tokens / phase.tokens)
-        if into < warmup:
-            return phase.learning_rate * (into + 1) / (warmup + 1)
+        phase, done = stretch.phase, stretch.tokens_into(step)
+        if done < phase.warmup_tokens:
+            return phase.learning_rate * min(1.0, stretch.tokens_into(step + 1) / phase.warmup_tokens)
         if phase.decay == "none":
             return phase.learning_rate
-        progress = min(1.0, (into - warmup) / max(1, steps - warmup))
+        whole = stretch.tokens_into(stretch.end_step)
+        progress = min(1.0, (done - phase.warmup_tokens) / max(1, whole - phase.warmup_tokens))
         left = 1 - (math.sqrt(progress) if phase.decay == "1-sqrt" else progress)
         floor = phase.final_learning_rate_ratio
         return phase.learning_rate * (floor + (1 - floor) * left)

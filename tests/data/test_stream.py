@@ -171,7 +171,7 @@ def test_bad_input(recipe, shards, tokenizer, tmp_path):
     other = mmbert.train_tokenizer([d.text for d in documents()], 400)
     with pytest.raises(ValueError, match="come from another tokenizer"):
         MlmStream(recipe, shards, other)
-    with pytest.raises(ValueError, match=r"cut into 9 parts, but phase 'midtrain' has 8 rows a step"):
+    with pytest.raises(ValueError, match=r"cut into 9 parts, but phase 'midtrain' has 8 rows in its first step"):
         MlmStream(recipe, shards, tokenizer, parts=9)
     text = (tmp_path / "tiny.yaml").read_text().replace("rus_Cyrl", "rus_Latn")
     (tmp_path / "typo.yaml").write_text(text)

@@ -53,8 +53,8 @@ def test_learning_rate_agrees_with_transformers_wsd(decay):
         reference.step()
     ours = [road.learning_rate(step) for step in range(18)]
     assert ours[warmup:] == pytest.approx(rates[warmup:], rel=1e-6)
-    # transformers begins its warm-up at a rate of 0, a step that trains nothing; ours reaches the peak one step later.
-    assert ours[:warmup] == pytest.approx([1e-3 * (step + 1) / (warmup + 1) for step in range(warmup)])
+    # transformers begins its warm-up at a rate of 0, a step that trains nothing; ours is one step ahead of it.
+    assert ours[:warmup] == pytest.approx(rates[1 : warmup + 1])
 
 
 def test_decay_ends_at_its_floor():
