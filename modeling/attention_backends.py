@@ -31,6 +31,7 @@ from .configuration_mmbert import SLIDING, MmBertConfig
 from .hardware import has_fast_bf16
 from .local_attention import attend_in_blocks, bias_of_blocks
 from .packing import TokenStream, tracing
+from .scratch import FRESH, Scratch
 from .tiled_attention import attend_near, attend_whole
 from .varlen_attention import VarlenAttention, varlen_obstacle
 
@@ -44,7 +45,12 @@ class AttentionBackend(Protocol):
 
 
 def attention_backend(
-    config: MmBertConfig, stream: TokenStream, dtype: torch.dtype, *, training: bool
+    config: MmBertConfig,
+    stream: TokenStream,
+    dtype: torch.dtype,
+    *,
+    training: bool,
+    scratch: Scratch | None = None,
 ) -> AttentionBackend:
     """Choose by `config._attn_implementation` and prepare what all layers share.
 
@@ -53,6 +59,7 @@ def attention_backend(
         stream: The tokens of this forward.
         dtype: Of the hidden states.
         training: Whether dropout acts.
+        scratch: Buffers that all layers share, or None.
 
     Returns:
         The backend.
@@ -64,7 +71,7 @@ def attention_backend(
     if name == "sdpa":
         if varlen_obstacle(config, stream, dtype, training=training) is None:
             return VarlenAttention(stream)
-        return SdpaAttention(config, stream)
+        return SdpaAttention(config, stream, scratch)
     if name == "eager":
         return EagerAttention(config, stream)
     if is_flash(name):
@@ -83,10 +90,12 @@ class SdpaAttention:
     Args:
         config: Says how far the window reaches.
         stream: The tokens of this forward, ordered by length.
+        scratch: Buffers that all layers share, or None.
     """
 
-    def __init__(self, config: MmBertConfig, stream: TokenStream) -> None:
+    def __init__(self, config: MmBertConfig, stream: TokenStream, scratch: Scratch | None = None) -> None:
         self.stream = stream
+        self.rooms = scratch or FRESH
         self.reach = config.local_attention // 2
         # A window that holds every sequence whole is none. The dense width, because holes widen the distances.
         self.has_window = SLIDING in (config.layer_types or []) and (tracing() or stream.shape[1] > self.reach + 1)
@@ -98,12 +107,12 @@ class SdpaAttention:
         if layer.reach is not None and self.has_window:
             bias = self._bias(qkv.dtype)
             if by_products:
-                return attend_near(qkv, bias, layer.reach), None
-            return attend_in_blocks(qkv, bias, layer.reach, layer.dropout), None
+                return attend_near(qkv, bias, layer.reach, self.rooms), None
+            return attend_in_blocks(qkv, bias, layer.reach, layer.dropout, self.rooms.padded(qkv)), None
         if self.stream.groups is None and layer.dropout:
             return self._padded_sequences(qkv, layer.dropout), None
         if by_products or self.stream.groups is None:
-            return attend_whole(qkv, self.stream.cu_seq_lens), None
+            return attend_whole(qkv, self.stream.cu_seq_lens, self.rooms), None
         return self._whole_sequences(qkv, layer.dropout), None
 
     def _bias(self, dtype: torch.dtype) -> Tensor:

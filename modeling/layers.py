@@ -31,6 +31,7 @@ from .attention_backends import AttentionBackend
 from .configuration_mmbert import MmBertConfig
 from .gated_activation import gated
 from .packing import tracing
+from .scratch import Scratch
 
 # Scalings whose frequencies depend on the length of the input; the network computes its angles without knowing it.
 LENGTH_DEPENDENT_ROPE = ("dynamic", "longrope")
@@ -118,7 +119,12 @@ class MmBertEncoderLayer(GradientCheckpointingLayer):
         return {**self.__dict__, "compiled_halves": None}
 
     def forward(
-        self, hidden: Tensor, rotation: tuple[Tensor, Tensor], backend: AttentionBackend
+        self,
+        hidden: Tensor,
+        rotation: tuple[Tensor, Tensor],
+        backend: AttentionBackend,
+        scratch: Scratch | None = None,
+        in_place: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
         """Run the layer.
 
@@ -126,30 +132,37 @@ class MmBertEncoderLayer(GradientCheckpointingLayer):
             hidden: (T, hidden_size).
             rotation: Cosines and sines of this layer's rotary angles, each (T, D / 2).
             backend: How to attend.
+            scratch: Where to keep intermediate results, outside training.
+            in_place: Write the result to `hidden`, outside training.
 
         Returns:
             (T, hidden_size), and the attention weights where the backend has them.
         """
-        ask, answer = self.compiled_halves or (type(self).ask, type(self).answer)
-        mixed, weights = backend(self.attn, in_tiles(partial(ask, self), hidden, *rotation))
-        return in_tiles(partial(answer, self), hidden, mixed), weights
+        if self.compiled_halves is not None:  # a compiler plans its memory by itself
+            ask, answer = self.compiled_halves
+            mixed, weights = backend(self.attn, in_tiles(partial(ask, self), hidden, *rotation))
+            return in_tiles(partial(answer, self), hidden, mixed), weights
+        qkv = in_tiles(self.ask, hidden, *rotation, out=None if scratch is None else scratch.qkv)
+        mixed, weights = backend(self.attn, qkv)
+        return in_tiles(self.answer, hidden, mixed, out=hidden if in_place else None), weights
 
 
-def in_tiles(rowwise: Callable[..., Tensor], *streams: Tensor) -> Tensor:
+def in_tiles(rowwise: Callable[..., Tensor], *streams: Tensor, out: Tensor | None = None) -> Tensor:
     """Apply to a stream what works on each token alone, a tile at a time where that is faster.
 
     Args:
         rowwise: Function of the streams; writes to `out`, (rows, ...), if given it.
         *streams: Tensors (T, ...).
+        out: (T, ...) for the result, outside training; may be one of the streams.
 
     Returns:
         (T, ...), as `rowwise(*streams)` would give it.
     """
     tokens, rows = streams[0].shape[0], rows_a_tile(streams[0])
     if rows is None or tokens <= rows:
-        return rowwise(*streams)
+        return rowwise(*streams) if out is None else rowwise(*streams, out=out)
     first = rowwise(*(stream[:rows] for stream in streams))
-    whole = first.new_empty(tokens, *first.shape[1:])
+    whole = first.new_empty(tokens, *first.shape[1:]) if out is None else out
     whole[:rows] = first
     for start in range(rows, tokens, rows):
         tile = slice(start, start + rows)
@@ -164,7 +177,8 @@ def rows_a_tile(stream: Tensor) -> int | None:
     core in bf16 at 8,192 tokens GeGLU takes 12.9 us a token in tiles of 256 and 17.8 in one piece; tiles of 64
     make small, slow products, 15.9. Training keeps all intermediate results anyway, and a GPU wants large products.
     """
-    if stream.device.type != "cpu" or tracing() or (torch.is_grad_enabled() and stream.requires_grad):
+    # Not `stream.requires_grad`: of frozen layers below an adapter the stream needs no gradient, its weights do.
+    if stream.device.type != "cpu" or tracing() or torch.is_grad_enabled():
         return None
     return 256 * torch.get_num_threads()
 

@@ -45,7 +45,9 @@ def bias_of_blocks(segments: Tensor, columns: Tensor, reach: int, dtype: torch.d
     return bias.masked_fill_(~(same & near), -torch.inf)[:, None]
 
 
-def attend_in_blocks(qkv: Tensor, bias: Tensor, reach: int, dropout: float = 0.0) -> Tensor:
+def attend_in_blocks(
+    qkv: Tensor, bias: Tensor, reach: int, dropout: float = 0.0, padded: Tensor | None = None
+) -> Tensor:
     """Attend to a window only, in time and memory linear in the number of tokens.
 
     Args:
@@ -53,6 +55,7 @@ def attend_in_blocks(qkv: Tensor, bias: Tensor, reach: int, dropout: float = 0.0
         bias: From `bias_of_blocks`.
         reach: How far a token sees to either side.
         dropout: Share of attention weights to drop.
+        padded: What `padded_for_blocks` would return, where it lies in memory already.
 
     Returns:
         (T, H, D).
@@ -60,7 +63,7 @@ def attend_in_blocks(qkv: Tensor, bias: Tensor, reach: int, dropout: float = 0.0
     tokens, blocks = qkv.shape[0], bias.shape[0]
     if tokens == 0:
         return qkv[:, 2]
-    query, key, value = padded_for_blocks(qkv, blocks, reach).unbind(1)
+    query, key, value = (padded_for_blocks(qkv, blocks, reach) if padded is None else padded).unbind(1)
     q = query[reach : reach + blocks * BLOCK].unflatten(0, (blocks, BLOCK)).transpose(1, 2)
     # Overlapping views (blocks, H, BLOCK + 2 * reach, D): no key is copied.
     k, v = (t.unfold(0, BLOCK + 2 * reach, BLOCK).transpose(2, 3) for t in (key, value))

@@ -20,6 +20,7 @@ from .configuration_mmbert import MmBertConfig
 from .layers import MmBertEmbeddings, MmBertEncoderLayer, layer_norm, rotations
 from .packing import TokenStream, stream_of_packed, stream_of_padded, tracing
 from .pretrained import MmBertPreTrainedModel, returns_output
+from .scratch import Scratch, may_reuse
 
 
 class MmBertModel(MmBertPreTrainedModel):
@@ -174,15 +175,28 @@ class MmBertModel(MmBertPreTrainedModel):
     ) -> tuple[list[Tensor], Tensor, list[Tensor | None]]:
         """Run all layers; return what each read if asked to keep it, the normalised output, and attention weights."""
         rotation = rotations(self.config, positions)
-        backend = attention_backend(self.config, stream, hidden.dtype, training=self.training)
+        scratch = self._scratch(hidden)
+        backend = attention_backend(self.config, stream, hidden.dtype, training=self.training, scratch=scratch)
+        room = {} if scratch is None else {"scratch": scratch, "in_place": not (keep_inputs or self._is_watched())}
         inputs: list[Tensor] = []
         weights: list[Tensor | None] = []
         for layer in self.layers:
             if keep_inputs:
                 inputs.append(hidden)
-            hidden, layer_weights = layer(hidden, rotation[cast(str, layer.attention_type)], backend)
+            hidden, layer_weights = layer(hidden, rotation[cast(str, layer.attention_type)], backend, **room)
             weights.append(layer_weights)
         return inputs, self.final_norm(hidden), weights
+
+    def _scratch(self, hidden: Tensor) -> Scratch | None:
+        if not may_reuse(hidden):
+            return None
+        heads, channels = self.config.num_attention_heads, self.config.hidden_size // self.config.num_attention_heads
+        return Scratch((len(hidden), 3, heads, channels), self.config.local_attention // 2, hidden)
+
+    def _is_watched(self) -> bool:
+        """Return True if a hook may keep what a layer reads or returns, which then must not change."""
+        watched = (self.embeddings, *self.embeddings.children(), *self.layers)
+        return any(module._forward_hooks or module._forward_pre_hooks for module in watched)
 
 
 def refuse_ids_beyond(what: str, ids: Tensor, size: int) -> None:

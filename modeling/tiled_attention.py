@@ -21,37 +21,40 @@ from torch.nn.functional import pad
 
 from .local_attention import BLOCK, padded_for_blocks
 from .packing import tracing
+from .scratch import FRESH, Fresh
 from .tiled_products import TILE, attend, attend_backward
 
 Run = tuple[slice | Tensor, int]  # rows of the stream that hold equally long sequences, and how many those are
 
 
-def attend_whole(qkv: Tensor, cu_seq_lens: Tensor) -> Tensor:
+def attend_whole(qkv: Tensor, cu_seq_lens: Tensor, rooms: Fresh = FRESH) -> Tensor:
     """Let every token read from its whole sequence.
 
     Args:
         qkv: (T, 3, H, D), queries, keys and values of sequences behind each other, in any order.
         cu_seq_lens: (N + 1,) where each begins, and T.
+        rooms: Where to write to where nothing is recorded; what was returned before under it is overwritten.
 
     Returns:
         (T, H, D).
     """
-    out: Tensor = (_attend_whole if _is_recorded(qkv) else _mix_whole)(qkv, cu_seq_lens)
+    out: Tensor = _attend_whole(qkv, cu_seq_lens) if _is_recorded(qkv) else _mix_whole(qkv, cu_seq_lens, rooms)
     return out
 
 
-def attend_near(qkv: Tensor, bias: Tensor, reach: int) -> Tensor:
+def attend_near(qkv: Tensor, bias: Tensor, reach: int, rooms: Fresh = FRESH) -> Tensor:
     """Let every token read from its window.
 
     Args:
         qkv: (T, 3, H, D), queries, keys and values.
         bias: (blocks, 1, BLOCK, BLOCK + 2 * reach), from `bias_of_blocks`.
         reach: How far a token sees to either side.
+        rooms: Where to write to where nothing is recorded; what was returned before under it is overwritten.
 
     Returns:
         (T, H, D).
     """
-    out: Tensor = (_attend_near if _is_recorded(qkv) else _mix_near)(qkv, bias, reach)
+    out: Tensor = _attend_near(qkv, bias, reach) if _is_recorded(qkv) else _mix_near(qkv, bias, reach, rooms)
     return out
 
 
@@ -60,10 +63,10 @@ def _is_recorded(qkv: Tensor) -> bool:
     return tracing() or (torch.is_grad_enabled() and qkv.requires_grad)
 
 
-def _mix_whole(qkv: Tensor, cu_seq_lens: Tensor) -> Tensor:
-    mixed = _room_for_mixed(qkv)
+def _mix_whole(qkv: Tensor, cu_seq_lens: Tensor, rooms: Fresh = FRESH) -> Tensor:
+    mixed = rooms.room("mixed", qkv[:, 0].shape, qkv)
     for rows, number in _runs_of_equal_length(cu_seq_lens):
-        mixed[rows] = _by_token(attend(*_by_head(qkv[rows], number)), number)
+        _put(mixed, rows, attend(*_by_head(qkv[rows], number, rooms), rooms=rooms), number)
     return mixed
 
 
@@ -77,21 +80,21 @@ def _attend_whole_backward(grad: Tensor, qkv: Tensor, mixed: Tensor, cu_seq_lens
     return grad_qkv
 
 
-def _mix_near(qkv: Tensor, bias: Tensor, reach: int) -> Tensor:
-    mixed = _room_for_mixed(qkv)
-    for blocks, rows in _chunks_of_blocks(qkv, bias):
-        heads = _heads_of_blocks(qkv, blocks, reach)
-        mixed[rows] = _by_token(attend(*heads, bias[blocks, 0]), len(bias[blocks]))[: rows.stop - rows.start]
-    return mixed
+def _mix_near(qkv: Tensor, bias: Tensor, reach: int, rooms: Fresh = FRESH) -> Tensor:
+    mixed = rooms.room("mixed", (len(bias) * BLOCK, *qkv.shape[2:]), qkv)
+    for blocks, rows in _chunks_of_blocks(bias, qkv.shape[2]):
+        _put(
+            mixed, rows, attend(*_heads_of_blocks(qkv, blocks, reach, rooms), bias[blocks, 0], rooms), len(bias[blocks])
+        )
+    return mixed[: len(qkv)]
 
 
 @torch.library.custom_op("mmbert::attend_near_backward", mutates_args=())
 def _attend_near_backward(grad: Tensor, qkv: Tensor, mixed: Tensor, bias: Tensor, reach: int) -> Tensor:
     grad_padded = torch.zeros_like(padded_for_blocks(qkv, len(bias), reach))
     grad, mixed = (pad(t, (0, 0, 0, 0, 0, len(bias) * BLOCK - len(qkv))) for t in (grad, mixed))
-    for blocks, _rows in _chunks_of_blocks(qkv, bias):
+    for blocks, rows in _chunks_of_blocks(bias, qkv.shape[2]):
         number = blocks.stop - blocks.start
-        rows = slice(blocks.start * BLOCK, blocks.stop * BLOCK)
         towards, out = _by_head(torch.stack((grad[rows], mixed[rows]), 1), number)
         parts = attend_backward(towards, out, *_heads_of_blocks(qkv, blocks, reach), bias[blocks, 0])
         grad_padded[rows.start + reach : rows.stop + reach, 0] = _by_token(parts[0], number)
@@ -115,8 +118,16 @@ def _remember(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     ctx.save_for_backward(qkv, output, layout)
 
 
-_attend_whole = torch.library.custom_op("mmbert::attend_whole", _mix_whole, mutates_args=())
-_attend_near = torch.library.custom_op("mmbert::attend_near", _mix_near, mutates_args=())
+@torch.library.custom_op("mmbert::attend_whole", mutates_args=())
+def _attend_whole(qkv: Tensor, cu_seq_lens: Tensor) -> Tensor:
+    return _mix_whole(qkv, cu_seq_lens)
+
+
+@torch.library.custom_op("mmbert::attend_near", mutates_args=())
+def _attend_near(qkv: Tensor, bias: Tensor, reach: int) -> Tensor:
+    return _mix_near(qkv, bias, reach)
+
+
 for forward, backward in ((_attend_whole, _attend_whole_backward), (_attend_near, _attend_near_backward)):
 
     def _turn_back(ctx: Any, grad: Tensor, backward: Any = backward) -> tuple[Tensor | None, ...]:
@@ -139,10 +150,10 @@ def _runs_of_equal_length(cu_seq_lens: Tensor) -> Iterator[Run]:
             yield places.flatten().to(cu_seq_lens.device), len(starts)
 
 
-def _by_head(tokens: Tensor, number: int) -> list[Tensor]:
+def _by_head(tokens: Tensor, number: int, rooms: Fresh = FRESH) -> list[Tensor]:
     """Return each of (number * length, which, H, D) as (number * H, length, D)."""
     heads = tokens.unflatten(0, (number, -1)).permute(2, 0, 3, 1, 4)
-    return list(heads.reshape(len(heads), -1, *heads.shape[3:]))
+    return list(rooms.room("heads", heads.shape, tokens).copy_(heads).flatten(1, 2))
 
 
 def _by_token(heads: Tensor, number: int) -> Tensor:
@@ -151,22 +162,31 @@ def _by_token(heads: Tensor, number: int) -> Tensor:
     return tokens.flatten(0, 1)
 
 
-def _chunks_of_blocks(qkv: Tensor, bias: Tensor) -> Iterator[tuple[slice, slice]]:
-    """Cut the blocks into chunks of about one tile of scores; give each chunk's blocks and its rows of the stream."""
+def _put(mixed: Tensor, rows: slice | Tensor, heads: Tensor, number: int) -> None:
+    """Write (number * H, length, D) to the rows of (T, H, D), in one pass where they are neighbours."""
+    if isinstance(rows, slice):
+        mixed[rows].unflatten(0, (number, -1)).copy_(heads.unflatten(0, (number, -1)).transpose(1, 2))
+    else:
+        mixed[rows] = _by_token(heads, number)
+
+
+def _chunks_of_blocks(bias: Tensor, heads: int) -> Iterator[tuple[slice, slice]]:
+    """Cut the blocks into chunks of about one tile of scores; give each chunk's blocks and its rows of whole blocks."""
     blocks = len(bias)
-    together = max(1, TILE * torch.get_num_threads() // (bias[0].numel() * qkv.shape[2]))
+    together = max(1, TILE * torch.get_num_threads() // (bias[0].numel() * heads))
     for first in range(0, blocks, together):
         last = min(first + together, blocks)
-        yield slice(first, last), slice(first * BLOCK, min(last * BLOCK, len(qkv)))
+        yield slice(first, last), slice(first * BLOCK, last * BLOCK)
 
 
-def _heads_of_blocks(qkv: Tensor, blocks: slice, reach: int) -> tuple[Tensor, Tensor, Tensor]:
+def _heads_of_blocks(qkv: Tensor, blocks: slice, reach: int, rooms: Fresh = FRESH) -> tuple[Tensor, Tensor, Tensor]:
     """Return the queries (c * H, BLOCK, D) and the stretches of keys and values (c * H, BLOCK + 2 * reach, D)."""
     first, last = blocks.start * BLOCK - reach, blocks.stop * BLOCK + reach
-    slab = qkv[max(first, 0) : last]
+    padded = rooms.padded(qkv)
+    slab = qkv[max(first, 0) : last] if padded is None else padded[first + reach : last + reach]
     if len(slab) < last - first:
         slab = pad(slab, (0, 0, 0, 0, 0, 0, max(-first, 0), max(last - len(qkv), 0)))
-    (query,) = _by_head(slab[reach : len(slab) - reach, :1], blocks.stop - blocks.start)
+    (query,) = _by_head(slab[reach : len(slab) - reach, :1], blocks.stop - blocks.start, rooms)
     stretches = slab[:, 1:].unfold(0, BLOCK + 2 * reach, BLOCK).permute(1, 0, 2, 4, 3)
-    key, value = stretches.reshape(2, -1, *stretches.shape[3:]).unbind(0)
+    key, value = rooms.room("stretches", stretches.shape, slab).copy_(stretches).flatten(1, 2).unbind(0)
     return query, key, value

@@ -19,6 +19,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from .scratch import FRESH, Fresh
+
 # Scores in one tile, for each thread; 4 MB in bf16. Measured on one core at 512, 2,048 and 8,192 tokens: a quarter of
 # it is 3 to 10 % slower, and several times as much no longer fits the third-level cache.
 TILE = 2**21
@@ -27,7 +29,7 @@ TILE = 2**21
 LEAST_SUM, LARGEST_SUM = 2.0**-100, 2.0**100
 
 
-def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = None) -> Tensor:
+def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = None, rooms: Fresh = FRESH) -> Tensor:
     """Mix the values of each matrix by the match of its queries and keys, without recording gradients.
 
     Args:
@@ -35,23 +37,24 @@ def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = None
         key: (M, m, D).
         value: (M, m, D).
         bias: (B, n, m), 0 or minus infinity; each serves M / B matrices in a row. Every query sees a key.
+        rooms: Where to write; what was returned before under it is overwritten.
 
     Returns:
         (M, n, D).
     """
-    mixed = torch.empty_like(query)
+    mixed = rooms.room("mixed heads", query.shape, query)
     by_powers = query.dtype == torch.bfloat16 and query.device.type == "cpu"
     for matrices, queries in _tiles(query, key):
-        tile = query[matrices, queries], key[matrices], bias
+        tile = query[matrices, queries], key[matrices], bias, rooms
         out = mixed[matrices, queries]
         if not (by_powers and _mix_by_powers(*tile, value[matrices], out)):
             torch.bmm(_weights(*tile), value[matrices], out=out)
     return mixed
 
 
-def _mix_by_powers(query: Tensor, key: Tensor, bias: Tensor | None, value: Tensor, out: Tensor) -> bool:
+def _mix_by_powers(query: Tensor, key: Tensor, bias: Tensor | None, rooms: Fresh, value: Tensor, out: Tensor) -> bool:
     """Fill `out` with powers @ values / sums of powers; return False if a sum is too large or small for that."""
-    powers = _scores(query, key, bias, unit=math.log2(math.e)).exp2_()
+    powers = _scores(query, key, bias, rooms, unit=math.log2(math.e)).exp2_()
     sums = powers.sum(-1, keepdim=True)
     least, largest = torch.aminmax(sums)
     if not (least > LEAST_SUM and largest < LARGEST_SUM):
@@ -103,15 +106,15 @@ def _tiles(query: Tensor, key: Tensor) -> Iterator[tuple[slice, slice]]:
             yield slice(first, min(first + together, matrices)), slice(row, min(row + rows, queries))
 
 
-def _weights(query: Tensor, key: Tensor, bias: Tensor | None) -> Tensor:
+def _weights(query: Tensor, key: Tensor, bias: Tensor | None, rooms: Fresh = FRESH) -> Tensor:
     """Return softmax(query @ key^T / sqrt(D) + bias), (M, n, m)."""
-    scores = _scores(query, key, bias)
+    scores = _scores(query, key, bias, rooms)
     return torch.softmax(scores, -1, out=scores)
 
 
-def _scores(query: Tensor, key: Tensor, bias: Tensor | None, unit: float = 1.0) -> Tensor:
+def _scores(query: Tensor, key: Tensor, bias: Tensor | None, rooms: Fresh, unit: float = 1.0) -> Tensor:
     """Return unit * query @ key^T / sqrt(D) + bias, (M, n, m), in a buffer of its own."""
-    scores = query.new_empty(query.shape[0], query.shape[1], key.shape[1])
+    scores = rooms.room("scores", (query.shape[0], query.shape[1], key.shape[1]), query)
     if bias is not None:
         scores.unflatten(0, (bias.shape[0], -1)).copy_(bias[:, None])
     scale = unit * query.shape[-1] ** -0.5
