@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from .configuration_mmbert import SLIDING, MmBertConfig
 from .packing import tracing
+from .plain_linear import put_linear
 
 
 class MmBertAttention(nn.Module):
@@ -40,8 +41,14 @@ class MmBertAttention(nn.Module):
         return self.config.attention_dropout if self.training else 0.0
 
     def ask(self, hidden: Tensor, cosine: Tensor, sine: Tensor, out: Tensor | None = None) -> Tensor:
-        """Return queries, keys and values (T, 3, H, D), the first two turned, of `hidden` (T, hidden_size)."""
-        return rotate(self.Wqkv(hidden).view(-1, 3, self.num_heads, self.head_dim), cosine, sine, out)
+        """Return queries, keys and values (T, 3, H, D), the first two turned, of `hidden` (T, hidden_size).
+
+        `out`, of that shape, takes the result where no gradients are recorded.
+        """
+        if out is None:
+            return rotate(self.Wqkv(hidden).view(-1, 3, self.num_heads, self.head_dim), cosine, sine)
+        put_linear(self.Wqkv, hidden, out.view(len(out), -1))
+        return _turn(out, cosine, sine, out)
 
     def answer(self, mixed: Tensor) -> Tensor:
         """Return what the heads (T, H, D) write to the stream, (T, hidden_size)."""
@@ -49,14 +56,13 @@ class MmBertAttention(nn.Module):
         return out
 
 
-def rotate(qkv: Tensor, cosine: Tensor, sine: Tensor, out: Tensor | None = None) -> Tensor:
+def rotate(qkv: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
     """Turn each pair of channels (i, i + D / 2) of queries and keys by the angle of its token, in fp32.
 
     Args:
         qkv: (T, 3, H, D), queries, keys and values.
         cosine: (T, D / 2), fp32.
         sine: (T, D / 2), fp32.
-        out: Where to write the result, without gradients; None makes room for it.
 
     Returns:
         (T, 3, H, D), in the dtype of `qkv`.
@@ -65,7 +71,7 @@ def rotate(qkv: Tensor, cosine: Tensor, sine: Tensor, out: Tensor | None = None)
         query_key, value = qkv.split((2, 1), 1)
         return torch.cat((_turned_pairs(query_key, cosine, sine), value), 1)
     if not (torch.is_grad_enabled() and qkv.requires_grad):
-        return _turn(qkv, cosine, sine, out)
+        return _turn(qkv, cosine, sine)
     turned: Tensor = _Rotation.apply(qkv, cosine, sine)  # type: ignore[no-untyped-call]
     return turned
 
@@ -86,14 +92,16 @@ class _Rotation(torch.autograd.Function):
 
 
 def _turn(qkv: Tensor, cosine: Tensor, sine: Tensor, out: Tensor | None = None) -> Tensor:
-    """Do it in few passes: no product is kept, and values are copied."""
+    """Do it in few passes: no product is kept, and values are copied, unless `out` is `qkv` itself."""
     cosine, sine = cosine[:, None, None], sine[:, None, None]
     turned = torch.empty_like(qkv) if out is None else out
-    turned[:, 2] = qkv[:, 2]
+    if turned is not qkv:
+        turned[:, 2] = qkv[:, 2]
     first, second = qkv[:, :2].float().chunk(2, dim=-1)
-    turned_first, turned_second = turned[:, :2].chunk(2, dim=-1)
-    turned_first.copy_((first * cosine).addcmul_(second, sine, value=-1))
-    turned_second.copy_((second * cosine).addcmul_(first, sine))
+    # Both before either is written: in fp32 the halves are still those of `qkv`.
+    turned_pair = (first * cosine).addcmul_(second, sine, value=-1), (second * cosine).addcmul_(first, sine)
+    for half, result in zip(turned[:, :2].chunk(2, dim=-1), turned_pair, strict=True):
+        half.copy_(result)
     return turned
 
 

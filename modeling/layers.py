@@ -31,6 +31,7 @@ from .attention_backends import AttentionBackend
 from .configuration_mmbert import MmBertConfig
 from .gated_activation import gated
 from .packing import tracing
+from .plain_linear import add_linear
 from .scratch import Scratch
 
 # Scalings whose frequencies depend on the length of the input; the network computes its angles without knowing it.
@@ -105,6 +106,11 @@ class MmBertEncoderLayer(GradientCheckpointingLayer):
         hidden = hidden + self.attn.answer(mixed)
         return torch.add(hidden, self.mlp(self.mlp_norm(hidden)), out=out)
 
+    def add_answer(self, hidden: Tensor, mixed: Tensor) -> None:
+        """Do what `answer` does, in place and without recording gradients; dropout does not act."""
+        add_linear(self.attn.Wo, mixed.flatten(1), hidden)
+        add_linear(self.mlp.Wo, gated(self.mlp.act, self.mlp.Wi(self.mlp_norm(hidden))), hidden)
+
     def compile(self, **options: Any) -> None:
         """Compile what works on each token alone; attention keeps its own kernels.
 
@@ -133,7 +139,7 @@ class MmBertEncoderLayer(GradientCheckpointingLayer):
             rotation: Cosines and sines of this layer's rotary angles, each (T, D / 2).
             backend: How to attend.
             scratch: Where to keep intermediate results, outside training.
-            in_place: Write the result to `hidden`, outside training.
+            in_place: Write the result to `hidden`, where no gradients are recorded and no dropout acts.
 
         Returns:
             (T, hidden_size), and the attention weights where the backend has them.
@@ -144,7 +150,11 @@ class MmBertEncoderLayer(GradientCheckpointingLayer):
             return in_tiles(partial(answer, self), hidden, mixed), weights
         qkv = in_tiles(self.ask, hidden, *rotation, out=None if scratch is None else scratch.qkv)
         mixed, weights = backend(self.attn, qkv)
-        return in_tiles(self.answer, hidden, mixed, out=hidden if in_place else None), weights
+        if not in_place:
+            return in_tiles(self.answer, hidden, mixed), weights
+        for tile in tiles(hidden):
+            self.add_answer(hidden[tile], mixed[tile])
+        return hidden, weights
 
 
 def in_tiles(rowwise: Callable[..., Tensor], *streams: Tensor, out: Tensor | None = None) -> Tensor:
@@ -153,21 +163,31 @@ def in_tiles(rowwise: Callable[..., Tensor], *streams: Tensor, out: Tensor | Non
     Args:
         rowwise: Function of the streams; writes to `out`, (rows, ...), if given it.
         *streams: Tensors (T, ...).
-        out: (T, ...) for the result, outside training; may be one of the streams.
+        out: (T, ...) for the result, where no gradients are recorded.
 
     Returns:
         (T, ...), as `rowwise(*streams)` would give it.
     """
-    tokens, rows = streams[0].shape[0], rows_a_tile(streams[0])
+    first, *others = tiles(streams[0])
+    if out is None:
+        found = rowwise(*(stream[first] for stream in streams) if others else streams)
+        if not others:
+            return found
+        out = found.new_empty(len(streams[0]), *found.shape[1:])
+        out[first] = found
+    else:
+        others = [first, *others]
+    for tile in others:
+        rowwise(*(stream[tile] for stream in streams), out=out[tile])
+    return out
+
+
+def tiles(stream: Tensor) -> list[slice]:
+    """Cut the rows of a stream (T, ...) into tiles of `rows_a_tile`; at least one, which may be empty."""
+    tokens, rows = stream.shape[0], rows_a_tile(stream)
     if rows is None or tokens <= rows:
-        return rowwise(*streams) if out is None else rowwise(*streams, out=out)
-    first = rowwise(*(stream[:rows] for stream in streams))
-    whole = first.new_empty(tokens, *first.shape[1:]) if out is None else out
-    whole[:rows] = first
-    for start in range(rows, tokens, rows):
-        tile = slice(start, start + rows)
-        rowwise(*(stream[tile] for stream in streams), out=whole[tile])
-    return whole
+        return [slice(0, tokens)]
+    return [slice(start, start + rows) for start in range(0, tokens, rows)]
 
 
 def rows_a_tile(stream: Tensor) -> int | None:

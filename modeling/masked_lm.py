@@ -16,6 +16,7 @@ from .layers import layer_norm, start_with
 from .linear_cross_entropy import linear_cross_entropy
 from .losses import cross_entropy, require_shape
 from .modeling_mmbert import MmBertModel
+from .plain_linear import is_plain_linear
 from .pretrained import MmBertPreTrainedModel, returns_output
 
 
@@ -112,19 +113,9 @@ class MmBertForMaskedLM(MmBertPreTrainedModel):
         ignored = self.config.sparse_pred_ignore_index
         masked = labels != ignored
         read, targets = self.head(hidden[masked]), labels[masked]
-        if _is_only_linear(self.decoder):
+        if is_plain_linear(self.decoder):
             return linear_cross_entropy(read, self.decoder.weight, self.decoder.bias, targets, items, ignored)
         return cross_entropy(self.decoder(read), targets, items, ignored)
-
-
-def _is_only_linear(layer: nn.Module) -> bool:
-    """Return True if calling the layer does no more than its weights say: no adapter, quantised weight, hook, offload.
-
-    Adapters and quantised layers are other classes; hooks of the module gather or observe; accelerate's offload puts
-    another `forward` on the instance.
-    """
-    hooks = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
-    return type(layer) is nn.Linear and "forward" not in vars(layer) and not any(getattr(layer, h) for h in hooks)
 
 
 __all__ = ["MmBertForMaskedLM", "MmBertPredictionHead"]

@@ -177,7 +177,7 @@ class MmBertModel(MmBertPreTrainedModel):
         rotation = rotations(self.config, positions)
         scratch = self._scratch(hidden)
         backend = attention_backend(self.config, stream, hidden.dtype, training=self.training, scratch=scratch)
-        room = {} if scratch is None else {"scratch": scratch, "in_place": not (keep_inputs or self._is_watched())}
+        room = {} if scratch is None else {"scratch": scratch, "in_place": self._may_overwrite(keep_inputs)}
         inputs: list[Tensor] = []
         weights: list[Tensor | None] = []
         for layer in self.layers:
@@ -193,10 +193,10 @@ class MmBertModel(MmBertPreTrainedModel):
         heads, channels = self.config.num_attention_heads, self.config.hidden_size // self.config.num_attention_heads
         return Scratch((len(hidden), 3, heads, channels), self.config.local_attention // 2, hidden)
 
-    def _is_watched(self) -> bool:
-        """Return True if a hook may keep what a layer reads or returns, which then must not change."""
-        watched = (self.embeddings, *self.embeddings.children(), *self.layers)
-        return any(module._forward_hooks or module._forward_pre_hooks for module in watched)
+    def _may_overwrite(self, keep_inputs: bool) -> bool:
+        """Return True if no dropout acts, and nobody keeps or may look at what a layer reads and its parts return."""
+        hooked = any(module._forward_hooks or module._forward_pre_hooks for module in self.modules())
+        return not (keep_inputs or self.training or hooked)
 
 
 def refuse_ids_beyond(what: str, ids: Tensor, size: int) -> None:

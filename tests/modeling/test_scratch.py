@@ -26,7 +26,8 @@ def test_a_hook_keeps_what_it_saw(model_and_batch):
         watched = model(ids, mask).last_hidden_state
     for hook in hooks:
         hook.remove()
-    assert torch.equal(plain, watched)
+    # Unwatched, a layer adds its answer to the stream in one rounding instead of two.
+    torch.testing.assert_close(plain, watched, atol=1e-5 if plain.dtype == torch.float32 else 0.1, rtol=0)
     # Hooks see the stream, which is ordered by length: compare what is in it, whatever the order.
     for state, whole in zip(seen, expected, strict=False):
         real = whole[mask.bool()]
