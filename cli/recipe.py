@@ -81,7 +81,7 @@ def _cells(stretch: dict[str, Any], all_languages: int | None) -> dict[str, str]
         "RoPE theta": f"{stretch['rope_theta']:,.0f}",
         "rows a step": f"{first:,}" if first == last else f"{first:,} to {last:,}",
         "learning rate": f"{peak:.2g}",
-        "falls to": "" if stretch["decay"] == "none" else f"{end:.2g} {stretch['decay']}",
+        **({} if stretch["decay"] == "none" else {"falls to": f"{end:.2g} {stretch['decay']}"}),
         **{f"share of {tag}": f"{share:.1%}" for tag, share in stretch["shares"].items()},
     }
 
