@@ -84,7 +84,9 @@ def read_source(key: str, entry: Any, phases: Mapping[str, Phase]) -> DataSource
     missing = [name for name in ("id", "phases", "licence") if name not in entry]
     if missing:
         raise RecipeError(f"{key}.{missing[0]}", "missing key; a source has at least id, phases and licence.")
-    values = {name: entry[name] if name in (*_KEYS_OF_LISTS, "tokens") else str(entry[name]) for name in entry}
+    values: dict[str, Any] = {
+        name: value if name in (*_KEYS_OF_LISTS, "tokens") else str(value or "") for name, value in entry.items()
+    }
     for name in _KEYS_OF_LISTS:
         if name in values:
             values[name] = _read_list(f"{key}.{name}", values[name])
