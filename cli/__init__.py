@@ -17,6 +17,7 @@ from .doctor import doctor
 from .embed import embed
 from .export import export
 from .merge import merge
+from .recipe import recipe
 from .tokenize import tokenize
 
 app = typer.Typer(
@@ -26,7 +27,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for verb in (demo, doctor, tokenize, merge, export, embed, bench, card):
+for verb in (demo, doctor, recipe, tokenize, merge, export, embed, bench, card):
     app.command()(verb)
 
 

@@ -18,7 +18,10 @@ _HOMES = {
     "TokenShards": "shards",
     "check_languages": "languages",
     "entry_phase": "languages",
+    "natural_token_counts": "official_mixture",
     "open_corpus": "opening",
+    "planned_mixture": "official_mixture",
+    "published_mixture": "official_mixture",
     "published_token_counts": "languages",
     "write_shards": "shards",
 }

@@ -56,6 +56,11 @@ def open_planned_corpus(recipe: Recipe) -> Corpus:
         ValueError: If the plan names no corpus, or an option that the corpus does not know.
     """
     plan, options = recipe.data, {"languages": recipe.languages, **recipe.data.options}
+    if plan.corpus is None and plan.sources:
+        raise ValueError(
+            f"recipe {recipe.name!r} lists {len(plan.sources)} data sets and no corpus of yours: turn those you need "
+            f"into token shards with `mmbert tokenize` and train on them; `mmbert recipe {recipe.name}` lists them."
+        )
     if plan.corpus is None:
         raise ValueError("data.corpus is missing: write `catalogues`, a file, a folder or a Hub dataset id.")
     from .catalogues import CatalogueCorpus

@@ -12,44 +12,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from .data_plan import DataPlan, read_data
+from .extending import load_extended
+from .optimizer_plan import OptimizerPlan, read_optimizer
 from .phase import Phase, read_phase
 from .quantity import RecipeError, count, number
 from .road import Road
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OptimizerPlan:
-    """StableAdamW as mmBERT used it (recipe YAMLs of the release).
-
-    Attributes:
-        betas: Decay rates of the two moments (0.9, 0.95).
-        eps: Added to the second moment's root (1e-8).
-        weight_decay: Fully decoupled: a step multiplies weights by 1 - (rate / peak rate) * weight_decay, so 8e-5 here
-            is 0.1 in AdamW's terms at the peak rate of 8e-4. Norms and biases are left out.
-        max_grad_norm: Gradient clipping; 0 is none, since StableAdamW clips its own updates.
-    """
-
-    betas: tuple[float, float] = (0.9, 0.95)
-    eps: float = 1e-8
-    weight_decay: float = 8e-5
-    max_grad_norm: float = 0.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DataPlan:
-    """What the run reads.
-
-    Attributes:
-        corpus: `catalogues` (the translated messages of installed packages), a file, a folder, or a Hub dataset id.
-        tokenizer: A tokenizer's directory, file or Hub id; None trains one of `vocabulary_size` on the corpus.
-        vocabulary_size: Size of the trained vocabulary.
-        options: Further arguments of `mmbert.data.open_corpus`, such as `language_column`.
-    """
-
-    corpus: str | None = None
-    tokenizer: str | None = None
-    vocabulary_size: int = 32_768
-    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +66,7 @@ class Recipe:
 
     @classmethod
     def from_yaml(cls, path: str | Path) -> "Recipe":
-        """Read a recipe from a YAML file.
+        """Read a recipe from a YAML file, over the one that it `extends` if it does.
 
         Args:
             path: The file.
@@ -110,12 +78,10 @@ class Recipe:
             FileNotFoundError: If there is no such file.
             ValueError: If the file is no YAML, or an entry is wrong; the message names the file, line and key.
         """
-        from .yaml_lines import load_with_lines
-
         path = Path(path)
         if not path.is_file():
             raise FileNotFoundError(f"no recipe at {path}; shipped recipes are {', '.join(shipped_recipes())}.")
-        tree, lines = load_with_lines(path)
+        tree, lines = load_extended(path, _shipped_files())
         try:
             return read_recipe(tree, default_name=path.stem)
         except RecipeError as error:
@@ -131,8 +97,7 @@ class Recipe:
         Returns:
             The checked recipe.
         """
-        shipped = files(__package__).joinpath(f"{name}.yaml")
-        return cls.from_yaml(str(shipped) if shipped.is_file() else name)
+        return cls.from_yaml(_shipped_files().get(str(name), name))
 
     @property
     def languages(self) -> list[str] | None:
@@ -169,7 +134,7 @@ class Recipe:
             "phases": [phase.to_dict() for phase in self.phases],
             "variants": {name: phase.to_dict() for name, phase in self.variants.items()},
             "model": dict(self.model),
-            "data": {**asdict(self.data), "options": dict(self.data.options)},
+            "data": self.data.to_dict(),
             "optimizer": {**asdict(self.optimizer), "betas": list(self.optimizer.betas)},
             "evaluation_masking_ratio": self.evaluation_masking_ratio,
         }
@@ -181,9 +146,12 @@ class Recipe:
 
 def shipped_recipes() -> list[str]:
     """Return the names of the recipes in the package."""
-    return sorted(
-        item.name.removesuffix(".yaml") for item in files(__package__).iterdir() if item.name.endswith(".yaml")
-    )
+    return sorted(_shipped_files())
+
+
+def _shipped_files() -> dict[str, Path]:
+    found = [Path(str(item)) for item in files(__package__).iterdir() if item.name.endswith(".yaml")]
+    return {path.stem: path for path in found}
 
 
 def read_recipe(tree: Any, default_name: str) -> Recipe:
@@ -203,7 +171,7 @@ def read_recipe(tree: Any, default_name: str) -> Recipe:
         raise RecipeError("", "must be a mapping with `phases:`; see recipes/demo.yaml for the shape.")
     unknown = sorted(set(tree) - set(Recipe.__dataclass_fields__))
     if unknown:
-        raise RecipeError(unknown[0], f"unknown key; a recipe knows {', '.join(Recipe.__dataclass_fields__)}.")
+        raise RecipeError(unknown[0], f"unknown key; a recipe knows {', '.join(Recipe.__dataclass_fields__)}, extends.")
     phases: list[Phase] = []
     for index, entry in enumerate(_section(tree, "phases", list)):
         phases.append(_phase(f"phases[{index}]", entry, phases[-1] if phases else None))
@@ -216,8 +184,8 @@ def read_recipe(tree: Any, default_name: str) -> Recipe:
         phases=tuple(phases),
         variants=variants,
         model=dict(_section(tree, "model", dict)),
-        data=_data(_section(tree, "data", dict)),
-        optimizer=_optimizer(_section(tree, "optimizer", dict)),
+        data=read_data(_section(tree, "data", dict), {**{phase.name: phase for phase in phases}, **variants}),
+        optimizer=read_optimizer(_section(tree, "optimizer", dict)),
         seed=count("seed", tree.get("seed", 21)),
         evaluation_masking_ratio=number("evaluation_masking_ratio", tree.get("evaluation_masking_ratio", 0.15)),
     )
@@ -251,32 +219,6 @@ def _variant(key: str, name: str, entry: Any, phases: list[Phase]) -> Phase:
         raise RecipeError(f"{key}.name", "is already given by the variant's key; drop it.")
     merged = {**template, **(entry or {}), "name": name} if isinstance(entry, Mapping | None) else entry
     return _phase(key, merged, phases[-2] if len(phases) > 1 else phases[-1])
-
-
-def _data(section: Mapping[str, Any]) -> DataPlan:
-    values = dict(section)
-    options = {key: values.pop(key) for key in list(values) if key not in DataPlan.__dataclass_fields__}
-    if "vocabulary_size" in values:
-        values["vocabulary_size"] = count("data.vocabulary_size", values["vocabulary_size"])
-    return DataPlan(**values, options=options)
-
-
-def _optimizer(section: Mapping[str, Any]) -> OptimizerPlan:
-    values = dict(section)
-    unknown = sorted(set(values) - set(OptimizerPlan.__dataclass_fields__))
-    if unknown:
-        raise RecipeError(
-            f"optimizer.{unknown[0]}", f"unknown key; it knows {', '.join(OptimizerPlan.__dataclass_fields__)}."
-        )
-    for key in ("eps", "weight_decay", "max_grad_norm"):
-        if key in values:
-            values[key] = number(f"optimizer.{key}", values[key])
-    if "betas" in values:
-        betas = values["betas"]
-        if not isinstance(betas, list | tuple) or len(betas) != 2:
-            raise RecipeError("optimizer.betas", f"must be two numbers, got {betas!r}; write [0.9, 0.95].")
-        values["betas"] = (number("optimizer.betas", betas[0]), number("optimizer.betas", betas[1]))
-    return OptimizerPlan(**values)
 
 
 def _check_order(key: str, earlier: Phase, later: Phase) -> None:

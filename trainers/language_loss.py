@@ -65,7 +65,10 @@ def group_losses(losses: Mapping[str, float], groups: Mapping[str, str]) -> dict
 
 
 def resource_groups(recipe: Recipe, trained: Sequence[str], heldout: Sequence[str]) -> dict[str, str]:
-    """Sort languages by the phase in which they enter: the first is high-resource, the second mid, any later one low.
+    """Sort languages by when they enter: with the first phase high, with the next that adds any mid, later low.
+
+    A phase that adds no language, such as the second part of mmBERT-small's pre-training, counts with the one before.
+    What no phase but a decay variant reads, or none at all, is low.
 
     Args:
         recipe: The plan.
@@ -75,9 +78,14 @@ def resource_groups(recipe: Recipe, trained: Sequence[str], heldout: Sequence[st
     Returns:
         `high`, `mid`, `low`, or `code`, by language.
     """
-    entered = [trained if phase.reads_all else phase.languages for phase in recipe.phases[:2]]
-    found = {}
-    for language in sorted({*trained, *heldout}):
-        enters = next((i for i, read in enumerate(entered) if language in read), len(entered))
-        found[language] = "code" if language == "code" else ("high", "mid", "low")[min(enters, 2)]
-    return found
+    entered: dict[str, str] = {}
+    groups = iter(("high", "mid"))
+    for phase in recipe.phases:
+        new = set(trained if phase.reads_all else phase.languages) - set(entered) - {"code"}
+        if new:
+            group = next(groups, "low")
+            entered.update(dict.fromkeys(new, group))
+    return {
+        language: "code" if language == "code" else entered.get(language, "low")
+        for language in sorted({*trained, *heldout})
+    }

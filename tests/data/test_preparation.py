@@ -73,6 +73,11 @@ def test_no_corpus(tmp_path, recipe):
         prepare(recipe, tmp_path / "data")
 
 
+def test_a_recipe_of_data_sets_says_what_to_do(tmp_path):
+    with pytest.raises(ValueError, match=r"lists 20 data sets and no corpus .*mmbert tokenize.*mmbert recipe"):
+        prepare(Recipe.load("mmbert-base"), tmp_path / "data")
+
+
 def test_small_languages_are_lifted_for_the_vocabulary(planned):
     corpus = open_planned_corpus(planned())
     everything = sum(len(document.text) for document in corpus.documents("train"))

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-VERBS = ["demo", "doctor", "tokenize", "merge", "export", "embed", "bench", "card"]
+VERBS = ["demo", "doctor", "recipe", "tokenize", "merge", "export", "embed", "bench", "card"]
 
 
 def mmbert(*arguments, cwd="/"):
@@ -54,6 +54,7 @@ def test_doctor_checks_a_checkpoint(tmp_path):
         (["bench", "nowhere"], "nowhere"),
         (["card", "nowhere"], "holds no run_record.json"),
         (["tokenize", "nowhere", "--output", "out"], "no recipe at nowhere; shipped recipes are"),
+        (["recipe", "nowhere"], "no recipe at nowhere; shipped recipes are demo"),
     ],
 )
 def test_bad_input_gets_one_line(tmp_path, arguments, message):

@@ -17,7 +17,8 @@ def test_a_wheel_works_away_from_the_tree(tmp_path):
     subprocess.run([*build, "--target", str(tmp_path / "site"), str(ROOT)], check=True, timeout=200)
     code = (
         "import mmbert, pathlib; from mmbert.recipes import Recipe; from mmbert.data import published_token_counts; "
-        "assert str(pathlib.Path(mmbert.__file__)).startswith({site!r}), mmbert.__file__; Recipe.load('demo'); "
+        "assert str(pathlib.Path(mmbert.__file__)).startswith({site!r}), mmbert.__file__; "
+        "Recipe.load('demo'); Recipe.load('mmbert-base-mask25'); "
         "assert len(published_token_counts('decay-all')) == 1834; "
         "[getattr(mmbert, name) for name in mmbert.__all__]; "
         "from mmbert.cli import main; import sys; sys.argv = ['mmbert', 'doctor']; main()"

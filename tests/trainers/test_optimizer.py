@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from mmbert import Recipe
 from mmbert.recipes import OptimizerPlan
 from mmbert.trainers import stable_adamw
 
@@ -49,3 +50,29 @@ def test_embeddings_decay_and_norms_do_not(recipe):
     assert any(p is model.model.embeddings.tok_embeddings.weight for p in matrices["params"])
     assert all(p.ndim == 1 for p in vectors["params"])
     assert len(matrices["params"]) + len(vectors["params"]) == len(list(model.parameters()))
+
+
+def decay_factor(plan, peak, rate):
+    """Return by what a step without a gradient multiplies a matrix."""
+    layer = torch.nn.Linear(3, 2, bias=False, dtype=torch.float64)
+    before = layer.weight.detach().clone()
+    optimizer = stable_adamw(layer, plan, peak)
+    optimizer.param_groups[0]["lr"] = rate
+    layer.weight.grad = torch.zeros_like(layer.weight)
+    optimizer.step()
+    return (layer.weight.detach() / before).mean().item()
+
+
+def test_one_weight_decay_stands_for_both_of_mmbert_small():
+    """The release halves rate and decay together; here the peak is the whole run's, and the factor is the same."""
+    recipe = Recipe.load("mmbert-small")
+    peak = recipe.road("decay-all").peak_learning_rate
+    published = {"pretrain": (8e-4, 8e-5), "pretrain-late": (4e-4, 4e-5), "midtrain": (4e-4, 4e-5)}
+    for phase in recipe.phases[:3]:
+        rate, decay = published[phase.name]
+        assert phase.learning_rate == rate
+        # In the release the peak is the phase's own: 1 - rate / peak * decay with rate = peak.
+        assert decay_factor(recipe.optimizer, peak, rate) == pytest.approx(1 - decay, abs=1e-12)
+    for rate in (4e-4, 1e-4, 1.6e-5):  # on the way down of the decay: AdamW's 0.1
+        assert decay_factor(recipe.optimizer, peak, rate) == pytest.approx(1 - rate / 4e-4 * 4e-5, abs=1e-12)
+        assert decay_factor(recipe.optimizer, peak, rate) == pytest.approx(1 - 0.1 * rate, abs=1e-12)
