@@ -2,15 +2,15 @@
 
 This file is the face and nothing else: public names, resolved when they are first used, and the registration of the
 model with transformers' Auto classes. pytest imports a repository root that has an `__init__.py` a second time under
-the folder's name; registering only when the name is `mmbert` keeps every class single.
+the folder's name; registering only when the name is `mmbert` keeps every class single. And where that folder's name is
+no name of a package (`mmbert-main`), a relative import would fail, so even the version is looked up when it is wanted.
 """
 
 from importlib import import_module
 from typing import Any
 
-from .version import __version__
-
 _HOMES = {
+    "__version__": "version",
     "LanguageMixture": "data",
     "LanguagePhaseCallback": "callbacks",
     "MaskingRatioCallback": "callbacks",
@@ -30,7 +30,7 @@ _HOMES = {
     "train_tokenizer": "modeling",
 }
 
-__all__ = ["__version__", *sorted(_HOMES)]
+__all__ = sorted(_HOMES)
 
 
 def __getattr__(name: str) -> Any:
