@@ -30,7 +30,7 @@ _HOMES = {
     "train_tokenizer": "modeling",
 }
 
-__all__ = sorted(_HOMES)
+__all__ = sorted(_HOMES, key=lambda name: (name != "__version__", name))
 
 
 def __getattr__(name: str) -> Any:
