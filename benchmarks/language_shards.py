@@ -91,9 +91,7 @@ def plan(
     """Write and read a recipe of one phase over all languages, English and code at their published shares."""
     published = published_token_counts("decay-all")
     shares = ", ".join(f"{language}: {published[language] / sum(published.values())}" for language in FIXED)
-    text = RECIPE.format(
-        temperature=temperature, shares=shares, ratio=0.15, context=context, tokens=tokens, rows=rows
-    )
+    text = RECIPE.format(temperature=temperature, shares=shares, ratio=0.15, context=context, tokens=tokens, rows=rows)
     path = directory / "stream.yaml"
     path.write_text(text, encoding="utf-8")
     return Recipe.from_yaml(path)

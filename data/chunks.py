@@ -76,36 +76,37 @@ class ChunkTable:
         visit, place = np.divmod(draw, size)
         key = scramble(self._keys[language] ^ scramble(visit.astype(np.uint64) + np.uint64(1)))
         order = np.argsort(language, kind="stable")
-        span = permute(place, size, key)[order]
-        numbers, firsts, sizes = np.unique(language[order], return_index=True, return_counts=True)
-        found = [
-            (number, *self._chunks(number, span[at : at + n]))
-            for number, at, n in zip(numbers.tolist(), firsts.tolist(), sizes.tolist(), strict=True)
-        ]
-        start, length = (np.concatenate([group[part] for group in found], dtype=np.int64) for part in (1, 2))
-        return np.repeat(numbers, [len(group[1]) for group in found]), start, length
-
-    def _chunks(self, number: int, span: Integers) -> tuple[Integers, Integers]:
-        language = self.languages[number]
-        offsets = np.asarray(self.shards.offsets(language))
-        begin = span * self._span[number]
-        end = np.minimum(begin + self._span[number], self._tokens[number])
+        language, span = language[order], permute(place, size, key)[order]
+        begin = span * self._span[language]
+        end = np.minimum(begin + self._span[language], self._tokens[language])
+        owner, document, stop = self._documents(language, begin, end)
         # No wider than a piece, a span holds the first pieces of the documents that begin in it, and of the document
         # that began before it at most one further piece.
-        first, beyond = np.searchsorted(offsets, np.stack([begin, end]))
-        before = offsets[np.maximum(first - 1, 0)]
-        later = before - (before - begin) // self.piece * self.piece
-        cut = np.flatnonzero((first > 0) & (later < np.minimum(end, offsets[first])))
-        fresh = beyond - first
-        document = np.arange(fresh.sum()) + np.repeat(first - (np.cumsum(fresh) - fresh), fresh)
-        start = np.concatenate([later[cut], offsets[document]])
-        length = np.minimum(np.concatenate([offsets[first[cut]], offsets[document + 1]]) - start, self.piece)
-        if len(length) and length.min() < 1:
+        start = document - np.minimum((document - begin[owner]) // self.piece, 0) * self.piece
+        inside = np.flatnonzero(start < np.minimum(end[owner], stop))
+        owner, start, stop = owner[inside], start[inside], stop[inside]
+        return language[owner], start, np.minimum(stop - start, self.piece)
+
+    def _documents(self, language: Integers, begin: Integers, end: Integers) -> tuple[Integers, Integers, Integers]:
+        """Return number of the span, first and last token + 1 of the documents that touch spans, sorted by language."""
+        numbers, firsts, sizes = np.unique(language, return_index=True, return_counts=True)
+        runs = []
+        for number, at, many in zip(numbers.tolist(), firsts.tolist(), sizes.tolist(), strict=True):
+            offsets = np.asarray(self.shards.offsets(self.languages[number]))
+            lows = offsets.searchsorted(begin[at : at + many]).tolist()
+            highs = offsets.searchsorted(end[at : at + many]).tolist()
+            runs += [offsets[max(low - 1, 0) : high + 1] for low, high in zip(lows, highs, strict=True)]
+        documents = np.array([len(run) - 1 for run in runs])
+        owner = np.repeat(np.arange(len(runs)), documents)
+        edges = np.concatenate(runs)
+        place = np.arange(len(owner)) + owner  # every run has one edge more than documents
+        start, stop = edges[place], edges[place + 1]
+        if (stop <= start).any():
+            wrong = self.languages[language[owner[int(np.argmax(stop <= start))]]]
             raise ValueError(
-                f"the document offsets of {language} in {self.shards.directory} do not rise, so some document has no "
-                "tokens; write the shards again."
+                f"the document offsets of {wrong} in {self.shards.directory} do not rise; write the shards again."
             )
-        return start, length
+        return owner, start, stop
 
 
 def _numbers(by_language: dict[str, int], languages: Sequence[str]) -> Integers:

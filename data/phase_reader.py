@@ -134,7 +134,7 @@ class PhaseReader:
     def _deal(self, number: int) -> Pieces:
         language, start, length = self._draw(number)
         later = number
-        while not len(length):  # a few tiny documents beside a giant: whole blocks may lie inside its pieces
+        while not len(length):  # every span drawn lies inside a longer piece: about never, and then no row may be empty
             later += 1
             language, start, length = self._draw(later)
         language, start, length = _at_least_a_chunk_a_row(language, start, length)
