@@ -85,9 +85,7 @@ def document_lengths(draw: np.random.Generator, tokens: int, mean: int) -> np.nd
     return np.append(lengths, left) if left > 0 else lengths
 
 
-def plan(
-    shards: TokenShards, directory: Path, *, context: int, temperature: float, tokens: str = "100B", rows: int = 4608
-) -> Recipe:
+def plan(directory: Path, *, context: int, temperature: float, tokens: str = "100B", rows: int = 4608) -> Recipe:
     """Write and read a recipe of one phase over all languages, English and code at their published shares."""
     published = published_token_counts("decay-all")
     shares = ", ".join(f"{language}: {published[language] / sum(published.values())}" for language in FIXED)
