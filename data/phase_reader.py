@@ -138,7 +138,7 @@ class PhaseReader:
             later += 1
             language, start, length = self._draw(later)
         language, start, length = _at_least_a_chunk_a_row(language, start, length)
-        key = scramble(self._seed ^ scramble(np.array([number + 1], dtype=np.uint64)))
+        key = scramble(scramble(np.array([number + 1], dtype=np.uint64)) ^ self._seed)
         # Equal lengths in shuffled order, so that they do not follow the alphabet of languages.
         lottery = scramble(key + np.arange(len(length), dtype=np.uint64))
         order = np.lexsort((lottery, -length))
