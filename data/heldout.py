@@ -10,7 +10,7 @@ import numpy as np
 from transformers import PreTrainedTokenizerFast
 
 from .chunks import ChunkTable, language_key
-from .masking import Masker
+from .masking import Masker, row_noise
 from .shards import TokenShards
 from .stream import PackedRows, masker_of
 
@@ -60,19 +60,21 @@ class HeldOut:
             The same rows on every call.
         """
         number = self.languages.index(language)
-        generator = np.random.default_rng([self.seed, language_key(language, self.seed)])
+        key = np.array([language_key(f"{language}/masks", self.seed)], dtype=np.uint64)
         pieces = list(self._pieces(number, language))
         row = np.concatenate(pieces)
-        ids, labels = self._masker.mask(row, self.masking_ratio, generator)
+        whole = np.array([len(row)])
+        ids, labels = self._masker.mask(row, self.masking_ratio, row_noise(key, whole), whole)
         lengths = np.array([len(piece) for piece in pieces], dtype=np.int64)
         return PackedRows(ids, labels, lengths, np.full(len(pieces), number, dtype=np.int64), step=0)
 
     def _pieces(self, number: int, language: str) -> Iterator[np.ndarray]:
-        draws = np.arange(self._table.counts[number])
         tokens = self.shards.tokens(language)
         read = 0
-        for start, length in zip(*self._table.locate(np.full_like(draws, number), draws), strict=True):
-            yield np.concatenate([[self._bos], tokens[start : start + length], [self._eos]]).astype(np.int64)
-            read += int(length) + 2
-            if read >= self.tokens_a_language:
-                return
+        for draw in range(self._table.counts[number]):
+            _, starts, lengths = self._table.locate(np.array([number]), np.array([draw]))
+            for start, length in zip(starts, lengths, strict=True):
+                yield np.concatenate([[self._bos], tokens[start : start + length], [self._eos]]).astype(np.int64)
+                read += int(length) + 2
+                if read >= self.tokens_a_language:
+                    return

@@ -14,6 +14,7 @@ _ROUNDS = 4
 _MULTIPLIERS = tuple(
     np.uint64(value) for value in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB, 0xD6E8FEB86659FD93)
 )
+_SHIFT = np.uint64(33)
 _MIX = np.uint64(0xFF51AFD7ED558CCD)  # murmur3's 64-bit finaliser
 
 
@@ -26,9 +27,12 @@ def scramble(value: Unsigned) -> Unsigned:
     Returns:
         Words of the same shape.
     """
-    value = (value ^ (value >> np.uint64(33))) * _MIX
-    value = (value ^ (value >> np.uint64(33))) * _MULTIPLIERS[1]
-    return value ^ (value >> np.uint64(33))
+    value = value ^ (value >> _SHIFT)
+    value *= _MIX
+    value ^= value >> _SHIFT
+    value *= _MULTIPLIERS[1]
+    value ^= value >> _SHIFT
+    return value
 
 
 def permute(index: NDArray[np.int64], size: NDArray[np.int64], key: Unsigned) -> NDArray[np.int64]:

@@ -1,6 +1,6 @@
 """The stream: position -> batch, and nothing else.
 
-    step -> phase -> rows -> block of rows -> draws of each language -> chunks -> rows -> masks
+    step -> phase -> rows -> block of rows -> draws of each language -> spans -> chunks -> rows -> masks
 
 Everything on the way is a closed form of (recipe, seed, position); `phase_reader` says how rows come about, here they
 are read, joined and masked. Workers, prefetching, ranks, accumulation and restarts cannot change a batch, because none
@@ -17,9 +17,10 @@ from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerFast
 
 from ..recipes import MaskingSchedule, Phase, Recipe, Road
-from .chunks import language_key
-from .masking import Masker
-from .phase_reader import PhaseReader
+from .chunks import SPECIALS_A_CHUNK, language_key
+from .masking import Masker, row_noise
+from .permutation import scramble
+from .phase_reader import PhaseReader, Pieces
 from .shards import TokenShards
 
 
@@ -82,7 +83,7 @@ class MlmStream(Dataset[PackedRows]):
         self.masking = MaskingSchedule.of_road(self.road)
         self.languages = shards.languages
         for phase in self.road.phases:
-            _check_languages(phase, shards)
+            _check_languages(phase, self.languages)
         self._bos, self._eos = int(tokenizer.bos_token_id), int(tokenizer.eos_token_id)
         self._masker = masker_of(tokenizer)
         self.parts = 0
@@ -142,31 +143,42 @@ class MlmStream(Dataset[PackedRows]):
             The rows, end to end.
         """
         stretch = self.road.at(step)
-        reader, ratio = self.readers[stretch.index], self.masking.ratio(step)
-        ids, labels, lengths, languages = [], [], [], []
-        for number, (language, start, length) in enumerate(reader.rows(first, end), start=first):
-            row = self._assemble(reader, language, start, length)
-            # A generator a row: masks do not depend on how a step is cut into parts.
-            generator = np.random.default_rng([self.recipe.seed, stretch.index, number])
-            masked, label = self._masker.mask(row, ratio, generator)
-            ids.append(masked)
-            labels.append(label)
-            lengths.append(length + 2)
-            languages.append(reader.number[language])
-        join = np.concatenate
-        return PackedRows(join(ids), join(labels), join(lengths), join(languages), step)
+        reader = self.readers[stretch.index]
+        pieces = reader.pieces(first, end)
+        lengths = pieces.length + SPECIALS_A_CHUNK
+        rows, row_starts = np.unique(pieces.row, return_index=True)
+        row_lengths = np.add.reduceat(lengths, row_starts)
+        # A key a row of the phase: masks do not depend on how a step is cut into parts.
+        key = np.uint64(language_key(f"{stretch.phase.name}/masks", self.recipe.seed))
+        noise = row_noise(scramble(key ^ scramble(rows.astype(np.uint64) + np.uint64(1))), row_lengths)
+        ids = self._gather(reader, pieces)
+        masked, labels = self._masker.mask(ids, self.masking.ratio(step), noise, row_lengths)
+        return PackedRows(masked, labels, lengths, reader.number[pieces.language], step)
 
-    def _assemble(
-        self, reader: PhaseReader, language: NDArray[np.int64], start: NDArray[np.int64], length: NDArray[np.int64]
-    ) -> NDArray[np.int64]:
-        row = np.empty(int(length.sum()) + 2 * len(length), dtype=np.int64)
-        at = 0
-        for number, begin, size in zip(language.tolist(), start.tolist(), length.tolist(), strict=True):
-            row[at] = self._bos
-            row[at + 1 : at + 1 + size] = self.shards.tokens(reader.table.languages[number])[begin : begin + size]
-            row[at + 1 + size] = self._eos
-            at += size + 2
-        return row
+    def _gather(self, reader: PhaseReader, pieces: Pieces) -> NDArray[np.int64]:
+        """Read the pieces between their <bos> and <eos>, end to end."""
+        lengths = pieces.length + SPECIALS_A_CHUNK
+        ends = np.cumsum(lengths)
+        ids = np.empty(int(ends[-1]), dtype=np.int64)
+        languages = reader.table.languages
+        # Views without np.memmap's bookkeeping, which costs more than a short piece itself.
+        tokens = {number: np.asarray(self.shards.tokens(languages[number])) for number in set(pieces.language.tolist())}
+        columns = (pieces.language, pieces.start, pieces.start + pieces.length, ends - lengths + 1, ends - 1)
+        for number, start, stop, at, end in zip(*(column.tolist() for column in columns), strict=True):
+            ids[at:end] = tokens[number][start:stop]
+        ids[ends - lengths], ids[ends - 1] = self._bos, self._eos
+        if ids.max() >= len(self._masker.special):
+            self._refuse_unknown_word(ids, ends, [languages[number] for number in pieces.language.tolist()])
+        return ids
+
+    def _refuse_unknown_word(self, ids: NDArray[np.int64], ends: NDArray[np.int64], languages: list[str]) -> None:
+        words = len(self._masker.special)
+        place = int(np.argmax(ids >= words))
+        language = languages[int(np.searchsorted(ends, place, side="right"))]
+        raise ValueError(
+            f"token id {ids[place]} in the shard of {language} in {self.shards.directory} lies outside the "
+            f"tokenizer's {words} words; write the shards again."
+        )
 
 
 def masker_of(tokenizer: PreTrainedTokenizerFast) -> Masker:
@@ -183,12 +195,10 @@ def masker_of(tokenizer: PreTrainedTokenizerFast) -> Masker:
     return Masker(int(tokenizer.mask_token_id), special)
 
 
-def _check_languages(phase: Phase, shards: TokenShards) -> None:
-    if phase.reads_all:
-        return
-    for language in phase.languages:
-        if language not in shards.token_counts:
-            same_code = [known for known in shards.languages if known.partition("_")[0] == language.partition("_")[0]]
-            near = list(dict.fromkeys([*same_code, *difflib.get_close_matches(language, shards.languages)]))
-            hint = f"; near it are {', '.join(near)}" if near else ""
-            raise ValueError(f"phase {phase.name!r} reads {language}, of which the corpus has no text{hint}. Drop it.")
+def _check_languages(phase: Phase, languages: list[str]) -> None:
+    missing = set() if phase.reads_all else set(phase.languages) - set(languages)
+    for language in sorted(missing):
+        same_code = [known for known in languages if known.partition("_")[0] == language.partition("_")[0]]
+        near = list(dict.fromkeys([*same_code, *difflib.get_close_matches(language, languages)]))
+        hint = f"; near it are {', '.join(near)}" if near else ""
+        raise ValueError(f"phase {phase.name!r} reads {language}, of which the corpus has no text{hint}. Drop it.")

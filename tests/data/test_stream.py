@@ -1,13 +1,13 @@
 """The stream: a batch is a function of its position, whoever asks, however it is cut."""
 
 import itertools
+import shutil
 from collections import Counter
 
 import numpy as np
 import pytest
 import torch
-from mmbert.data import MlmStream, PackedCollator, write_shards
-from mmbert.data.phase_reader import ROWS_A_BLOCK
+from mmbert.data import MlmStream, PackedCollator, TokenShards
 from mmbert.recipes import Recipe
 from tests_support import documents
 from torch.utils.data import DataLoader
@@ -36,6 +36,56 @@ def test_a_step_is_the_same_however_it_is_cut(recipe, shards, tokenizer, parts):
     assert len(cut) == 24 * parts
     for step in (0, 7, 8, 15, 16, 23):
         assert whole_step(one, step) == whole_step(cut, step)
+
+
+GROWING = """
+    tokens: 81920
+    batch_warmup_rows: 6
+    batch_warmup_tokens: 8192"""
+
+
+def test_a_growing_batch_is_the_same_for_any_ranks_workers_and_accumulation(recipe, shards, tokenizer, tmp_path):
+    """Batch warm-up: steps of 6, 12, ... rows; every cut reads the rows of each step once, and none twice."""
+    text = (
+        (tmp_path / "tiny.yaml")
+        .read_text()
+        .replace("    tokens: 4096\n    batch_rows: 16", GROWING[1:] + "\n    batch_rows: 40", 1)
+    )
+    (tmp_path / "growing.yaml").write_text(text)
+    growing = Recipe.from_yaml(tmp_path / "growing.yaml")
+    one = MlmStream(growing, shards, tokenizer)
+    rows = [one.road.at(step).phase.batches.rows_at(step) for step in range(20)]
+    assert rows[0] == 6 and rows[-1] == 40 and len(set(rows)) > 5
+    steps = [*range(20), one.road.steps - 1]
+    expected = [whole_step(one, step) for step in steps]
+    seen = Counter()
+    for step in range(20):
+        seen += expected[step]
+    assert sum(seen.values()) == sum(len(one[step].lengths) for step in range(20))
+    for parts in (2, 3, 6):
+        cut = MlmStream(growing, shards, tokenizer, parts=parts)
+        assert [whole_step(cut, step) for step in steps] == expected
+
+
+@pytest.mark.parametrize(("before", "after"), [((1, 4), (4, 1)), ((2, 2), (3, 1)), ((4, 2), (1, 1))])
+def test_another_world_size_goes_on_with_the_same_batches(recipe, shards, tokenizer, before, after):
+    """(ranks, accumulation) change after step 5; ranks take items in turn, as accelerate's loader shares them."""
+
+    def batches(layout, steps):
+        ranks, accumulation = layout
+        stream = MlmStream(recipe, shards, tokenizer, parts=ranks * accumulation)
+        for step in steps:
+            items = []
+            for micro, rank in itertools.product(range(accumulation), range(ranks)):
+                item = stream[(step * accumulation + micro) * ranks + rank]
+                assert item.step == step
+                items.append(item)
+            yield np.concatenate([item.input_ids for item in items]), np.concatenate([item.labels for item in items])
+
+    straight = list(batches((1, 1), range(16)))
+    changed = [*batches(before, range(5)), *batches(after, range(5, 16))]
+    for one, other in zip(straight, changed, strict=True):
+        assert all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
 
 
 def test_any_position_is_read_without_those_before_it(recipe, shards, tokenizer):
@@ -103,48 +153,6 @@ def test_sequences_are_whole_documents_with_their_specials(stream, shards):
     assert whole > 20 * pieces  # only the rare sentence longer than the context is cut
 
 
-def test_a_pass_visits_every_document_once(stream, shards):
-    """Without replacement: the first n draws of a language with n chunks are n different chunks."""
-    table = stream.readers[2].table
-    for number, language in enumerate(table.languages):
-        size = int(table.counts[number])
-        first = [table.locate(np.full(size, number), np.arange(size) + k * size) for k in (0, 1)]
-        for start, length in first:
-            assert len(set(start.tolist())) == size
-            assert length.sum() == shards.token_counts[language]
-        assert size < 3 or not np.array_equal(first[0][0], first[1][0])  # another order in the next pass
-
-
-@pytest.mark.parametrize("phase", [0, 1, 2])
-def test_seen_shares_meet_their_targets(stream, phase):
-    """Over many blocks the tokens of a language come to within a hundredth of its share."""
-    reader = stream.readers[phase]
-    blocks = 400
-    draws = reader.draws_before(blocks) - reader.draws_before(0)
-    tokens = draws * reader.table.mean_length
-    for share, target in zip(tokens / tokens.sum(), reader.shares.values(), strict=True):
-        assert share == pytest.approx(target, rel=0.01)
-    assert tokens.sum() == pytest.approx(blocks * ROWS_A_BLOCK * reader.phase.context_length, rel=0.01)
-
-
-def test_rows_are_equally_full(stream):
-    reader = stream.readers[0]
-    tokens = np.array([(length + 2).sum() for _, _, length in reader.rows(0, 640)])
-    assert tokens.mean() == pytest.approx(32, rel=0.03)
-    assert (tokens > 0).all()
-    assert tokens.max() <= 2 * 32
-
-
-def test_documents_as_long_as_a_row_leave_no_row_empty(tokenizer, tmp_path, recipe):
-    from mmbert.data import Document
-
-    long = [Document("eng_Latn", "house river " * 40, "x"), Document("deu_Latn", "Haus Fluss " * 40, "x")]
-    shards = write_shards([*long * 3, *documents(scale=0.02)], tokenizer, tmp_path / "long")
-    reader = MlmStream(recipe, shards, tokenizer).readers[0]
-    for _, _, length in reader.rows(0, 4 * ROWS_A_BLOCK):
-        assert len(length) > 0 and length.min() > 0
-
-
 def test_a_far_position_is_as_quick_as_the_first(recipe, shards, tokenizer, tmp_path):
     (tmp_path / "far.yaml").write_text((tmp_path / "tiny.yaml").read_text().replace("tokens: 4096", "tokens: 600B"))
     stream = MlmStream(Recipe.from_yaml(tmp_path / "far.yaml"), shards, tokenizer, variant="decay-all")
@@ -179,3 +187,15 @@ def test_bad_input(recipe, shards, tokenizer, tmp_path):
         MlmStream(Recipe.from_yaml(tmp_path / "typo.yaml"), shards, tokenizer)
     with pytest.raises(IndexError):
         MlmStream(recipe, shards, tokenizer)[16]
+
+
+def test_a_word_that_the_tokenizer_lacks_names_the_language(recipe, shards, tokenizer, tmp_path):
+    copy = shutil.copytree(shards.directory, tmp_path / "copy")
+    tokens = np.memmap(copy / "deu_Latn.tokens", dtype="<u4", mode="r+")
+    tokens[:] = len(tokenizer)
+    tokens.flush()
+    stream = MlmStream(recipe, TokenShards(copy, verify=False), tokenizer)
+    with pytest.raises(
+        ValueError, match=rf"token id {len(tokenizer)} in the shard of deu_Latn .* tokenizer's 600 words"
+    ):
+        stream[0]
