@@ -14,11 +14,11 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import PreTrainedModel, Trainer
-from transformers.trainer_utils import rotate_checkpoints
 
 from ..modeling.checkpoint import open_checkpoint
 from ..modeling.checkpoint_writer import write_checksums
 from .checkpoints import publish
+from .tags import rotate, write_tags
 from .training_state import load_optimizer, load_random_state, save_optimizer, save_random_state
 
 logger = logging.getLogger(__name__)
@@ -88,7 +88,8 @@ class CheckpointingTrainer(Trainer):
                 files = sorted(path.name for path in (self._publishing / name).glob("model*.safetensors"))
                 write_checksums(self._publishing / name, files)
                 publish(self._publishing / name, home / name)
-                rotate_checkpoints(output_dir=str(home), save_total_limit=self.args.save_total_limit, use_mtime=False)
+                write_tags(home)
+                rotate(home, self.args.save_total_limit)
         except (OSError, SafetensorError, RuntimeError) as error:
             raise ValueError(
                 f"{name} could not be written ({' '.join(str(error).split())[:200]}); the checkpoints before it are "

@@ -1,7 +1,7 @@
 """A recipe run from end to end: data, the stable phases once, then every decay variant from where they end.
 
     DIR/data/           tokenizer and token shards
-    DIR/trunk/          checkpoints, final/, run_record.json of the phases before the variants branch
+    DIR/trunk/          checkpoints, tags.json, final/, run_record.json of the phases before the variants branch
     DIR/<variant>/      the same for each decay variant
 
 Started again it goes on where it was: finished parts are kept, an unfinished one resumes from its last checkpoint.
@@ -23,11 +23,12 @@ from ..modeling.checkpoint_writer import atomic_directory
 from ..modeling.tokenizer import save_tokenizer
 from ..recipes import Recipe
 from .arguments import training_arguments
-from .checkpoints import last_checkpoint
+from .checkpoints import checkpoints, last_checkpoint
 from .language_loss import group_losses, language_losses, resource_groups
 from .mlm import MlmTrainer
 from .record import run_record, write_record
 from .run_identity import check_identity
+from .tags import tagged
 
 logger = logging.getLogger(__name__)
 
@@ -115,13 +116,13 @@ class RecipeRun:
         return final
 
     def _start(self, home: Path, branch_from: Path | None) -> Path | None:
-        for directory in (home, branch_from):
-            if directory is not None:
-                try:
-                    return last_checkpoint(directory)
-                except FileNotFoundError:
-                    continue
-        return None
+        """Return where a part goes on: its own last checkpoint, else the trunk's at its end, else from nothing."""
+        if checkpoints(home):
+            return last_checkpoint(home)
+        if branch_from is None:
+            return None
+        road = self.recipe.road()
+        return tagged(branch_from, f"{road.phases[-1].name}/{road.steps}")
 
     def heldout(self) -> HeldOut:
         """Return the held-out text of every evaluation of this run."""

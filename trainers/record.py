@@ -93,8 +93,8 @@ def _data(trainer: MlmTrainer) -> dict[str, Any]:
 
 
 def _step(entry: dict[str, Any]) -> dict[str, Any]:
-    keys = ("step", "tokens", "phase", "loss", "masking_ratio", "learning_rate", "tokens_per_second")
-    return {key: entry[key] for key in keys if key in entry}
+    keys = ("step", "tokens", "tokens_seen", "phase", "loss", "masking_ratio", "learning_rate", "tokens_per_second")
+    return {key: entry[key] for key in (*keys, "mfu", "gemm_fraction") if key in entry}
 
 
 def _shares(trainer: MlmTrainer) -> dict[str, Any]:
