@@ -21,6 +21,7 @@ from ..callbacks import LanguagePhaseCallback, MaskingRatioCallback, ProgressCal
 from ..data.heldout import HeldOut
 from ..data.stream import MlmStream
 from ..modeling import MmBertForMaskedLM
+from .arguments import refuse_logs_across_checkpoints
 from .checkpointing import NonFiniteLoss
 from .checkpoints import last_checkpoint
 from .language_loss import group_losses, language_losses, resource_groups
@@ -49,7 +50,8 @@ class MlmTrainer(WitnessedTrainer):
             unless the list brings its own.
 
     Raises:
-        ValueError: If `args.max_steps` is not the number of steps of the stream's road.
+        ValueError: If `args.max_steps` is not the number of steps of the stream's road, `save_steps` is no multiple of
+            `logging_steps`, or one process sees several GPUs.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class MlmTrainer(WitnessedTrainer):
                 f"max_steps is {args.max_steps}, the recipe has {road.steps} steps; "
                 "build the arguments with mmbert.trainers.training_arguments."
             )
+        refuse_logs_across_checkpoints(args)
         if args.n_gpu > 1:
             raise ValueError(
                 f"one process sees {args.n_gpu} GPUs and would split packed batches; use `accelerate launch`, or set "

@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from accelerate import Accelerator, PartialState
-from transformers import set_seed
 
 from ..data.heldout import HeldOut
 from ..data.preparation import PreparedData, prepare
 from ..data.stream import MlmStream
-from ..modeling import MmBertConfig, MmBertForMaskedLM
+from ..modeling import MmBertForMaskedLM
 from ..modeling.checkpoint_writer import atomic_directory
 from ..modeling.tokenizer import save_tokenizer
 from ..recipes import Recipe
@@ -28,9 +27,12 @@ from .language_loss import group_losses, language_losses, resource_groups
 from .mlm import MlmTrainer
 from .record import run_record, write_record
 from .run_identity import check_identity
+from .starting import build_model
 from .tags import tagged
 
 logger = logging.getLogger(__name__)
+
+__all__ = ["FINAL", "TRUNK", "RecipeRun", "build_model"]
 
 TRUNK = "trunk"
 FINAL = "final"
@@ -164,38 +166,9 @@ class RecipeRun:
         stream = MlmStream(self.recipe, self.data.train, self.data.tokenizer, variant=variant)
         arguments = training_arguments(self.recipe, stream.road, self.output_dir / (variant or TRUNK), **self.arguments)
         return MlmTrainer(
-            model=build_model(self.recipe, len(self.data.tokenizer)),
+            model=build_model(self.recipe, len(self.data.tokenizer), self.data.tokenizer),
             args=arguments,
             train_dataset=stream,
             eval_dataset=self.heldout(),
             processing_class=self.data.tokenizer,
         )
-
-
-def build_model(recipe: Recipe, vocab_size: int) -> MmBertForMaskedLM:
-    """Build the recipe's network with fresh weights, or load the checkpoint it starts from.
-
-    Args:
-        recipe: The plan; `model` holds `size: base | small` or `checkpoint: PATH`, and fields of MmBertConfig.
-        vocab_size: Words of the tokenizer.
-
-    Returns:
-        The network.
-
-    Raises:
-        ValueError: If the model section names an unknown field, or the checkpoint has another vocabulary.
-    """
-    fields = dict(recipe.model)
-    size, checkpoint = fields.pop("size", "base"), fields.pop("checkpoint", None)
-    unknown = sorted(set(fields) - set(MmBertConfig.__dataclass_fields__))
-    if unknown or size not in ("base", "small"):
-        raise ValueError(f"model: {', '.join(unknown) or size} is neither a size (base, small) nor in MmBertConfig.")
-    set_seed(recipe.seed)
-    if checkpoint is not None:
-        model: MmBertForMaskedLM = MmBertForMaskedLM.from_pretrained(checkpoint, **fields)
-        if model.config.vocab_size < vocab_size:
-            raise ValueError(f"{checkpoint} has {model.config.vocab_size} words, the tokenizer {vocab_size}.")
-        return model
-    longest = max(phase.context_length for phase in (*recipe.phases, *recipe.variants.values()))
-    fields = {"max_position_embeddings": max(8192, longest), **fields, "vocab_size": vocab_size}
-    return MmBertForMaskedLM(MmBertConfig.small(**fields) if size == "small" else MmBertConfig(**fields))
