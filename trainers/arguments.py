@@ -37,9 +37,8 @@ def training_arguments(recipe: Recipe, road: Road, output_dir: str | Path, **ove
         raise ValueError(f"{', '.join(clash)}: the recipe decides this; change it there, not in the arguments.")
     # By the longest road of the recipe: a variant logs and saves at the steps of the trunk that it branches from.
     steps = max(recipe.road(variant).steps for variant in (None, *recipe.variants))
-    overrides |= {
-        key: _whole(overrides[key], road.steps) for key in ("logging_steps", "save_steps") if key in overrides
-    }
+    intervals = ("logging_steps", "save_steps")
+    overrides |= {key: _whole(value, steps) for key, value in overrides.items() if key in intervals}
     logging_steps = _logging_steps(overrides.get("logging_steps"), overrides.get("save_steps"), max(1, steps // 100))
     defaults: dict[str, Any] = {
         "per_device_train_batch_size": 1,

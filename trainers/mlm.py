@@ -93,6 +93,8 @@ class MlmTrainer(WitnessedTrainer):
             self.remove_callback(bar)
         train_dataset.split(args.train_batch_size * args.gradient_accumulation_steps * args.world_size)
         self.accelerator.dataloader_config.dispatch_batches = False
+        if self.is_fsdp_enabled:
+            _whole_checkpoints(self.accelerator.state.fsdp_plugin)
         _ = train_dataset.readers  # made before workers start, so that they share its tables
 
     # Learning
@@ -221,6 +223,12 @@ class MlmTrainer(WitnessedTrainer):
             self.ledger.save(directory, tokens)
             step = self.state.global_step
             RunIdentity.of(self.stream, step).save(directory, tag_of(self.stream.road, step))
+
+
+def _whole_checkpoints(plugin: Any) -> None:
+    if plugin.fsdp_version != 2:
+        raise ValueError("FSDP version 1 is not supported; set fsdp_version: 2 in the accelerate configuration.")
+    plugin.set_state_dict_type("FULL_STATE_DICT")  # tensors whole, in safetensors, as without sharding
 
 
 def _with_defaults(callbacks: list[TrainerCallback] | None, *, evaluate: bool) -> list[TrainerCallback]:

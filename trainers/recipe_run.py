@@ -108,11 +108,11 @@ class RecipeRun:
         if checkpoint is not None:
             logger.info("%s goes on from %s/%s", home.name, checkpoint.parent.name, checkpoint.name)
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None, **self.flags)
-        record = run_record(trainer)
+        record, weights = run_record(trainer), trainer.whole_weights()
         if trainer.is_world_process_zero():
             write_record(record, home)
             with atomic_directory(final) as partial:
-                trainer.model.save_pretrained(partial)
+                trainer.model.save_pretrained(partial, state_dict=weights)
                 save_tokenizer(self.data.tokenizer, partial)
         trainer.accelerator.wait_for_everyone()
         return final
