@@ -17,7 +17,7 @@ from transformers import PreTrainedTokenizerFast, TrainerCallback, TrainingArgum
 from transformers.trainer_callback import PrinterCallback
 from transformers.trainer_callback import ProgressCallback as BarCallback
 
-from ..callbacks import LanguagePhaseCallback, MaskingRatioCallback, ProgressCallback
+from ..callbacks import LanguagePhaseCallback, LanguageReportCallback, MaskingRatioCallback, ProgressCallback
 from ..data.heldout import HeldOut
 from ..data.stream import MlmStream
 from ..modeling import MmBertForMaskedLM
@@ -27,6 +27,7 @@ from .checkpoints import last_checkpoint
 from .language_loss import group_losses, language_losses, resource_groups
 from .ledger import Ledger
 from .optimizer import stable_adamw
+from .record import run_record
 from .run_identity import RunIdentity, check_identity
 from .tags import tag_of, tagged
 from .witness import WitnessCollator
@@ -46,8 +47,8 @@ class MlmTrainer(WitnessedTrainer):
         train_dataset: The stream; it is cut into as many parts as one step takes.
         eval_dataset: Held-out text, or None for no evaluation.
         processing_class: The tokenizer, saved with every checkpoint.
-        callbacks: Further callbacks. `MaskingRatioCallback`, `LanguagePhaseCallback` and `ProgressCallback` are added
-            unless the list brings its own.
+        callbacks: Further callbacks. `MaskingRatioCallback`, `LanguagePhaseCallback`, `LanguageReportCallback` and
+            `ProgressCallback` are added unless the list brings its own.
 
     Raises:
         ValueError: If `args.max_steps` is not the number of steps of the stream's road, `save_steps` is no multiple of
@@ -91,6 +92,9 @@ class MlmTrainer(WitnessedTrainer):
         )
         for bar in (BarCallback, PrinterCallback):
             self.remove_callback(bar)
+        for callback in self.callback_handler.callbacks:
+            if isinstance(callback, LanguageReportCallback):
+                callback.bind(lambda: run_record(self))
         train_dataset.split(args.train_batch_size * args.gradient_accumulation_steps * args.world_size)
         self.accelerator.dataloader_config.dispatch_batches = False
         if self.is_fsdp_enabled:
@@ -234,7 +238,7 @@ def _whole_checkpoints(plugin: Any) -> None:
 def _with_defaults(callbacks: list[TrainerCallback] | None, *, evaluate: bool) -> list[TrainerCallback]:
     given = list(callbacks or [])
     phases = LanguagePhaseCallback(evaluate_at_borders=evaluate)
-    for default in (MaskingRatioCallback(), phases, ProgressCallback()):
+    for default in (MaskingRatioCallback(), phases, LanguageReportCallback(), ProgressCallback()):
         if not any(isinstance(callback, type(default)) for callback in given):
             given.append(default)
     # Progress reports what the others put into the logs, so it comes last.

@@ -4,16 +4,19 @@
     DIR/trunk/          checkpoints, tags.json, final/, run_record.json of the phases before the variants branch
     DIR/<variant>/      the same for each decay variant
 
+Beside the record lies the language report, written anew at every border.
+
 Started again it goes on where it was: finished parts are kept, an unfinished one resumes from its last checkpoint.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from accelerate import Accelerator, PartialState
 
+from ..callbacks import LanguageReportCallback
 from ..data.heldout import HeldOut
 from ..data.preparation import PreparedData, prepare
 from ..data.stream import MlmStream
@@ -48,6 +51,7 @@ class RecipeRun:
         tokens_a_language: Held-out tokens scored in each language.
         allow_changed_data: Resume although the shards changed.
         allow_changed_recipe: Resume although what was already trained is described differently now.
+        draw_report: Draws the language report at every border, such as `mmbert.model_cards.draw_language_report`.
     """
 
     def __init__(
@@ -59,12 +63,14 @@ class RecipeRun:
         tokens_a_language: int = 2048,
         allow_changed_data: bool = False,
         allow_changed_recipe: bool = False,
+        draw_report: Callable[[dict[str, Any], Path], Any] | None = None,
     ) -> None:
         self.recipe = recipe
         self.output_dir = Path(output_dir)
         self.arguments = dict(arguments or {})
         self.tokens_a_language = tokens_a_language
         self.flags = {"allow_changed_data": allow_changed_data, "allow_changed_recipe": allow_changed_recipe}
+        self.draw_report = draw_report
         self._data: PreparedData | None = None
         training_arguments(recipe, recipe.road(), output_dir, **self.arguments)  # refuse a bad one before reading data
 
@@ -171,4 +177,5 @@ class RecipeRun:
             train_dataset=stream,
             eval_dataset=self.heldout(),
             processing_class=self.data.tokenizer,
+            callbacks=[LanguageReportCallback(self.draw_report)],
         )
