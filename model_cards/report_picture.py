@@ -60,6 +60,8 @@ def draw_language_report(report: dict[str, Any], path: str | Path) -> Path:
         )
         if len(ranks) > _MANY:
             panels[0].set(xscale="log", xlim=(0.8, 1.3 * len(ranks)))
+        else:
+            panels[0].xaxis.get_major_locator().set_params(integer=True)
         token_axis(panels[0].xaxis)
         panels[0].legend(fontsize=8.5, handletextpad=0.4)
         figure.supxlabel("language, by rank of tokens available", fontsize=10)
