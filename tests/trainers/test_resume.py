@@ -37,9 +37,7 @@ def losses(trainer):
     return {entry["step"]: entry["loss"] for entry in trainer.state.log_history if "loss" in entry}
 
 
-@pytest.mark.parametrize(
-    ("workers", "bf16"), [(0, False), (4, True)], ids=["in the process itself, fp32", "4 workers, bf16"]
-)
+@pytest.mark.parametrize(("workers", "bf16"), [(0, False), pytest.param(4, True, marks=pytest.mark.slow)])
 def test_resuming_twice_gives_the_same_weights_and_losses(make_trainer, workers, bf16):
     straight = make_trainer("straight", save_strategy="no", bf16=bf16)
     straight.train()
