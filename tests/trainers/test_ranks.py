@@ -1,52 +1,20 @@
 """Several processes, really: DDP and FSDP2 on two gloo ranks against one process, and checkpoints that change hands."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
-from mmbert.data import write_shards
-from mmbert.modeling.tokenizer import save_tokenizer
 from safetensors.torch import load_file
-from tests_support import TINY_RECIPE, documents
-from transformers import AutoTokenizer
-
-WORKER = Path(__file__).parent / "rank_worker.py"
 
 
 @pytest.fixture(scope="module")
-def folder(tokenizer, tmp_path_factory):
-    """Recipe, tokenizer and shards for the workers."""
-    path = tmp_path_factory.mktemp("ranks")
-    (path / "recipe.yaml").write_text(TINY_RECIPE, encoding="utf-8")
-    save_tokenizer(tokenizer, path / "tokenizer")
-    write_shards(documents(), AutoTokenizer.from_pretrained(path / "tokenizer"), path / "train")
-    return path
-
-
-def start(folder, ranks, *jobs):
-    """Run jobs one after the other on so many ranks; accelerate launch --cpu would quietly start only one."""
-    paths = os.pathsep.join([str(WORKER.parent.parent), os.environ.get("PYTHONPATH", "")])
-    environment = {**os.environ, "PYTHONPATH": paths, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(ranks)] if ranks > 1 else []
-    done = subprocess.run(
-        [sys.executable, *launcher, str(WORKER), str(folder), *jobs],
-        capture_output=True, text=True, timeout=280, env=environment,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
-
-
-@pytest.fixture(scope="module")
-def one(folder):
+def one(worker_folder, start):
     """One process: an unbroken run, and one that stops at step 10."""
-    start(folder, 1, "one:24:", "half:10:")
-    return folder
+    start(worker_folder, 1, "one:24:", "half:10:")
+    return worker_folder
 
 
 @pytest.fixture(scope="module")
-def two(one):
+def two(one, start):
     """Two ranks: unbroken, stopped at step 10, that one resumed, and the half of one process resumed."""
     start(one, 2, "two:24:", "two_half:10:", "two_again:24:two_half", "grown:24:half")
     start(one, 1, "shrunk:24:two_half")
@@ -54,7 +22,7 @@ def two(one):
 
 
 @pytest.fixture(scope="module")
-def sharded(one):
+def sharded(one, start):
     """Two ranks under FSDP2: stopped at step 10, resumed, and the half of one process resumed."""
     start(one, 2, "fsdp", "cut:10:", "cut_again:24:cut", "cut_grown:24:half")
     start(one, 1, "whole:24:cut")
