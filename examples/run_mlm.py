@@ -10,8 +10,10 @@ what the recipe decides: steps, learning rate, weight decay, clipping and seed.
 import logging
 import sys
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 
 from mmbert import Recipe
+from mmbert.model_cards import draw_language_report
 from mmbert.trainers import RecipeRun
 from transformers import HfArgumentParser, TrainingArguments
 from transformers.utils import logging as transformers_logging
@@ -40,6 +42,7 @@ def main() -> None:
         tokens_a_language=options.tokens_a_language,
         allow_changed_data=options.allow_changed_data,
         allow_changed_recipe=options.allow_changed_recipe,
+        draw_report=draw_language_report if find_spec("matplotlib") else None,  # pip install "mmbert[plots]"
     )
     variants = {"all": None, "none": []}.get(options.variants, options.variants.split(","))
     for part, directory in run.run(variants).items():

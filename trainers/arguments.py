@@ -1,5 +1,6 @@
 """TrainingArguments that follow from a recipe, so that a run is described once."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,9 @@ def training_arguments(recipe: Recipe, road: Road, output_dir: str | Path, **ove
         raise ValueError(f"{', '.join(clash)}: the recipe decides this; change it there, not in the arguments.")
     # By the longest road of the recipe: a variant logs and saves at the steps of the trunk that it branches from.
     steps = max(recipe.road(variant).steps for variant in (None, *recipe.variants))
-    logging_steps = int(overrides.get("logging_steps") or max(1, steps // 100))
+    intervals = ("logging_steps", "save_steps")
+    overrides |= {key: _whole(value, steps) for key, value in overrides.items() if key in intervals}
+    logging_steps = _logging_steps(overrides.get("logging_steps"), overrides.get("save_steps"), max(1, steps // 100))
     defaults: dict[str, Any] = {
         "per_device_train_batch_size": 1,
         "logging_steps": logging_steps,
@@ -51,4 +54,37 @@ def training_arguments(recipe: Recipe, road: Road, output_dir: str | Path, **ove
         "disable_tqdm": True,
         "dataloader_pin_memory": torch.cuda.is_available(),
     }
-    return TrainingArguments(output_dir=str(output_dir), **{**defaults, **overrides, **fixed})
+    arguments = TrainingArguments(output_dir=str(output_dir), **{**defaults, **overrides, **fixed})
+    refuse_logs_across_checkpoints(arguments)
+    return arguments
+
+
+def refuse_logs_across_checkpoints(arguments: TrainingArguments) -> None:
+    """Refuse a checkpoint between two log lines: a resumed run would log the mean of other steps than an unbroken one.
+
+    Args:
+        arguments: The Trainer's arguments. Checkpoints at the borders of phases need nothing: each has its log line.
+
+    Raises:
+        ValueError: If `save_steps` is no multiple of `logging_steps`.
+    """
+    if arguments.save_strategy != "steps" or arguments.logging_strategy != "steps":
+        return
+    if arguments.save_steps % arguments.logging_steps:
+        nearest = max(1, round(arguments.save_steps / arguments.logging_steps)) * arguments.logging_steps
+        raise ValueError(
+            f"save_steps is {arguments.save_steps:g}, no multiple of logging_steps, {arguments.logging_steps:g}: a "
+            f"resumed run would log other means than an unbroken one. Write save_steps {nearest:g}, or logging_steps 1."
+        )
+
+
+def _logging_steps(given: Any, save_steps: Any, wanted: int) -> int:
+    """Return the steps between two log lines: the user's, else about `wanted`, a divisor of the user's save_steps."""
+    if given:
+        return int(given)
+    return max(step for step in range(1, wanted + 1) if int(save_steps or 0) % step == 0)
+
+
+def _whole(steps: Any, of: int) -> Any:
+    """Return a number of steps where the user gave a share of the run, rounded up as Trainer does."""
+    return math.ceil(float(steps) * of) if steps and float(steps) < 1 else steps

@@ -9,16 +9,18 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import PreTrainedModel, Trainer
-from transformers.trainer_utils import rotate_checkpoints
 
 from ..modeling.checkpoint import open_checkpoint
 from ..modeling.checkpoint_writer import write_checksums
 from .checkpoints import publish
+from .sharding import fill, local
+from .tags import rotate, write_tags
 from .training_state import load_optimizer, load_random_state, save_optimizer, save_random_state
 
 logger = logging.getLogger(__name__)
@@ -50,12 +52,27 @@ class CheckpointingTrainer(Trainer):
         Raises:
             NonFiniteLoss: If a parameter holds NaN or infinity.
         """
-        for name, parameter in self.model.named_parameters():
-            if not bool(parameter.isfinite().all()):
+        names, parameters = zip(*self.model.named_parameters(), strict=True)
+        # One look at all of them, and the same answer on every rank, also where each holds a shard.
+        broken = torch.stack([(~local(parameter.detach()).isfinite()).sum() for parameter in parameters])
+        if self.accelerator.num_processes > 1:
+            broken = self.accelerator.reduce(broken, reduction="sum")
+        for name, count in zip(names, broken.tolist(), strict=True):
+            if count:
                 raise NonFiniteLoss(
                     f"{name} is not finite after step {self.state.global_step}; it was not saved. The checkpoints "
                     "before it are intact: resume from the last one with a lower learning rate."
                 )
+
+    def whole_weights(self) -> dict[str, torch.Tensor] | None:
+        """Gather the weights where ranks hold shards of them; every rank must call.
+
+        Returns:
+            Whole tensors by name on rank 0, for `save_pretrained(state_dict=...)`; None where the model is whole.
+        """
+        if not self.is_fsdp_enabled:
+            return None
+        return _without_copies(self.model, self.accelerator.get_state_dict(self.model))
 
     def learning_rate_at(self, step: int) -> float:
         """Return the learning rate of a step.
@@ -88,7 +105,8 @@ class CheckpointingTrainer(Trainer):
                 files = sorted(path.name for path in (self._publishing / name).glob("model*.safetensors"))
                 write_checksums(self._publishing / name, files)
                 publish(self._publishing / name, home / name)
-                rotate_checkpoints(output_dir=str(home), save_total_limit=self.args.save_total_limit, use_mtime=False)
+                write_tags(home)
+                rotate(home, self.args.save_total_limit)
         except (OSError, SafetensorError, RuntimeError) as error:
             raise ValueError(
                 f"{name} could not be written ({' '.join(str(error).split())[:200]}); the checkpoints before it are "
@@ -101,30 +119,30 @@ class CheckpointingTrainer(Trainer):
         self.accelerator.wait_for_everyone()
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
-        super()._save(output_dir, state_dict)
+        super()._save(output_dir, state_dict and _without_copies(self.model, state_dict))
         # A pickle that nobody needs: the recipe and the record say the same in JSON.
         (Path(output_dir or str(self.args.output_dir)) / "training_args.bin").unlink(missing_ok=True)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
-        if self.is_fsdp_enabled:
-            super()._load_from_checkpoint(resume_from_checkpoint, model)
-            return
         checkpoint = open_checkpoint(resume_from_checkpoint)
         checkpoint.verify()
         checkpoint.check_against(self.model)
-        self.model.load_state_dict({name: checkpoint.read(name) for name in checkpoint.tensors}, strict=False)
-        self.model.tie_weights()
+        if self.is_fsdp_enabled:
+            fill(self.model, checkpoint.read)
+        else:
+            self.model.load_state_dict({name: checkpoint.read(name) for name in checkpoint.tensors}, strict=False)
+            self.model.tie_weights()
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
-        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
+        if self.is_deepspeed_enabled:
             super()._save_optimizer_and_scheduler(output_dir)
-        elif self.args.should_save:
-            save_optimizer(_bare(self.optimizer), self.model, Path(output_dir))
+        elif self.args.should_save or self.is_fsdp_enabled:
+            save_optimizer(_bare(self.optimizer), self.model, Path(output_dir), write=self.args.should_save)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         if checkpoint is None:
             return
-        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
+        if self.is_deepspeed_enabled:
             super()._load_optimizer_and_scheduler(checkpoint)
         else:
             load_optimizer(_bare(self.optimizer), self.model, Path(checkpoint))
@@ -142,6 +160,12 @@ class CheckpointingTrainer(Trainer):
     def _load_rng_state(self, checkpoint: str | None) -> None:
         if checkpoint is not None and not load_random_state(Path(checkpoint), self.args.process_index):
             logger.warning("no random state of rank %d in %s: dropout will differ", self.args.process_index, checkpoint)
+
+
+def _without_copies(model: PreTrainedModel, weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Leave out the decoder's copy of the embeddings: gathered, the two no longer share memory, so both were saved."""
+    tied = set(model._tied_weights_keys or ()) if model.config.tie_word_embeddings else set()
+    return {name: value for name, value in weights.items() if name not in tied}
 
 
 def _bare(optimizer: Any) -> Optimizer:

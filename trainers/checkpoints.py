@@ -24,6 +24,22 @@ def publish(written: Path, target: Path) -> None:
     _sync(target.parent)
 
 
+def checkpoints(directory: Path) -> dict[int, Path]:
+    """Find the whole checkpoints of a run.
+
+    Args:
+        directory: The run's directory.
+
+    Returns:
+        Checkpoint by step; one without its last file does not count.
+    """
+    return {
+        int(match[1]): path
+        for path in directory.glob("checkpoint-*")
+        if (match := re.fullmatch(r"checkpoint-(\d+)", path.name)) and (path / IDENTITY_FILE).is_file()
+    }
+
+
 def last_checkpoint(directory: Path) -> Path:
     """Return the last whole checkpoint of a run.
 
@@ -36,11 +52,7 @@ def last_checkpoint(directory: Path) -> Path:
     Raises:
         FileNotFoundError: If there is none.
     """
-    found = {
-        int(match[1]): path
-        for path in directory.glob("checkpoint-*")
-        if (match := re.fullmatch(r"checkpoint-(\d+)", path.name)) and (path / IDENTITY_FILE).is_file()
-    }
+    found = checkpoints(directory)
     if not found:
         raise FileNotFoundError(f"no checkpoint in {directory} to resume from; start the run without resuming.")
     return found[max(found)]

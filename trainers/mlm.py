@@ -6,7 +6,6 @@ no pickle, and knows what it was trained on; a loss that is not finite stops the
 """
 
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,27 +13,32 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
-from torch.utils.data import Sampler, SequentialSampler
 from transformers import PreTrainedTokenizerFast, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 from transformers.trainer_callback import ProgressCallback as BarCallback
 
-from ..callbacks import LanguagePhaseCallback, MaskingRatioCallback, ProgressCallback
-from ..data.collator import PackedCollator
+from ..callbacks import LanguagePhaseCallback, LanguageReportCallback, MaskingRatioCallback, ProgressCallback
 from ..data.heldout import HeldOut
 from ..data.stream import MlmStream
 from ..modeling import MmBertForMaskedLM
-from .checkpointing import CheckpointingTrainer, NonFiniteLoss
+from .arguments import refuse_logs_across_checkpoints
+from .checkpointing import NonFiniteLoss
 from .checkpoints import last_checkpoint
 from .language_loss import group_losses, language_losses, resource_groups
 from .ledger import Ledger
 from .optimizer import stable_adamw
+from .record import run_record
 from .run_identity import RunIdentity, check_identity
+from .tags import tag_of, tagged
+from .witness import WitnessCollator
+from .witnessed import WitnessedTrainer
+
+__all__ = ["MlmTrainer", "NonFiniteLoss"]
 
 logger = logging.getLogger(__name__)
 
 
-class MlmTrainer(CheckpointingTrainer):
+class MlmTrainer(WitnessedTrainer):
     """Trains a masked language model along a recipe.
 
     Args:
@@ -43,11 +47,12 @@ class MlmTrainer(CheckpointingTrainer):
         train_dataset: The stream; it is cut into as many parts as one step takes.
         eval_dataset: Held-out text, or None for no evaluation.
         processing_class: The tokenizer, saved with every checkpoint.
-        callbacks: Further callbacks. `MaskingRatioCallback`, `LanguagePhaseCallback` and `ProgressCallback` are added
-            unless the list brings its own.
+        callbacks: Further callbacks. `MaskingRatioCallback`, `LanguagePhaseCallback`, `LanguageReportCallback` and
+            `ProgressCallback` are added unless the list brings its own.
 
     Raises:
-        ValueError: If `args.max_steps` is not the number of steps of the stream's road.
+        ValueError: If `args.max_steps` is not the number of steps of the stream's road, `save_steps` is no multiple of
+            `logging_steps`, or one process sees several GPUs.
     """
 
     def __init__(
@@ -67,6 +72,7 @@ class MlmTrainer(CheckpointingTrainer):
                 f"max_steps is {args.max_steps}, the recipe has {road.steps} steps; "
                 "build the arguments with mmbert.trainers.training_arguments."
             )
+        refuse_logs_across_checkpoints(args)
         if args.n_gpu > 1:
             raise ValueError(
                 f"one process sees {args.n_gpu} GPUs and would split packed batches; use `accelerate launch`, or set "
@@ -75,11 +81,10 @@ class MlmTrainer(CheckpointingTrainer):
         self.ledger = Ledger([phase.name for phase in road.phases], train_dataset.languages)
         judged = eval_dataset.languages if eval_dataset else []
         self.groups = resource_groups(train_dataset.recipe, train_dataset.languages, judged)
-        self._batches: list[dict[str, Any]] = []
         super().__init__(
             model=model,
             args=args,
-            data_collator=PackedCollator(witness=True),
+            data_collator=WitnessCollator(),
             train_dataset=train_dataset,
             eval_dataset=eval_dataset,
             processing_class=processing_class,
@@ -87,72 +92,14 @@ class MlmTrainer(CheckpointingTrainer):
         )
         for bar in (BarCallback, PrinterCallback):
             self.remove_callback(bar)
+        for callback in self.callback_handler.callbacks:
+            if isinstance(callback, LanguageReportCallback):
+                callback.bind(lambda: run_record(self))
         train_dataset.split(args.train_batch_size * args.gradient_accumulation_steps * args.world_size)
         self.accelerator.dataloader_config.dispatch_batches = False
+        if self.is_fsdp_enabled:
+            _whole_checkpoints(self.accelerator.state.fsdp_plugin)
         _ = train_dataset.readers  # made before workers start, so that they share its tables
-
-    # Reading
-
-    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler:
-        return SequentialSampler(self.stream)
-
-    def get_batch_samples(
-        self, epoch_iterator: Iterator, num_batches: int, device: torch.device
-    ) -> tuple[list, torch.Tensor | int | None]:
-        """Take the batches of one step, enter them in the ledger, and refuse a batch of another step.
-
-        Args:
-            epoch_iterator: The data loader.
-            num_batches: Micro-batches of the step on this rank.
-            device: Where labels are counted.
-
-        Returns:
-            The batches as the model reads them, and the number of masked tokens over all ranks.
-
-        Raises:
-            RuntimeError: If the loader delivered a batch of another step than the one being trained.
-        """
-        batches = []
-        for batch in (next(epoch_iterator) for _ in range(num_batches)):
-            languages, steps = batch.pop("sequence_languages"), batch.pop("step")
-            if not bool((steps == self.state.global_step).all()):
-                raise RuntimeError(f"step {self.state.global_step} was handed a batch of step {steps.tolist()}.")
-            lengths = torch.diff(batch["cu_seq_lens_q"])
-            self.ledger.read(
-                self.stream.road.at(self.state.global_step).index, languages.cpu().numpy(), lengths.cpu().numpy()
-            )
-            batches.append({"languages": languages, "lengths": lengths, "inputs": batch})
-        self._batches = batches
-        inputs = [batch["inputs"] for batch in batches]
-        return inputs, self._get_num_items_in_batch(inputs, device)
-
-    def training_step(
-        self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: torch.Tensor | int | None = None
-    ) -> torch.Tensor:
-        """Train one micro-batch.
-
-        Args:
-            model: The network.
-            inputs: The packed batch.
-            num_items_in_batch: Masked tokens of the step over all ranks.
-
-        Returns:
-            The loss, detached.
-
-        Raises:
-            NonFiniteLoss: If the loss is NaN or infinite; the optimizer has not moved.
-        """
-        loss = super().training_step(model, inputs, num_items_in_batch)
-        if not bool(torch.isfinite(loss)):
-            batch = next((b for b in self._batches if b["inputs"] is inputs), self._batches[0])
-            names = sorted({self.stream.languages[i] for i in batch["languages"].tolist()})
-            lengths = batch["lengths"]
-            raise NonFiniteLoss(
-                f"loss is {loss.item()} at step {self.state.global_step}; the batch holds {len(lengths)} sequences of "
-                f"{int(lengths.min())} to {int(lengths.max())} tokens in {', '.join(names)}. The last checkpoint is "
-                "intact: resume from it with a lower learning rate, or look at these texts."
-            )
-        return loss
 
     # Learning
 
@@ -225,7 +172,8 @@ class MlmTrainer(CheckpointingTrainer):
         """Train, from the beginning or from a checkpoint.
 
         Args:
-            resume_from_checkpoint: A checkpoint's directory, or True for the last one in `output_dir`.
+            resume_from_checkpoint: A checkpoint's directory, True for the last one in `output_dir`, or the tag of a
+                border in `output_dir`, such as `pretrain/1200`.
             **kwargs: `allow_changed_data` and `allow_changed_recipe` go on although the checkpoint was trained on
                 something else; the rest goes to `Trainer.train`.
 
@@ -237,6 +185,9 @@ class MlmTrainer(CheckpointingTrainer):
             resume_from_checkpoint = str(last_checkpoint(Path(str(self.args.output_dir))))
         if resume_from_checkpoint:
             checkpoint = Path(resume_from_checkpoint)
+            if not checkpoint.is_dir() and checkpoint.name.isdecimal():
+                checkpoint = tagged(Path(str(self.args.output_dir)), str(resume_from_checkpoint))
+                resume_from_checkpoint = str(checkpoint)
             for callback in self.callback_handler.callbacks:
                 if isinstance(callback, MaskingRatioCallback):
                     callback.bind(self.stream)  # what it changes is part of what the checkpoint is compared with
@@ -245,6 +196,18 @@ class MlmTrainer(CheckpointingTrainer):
             if not self.is_world_process_zero():
                 self.ledger.tokens[:] = 0  # the checkpoint holds the sum over ranks; one of them carries it on
         return super().train(resume_from_checkpoint=resume_from_checkpoint or None, **kwargs)
+
+    def log(self, logs: dict[str, Any], *args: Any, **kwargs: Any) -> None:
+        """Log, with the tokens really read so far; on every rank, since the counts are summed over them.
+
+        Args:
+            logs: What Trainer says.
+            *args: As Trainer passes them on.
+            **kwargs: As Trainer passes them on.
+        """
+        if "loss" in logs:
+            logs["tokens_seen"] = int(self.ledger_tokens().sum())
+        super().log(logs, *args, **kwargs)
 
     def ledger_tokens(self) -> Any:
         """Return the ledger's counts summed over the ranks, shape (phases, languages)."""
@@ -262,13 +225,20 @@ class MlmTrainer(CheckpointingTrainer):
         tokens = self.ledger_tokens()
         if self.args.should_save:
             self.ledger.save(directory, tokens)
-            RunIdentity.of(self.stream, self.state.global_step).save(directory)
+            step = self.state.global_step
+            RunIdentity.of(self.stream, step).save(directory, tag_of(self.stream.road, step))
+
+
+def _whole_checkpoints(plugin: Any) -> None:
+    if plugin.fsdp_version != 2:
+        raise ValueError("FSDP version 1 is not supported; set fsdp_version: 2 in the accelerate configuration.")
+    plugin.set_state_dict_type("FULL_STATE_DICT")  # tensors whole, in safetensors, as without sharding
 
 
 def _with_defaults(callbacks: list[TrainerCallback] | None, *, evaluate: bool) -> list[TrainerCallback]:
     given = list(callbacks or [])
     phases = LanguagePhaseCallback(evaluate_at_borders=evaluate)
-    for default in (MaskingRatioCallback(), phases, ProgressCallback()):
+    for default in (MaskingRatioCallback(), phases, LanguageReportCallback(), ProgressCallback()):
         if not any(isinstance(callback, type(default)) for callback in given):
             given.append(default)
     # Progress reports what the others put into the logs, so it comes last.

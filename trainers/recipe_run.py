@@ -1,35 +1,41 @@
 """A recipe run from end to end: data, the stable phases once, then every decay variant from where they end.
 
     DIR/data/           tokenizer and token shards
-    DIR/trunk/          checkpoints, final/, run_record.json of the phases before the variants branch
+    DIR/trunk/          checkpoints, tags.json, final/, run_record.json of the phases before the variants branch
     DIR/<variant>/      the same for each decay variant
+
+Beside the record lies the language report, written anew at every border.
 
 Started again it goes on where it was: finished parts are kept, an unfinished one resumes from its last checkpoint.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from accelerate import Accelerator, PartialState
-from transformers import set_seed
 
+from ..callbacks import LanguageReportCallback
 from ..data.heldout import HeldOut
 from ..data.preparation import PreparedData, prepare
 from ..data.stream import MlmStream
-from ..modeling import MmBertConfig, MmBertForMaskedLM
+from ..modeling import MmBertForMaskedLM
 from ..modeling.checkpoint_writer import atomic_directory
 from ..modeling.tokenizer import save_tokenizer
 from ..recipes import Recipe
 from .arguments import training_arguments
-from .checkpoints import last_checkpoint
+from .checkpoints import checkpoints, last_checkpoint
 from .language_loss import group_losses, language_losses, resource_groups
 from .mlm import MlmTrainer
 from .record import run_record, write_record
 from .run_identity import check_identity
+from .starting import build_model
+from .tags import tagged
 
 logger = logging.getLogger(__name__)
+
+__all__ = ["FINAL", "TRUNK", "RecipeRun", "build_model"]
 
 TRUNK = "trunk"
 FINAL = "final"
@@ -45,6 +51,7 @@ class RecipeRun:
         tokens_a_language: Held-out tokens scored in each language.
         allow_changed_data: Resume although the shards changed.
         allow_changed_recipe: Resume although what was already trained is described differently now.
+        draw_report: Draws the language report at every border, such as `mmbert.model_cards.draw_language_report`.
     """
 
     def __init__(
@@ -56,12 +63,14 @@ class RecipeRun:
         tokens_a_language: int = 2048,
         allow_changed_data: bool = False,
         allow_changed_recipe: bool = False,
+        draw_report: Callable[[dict[str, Any], Path], Any] | None = None,
     ) -> None:
         self.recipe = recipe
         self.output_dir = Path(output_dir)
         self.arguments = dict(arguments or {})
         self.tokens_a_language = tokens_a_language
         self.flags = {"allow_changed_data": allow_changed_data, "allow_changed_recipe": allow_changed_recipe}
+        self.draw_report = draw_report
         self._data: PreparedData | None = None
         training_arguments(recipe, recipe.road(), output_dir, **self.arguments)  # refuse a bad one before reading data
 
@@ -105,23 +114,23 @@ class RecipeRun:
         if checkpoint is not None:
             logger.info("%s goes on from %s/%s", home.name, checkpoint.parent.name, checkpoint.name)
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None, **self.flags)
-        record = run_record(trainer)
+        record, weights = run_record(trainer), trainer.whole_weights()
         if trainer.is_world_process_zero():
             write_record(record, home)
             with atomic_directory(final) as partial:
-                trainer.model.save_pretrained(partial)
+                trainer.model.save_pretrained(partial, state_dict=weights)
                 save_tokenizer(self.data.tokenizer, partial)
         trainer.accelerator.wait_for_everyone()
         return final
 
     def _start(self, home: Path, branch_from: Path | None) -> Path | None:
-        for directory in (home, branch_from):
-            if directory is not None:
-                try:
-                    return last_checkpoint(directory)
-                except FileNotFoundError:
-                    continue
-        return None
+        """Return where a part goes on: its own last checkpoint, else the trunk's at its end, else from nothing."""
+        if checkpoints(home):
+            return last_checkpoint(home)
+        if branch_from is None:
+            return None
+        road = self.recipe.road()
+        return tagged(branch_from, f"{road.phases[-1].name}/{road.steps}")
 
     def heldout(self) -> HeldOut:
         """Return the held-out text of every evaluation of this run."""
@@ -163,38 +172,10 @@ class RecipeRun:
         stream = MlmStream(self.recipe, self.data.train, self.data.tokenizer, variant=variant)
         arguments = training_arguments(self.recipe, stream.road, self.output_dir / (variant or TRUNK), **self.arguments)
         return MlmTrainer(
-            model=build_model(self.recipe, len(self.data.tokenizer)),
+            model=build_model(self.recipe, len(self.data.tokenizer), self.data.tokenizer),
             args=arguments,
             train_dataset=stream,
             eval_dataset=self.heldout(),
             processing_class=self.data.tokenizer,
+            callbacks=[LanguageReportCallback(self.draw_report)],
         )
-
-
-def build_model(recipe: Recipe, vocab_size: int) -> MmBertForMaskedLM:
-    """Build the recipe's network with fresh weights, or load the checkpoint it starts from.
-
-    Args:
-        recipe: The plan; `model` holds `size: base | small` or `checkpoint: PATH`, and fields of MmBertConfig.
-        vocab_size: Words of the tokenizer.
-
-    Returns:
-        The network.
-
-    Raises:
-        ValueError: If the model section names an unknown field, or the checkpoint has another vocabulary.
-    """
-    fields = dict(recipe.model)
-    size, checkpoint = fields.pop("size", "base"), fields.pop("checkpoint", None)
-    unknown = sorted(set(fields) - set(MmBertConfig.__dataclass_fields__))
-    if unknown or size not in ("base", "small"):
-        raise ValueError(f"model: {', '.join(unknown) or size} is neither a size (base, small) nor in MmBertConfig.")
-    set_seed(recipe.seed)
-    if checkpoint is not None:
-        model: MmBertForMaskedLM = MmBertForMaskedLM.from_pretrained(checkpoint, **fields)
-        if model.config.vocab_size < vocab_size:
-            raise ValueError(f"{checkpoint} has {model.config.vocab_size} words, the tokenizer {vocab_size}.")
-        return model
-    longest = max(phase.context_length for phase in (*recipe.phases, *recipe.variants.values()))
-    fields = {"max_position_embeddings": max(8192, longest), **fields, "vocab_size": vocab_size}
-    return MmBertForMaskedLM(MmBertConfig.small(**fields) if size == "small" else MmBertConfig(**fields))

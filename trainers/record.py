@@ -2,21 +2,22 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import transformers
 
-from .mlm import MlmTrainer
+if TYPE_CHECKING:
+    from .mlm import MlmTrainer
 
 FILE = "run_record.json"
 
 
-def run_record(trainer: MlmTrainer) -> dict[str, Any]:
-    """Describe a run from its own history.
+def run_record(trainer: "MlmTrainer") -> dict[str, Any]:
+    """Describe a run from its own history; every rank must call.
 
     Args:
-        trainer: The trainer, after training.
+        trainer: The trainer, after training or at any step of it.
 
     Returns:
         The record: recipe, model, data, logged steps, language shares, evaluations, seconds and versions.
@@ -69,13 +70,13 @@ def read_group_losses(directory: Path) -> dict[str, float]:
     return losses
 
 
-def _model(trainer: MlmTrainer) -> dict[str, Any]:
+def _model(trainer: "MlmTrainer") -> dict[str, Any]:
     config = trainer.model.config
     sizes = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "vocab_size")
     return {"parameters": trainer.model.num_parameters(), **{name: getattr(config, name) for name in sizes}}
 
 
-def _data(trainer: MlmTrainer) -> dict[str, Any]:
+def _data(trainer: "MlmTrainer") -> dict[str, Any]:
     shards = trainer.stream.shards
     return {
         "sources": shards.index["sources"],
@@ -93,11 +94,11 @@ def _data(trainer: MlmTrainer) -> dict[str, Any]:
 
 
 def _step(entry: dict[str, Any]) -> dict[str, Any]:
-    keys = ("step", "tokens", "phase", "loss", "masking_ratio", "learning_rate", "tokens_per_second")
-    return {key: entry[key] for key in keys if key in entry}
+    keys = ("step", "tokens", "tokens_seen", "phase", "loss", "masking_ratio", "learning_rate", "tokens_per_second")
+    return {key: entry[key] for key in (*keys, "mfu", "gemm_fraction") if key in entry}
 
 
-def _shares(trainer: MlmTrainer) -> dict[str, Any]:
+def _shares(trainer: "MlmTrainer") -> dict[str, Any]:
     ledger, counts, stream = trainer.ledger, trainer.ledger_tokens(), trainer.stream
     shares: dict[str, Any] = {}
     for index, (phase, reader) in enumerate(zip(ledger.phases, stream.readers, strict=True)):
@@ -113,7 +114,7 @@ def _shares(trainer: MlmTrainer) -> dict[str, Any]:
     return shares
 
 
-def _evaluation(entry: dict[str, Any], trainer: MlmTrainer) -> dict[str, Any]:
+def _evaluation(entry: dict[str, Any], trainer: "MlmTrainer") -> dict[str, Any]:
     groups = {key.removeprefix("eval_loss_"): value for key, value in entry.items() if key.startswith("eval_loss_")}
     return {
         "step": entry["step"],

@@ -66,13 +66,15 @@ class RunIdentity:
         }
         return cls(step, json.loads(json.dumps(facts)))
 
-    def save(self, directory: Path) -> None:
+    def save(self, directory: Path, tag: str | None = None) -> None:
         """Write the identity into a checkpoint.
 
         Args:
             directory: The checkpoint.
+            tag: Name of the border that it stands at, if it does.
         """
-        text = json.dumps({"step": self.step, **self.facts}, indent=1, ensure_ascii=False)
+        named = {"tag": tag} if tag else {}
+        text = json.dumps({"step": self.step, **named, **self.facts}, indent=1, ensure_ascii=False)
         (directory / FILE).write_text(text, encoding="utf-8")
 
 

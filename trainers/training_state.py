@@ -2,7 +2,7 @@
 
 transformers writes both with torch.save, a pickle. Nothing of ours loads one, so a checkpoint from a stranger can be
 resumed without running his code. Moments are stored under their parameter's name, which also survives a change in the
-order of parameters. Sharded optimizers (FSDP, DeepSpeed) keep the formats of their libraries.
+order of parameters, and whole, also where FSDP2 shards them. DeepSpeed keeps its own format.
 """
 
 import json
@@ -17,6 +17,8 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.optim import Optimizer
 
+from .sharding import cut_like, whole
+
 OPTIMIZER_FILE = "optimizer.safetensors"
 # What an optimizer keeps a group beside its hyper-parameters. Which kernels it chose is the machine's affair, not the
 # run's: it chooses anew, so that a checkpoint of a GPU resumes on a CPU.
@@ -24,19 +26,24 @@ _PROGRESS = ("step", "kahan_sum")
 _SCRATCH = ("mean_square",)
 
 
-def save_optimizer(optimizer: Optimizer, model: nn.Module, directory: Path) -> None:
+def save_optimizer(optimizer: Optimizer, model: nn.Module, directory: Path, *, write: bool = True) -> None:
     """Write the state of every parameter.
 
     Args:
         optimizer: The optimizer.
         model: The network whose parameters it moves.
         directory: The checkpoint.
+        write: False on ranks that only help to gather.
     """
     tensors: dict[str, torch.Tensor] = {}
     for name, parameter in model.named_parameters():
         for key, value in optimizer.state.get(parameter, {}).items():
             if isinstance(value, torch.Tensor) and key not in _SCRATCH and value.dtype != torch.uint8:
-                tensors[f"{name}/{key}"] = value.detach().cpu().contiguous()
+                gathered = whole(value.detach())
+                if write:
+                    tensors[f"{name}/{key}"] = gathered.cpu().contiguous()
+    if not write:
+        return
     progress = [{key: _plain(group[key]) for key in _PROGRESS if key in group} for group in optimizer.param_groups]
     save_file(tensors, directory / OPTIMIZER_FILE, metadata={"groups": json.dumps(progress)})
 
@@ -68,7 +75,8 @@ def load_optimizer(optimizer: Optimizer, model: nn.Module, directory: Path) -> N
         parameter = parameters[name]
         if value.numel() > 1 and value.shape != parameter.shape:
             raise ValueError(f"{OPTIMIZER_FILE}: {full_name} is {tuple(value.shape)}, not {tuple(parameter.shape)}.")
-        state.setdefault(parameter, {})[key] = value.to(parameter.device)
+        same = value.shape == parameter.shape
+        state.setdefault(parameter, {})[key] = cut_like(value, parameter) if same else value.to(parameter.device)
     if len(progress) != len(optimizer.param_groups):
         raise ValueError(f"{OPTIMIZER_FILE} has {len(progress)} parameter groups, not {len(optimizer.param_groups)}.")
     for parameter, moments in state.items():

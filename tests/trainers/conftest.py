@@ -1,13 +1,22 @@
 """Trainers over the tiny recipe."""
 
 import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from mmbert import MlmTrainer
-from mmbert.data import MlmStream
+from mmbert.data import MlmStream, write_shards
 from mmbert.data.heldout import HeldOut
+from mmbert.modeling.tokenizer import save_tokenizer
 from mmbert.trainers import training_arguments
 from mmbert.trainers.recipe_run import build_model
+from tests_support import TINY_RECIPE, documents
+from transformers import AutoTokenizer
+
+WORKER = Path(__file__).parent / "rank_worker.py"
 
 
 @pytest.fixture(autouse=True)
@@ -41,3 +50,34 @@ def make_trainer(recipe, shards, heldout_shards, tokenizer, tmp_path):
         return trainer
 
     return make
+
+
+@pytest.fixture(scope="module")
+def worker_folder(tokenizer, tmp_path_factory):
+    """Recipe, tokenizer and shards for `rank_worker.py`."""
+    path = tmp_path_factory.mktemp("ranks")
+    (path / "recipe.yaml").write_text(TINY_RECIPE, encoding="utf-8")
+    save_tokenizer(tokenizer, path / "tokenizer")
+    write_shards(documents(), AutoTokenizer.from_pretrained(path / "tokenizer"), path / "train")
+    return path
+
+
+@pytest.fixture(scope="session")
+def worker_environment():
+    """Variables of a worker's process."""
+    paths = os.pathsep.join([str(WORKER.parent.parent), os.environ.get("PYTHONPATH", "")])
+    return {**os.environ, "PYTHONPATH": paths, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture(scope="session")
+def start(worker_environment):
+    """Return a function that runs jobs one after the other on so many ranks."""
+
+    def start(folder, ranks, *jobs):
+        # `accelerate launch --cpu --num_processes 2` would quietly start one process.
+        torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(ranks)] if ranks > 1 else []
+        command = [sys.executable, *torchrun, str(WORKER), str(folder), *jobs]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=280, env=worker_environment)
+        assert done.returncode == 0, done.stderr[-3000:]
+
+    return start

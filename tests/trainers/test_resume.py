@@ -37,15 +37,15 @@ def losses(trainer):
     return {entry["step"]: entry["loss"] for entry in trainer.state.log_history if "loss" in entry}
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_resuming_twice_gives_the_same_weights_and_losses(make_trainer, workers):
-    straight = make_trainer("straight", save_strategy="no")
+@pytest.mark.parametrize(("workers", "bf16"), [(0, False), pytest.param(4, True, marks=pytest.mark.slow)])
+def test_resuming_twice_gives_the_same_weights_and_losses(make_trainer, workers, bf16):
+    straight = make_trainer("straight", save_strategy="no", bf16=bf16)
     straight.train()
     # Stops lie between checkpoints (every 4 steps), in different phases.
     for stop in (5, 11):
-        broken = make_trainer("broken", callbacks=[StopAt(stop)], dataloader_num_workers=workers)
+        broken = make_trainer("broken", callbacks=[StopAt(stop)], dataloader_num_workers=workers, bf16=bf16)
         broken.train(resume_from_checkpoint=stop > 5)
-    last = make_trainer("broken", dataloader_num_workers=workers)
+    last = make_trainer("broken", dataloader_num_workers=workers, bf16=bf16)
     last.train(resume_from_checkpoint=True)
     assert last.state.global_step == 24
     assert_same(weights(straight), weights(last))

@@ -1,0 +1,90 @@
+"""The network that a run begins with: fresh weights, or those of a checkpoint that is proven to fit first.
+
+transformers fills a tensor that a file lacks with random numbers and says so in a warning. A run of weeks must not
+begin like that, nor with a table of embeddings whose rows belong to another tokenizer's words, so both are refused.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedTokenizerFast, set_seed
+
+from ..modeling import MmBertConfig, MmBertForMaskedLM
+from ..modeling.checkpoint import open_checkpoint
+from ..modeling.tokenizer import build_tokenizer, tokenizer_fingerprint
+from ..recipes import Recipe
+
+_HUB_FILES = ("*.json", "*.safetensors", "tokenizer*", "SHA256SUMS")
+
+
+def build_model(recipe: Recipe, vocab_size: int, tokenizer: PreTrainedTokenizerFast | None = None) -> MmBertForMaskedLM:
+    """Build the recipe's network with fresh weights, or load the checkpoint it starts from.
+
+    Args:
+        recipe: The plan; `model` holds `size: base | small` or `checkpoint: PATH`, and fields of MmBertConfig.
+        vocab_size: Words of the tokenizer.
+        tokenizer: The run's tokenizer; a checkpoint must have been trained with it. None is not compared.
+
+    Returns:
+        The network, in fp32.
+
+    Raises:
+        ValueError: If the model section names an unknown field, or the checkpoint lacks a tensor, has other shapes,
+            pickles, another vocabulary or another tokenizer.
+        FileNotFoundError: If there is no such checkpoint, or it has no tokenizer to compare with.
+    """
+    fields = dict(recipe.model)
+    size, checkpoint = fields.pop("size", "base"), fields.pop("checkpoint", None)
+    unknown = sorted(set(fields) - set(MmBertConfig.__dataclass_fields__))
+    if unknown or size not in ("base", "small"):
+        raise ValueError(f"model: {', '.join(unknown) or size} is neither a size (base, small) nor in MmBertConfig.")
+    set_seed(recipe.seed)
+    if checkpoint is not None:
+        return _load(str(checkpoint), fields, vocab_size, tokenizer)
+    longest = max(phase.context_length for phase in (*recipe.phases, *recipe.variants.values()))
+    fields = {"max_position_embeddings": max(8192, longest), **fields, "vocab_size": vocab_size}
+    return MmBertForMaskedLM(MmBertConfig.small(**fields) if size == "small" else MmBertConfig(**fields))
+
+
+def _load(
+    name: str, fields: Mapping[str, Any], vocab_size: int, tokenizer: PreTrainedTokenizerFast | None
+) -> MmBertForMaskedLM:
+    path = _local(name)
+    opened = open_checkpoint(path)
+    if opened.config.get("model_type") not in ("mmbert", "modernbert"):
+        raise ValueError(f"{name} is a {opened.config.get('model_type')} checkpoint; give one of mmBERT or ModernBERT.")
+    opened.verify()
+    with torch.device("meta"):
+        expected = MmBertForMaskedLM(MmBertConfig.from_pretrained(path, **fields))
+    opened.check_against(expected)
+    if expected.config.vocab_size < vocab_size:
+        raise ValueError(f"{name} has {expected.config.vocab_size} words, the tokenizer {vocab_size}.")
+    if tokenizer is not None:
+        own = build_tokenizer(path)
+        if tokenizer_fingerprint(own) != tokenizer_fingerprint(tokenizer):
+            raise ValueError(
+                f"{name} was trained with another tokenizer ({len(own)} words) than this run's data ({vocab_size} "
+                f"words): its embeddings would mean other words. Write `data: {{tokenizer: {name}}}` in the recipe."
+            )
+    # The optimizer's small steps would be lost in bf16 weights; autocast computes in bf16 where that is wanted.
+    model: MmBertForMaskedLM = MmBertForMaskedLM.from_pretrained(path, dtype=torch.float32, **fields)
+    return model
+
+
+def _local(name: str) -> Path:
+    """Return the checkpoint's folder; one of the Hub is fetched, but for files that could hold a pickle."""
+    path = Path(name)
+    if path.exists() or path.is_absolute() or len(path.parts) != 2:
+        return path  # whether it is there and whole is told on opening
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=list(_HUB_FILES)))
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise FileNotFoundError(
+            f"model.checkpoint {name} is no folder here, and the Hub did not give it ({reason}); check the path or id, "
+            "and unset HF_HUB_OFFLINE to go online."
+        ) from None

@@ -1,0 +1,91 @@
+"""Tags: the checkpoints at the borders of phases, by the name `phase/step`, kept for good.
+
+A decay variant can be started months after its trunk has ended, so a border's checkpoint is not one of the few that
+rotation keeps: it stays. The tag is written inside the checkpoint, with everything else that it was trained on; the
+run's `tags.json` is read from there and only says where to look.
+"""
+
+import json
+import shutil
+from pathlib import Path
+
+from ..recipes import Road
+from .checkpoints import checkpoints
+from .run_identity import FILE as IDENTITY_FILE
+
+FILE = "tags.json"
+
+
+def tag_of(road: Road, step: int) -> str | None:
+    """Name the border that a run stands at.
+
+    Args:
+        road: The phases.
+        step: Steps done.
+
+    Returns:
+        The phase that has just ended and the step, such as `pretrain/1200`; None inside a phase.
+    """
+    return f"{road.at(step - 1).phase.name}/{step}" if step > 0 and road.is_border(step) else None
+
+
+def tags(directory: Path) -> dict[str, Path]:
+    """Return the tagged checkpoints of a run.
+
+    Args:
+        directory: The run's directory.
+
+    Returns:
+        Checkpoint by tag, in the order of their steps.
+    """
+    found = {}
+    for _, path in sorted(checkpoints(directory).items()):
+        tag = json.loads((path / IDENTITY_FILE).read_text(encoding="utf-8")).get("tag")
+        if tag:
+            found[str(tag)] = path
+    return found
+
+
+def tagged(directory: Path, tag: str) -> Path:
+    """Return the checkpoint of a tag.
+
+    Args:
+        directory: The run's directory.
+        tag: Such as `pretrain/1200`.
+
+    Returns:
+        The checkpoint.
+
+    Raises:
+        FileNotFoundError: If the run has none of that tag; the message names those that it has.
+    """
+    found = tags(directory)
+    if tag not in found:
+        known = f"it has {', '.join(found)}" if found else "it has no tagged checkpoint"
+        raise FileNotFoundError(f"no checkpoint tagged {tag} in {directory}; {known}. Train that phase to its end.")
+    return found[tag]
+
+
+def write_tags(directory: Path) -> None:
+    """Write `tags.json`: tag to the name of its checkpoint.
+
+    Args:
+        directory: The run's directory.
+    """
+    names = {tag: path.name for tag, path in tags(directory).items()}
+    partial = directory / f".{FILE}.partial"
+    partial.write_text(json.dumps(names, indent=1, ensure_ascii=False), encoding="utf-8")
+    partial.replace(directory / FILE)
+
+
+def rotate(directory: Path, limit: int | None) -> None:
+    """Delete old checkpoints: the newest stay, and every tagged one.
+
+    Args:
+        directory: The run's directory.
+        limit: How many of the newest; None or 0 keeps all.
+    """
+    kept = set(tags(directory).values())
+    for _, path in sorted(checkpoints(directory).items())[: -limit if limit else 0]:
+        if path not in kept:
+            shutil.rmtree(path)
