@@ -1,4 +1,4 @@
-"""benchmarks/scaling.py: its arithmetic against numbers computed by hand, the real networks, and what they really keep."""
+"""benchmarks/scaling.py: its arithmetic against numbers computed by hand, real networks, and what they really keep."""
 
 import importlib
 import json
