@@ -34,7 +34,7 @@ class ContinueOptions:
     recipe: str = field(default="continue", metadata={"help": "Name of a shipped recipe or path of a YAML file."})
     replay_share: float = field(default=0.3, metadata={"help": "Tokens that go to the replayed languages, 0 to 1."})
     watch: str = field(default="", metadata={"help": "Languages that are scored, but not trained: a,b,c."})
-    density: float = field(default=0.2, metadata={"help": "Share of the change that TIES keeps, the largest first."})
+    density: float = field(default=0.6, metadata={"help": "Share of the change that TIES keeps, the largest first."})
     average: float = field(default=0.5, metadata={"help": "Weight of the new model in the average with the original."})
     tokens_a_language: int = field(default=8192, metadata={"help": "Held-out tokens scored in each language."})
 
