@@ -1,5 +1,7 @@
 """A network sampled from a trained one, on real text: where its loss starts, and where thirty steps later it is."""
 
+import logging
+
 import pytest
 import torch
 from accelerate import Accelerator
@@ -19,7 +21,7 @@ phases:
     masking_ratio: 0.3
     context_length: 64
     rope_theta: 10000
-    tokens: 200k
+    tokens: 130k
     batch_rows: 16
     learning_rate: 3e-3
     warmup_tokens: 20k
@@ -29,7 +31,7 @@ STEPS = 30
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """Train a base for about 200 steps on the translations of installed packages."""
+    """Train a base for about 130 steps on the translations of installed packages."""
     home = tmp_path_factory.mktemp("base")
     (home / "base.yaml").write_text(RECIPE, encoding="utf-8")
     run = RecipeRun(Recipe.from_yaml(home / "base.yaml"), home / "run", arguments={"use_cpu": True})
@@ -38,7 +40,7 @@ def trained(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def curve(trained):
-    """Return a function that scores a network before and after some steps on text that its source did not begin with."""
+    """Return a function that scores a network before and after some steps."""
     run, _ = trained
     heldout, accelerator, collate = run.heldout(), Accelerator(cpu=True), PackedCollator()
     stream = MlmStream(run.recipe, run.data.train, run.data.tokenizer)
@@ -63,20 +65,23 @@ def curve(trained):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_sampled_network_starts_and_stays_below_a_fresh_one(trained, curve):
     run, source = trained
     half = {**source.config.to_dict(), "hidden_size": 64, "num_attention_heads": 2}
     torch.manual_seed(1)
     losses = {"fresh": curve(MmBertForMaskedLM(MmBertConfig.from_dict(half)))}
-    for exponent in (0.0, 0.5, 1.0):
+    for exponent in (0.0, 0.5):
         config = MmBertConfig.from_dict(half)
         losses[f"sampled, exponent {exponent}"] = curve(initialise_from(source, config, exponent=exponent))
     twice = {**source.config.to_dict(), "hidden_size": 256, "num_attention_heads": 8}
-    losses["tiled"] = curve(initialise_from(source, MmBertConfig.from_dict(twice)))
-    print(*(f"{name:24} {first:.3f} -> {last:.3f}" for name, (first, last) in losses.items()), sep="\n")
+    wider = initialise_from(source, MmBertConfig.from_dict(twice)).eval()
+    for name, (first, last) in losses.items():
+        logging.info("%-24s %.3f, after %d steps %.3f", name, first, STEPS, last)
     fresh, sampled = losses["fresh"], losses["sampled, exponent 0.5"]
     assert sampled[0] < fresh[0] - 0.3
     assert sampled[1] < fresh[1] - 0.1
-    # Tiled, it goes on where the source is.
-    assert losses["tiled"][0] < sampled[1]
-    assert losses["tiled"][1] < losses["tiled"][0] + 0.05
+    ids = run.heldout().rows("eng_Latn").input_ids[None, :64]
+    with torch.no_grad():
+        both = [model.eval()(torch.as_tensor(ids)).logits for model in (source, wider)]
+    torch.testing.assert_close(*both, rtol=1e-3, atol=1e-3)
