@@ -20,6 +20,7 @@ from mmbert import MmBertForMaskedLM, Recipe, merge_ties, merge_weighted_average
 from mmbert.data import TokenShards, write_shards
 from mmbert.data.heldout import HeldOut
 from mmbert.data.preparation import open_planned_corpus
+from mmbert.modeling.tokenizer import build_tokenizer, tokenizer_fingerprint
 from mmbert.trainers import RecipeRun
 from mmbert.trainers.language_loss import language_losses
 from transformers import AutoTokenizer, HfArgumentParser, TrainingArguments
@@ -67,8 +68,8 @@ def tags(listed: str) -> list[str]:
 
 def with_replay(recipe: Recipe, new: list[str], share: float) -> Recipe:
     """Give the replayed languages equal parts of their share; the new ones divide the rest by temperature."""
-    found = recipe.phases[0].languages
-    languages = tuple(open_planned_corpus(recipe).languages()) if recipe.phases[0].reads_all else found
+    first = recipe.phases[0]
+    languages = tuple(open_planned_corpus(recipe).languages()) if first.reads_all else first.languages
     old = [tag for tag in languages if tag not in new]
     if missing := sorted(set(new) - set(languages)):
         raise ValueError(f"--new: the recipe does not read {', '.join(missing)}; it reads {', '.join(languages)}.")
@@ -76,8 +77,9 @@ def with_replay(recipe: Recipe, new: list[str], share: float) -> Recipe:
         raise ValueError(
             f"there are {len(new)} new and {len(old)} old languages and --replay_share {share}; give both."
         )
-    if "checkpoint" not in recipe.model:
-        raise ValueError("model.checkpoint is missing; say in the recipe which model to continue.")
+    both = [recipe.model.get("checkpoint"), recipe.data.tokenizer]
+    if None in both or len({tokenizer_fingerprint(build_tokenizer(str(place))) for place in both}) > 1:
+        raise ValueError(f"model.checkpoint {both[0]} and data.tokenizer {both[1]} must be given and belong together.")
     shares = {tag: share / len(old) for tag in old}
     return replace(recipe, phases=tuple(replace(one, languages=languages, shares=shares) for one in recipe.phases))
 
@@ -110,10 +112,10 @@ def score(path: Path, run: RecipeRun, shards: list[TokenShards], accelerator: Ac
     """Return the held-out loss by language."""
     model = MmBertForMaskedLM.from_pretrained(path).to(accelerator.device)
     ours, found = run.heldout(), {}
-    options = {"masking_ratio": ours.masking_ratio, "tokens_a_language": ours.tokens_a_language, "seed": ours.seed}
-    options["context_length"] = run.recipe.phases[0].context_length
+    options = {name: getattr(ours, name) for name in ("masking_ratio", "tokens_a_language", "seed")}
     for one in shards:
-        found |= language_losses(model, HeldOut(one, run.data.tokenizer, **options), accelerator)
+        heldout = HeldOut(one, run.data.tokenizer, context_length=run.recipe.phases[0].context_length, **options)
+        found |= language_losses(model, heldout, accelerator)
     return found
 
 

@@ -9,14 +9,15 @@ import mmbert
 import pytest
 import torch
 from mmbert import Recipe
+from mmbert.modeling.tokenizer import save_tokenizer
 from mmbert.trainers import RecipeRun
 from safetensors.torch import load_file
 from tests_support import TINY_RECIPE, documents
 
 EXAMPLES = Path(mmbert.__file__).parent / "examples"
 CONTINUED = """
-model: {{checkpoint: {home}/base/trunk/final}}
-data: {{corpus: {home}/corpus.jsonl, tokenizer: {home}/base/data/tokenizer, heldout_fraction: 0.1}}
+model: {{checkpoint: {checkpoint}}}
+data: {{corpus: {home}/corpus.jsonl, tokenizer: {tokenizer}, heldout_fraction: 0.1}}
 phases:
   - name: adapt
     languages: {languages}
@@ -43,17 +44,19 @@ def script():
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory):
-    """A corpus of five languages."""
+def home(tmp_path_factory, tokenizer):
+    """A corpus of five languages, and the tokenizer of a model on it."""
     folder = tmp_path_factory.mktemp("continue")
+    save_tokenizer(tokenizer, folder / "words")
     with (folder / "corpus.jsonl").open("w", encoding="utf-8") as file:
         for document in documents(scale=2.0):
             file.write(json.dumps({"lang": document.language, "text": document.text}, ensure_ascii=False) + "\n")
     return folder
 
 
-def plan(home, languages="[ell_Grek, fao_Latn, eng_Latn, deu_Latn]"):
-    (home / "more.yaml").write_text(CONTINUED.format(home=home, languages=languages), encoding="utf-8")
+def plan(home, languages="[ell_Grek, fao_Latn, eng_Latn, deu_Latn]", checkpoint="words", tokenizer="words"):
+    places = {"home": home, "checkpoint": home / checkpoint, "tokenizer": home / tokenizer}
+    (home / "more.yaml").write_text(CONTINUED.format(languages=languages, **places), encoding="utf-8")
     return Recipe.from_yaml(home / "more.yaml")
 
 
@@ -95,6 +98,12 @@ def test_what_makes_no_sense_is_refused(script, home, new, share, message):
         script.with_replay(plan(home), new, share)
 
 
+def test_another_tokenizer_is_refused_before_anything_is_trained(script, home):
+    save_tokenizer(mmbert.train_tokenizer([document.text for document in documents()], 500), home / "others")
+    with pytest.raises(ValueError, match="must be given and belong together"):
+        script.with_replay(plan(home, tokenizer="others"), ["ell_Grek"], 0.3)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_it_trains_merges_and_compares(script, home, monkeypatch, capsys):
@@ -102,7 +111,7 @@ def test_it_trains_merges_and_compares(script, home, monkeypatch, capsys):
     (home / "base.yaml").write_text(TINY_RECIPE + data, encoding="utf-8")
     base = RecipeRun(Recipe.from_yaml(home / "base.yaml"), home / "base", arguments={"use_cpu": True})
     original = base.run([])["trunk"]
-    plan(home)
+    plan(home, checkpoint="base/trunk/final", tokenizer="base/data/tokenizer")
     options = ["--recipe", home / "more.yaml", "--new", "ell_Grek,fao_Latn", "--watch", "rus_Cyrl", "--use_cpu"]
     arguments = [str(option) for option in ("continue", *options, "--output_dir", home / "out")]
     for _ in range(2):  # the second time everything is there
