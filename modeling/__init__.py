@@ -19,7 +19,7 @@ from .modeling_mmbert import MmBertModel
 from .pretrained import MmBertPreTrainedModel
 
 # Not needed to run a network, so not imported before they are used.
-_HOMES = {"build_tokenizer": "tokenizer", "train_tokenizer": "tokenizer"}
+_HOMES = {"build_tokenizer": "tokenizer", "initialise_from": "warm_start", "train_tokenizer": "tokenizer"}
 
 __all__ = [
     "MmBertConfig",
@@ -31,6 +31,7 @@ __all__ = [
     "MmBertModel",
     "MmBertPreTrainedModel",
     "build_tokenizer",
+    "initialise_from",
     "register",
     "train_tokenizer",
 ]

@@ -1,0 +1,150 @@
+"""Continue a checkpoint on new languages, merge it back with the original, and say what that did to every language.
+
+    python examples/continue_pretraining.py --recipe my_continue.yaml --new kab_Latn,chv_Cyrl,fao_Latn --output_dir out
+
+The recipe, in the shape of recipes/continue.yaml, names the checkpoint, the corpus and the phases; what it reads beside
+the new languages is replayed, with `--replay_share` of the tokens. Started again it goes on where it was. Every field
+of transformers' TrainingArguments is an option, but for what the recipe decides.
+"""
+
+import json
+import logging
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from accelerate import Accelerator
+from mmbert import MmBertForMaskedLM, Recipe, merge_ties, merge_weighted_average
+from mmbert.data import TokenShards, write_shards
+from mmbert.data.heldout import HeldOut
+from mmbert.data.preparation import open_planned_corpus
+from mmbert.modeling.tokenizer import build_tokenizer, tokenizer_fingerprint
+from mmbert.trainers import RecipeRun
+from mmbert.trainers.language_loss import language_losses
+from transformers import AutoTokenizer, HfArgumentParser, TrainingArguments
+from transformers.utils import logging as transformers_logging
+
+
+@dataclass
+class ContinueOptions:
+    """Options of this script."""
+
+    new: str = field(metadata={"help": "The new languages: a,b,c. All others of the recipe are replayed."})
+    recipe: str = field(default="continue", metadata={"help": "Name of a shipped recipe or path of a YAML file."})
+    replay_share: float = field(default=0.3, metadata={"help": "Tokens that go to the replayed languages, 0 to 1."})
+    watch: str = field(default="", metadata={"help": "Languages that are scored, but not trained: a,b,c."})
+    density: float = field(default=0.6, metadata={"help": "Share of the change that TIES keeps, the largest first."})
+    average: float = field(default=0.5, metadata={"help": "Weight of the new model in the average with the original."})
+    tokens_a_language: int = field(default=8192, metadata={"help": "Held-out tokens scored in each language."})
+
+
+def main() -> None:
+    """Train, merge, score, print."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s  %(message)s", datefmt="%H:%M:%S")
+    transformers_logging.disable_progress_bar()
+    options, arguments = parse(sys.argv[1:])
+    output, new = Path(str(arguments.pop("output_dir"))), tags(options.new)
+    recipe = with_replay(Recipe.load(options.recipe), new, options.replay_share)
+    run = RecipeRun(recipe, output, arguments=arguments, tokens_a_language=options.tokens_a_language)
+    continued = run.run()["trunk"]
+    accelerator = Accelerator(cpu=bool(arguments.get("use_cpu")))
+    with accelerator.main_process_first():
+        models = merged(recipe, continued, output, options)
+        shards = [run.data.heldout, *watched(run, tags(options.watch))]
+    losses = {name: score(path, run, shards, accelerator) for name, path in models.items()}
+    if accelerator.is_main_process:
+        rows = table(losses, new, recipe.phases[0].languages)
+        print(f"held-out loss at {recipe.evaluation_masking_ratio:.0%} masking\n\n{rows}")
+        (output / "before_after.md").write_text(rows + "\n", encoding="utf-8")
+        (output / "before_after.json").write_text(json.dumps(losses, indent=1) + "\n", encoding="utf-8")
+
+
+def tags(listed: str) -> list[str]:
+    """Split a list of language tags."""
+    return [tag for tag in listed.replace(" ", "").split(",") if tag]
+
+
+def with_replay(recipe: Recipe, new: list[str], share: float) -> Recipe:
+    """Give the replayed languages equal parts of their share; the new ones divide the rest by temperature."""
+    first = recipe.phases[0]
+    languages = tuple(open_planned_corpus(recipe).languages()) if first.reads_all else first.languages
+    old = [tag for tag in languages if tag not in new]
+    if missing := sorted(set(new) - set(languages)):
+        raise ValueError(f"--new: the recipe does not read {', '.join(missing)}; it reads {', '.join(languages)}.")
+    if not new or not old or not 0 < share < 1:
+        raise ValueError(
+            f"there are {len(new)} new and {len(old)} old languages and --replay_share {share}; give both."
+        )
+    both = [recipe.model.get("checkpoint"), recipe.data.tokenizer]
+    if None in both or len({tokenizer_fingerprint(build_tokenizer(str(place))) for place in both}) > 1:
+        raise ValueError(f"model.checkpoint {both[0]} and data.tokenizer {both[1]} must be given and belong together.")
+    shares = {tag: share / len(old) for tag in old}
+    return replace(recipe, phases=tuple(replace(one, languages=languages, shares=shares) for one in recipe.phases))
+
+
+def merged(recipe: Recipe, continued: Path, output: Path, options: ContinueOptions) -> dict[str, Path]:
+    """Merge the new model with the original in both ways, unless that is done."""
+    original, ties, average = Path(recipe.model["checkpoint"]), output / "ties", output / "average"
+    if not original.is_dir():  # a Hub id: merging reads files
+        original = output / "original"
+        MmBertForMaskedLM.from_pretrained(recipe.model["checkpoint"]).save_pretrained(original)
+        AutoTokenizer.from_pretrained(recipe.model["checkpoint"]).save_pretrained(original)
+    if not ties.is_dir():
+        merge_ties(original, [continued], ties, density=options.density)
+    if not average.is_dir():
+        merge_weighted_average([original, continued], average, weights=[1 - options.average, options.average])
+    return {"before": original, "continued": continued, "TIES": ties, "average": average}
+
+
+def watched(run: RecipeRun, languages: list[str]) -> list[TokenShards]:
+    """Write held-out tokens of languages that the run does not read."""
+    home = run.output_dir / "watched"
+    if languages and not home.is_dir():
+        plan = replace(run.recipe, phases=(replace(run.recipe.phases[0], languages=tuple(languages), shares={}),))
+        corpus = open_planned_corpus(plan)
+        write_shards(corpus.documents("heldout"), run.data.tokenizer, home, sources=corpus.sources())
+    return [TokenShards(home)] if languages else []
+
+
+def score(path: Path, run: RecipeRun, shards: list[TokenShards], accelerator: Accelerator) -> dict[str, float]:
+    """Return the held-out loss by language."""
+    model = MmBertForMaskedLM.from_pretrained(path).to(accelerator.device)
+    ours, found = run.heldout(), {}
+    options = {name: getattr(ours, name) for name in ("masking_ratio", "tokens_a_language", "seed")}
+    for one in shards:
+        heldout = HeldOut(one, run.data.tokenizer, context_length=run.recipe.phases[0].context_length, **options)
+        found |= language_losses(model, heldout, accelerator)
+    return found
+
+
+def table(losses: Mapping[str, Mapping[str, float]], new: list[str], trained: tuple[str, ...]) -> str:
+    """Write losses by language, the new ones first, then the replayed, then those only watched, each with its mean."""
+    lines = ["| language | | " + " | ".join(losses) + " |", "|---|---|" + "---:|" * len(losses)]
+    scored = losses["before"]
+    groups = {"new": new, "replayed": [tag for tag in trained if tag not in new]}
+    groups["not read"] = [tag for tag in scored if tag not in trained]
+    for group, members in groups.items():
+        rows = [(tag, [loss[tag] for loss in losses.values()]) for tag in members if tag in scored]
+        means = [sum(column) / len(rows) for column in zip(*(values for _, values in rows), strict=True)]
+        for tag, values in [*rows, *([(f"**mean of {len(rows)}**", means)] if rows else [])]:
+            lines.append(f"| {tag} | {group} | " + " | ".join(f"{value:.3f}" for value in values) + " |")
+    return "\n".join(lines)
+
+
+def parse(arguments: list[str]) -> tuple[ContinueOptions, dict[str, Any]]:
+    """Read the options; of TrainingArguments keep only what was given, so that the recipe decides the rest."""
+    parser = HfArgumentParser((ContinueOptions, TrainingArguments), allow_abbrev=False)
+    options, given = parser.parse_args_into_dataclasses(arguments)
+    named = {argument.split("=")[0].lstrip("-").replace("-", "_") for argument in arguments if argument[:2] == "--"}
+    if "output_dir" not in named:
+        raise ValueError("--output_dir is missing; say where checkpoints and models go.")
+    return options, {name: getattr(given, name) for name in TrainingArguments.__dataclass_fields__ if name in named}
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (ValueError, OSError, ImportError) as error:
+        sys.exit(f"{type(error).__name__}: {' '.join(str(error).split())}")
