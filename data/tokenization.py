@@ -24,6 +24,7 @@ from transformers import PreTrainedTokenizerFast
 from ..modeling.tokenizer import save_tokenizer, tokenizer_fingerprint
 from .bundles import FinishedUnit, read_finished
 from .corpus import SPLITS, Source, Split
+from .document_tokenizer import DocumentTokenizer
 from .feeds import UNIT_BYTES, Feed, open_feed
 from .rows import ReadOptions
 from .shard_writer import ShardOptions, write_languages
@@ -136,11 +137,11 @@ def tokenize_feeds(
         known = all(unit.bytes for unit in units)
         progress = TokenizeProgress(len(mine), sum(units[number].bytes for number in mine) if known else 0)
         if finished:
-            logger.info("%d of %d units are finished, going on with the others", len(finished), len(mine))
             progress.resume(len(finished), sum(unit.bytes for unit in finished))
         job = UnitJob(feeds, options, folder.bundles)
         left = [(number, units[number]) for number in mine if found[number] is None]
-        run_units(left, job, folder.tokenizer, processes, progress)
+        logger.info("tokenizing %d units of %d, %d finished before", len(left), len(mine), len(finished))
+        run_units(left, job, DocumentTokenizer(tokenizer), folder.tokenizer, processes, progress)
         if left:
             logger.info("%s", progress.line())
         if part[1] > 1:

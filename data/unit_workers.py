@@ -1,8 +1,10 @@
 """Units of work spread over processes; what comes out does not depend on how many there are.
 
-One process works in place, and `tokenizers` may use its own threads. Several are spawned (a fork would copy the threads'
-locks) with those threads off: a process a core does more, since reading and hashing run in parallel too. A worker whose
-parent is gone ends itself, so a killed run leaves nobody behind who writes.
+One process works in place, and `tokenizers` may use its own threads. Several have those threads off: a process a core
+does more, since reading and hashing run in parallel too. They are forked from a clean server process that has imported
+the package once, some four seconds; forking this process would copy locks of its threads. Where there is no such server
+(Windows) every worker starts from nothing. A worker whose parent is gone ends itself, so a killed run leaves nobody
+behind who writes.
 """
 
 from __future__ import annotations
@@ -27,14 +29,20 @@ _worker: dict[str, Any] = {}
 
 
 def run_units(
-    units: Sequence[Numbered], job: UnitJob, tokenizer_folder: Path, processes: int, progress: TokenizeProgress
+    units: Sequence[Numbered],
+    job: UnitJob,
+    tokenizer: DocumentTokenizer,
+    tokenizer_folder: Path,
+    processes: int,
+    progress: TokenizeProgress,
 ) -> None:
     """Do units, in any order.
 
     Args:
         units: Their numbers and themselves.
         job: What they share.
-        tokenizer_folder: A folder with tokenizer.json; every process loads its own.
+        tokenizer: Turns texts into ids, in this process.
+        tokenizer_folder: A folder with its tokenizer.json, for the others.
         processes: How many processes.
         progress: Told of everything that is done.
 
@@ -45,12 +53,11 @@ def run_units(
     if processes < 1:
         raise ValueError(f"processes is {processes}, but must be 1 or more.")
     if processes == 1 or len(units) < 2:
-        tokenizer = DocumentTokenizer(tokenizer_folder)
         for number, unit in units:
             tokenize_unit(number, unit, job, tokenizer, progress.tell)
             progress.finish(unit.bytes)
         return
-    context = multiprocessing.get_context("spawn")
+    context = _context()
     counters = context.Array("q", 2)
     count = min(processes, len(units))
     with ProcessPoolExecutor(count, context, _start, (job, tokenizer_folder, counters)) as pool:
@@ -63,6 +70,14 @@ def run_units(
             ) from None
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _context() -> Any:
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    return context
 
 
 def _collect(futures: dict[Future[None], WorkUnit], counters: Any, progress: TokenizeProgress) -> None:
