@@ -5,12 +5,15 @@ from typing import Any
 
 _HOMES = {
     "CatalogueCorpus": "catalogues",
+    "DocumentTokenizer": "document_tokenizer",
     "Corpus": "corpus",
     "Document": "corpus",
     "FileCorpus": "files",
     "HubCorpus": "hub",
     "LanguageMixture": "mixture",
     "MlmStream": "stream",
+    "ReadOptions": "rows",
+    "ShardOptions": "shard_writer",
     "PackedCollator": "collator",
     "Pair": "corpus",
     "ParallelCorpus": "corpus",
@@ -18,8 +21,10 @@ _HOMES = {
     "TokenShards": "shards",
     "check_languages": "languages",
     "entry_phase": "languages",
+    "join_parts": "tokenization",
     "open_corpus": "opening",
     "published_token_counts": "languages",
+    "tokenize_corpus": "tokenization",
     "write_shards": "shards",
 }
 

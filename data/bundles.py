@@ -220,7 +220,9 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = error.strerror or str(error)
-        raise OSError(f"cannot write {path}: {reason}; make room, then the same call goes on where it stopped.") from None
+        raise OSError(
+            f"cannot write {path}: {reason}; make room, then the same call goes on where it stopped."
+        ) from None
 
 
 @contextmanager
