@@ -221,7 +221,7 @@ def writing(path: Path) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or str(error)
         raise OSError(
-            f"cannot write {path}: {reason}; make room, then the same call goes on where it stopped."
+            f"cannot write {path}: {reason}; mend that, and the same call goes on where it stopped."
         ) from None
 
 

@@ -102,7 +102,7 @@ def _tag_of_folder(folder: Path, options: ReadOptions) -> str:
 
 
 def _tag_of_file(path: Path, options: ReadOptions) -> str | None:
-    """The tag in a file's name, or the one given for all; None leaves it to the language column, which only tables have."""
+    """The tag in a file's name, or the one given for all; None leaves it to the language column of a table."""
     name = re.split(r"[.-]", path.name)[0]
     if is_language_tag(name, options.extra_languages):
         return name

@@ -5,9 +5,8 @@
     a sample                           uint32 size of every column without a fixed one, then the columns' bytes
 
 mosaicml-streaming itself wants torch, transformers 4 and the SDKs of five clouds; reading its files takes a page. What
-is here: columns of strings, numbers and arrays; files as they are or compressed by zstd; any place that fsspec knows, so
-`hf://datasets/...` is read without storing it. What is not: `pkl` (a pickle runs code), pictures, other compressions.
-A shard is in memory as a whole, 64 MB as usually written.
+is here: columns of strings, numbers and arrays; files as they are or compressed by zstd. What is not: `pkl` (a pickle
+runs code), pictures, other compressions. A shard is in memory as a whole, 64 MB as usually written.
 """
 
 from __future__ import annotations

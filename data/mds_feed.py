@@ -1,6 +1,8 @@
 """MDS folders as a source: ids that somebody else's tokenizer run has made, or text.
 
-    SOURCE/.../swh_Latn_train/batch_0001/index.json    any depth; the deepest folder with a language tag in its name wins
+    SOURCE/.../swh_Latn_train/batch_0001/index.json    any depth; the deepest folder with a language tag in its name
+
+SOURCE is any place that fsspec knows, so `hf://datasets/OWNER/NAME` is read without storing it.
 
 Ids are taken as they are: one <bos> at the beginning and one <eos> at the end come off, since the stream sets them;
 positions whose attention_mask is 0 are dropped. Ids say nothing about the tokenizer that made them, except when they

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -73,7 +74,7 @@ class ShardsFeed(Feed):
                     offsets = 4 * np.asarray(shards.offsets(language))
                     goals = np.arange(size, int(offsets[-1]), size)
                     borders = np.unique([0, *np.searchsorted(offsets, goals), len(offsets) - 1]).tolist()
-                    for begin, end in zip(borders[:-1], borders[1:], strict=True):
+                    for begin, end in pairwise(borders):
                         length = int(offsets[end] - offsets[begin])
                         part = Slice(begin, end)
                         found.append(WorkUnit(number, name, language, part, length, self.splits[name]))

@@ -1,7 +1,7 @@
 """From corpora to token shards: any number of processes and machines, resumable, the same bytes every time.
 
-The source is listed and cut into units; each unit becomes bundles, in any order, by anyone; the bundles become shards in
-the order of the units. A kill loses the units that were under way. What decides the result is written down first
+The source is listed and cut into units; each unit becomes bundles, in any order, by anyone; the bundles become shards
+in the order of the units. A kill loses the units that were under way. What decides the result is written down first
 (`plan.json`) and compared on every new start.
 
     OUTPUT/tokenizer/    the tokenizer

@@ -4,10 +4,10 @@ A document is cut into pieces of chunk_size - 2 tokens. A last piece below 32 to
 one; one below 512 takes a random tail of the piece before it, moved and not copied. The tail lies next to the piece
 that takes it, so moving it is nothing but an earlier cut: tokens stay where they are, only borders are chosen.
 
-The tail's length is uniform over 0 .. chunk_size - 3 - (length of the last piece), as in the original; a short piece may
-therefore stay short. The draw depends on the seed, the language and the document's number in it: any process gives the
-same cuts. What stands here decides the documents of a shard; `chunks.py` cuts again while reading, if a phase's context
-is shorter.
+The tail's length is uniform over 0 .. chunk_size - 3 - (length of the last piece), as in the original; a short piece
+may therefore stay short. The draw depends on the seed, the language and the document's number in it: any process gives
+the same cuts. What stands here decides the documents of a shard; `chunks.py` cuts again while reading, if a phase's
+context is shorter.
 """
 
 from typing import NamedTuple
@@ -82,7 +82,7 @@ def check_chunk_size(chunk_size: int) -> None:
     """
     if chunk_size < _SMALLEST_CHUNK:
         raise ValueError(
-            f"chunk_size is {chunk_size}, but must be {_SMALLEST_CHUNK} or more; the published data has 1,024 and 8,192."
+            f"chunk_size is {chunk_size}, but must be {_SMALLEST_CHUNK} or more; published data has 1,024 and 8,192."
         )
 
 
