@@ -37,7 +37,7 @@ class MdsFeed(Feed):
     """A tree of MDS folders, local or anywhere that fsspec reaches; a unit is one shard."""
 
     def __init__(self, location: str, options: ReadOptions, vocabulary: int) -> None:
-        from fsspec.core import url_to_fs
+        from fsspec.core import url_to_fs  # type: ignore[import-untyped]
 
         self.options, self.vocabulary = options, vocabulary
         self.files, self.root = url_to_fs(location)

@@ -164,10 +164,13 @@ def _lines(path: Path, limit: int, part: Slice | None) -> Iterator[tuple[int, by
         elif file.read(len(_BYTE_ORDER_MARK)) != _BYTE_ORDER_MARK:
             file.seek(0)
         number = 0
-        while (part is None or file.tell() < part.end) and (line := file.readline(limit + 2)):
+        # The first line of the file begins at byte 0, byte order mark or not.
+        begin = file.tell() if part is None or part.begin else 0
+        while (part is None or begin < part.end) and (line := file.readline(limit + 2)):
             number += 1
             content = line.rstrip(b"\r\n")
             _pass_over(file, line, limit)
+            begin = file.tell()
             yield number, None if len(content) > limit else content
 
 
