@@ -127,7 +127,7 @@ class HubCorpus(RowCorpus):
             parts = self._column_or_folders(options)
         first = next(iter(parts.values()))
         info = load_dataset_builder(self.dataset, revision=self.revision, **first).info
-        licence = info.license or "not stated"
+        licence = info.license or _card_licence(self.dataset, self.revision)
         folder = Path(self.dataset)
         if folder.is_dir():
             return parts, Source(folder.resolve().name, "local files", licence, info.homepage or "")
@@ -150,6 +150,20 @@ class HubCorpus(RowCorpus):
 
 class _LayoutError(ValueError):
     """The dataset was reached, but does not say its languages."""
+
+
+def _card_licence(dataset: str, revision: str | None) -> str:
+    """The licence in the head of the dataset's README.md, or "not stated"."""
+    from huggingface_hub import DatasetCard, hf_hub_download
+
+    try:
+        path = Path(dataset) / "README.md"
+        if not Path(dataset).is_dir():
+            path = Path(hf_hub_download(dataset, "README.md", repo_type="dataset", revision=revision))
+        licence = DatasetCard.load(path).data.get("license")
+    except (OSError, ValueError):
+        return "not stated"
+    return " AND ".join(licence) if isinstance(licence, list) else str(licence or "not stated")
 
 
 def _first_line(error: Exception) -> str:

@@ -7,6 +7,7 @@ column; the shard itself was thrown away.
 
 import json
 import shutil
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +54,7 @@ def test_ids_become_shards_by_the_language_of_the_folder(tokenizer, tmp_path, md
     ):
         expected = [without(sample["input_ids"]) for sample in EXPECTED[folder]]
         tokens, offsets = train.tokens(language), train.offsets(language)
-        read = [tokens[a:b].tolist() for a, b in zip(offsets[:-1], offsets[1:], strict=True)]
+        read = [tokens[a:b].tolist() for a, b in pairwise(offsets)]
         assert read == expected
 
 

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import mmbert
@@ -16,6 +17,10 @@ import pytest
 from mmbert.data import ReadOptions, ShardOptions, TokenShards, join_parts, tokenize_corpus, write_shards
 from mmbert.data import document_tokenizer as encoding
 from mmbert.data.corpus import Document, is_heldout
+from mmbert.data.feeds import HubFeed
+from mmbert.data.hub import HubCorpus
+from mmbert.data.tokenization import tokenize_feeds
+from mmbert.data.tokenize_progress import TokenizeProgress
 from mmbert.modeling.tokenizer import save_tokenizer
 from tests_support import documents
 
@@ -27,9 +32,14 @@ def contents(folder):
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+def shard_contents(folder):
+    """Without the tokenizer's folder: one that AutoTokenizer loaded is described in other words, with equal ids."""
+    return {name: data for name, data in contents(folder).items() if not name.startswith("tokenizer/")}
+
+
 def texts_of(shards, tokenizer, language):
     tokens, offsets = shards.tokens(language), shards.offsets(language)
-    return [tokenizer.decode(tokens[a:b]).strip() for a, b in zip(offsets[:-1], offsets[1:], strict=True)]
+    return [tokenizer.decode(tokens[a:b]).strip() for a, b in pairwise(offsets)]
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +131,7 @@ def test_parts_of_machines_join_to_the_same_bytes(corpus, tokenizer, options, un
         join_parts(parts, tmp_path / "damaged")
     other = ReadOptions(heldout_fraction=0.2)
     tokenize_corpus(corpus, tmp_path / "q2", tokenizer, options=other, unit_bytes=UNIT, part=(2, 3))
-    with pytest.raises(ValueError, match="option heldout_fraction was 0.1 and is 0.2"):
+    with pytest.raises(ValueError, match=r"option heldout_fraction was 0\.1 and is 0\.2"):
         join_parts([parts[1], tmp_path / "q2"], tmp_path / "mixed")
     assert not any((tmp_path / name).exists() for name in ("two", "none", "damaged", "mixed"))
 
@@ -320,6 +330,45 @@ def test_the_same_function_maps_a_dataset(tokenizer, tmp_path):
         DocumentTokenizer(tmp_path)
 
 
+def test_streamed_datasets_are_cut_by_their_files(tokenizer, tmp_path):
+    lines = ["- config_name: swh_Latn\n  data_files:\n  - split: train\n    path: swh/*.jsonl"]
+    (tmp_path / "set" / "swh").mkdir(parents=True)
+    (tmp_path / "set" / "README.md").write_text("---\nlicense: odc-by\nconfigs:\n" + "\n".join(lines) + "\n---\n")
+    for number in range(3):
+        rows = [json.dumps({"text": f"habari {number} {n}"}) for n in range(20)]
+        (tmp_path / "set" / "swh" / f"{number}.jsonl").write_text("\n".join(rows) + "\n")
+    options = ReadOptions(heldout_fraction=0.0)
+    feed = HubFeed(HubCorpus(str(tmp_path / "set"), options))
+    assert [unit.part for unit in feed.units(0)] == [(0, 3), (1, 3), (2, 3)]
+    found = tokenize_feeds([feed], tmp_path / "out", tokenizer, options=options)["train"]
+    expected = [f"habari {number} {n}" for number in range(3) for n in range(20)]
+    assert texts_of(found, tokenizer, "swh_Latn") == expected
+    assert found.index["sources"][0]["licence"] == "odc-by"
+    before = feed.listing()
+    (tmp_path / "set" / "swh" / "1.jsonl").write_text(json.dumps({"text": "jioni"}) + "\n")
+    assert [a == b for a, b in zip(before, feed.listing(), strict=True)] == [True, False, True]
+
+
+def test_the_progress_line_tells_speed_and_time_left(monkeypatch, caplog):
+    now = [0.0]
+    progress = TokenizeProgress(10, 1000, clock=lambda: now[0])
+    progress.resume(2, 200)
+    now[0] = 4.0
+    with caplog.at_level("INFO"):
+        progress.tell(10, 400)
+        progress.finish(100)
+        now[0] = 8.0
+        progress.tell(10, 400)
+    # 300 of 1,000 bytes are finished, as much again as the last unit is under way: 200 in 8 s, 600 to go.
+    assert [record.getMessage() for record in caplog.records] == [
+        "tokenized  40.0%  20 documents, 800 tokens, 100 tokens/s, 24 s left"
+    ]
+    unknown = TokenizeProgress(4, 0, clock=lambda: now[0])
+    unknown.finish(0)
+    now[0] += 1000
+    assert unknown.line().startswith("tokenized  25.0%") and unknown.line().endswith("50 min left")
+
+
 SCRIPT = """
 import sys
 from pathlib import Path
@@ -329,8 +378,9 @@ from transformers import AutoTokenizer
 if __name__ == "__main__":
     corpus, output, tokenizer, processes = sys.argv[1:]
     try:
-        tokenize_corpus(corpus, output, AutoTokenizer.from_pretrained(tokenizer), options=ReadOptions(heldout_fraction=0.1),
-                        unit_bytes=8000, processes=int(processes))
+        words = AutoTokenizer.from_pretrained(tokenizer)
+        options = ReadOptions(heldout_fraction=0.1)
+        tokenize_corpus(corpus, output, words, options=options, unit_bytes=8000, processes=int(processes))
     except (ValueError, OSError) as error:
         sys.exit(str(error))
 """
@@ -365,7 +415,7 @@ def test_two_processes_killed_in_the_middle_end_with_the_same_bytes(start, unbro
     assert {path.name for path in bundles.iterdir()} == left
     done = start(tmp_path / "out", 2)
     assert done.wait(timeout=180) == 0, done.stderr.read()
-    assert contents(tmp_path / "out") == contents(unbroken)
+    assert shard_contents(tmp_path / "out") == shard_contents(unbroken)
     assert not (tmp_path / ".out.tokenizing").exists()
 
 
@@ -385,6 +435,6 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on_when_there_is_room(start, u
         subprocess.run(["mount", "-o", "remount,size=5m", disk], check=True)
         done = start(disk / "out", 1)
         assert done.wait(timeout=120) == 0, done.stderr.read()
-        assert contents(disk / "out") == contents(unbroken)
+        assert shard_contents(disk / "out") == shard_contents(unbroken)
     finally:
         subprocess.run(["umount", disk], check=False)
