@@ -94,7 +94,7 @@ def _from_recipe(sources: list[str], target: Path) -> None:
 
     if len(sources) != 1:
         raise ValueError(f"{len(sources)} sources need a --tokenizer; without one, name a single recipe.")
-    if Path(sources[0]).exists() and Path(sources[0]).suffix not in (".yaml", ".yml"):
+    if Path(sources[0]).is_file() and Path(sources[0]).suffix not in (".yaml", ".yml"):
         raise ValueError(f"{sources[0]} is no recipe; name a --tokenizer to tokenize it.")
     data = prepare(Recipe.load(sources[0]), target)
     _report({"train": data.train, "heldout": data.heldout})

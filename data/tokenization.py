@@ -21,11 +21,11 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerFast
 
-from ..modeling.tokenizer import save_tokenizer, tokenizer_fingerprint
+from ..modeling.tokenizer import tokenizer_fingerprint
 from .bundles import FinishedUnit, read_finished
 from .corpus import SPLITS, Source, Split
 from .document_tokenizer import DocumentTokenizer
-from .feeds import UNIT_BYTES, Feed, open_feed
+from .feeds import UNIT_BYTES, Feed, WorkUnit, open_feed
 from .rows import ReadOptions
 from .shard_writer import ShardOptions, write_languages
 from .shards import TokenShards
@@ -129,26 +129,40 @@ def tokenize_feeds(
     plan = _plan(feeds, tokenizer, {**asdict(options), **asdict(shard_options)}, part)
     plan["units"] = [list(unit) for unit in units]
     with folder.locked():
-        if not folder.claim(plan) or not (folder.tokenizer / "tokenizer.json").is_file():
-            save_tokenizer(tokenizer, folder.tokenizer)
-        mine = range(part[0] - 1, len(units), part[1])
-        found = {number: read_finished(folder.bundles, number, verify=True) for number in mine}
-        finished = [unit for unit in found.values() if unit is not None]
-        known = all(unit.bytes for unit in units)
-        progress = TokenizeProgress(len(mine), sum(units[number].bytes for number in mine) if known else 0)
-        if finished:
-            progress.resume(len(finished), sum(unit.bytes for unit in finished))
+        folder.claim(plan)
+        folder.keep_tokenizer(tokenizer)
         job = UnitJob(feeds, options, folder.bundles)
-        left = [(number, units[number]) for number in mine if found[number] is None]
-        logger.info("tokenizing %d units of %d, %d finished before", len(left), len(mine), len(finished))
-        run_units(left, job, DocumentTokenizer(tokenizer), folder.tokenizer, processes, progress)
-        if left:
-            logger.info("%s", progress.line())
+        try:
+            _run(range(part[0] - 1, len(units), part[1]), units, job, tokenizer, folder.tokenizer, processes)
+        except ValueError:
+            folder.give_up()
+            raise
         if part[1] > 1:
             folder.publish(folder.path)
             return {}
         done = _finished_units(folder.bundles, range(len(units)))
         return _write_shards(folder, folder.tokenizer, done, plan, options.languages, shard_options)
+
+
+def _run(
+    mine: range,
+    units: Sequence[WorkUnit],
+    job: UnitJob,
+    tokenizer: PreTrainedTokenizerFast,
+    tokenizer_folder: Path,
+    processes: int,
+) -> None:
+    """Do the units of these numbers that are not finished."""
+    found = {number: read_finished(job.directory, number, verify=True) for number in mine}
+    finished = [unit for unit in found.values() if unit is not None]
+    known = all(unit.bytes for unit in units)
+    progress = TokenizeProgress(len(mine), sum(units[number].bytes for number in mine) if known else 0)
+    progress.resume(len(finished), sum(unit.bytes for unit in finished))
+    left = [(number, units[number]) for number in mine if found[number] is None]
+    logger.info("tokenizing %d units of %d, %d finished before", len(left), len(mine), len(finished))
+    run_units(left, job, DocumentTokenizer(tokenizer), tokenizer_folder, processes, progress)
+    if left:
+        logger.info("%s", progress.line())
 
 
 def _plan(

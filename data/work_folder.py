@@ -19,7 +19,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from transformers import PreTrainedTokenizerFast
+
 from ..modeling.checkpoint_writer import refuse_existing
+from ..modeling.tokenizer import save_tokenizer
 from .bundles import writing
 
 PLAN = "plan.json"
@@ -59,32 +62,29 @@ class WorkFolder:
         finally:
             os.close(handle)
 
-    def claim(self, plan: Mapping[str, Any]) -> bool:
+    def claim(self, plan: Mapping[str, Any]) -> None:
         """Begin, or go on with the same plan.
 
         Args:
             plan: What is to be done, as JSON values.
-
-        Returns:
-            True if an earlier run had begun the same.
 
         Raises:
             ValueError: If an earlier run had begun something else; the message names what.
         """
         path = self.path / PLAN
         if path.is_file():
-            changed = first_difference(json.loads(path.read_text(encoding="utf-8")), plan)
-            if changed:
+            before = json.loads(path.read_text(encoding="utf-8"))
+            if changed := first_difference(before, plan):
                 raise ValueError(
                     f"{self.output} was begun with something else: {changed}. Undo that,"
                     f" or remove {self.path} to begin again."
                 )
-            return True
+            if json.loads(json.dumps(plan)) == before:
+                return
         partial = path.with_suffix(".tmp")
         with writing(path):
             partial.write_text(json.dumps(plan, ensure_ascii=False), encoding="utf-8")
             partial.replace(path)
-        return False
 
     def begin(self, name: str) -> Path:
         """Make an empty folder for what will be published.
@@ -100,6 +100,23 @@ class WorkFolder:
             shutil.rmtree(path, ignore_errors=True)
             path.mkdir()
         return path
+
+    def keep_tokenizer(self, tokenizer: PreTrainedTokenizerFast) -> None:
+        """Save the tokenizer unless it is there; a kill leaves none or all of it.
+
+        Args:
+            tokenizer: The tokenizer.
+        """
+        if not self.tokenizer.is_dir():
+            partial = self.begin("tokenizer.tmp")
+            with writing(self.tokenizer):
+                save_tokenizer(tokenizer, partial)
+                partial.rename(self.tokenizer)
+
+    def give_up(self) -> None:
+        """Remove the folder if no unit is finished: nothing would be lost, and nothing would stand in the way."""
+        if not any(self.bundles.glob("*.json")):
+            shutil.rmtree(self.path, ignore_errors=True)
 
     def publish(self, folder: Path) -> None:
         """Give a finished folder the name of the output, and remove the rest.
@@ -136,7 +153,8 @@ def first_difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> str
             return f"the {section} was {_short(before[section])} and is {_short(after[section])}"
     for name in sorted({*before["options"], *after["options"]}):
         old, new = before["options"].get(name), after["options"].get(name)
-        if old != new:
+        # Units that were finished when a bad row stopped the run had none, so they stay as they are.
+        if old != new and (name, old, new) != ("on_bad_row", "error", "skip"):
             return f"option {name} was {_short(old)} and is {_short(new)}"
     old_files, new_files = ({entry[0]: entry for entry in plan["listing"]} for plan in (before, after))
     for name in sorted({*old_files, *new_files}):

@@ -259,6 +259,20 @@ def test_bad_rows_stop_or_are_counted_by_reason(tokenizer, tmp_path):
         }  # fmt: skip
 
 
+def test_after_a_bad_row_the_run_goes_on_without_it(tokenizer, tmp_path, stop_after):
+    rows = [json.dumps({"lang": "eng_Latn", "text": f"the old bridge {n}"}) for n in range(200)]
+    rows[150] = "{"
+    (tmp_path / "c.jsonl").write_text("\n".join(rows))
+    with pytest.raises(ValueError, match="invalid JSON"):
+        tokenize_corpus(tmp_path / "c.jsonl", tmp_path / "out", tokenizer, unit_bytes=700)
+    left, skip = stop_after(100), ReadOptions(on_bad_row="skip")
+    found = tokenize_corpus(tmp_path / "c.jsonl", tmp_path / "out", tokenizer, options=skip, unit_bytes=700)
+    assert sum(found["train"].index["skipped"].values()) == 1 and 100 - left[0] < 10
+    with pytest.raises(ValueError, match="invalid JSON"):  # nothing was finished, so nothing is left behind
+        tokenize_corpus(tmp_path / "c.jsonl", tmp_path / "other", tokenizer)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["c.jsonl", "out"]
+
+
 def test_a_row_of_a_slice_is_named_by_its_number_in_the_file(tokenizer, tmp_path):
     rows = [json.dumps({"lang": "eng_Latn", "text": f"the old bridge {n}"}) for n in range(200)]
     rows[150] = "{"
