@@ -45,6 +45,18 @@ def test_a_corpus_becomes_a_folder_that_recipes_read(place):
         prepare(Recipe.from_yaml("r.yaml"), Path("run"))
 
 
+def test_the_first_rank_alone_compares_checksums(place, monkeypatch):
+    assert run("corpus.jsonl", "out", *COMMON).exit_code == 0
+    Path("r.yaml").write_text(f"{TINY_RECIPE}\ndata: {{corpus: out}}\n")
+    path = Path("out/train/deu_Latn.tokens")
+    path.write_bytes(bytes(4) + path.read_bytes()[4:])
+    monkeypatch.setenv("RANK", "1")
+    assert prepare(Recipe.from_yaml("r.yaml"), Path("run")).train.tokens("deu_Latn")[0] == 0
+    monkeypatch.setenv("RANK", "0")
+    with pytest.raises(ValueError, match=r"deu_Latn\.tokens is not what was written"):
+        prepare(Recipe.from_yaml("r.yaml"), Path("run"))
+
+
 def test_parts_are_joined(place):
     assert run("corpus.jsonl", "whole", *COMMON).exit_code == 0
     for number in (1, 2):
