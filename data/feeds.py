@@ -187,7 +187,13 @@ def open_feed(
     path = Path(location)
     if "://" not in location and ShardsFeed.fits(path):
         return ShardsFeed(path, options, vocabulary)
-    if "://" in location or (path.is_dir() and next(path.rglob("index.json"), None) is not None):
+    if "://" in location or (path.is_dir() and _holds_mds(path)):
         return MdsFeed(location, options, vocabulary)
     corpus = open_with(location, options, revision=revision, hub_split=hub_split)
     return FileFeed(corpus) if isinstance(corpus, FileCorpus) else HubFeed(corpus)  # type: ignore[arg-type]
+
+
+def _holds_mds(folder: Path) -> bool:
+    """Tell by the first index.json whether MDS folders lie below; a website's index.json is no reason to think so."""
+    index = next(folder.rglob("index.json"), None)
+    return index is not None and b'"shards"' in index.read_bytes()
