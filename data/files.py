@@ -51,6 +51,11 @@ class FileCorpus(RowCorpus):
             self.skipped["other file type"] = self._others
         return documents
 
+    @property
+    def other_files(self) -> int:
+        """Number of files that are of no kind that can be read."""
+        return self._others
+
     def _select(self) -> None:
         """Keeps the files of the wanted languages; where names say the language, a missing one is refused at once."""
         wanted = self.options.languages
@@ -97,10 +102,12 @@ def _tag_of_folder(folder: Path, options: ReadOptions) -> str:
 
 
 def _tag_of_file(path: Path, options: ReadOptions) -> str | None:
-    """The tag in a file's name; None leaves it to the language column, which only tables have."""
+    """The tag in a file's name, or the one given for all; None leaves it to the language column of a table."""
     name = re.split(r"[.-]", path.name)[0]
     if is_language_tag(name, options.extra_languages):
         return name
+    if options.language is not None:
+        return options.language
     looks_like_a_tag = re.fullmatch(r"[A-Za-z]{2,3}_[A-Za-z]{4}", name) is not None
     if looks_like_a_tag or (path.suffix == ".txt"):
         near = "" if looks_like_a_tag or near_matches(name) else " Name the file after its language (swh_Latn.txt)."

@@ -40,16 +40,61 @@ class HubCorpus(RowCorpus):
 
     def rows(self) -> Iterator[Row]:
         """Yields the rows of all configurations in the order of their languages."""
-        for tag, arguments in self._parts.items():
-            where = f"{self.dataset} ({tag})" if tag else self.dataset
-            count = 0
-            try:
-                for record in self._stream(arguments):
-                    count += 1
-                    yield self._row(f"{where}, row {count}", tag, record)
-            except (OSError, ValueError) as error:
-                place = f"{where}, after row {count}"
-                yield Row(place, tag, None, problem="unreadable file", detail=_first_line(error))
+        for tag in self.parts:
+            yield from self.part_rows(tag)
+
+    @property
+    def parts(self) -> list[str | None]:
+        """What is streamed one after the other: the tag of each, or None where a column says the language."""
+        return list(self._parts)
+
+    def part_rows(self, tag: str | None, index: int = 0, count: int = 1) -> Iterator[Row]:
+        """Yields the rows of one part, or of one of its shards.
+
+        Args:
+            tag: One of `parts`.
+            index: Number of the shard.
+            count: Into how many shards the part is divided.
+
+        Yields:
+            Row: The rows in order.
+        """
+        where = f"{self.dataset} ({tag})" if tag else self.dataset
+        where += f", shard {index + 1} of {count}" if count > 1 else ""
+        number = 0
+        try:
+            stream = self._stream(self._parts[tag])
+            for record in stream.shard(num_shards=count, index=index) if count > 1 else stream:
+                number += 1
+                yield self._row(f"{where}, row {number}", tag, record)
+        except (OSError, ValueError) as error:
+            place = f"{where}, after row {number}"
+            yield Row(place, tag, None, problem="unreadable file", detail=_first_line(error))
+
+    def shards(self, tag: str | None) -> int:
+        """Return into how many shards a part can be divided, usually its number of files.
+
+        Args:
+            tag: One of `parts`.
+
+        Returns:
+            1 or more.
+        """
+        return max(1, int(self._stream(self._parts[tag]).num_shards))
+
+    def data_files(self, tag: str | None) -> list[str]:
+        """Return the files of a part; those on the Hub carry the commit in their names.
+
+        Args:
+            tag: One of `parts`.
+
+        Returns:
+            Addresses or paths.
+        """
+        from datasets import load_dataset_builder
+
+        found = load_dataset_builder(self.dataset, revision=self.revision, **self._parts[tag]).config.data_files
+        return [str(name) for name in (found or {}).get(self.split, [])]
 
     def _row(self, place: str, tag: str | None, record: dict[str, Any]) -> Row:
         options = self.options
@@ -82,7 +127,7 @@ class HubCorpus(RowCorpus):
             parts = self._column_or_folders(options)
         first = next(iter(parts.values()))
         info = load_dataset_builder(self.dataset, revision=self.revision, **first).info
-        licence = info.license or "not stated"
+        licence = info.license or _card_licence(self.dataset, self.revision)
         folder = Path(self.dataset)
         if folder.is_dir():
             return parts, Source(folder.resolve().name, "local files", licence, info.homepage or "")
@@ -90,6 +135,8 @@ class HubCorpus(RowCorpus):
         return parts, Source(self.dataset, self.revision or "newest revision", licence, url)
 
     def _column_or_folders(self, options: ReadOptions) -> dict[str | None, dict[str, str]]:
+        if options.language is not None:
+            return {options.language: {}}
         first: dict[str, Any] = next(iter(self._stream({})), {})
         if options.language_column in first:
             return {None: {}}
@@ -103,6 +150,20 @@ class HubCorpus(RowCorpus):
 
 class _LayoutError(ValueError):
     """The dataset was reached, but does not say its languages."""
+
+
+def _card_licence(dataset: str, revision: str | None) -> str:
+    """The licence in the head of the dataset's README.md, or "not stated"."""
+    from huggingface_hub import DatasetCard, hf_hub_download
+
+    try:
+        path = Path(dataset) / "README.md"
+        if not Path(dataset).is_dir():
+            path = Path(hf_hub_download(dataset, "README.md", repo_type="dataset", revision=revision))
+        licence = DatasetCard.load(path).data.get("license")
+    except (OSError, ValueError):
+        return "not stated"
+    return " AND ".join(licence) if isinstance(licence, list) else str(licence or "not stated")
 
 
 def _first_line(error: Exception) -> str:

@@ -23,6 +23,7 @@ def open_corpus(
     text_column: str = "text",
     key_column: str | None = None,
     languages: Iterable[str] | None = None,
+    language: str | None = None,
     extra_languages: Iterable[str] = (),
     on_bad_row: OnBadRow = "error",
     max_document_bytes: int = 10_000_000,
@@ -42,6 +43,7 @@ def open_corpus(
         text_column: Column with the text.
         key_column: Column whose value decides the split instead of the text; rows that belong together share it.
         languages: Tags to read; None: all.
+        language: Tag of files whose names say none; None: a column says it.
         extra_languages: Codes or tags beyond the 1,833 of mmBERT's statistics.
         on_bad_row: "error" stops at the first bad row, "skip" leaves it out and counts it in `corpus.skipped`.
         max_document_bytes: A longer document (UTF-8) is a bad row.
@@ -62,6 +64,7 @@ def open_corpus(
         text_column=text_column,
         key_column=key_column,
         languages=None if languages is None else tuple(languages),
+        language=language,
         extra_languages=tuple(extra_languages),
         on_bad_row=on_bad_row,
         max_document_bytes=max_document_bytes,
@@ -69,6 +72,26 @@ def open_corpus(
         text_unit=text_unit,
         source=source,
     )
+    return open_with(location, options, revision=revision, hub_split=hub_split)
+
+
+def open_with(
+    location: str | os.PathLike[str], options: ReadOptions, *, revision: str | None = None, hub_split: str = "train"
+) -> RowCorpus:
+    """Open a corpus with options that are already checked.
+
+    Args:
+        location: A file, a folder or a Hub dataset id.
+        options: How rows are read.
+        revision: Branch, tag or commit of a Hub dataset.
+        hub_split: Split of the Hub dataset to read.
+
+    Returns:
+        The corpus.
+
+    Raises:
+        FileNotFoundError: There is nothing at that place.
+    """
     path = Path(location)
     if path.exists():
         return FileCorpus(path, options)

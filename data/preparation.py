@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -78,7 +79,7 @@ def open_planned_corpus(recipe: Recipe) -> Corpus:
 
 
 def prepare(recipe: Recipe, directory: Path) -> PreparedData:
-    """Make, or find, the tokenizer and the shards of a recipe.
+    """Make, or find, the tokenizer and the shards of a recipe; a corpus that `mmbert tokenize` wrote is read in place.
 
     Args:
         recipe: The plan.
@@ -90,6 +91,8 @@ def prepare(recipe: Recipe, directory: Path) -> PreparedData:
     Raises:
         ValueError: If the directory was prepared for another data plan, or holds files of something else.
     """
+    if (found := _tokenized_before(recipe)) is not None:
+        return found
     plan = json.loads(json.dumps({**recipe.to_dict()["data"], "languages": recipe.languages}))
     written = directory / _PLAN
     if written.is_file() and json.loads(written.read_text(encoding="utf-8")) != plan:
@@ -101,8 +104,30 @@ def prepare(recipe: Recipe, directory: Path) -> PreparedData:
         whole.write_text(json.dumps(plan, indent=1, ensure_ascii=False), encoding="utf-8")
         whole.replace(written)
         (directory / _UNFINISHED).unlink()
+    return _open(directory)
+
+
+def _open(directory: Path) -> PreparedData:
+    """Open a tokenizer and both sides; of several ranks only the first compares checksums."""
+    verify = os.environ.get("RANK", "0") == "0"  # set by torchrun and accelerate
     tokenizer: Any = AutoTokenizer.from_pretrained(directory / "tokenizer")
-    return PreparedData(tokenizer, TokenShards(directory / "train"), TokenShards(directory / "heldout"))
+    train, heldout = (TokenShards(directory / split, verify=verify) for split in ("train", "heldout"))
+    return PreparedData(tokenizer, train, heldout)
+
+
+def _tokenized_before(recipe: Recipe) -> PreparedData | None:
+    """Open the corpus of a recipe if it is a folder that `mmbert tokenize` made."""
+    folder = Path(recipe.data.corpus or "")
+    if not recipe.data.corpus or not (folder / "train" / "index.json").is_file():
+        return None
+    for name in ("heldout/index.json", "tokenizer/tokenizer.json"):
+        if not (folder / name).is_file():
+            raise ValueError(f"{folder} has no {name}; tokenize it with a --heldout-fraction above 0.")
+    plan = recipe.data
+    if plan.tokenizer is not None or plan.options:
+        named = "tokenizer" if plan.tokenizer is not None else next(iter(plan.options))
+        raise ValueError(f"data.{named} cannot change {folder}, which is tokenized; remove the key.")
+    return _open(folder)
 
 
 def _claim(directory: Path) -> None:

@@ -2,6 +2,7 @@
 
 Files are streamed: a line longer than the limit is passed over without being held, so that one broken 50 MB row costs
 no memory. Parquet comes by row group: a damaged file gives up at the damaged group.
+A large file can be read in slices (`slices.py`).
 """
 
 from __future__ import annotations
@@ -9,47 +10,52 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from .rows import ReadOptions, Row
+from .slices import LinePlace, Slice
 
 _BATCH_ROWS = 1024
 _JSON_GROWTH = 8  # a JSON line may be longer than its text: six bytes for \uXXXX, and the other columns
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
-def read_rows(path: Path, language: str | None, options: ReadOptions) -> Iterator[Row]:
+def read_rows(path: Path, language: str | None, options: ReadOptions, part: Slice | None = None) -> Iterator[Row]:
     """Yields the rows of one file; a file that cannot be read is one bad row.
 
     Args:
         path: A .txt, .jsonl or .parquet file.
         language: Tag of all its rows, or None if a column says it.
         options: Columns and limits.
+        part: Read only this slice.
 
     Yields:
         Row: The rows in file order.
     """
     count = 0
     try:
-        for row in READERS[path.suffix](path, language, options):
+        for row in READERS[path.suffix](path, language, options, part):
             count += 1
             yield row
     except (OSError, pa.ArrowException) as error:
         detail = str(error).splitlines()[0]
-        yield Row(f"{path}, after row {count}", language, None, problem="unreadable file", detail=detail)
+        inside = "" if part is None else f" between {part.begin:,} and {part.end:,}"
+        place = f"{path}{inside}, after row {count}"
+        yield Row(place, language, None, problem="unreadable file", detail=detail)
         return
-    if not count:
+    if not count and part is None:
         yield Row(str(path), language, None, problem="empty document", detail="the file has no row")
 
 
-def _text_rows(path: Path, language: str | None, options: ReadOptions) -> Iterator[Row]:
+def _text_rows(path: Path, language: str | None, options: ReadOptions, part: Slice | None) -> Iterator[Row]:
     """Yields blocks between blank lines, or single lines; blank lines only separate."""
     block: list[bytes] = []
     size, first, too_long = 0, 1, False
-    for number, line in _lines(path, options.max_document_bytes):
+    begin = part.begin if part else 0
+    for number, line in _lines(path, options.max_document_bytes, part):
         if line is None or line.strip():
             if not block and not too_long:
                 size, first = 0, number
@@ -62,29 +68,30 @@ def _text_rows(path: Path, language: str | None, options: ReadOptions) -> Iterat
             if options.text_unit == "block":
                 continue
         if block or too_long:
-            yield _text_row(f"{path}, line {first}", language, block, too_long, options)
+            yield _text_row(LinePlace(path, "line", first, begin), language, block, too_long, options)
         block, too_long = [], False
     if block or too_long:
-        yield _text_row(f"{path}, line {first}", language, block, too_long, options)
+        yield _text_row(LinePlace(path, "line", first, begin), language, block, too_long, options)
 
 
-def _text_row(place: str, language: str | None, block: list[bytes], too_long: bool, options: ReadOptions) -> Row:
+def _text_row(place: object, language: str | None, block: list[bytes], too_long: bool, options: ReadOptions) -> Row:
     if too_long:
         return _too_long(place, language, options)
     return _decoded(place, language, b"\n".join(block), None)
 
 
-def _json_rows(path: Path, language: str | None, options: ReadOptions) -> Iterator[Row]:
+def _json_rows(path: Path, language: str | None, options: ReadOptions, part: Slice | None) -> Iterator[Row]:
     """Yields one row for every line that is not blank."""
-    for number, line in _lines(path, options.max_document_bytes * _JSON_GROWTH):
-        place = f"{path}, row {number}"
+    begin = part.begin if part else 0
+    for number, line in _lines(path, options.max_document_bytes * _JSON_GROWTH, part):
+        place = LinePlace(path, "row", number, begin)
         if line is None:
             yield _too_long(place, language, options)
         elif line.strip():
             yield _json_row(place, language, line, options)
 
 
-def _json_row(place: str, language: str | None, line: bytes, options: ReadOptions) -> Row:
+def _json_row(place: object, language: str | None, line: bytes, options: ReadOptions) -> Row:
     try:
         record = json.loads(line)
     except UnicodeDecodeError as error:
@@ -101,7 +108,7 @@ def _json_row(place: str, language: str | None, line: bytes, options: ReadOption
     return Row(place, tag, record[options.text_column], key)
 
 
-def _parquet_rows(path: Path, language: str | None, options: ReadOptions) -> Iterator[Row]:
+def _parquet_rows(path: Path, language: str | None, options: ReadOptions, part: Slice | None) -> Iterator[Row]:
     """Yields the rows of all row groups; text is taken as bytes, so that bad UTF-8 spoils its own row only."""
     with pq.ParquetFile(path) as file:
         columns = [name for name in options.columns if language is None or name != options.language_column]
@@ -109,8 +116,9 @@ def _parquet_rows(path: Path, language: str | None, options: ReadOptions) -> Ite
         if missing:
             there = ", ".join(map(repr, file.schema_arrow.names))
             raise ValueError(f"{path} has no column {missing[0]!r}; there are {there}. Name the right one.")
-        number = 0
-        for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=columns):
+        groups = range(part.begin, part.end) if part else range(file.num_row_groups)
+        number = sum(file.metadata.row_group(before).num_rows for before in range(groups.start))
+        for batch in file.iter_batches(batch_size=_BATCH_ROWS, row_groups=list(groups), columns=columns):
             values = {name: _python_values(batch.column(name)) for name in columns}
             for row in range(batch.num_rows):
                 number += 1
@@ -134,33 +142,45 @@ def _as_text(value: Any) -> Any:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
-def _decoded(place: str, language: str | None, raw: bytes, key: Any) -> Row:
+def _decoded(place: object, language: str | None, raw: bytes, key: Any) -> Row:
     try:
         return Row(place, language, raw.decode("utf-8"), key)
     except UnicodeDecodeError as error:
         return Row(place, language, None, key, "not UTF-8", f"byte {error.start}")
 
 
-def _too_long(place: str, language: str | None, options: ReadOptions) -> Row:
+def _too_long(place: object, language: str | None, options: ReadOptions) -> Row:
     detail = f"max_document_bytes is {options.max_document_bytes:,}"
     return Row(place, language, None, problem="document too long", detail=detail)
 
 
-def _lines(path: Path, limit: int) -> Iterator[tuple[int, bytes | None]]:
+def _lines(path: Path, limit: int, part: Slice | None) -> Iterator[tuple[int, bytes | None]]:
     """Yields (line number, line without its end), and None for a line longer than `limit` bytes."""
     with path.open("rb") as file:
-        if file.read(len(_BYTE_ORDER_MARK)) != _BYTE_ORDER_MARK:
+        if part is not None and part.begin:
+            # From one byte before: if a line ends there, the slice begins with a whole one.
+            file.seek(part.begin - 1)
+            _pass_over(file, file.readline(limit + 2), limit)
+        elif file.read(len(_BYTE_ORDER_MARK)) != _BYTE_ORDER_MARK:
             file.seek(0)
         number = 0
-        while line := file.readline(limit + 2):
+        # The first line of the file begins at byte 0, byte order mark or not.
+        begin = file.tell() if part is None or part.begin else 0
+        while (part is None or begin < part.end) and (line := file.readline(limit + 2)):
             number += 1
             content = line.rstrip(b"\r\n")
-            while line and not line.endswith(b"\n"):  # pass over what is left of a long line
-                line = file.readline(limit + 2)
+            _pass_over(file, line, limit)
+            begin = file.tell()
             yield number, None if len(content) > limit else content
 
 
-READERS: dict[str, Callable[[Path, str | None, ReadOptions], Iterator[Row]]] = {
+def _pass_over(file: BinaryIO, line: bytes, limit: int) -> None:
+    """Reads on to the end of a long line."""
+    while line and not line.endswith(b"\n"):
+        line = file.readline(limit + 2)
+
+
+READERS: dict[str, Callable[[Path, str | None, ReadOptions, Slice | None], Iterator[Row]]] = {
     ".txt": _text_rows,
     ".jsonl": _json_rows,
     ".parquet": _parquet_rows,

@@ -1,7 +1,7 @@
 """Rows become documents here, for every kind of reader: what is wrong with a row is found and answered in one place.
 
 A bad row stops the run with its file and number, or is left out and counted, as `on_bad_row` says; both see the same
-rows. Duplicates are not looked for: that needs the whole corpus in memory.
+rows. Copies are not looked for here: that needs the hashes of the whole corpus (`duplicates.py`).
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, get_args
+
+import numpy as np
 
 from .corpus import Corpus, Document, Source, Split, check_fraction, check_split, is_heldout
 from .languages import check_languages, is_language_tag, unknown_tag_message
@@ -22,15 +24,16 @@ class Row(NamedTuple):
     """What a reader found at one place.
 
     Attributes:
-        place: File and row, for messages.
+        place: File and row, for messages; turned into text only when one is needed.
         language: Tag, or whatever stood in the language column.
-        text: Whatever stood in the text column; None if there was nothing to read.
+        text: Whatever stood in the text column; None if there was nothing to read. Token ids where the source was
+            tokenised before.
         key: Whatever stood in the key column.
         problem: Why the reader could not read the row; empty if it could.
         detail: More about the problem, for the message.
     """
 
-    place: str
+    place: object
     language: Any
     text: Any
     key: Any = None
@@ -47,6 +50,7 @@ class ReadOptions:
         text_column: Column with the text.
         key_column: Column whose value decides the split instead of the text; rows that belong together share it.
         languages: Read only these; None: all.
+        language: Tag of files and folders whose names say none; None: a column says it.
         extra_languages: Codes or tags beyond the 1,833 of mmBERT's statistics.
         on_bad_row: "error" stops at the first bad row, "skip" leaves it out and counts it in `corpus.skipped`.
         max_document_bytes: A longer document (UTF-8) is a bad row.
@@ -59,6 +63,7 @@ class ReadOptions:
     text_column: str = "text"
     key_column: str | None = None
     languages: tuple[str, ...] | None = None
+    language: str | None = None
     extra_languages: tuple[str, ...] = ()
     on_bad_row: OnBadRow = "error"
     max_document_bytes: int = 10_000_000
@@ -74,7 +79,8 @@ class ReadOptions:
         if self.max_document_bytes < 1:
             raise ValueError(f"max_document_bytes is {self.max_document_bytes}, but must be 1 or more.")
         check_fraction(self.heldout_fraction)
-        check_languages(self.languages or (), self.extra_languages)
+        named = () if self.language is None else (self.language,)
+        check_languages((*(self.languages or ()), *named), self.extra_languages)
 
     @property
     def columns(self) -> list[str]:
@@ -138,7 +144,7 @@ class RowCorpus(Corpus):
         """Yields every good row as a document; a language that was asked for and never came is an error."""
         missing = set(self.options.languages or ())
         for row in self.rows():
-            problem, detail = self._problem(row)
+            problem, detail = find_problem(row, self.options)
             if not problem and self.options.languages is not None and row.language not in self.options.languages:
                 continue
             if not problem:
@@ -148,29 +154,55 @@ class RowCorpus(Corpus):
             elif self.options.on_bad_row == "skip":
                 skipped[problem] += 1
             else:
-                raise ValueError(f"{row.place}: {problem}{detail}; repair it, or leave it out by on_bad_row='skip'.")
+                raise bad_row(row, problem, detail)
         if missing:
             raise ValueError(f"{self._source.name} holds no document in {', '.join(sorted(missing))}.")
 
-    def _problem(self, row: Row) -> tuple[str, str]:
-        """Names what is wrong with a row, and the detail for the message; two empty strings for a good one."""
-        if row.problem:
-            return row.problem, f" ({row.detail})" if row.detail else ""
-        if not isinstance(row.language, str):
-            return "no language", f" (column {self.options.language_column!r} holds {row.language!r:.40})"
-        if not is_language_tag(row.language, self.options.extra_languages):
-            return "unknown language", f" ({unknown_tag_message(row.language)})"
-        if not isinstance(row.text, str):
-            return "no text", f" (column {self.options.text_column!r} holds {row.text!r:.40})"
-        if not row.text or row.text.isspace():
-            return "empty document", ""
-        return self._size_problem(row.text)
 
-    def _size_problem(self, text: str) -> tuple[str, str]:
-        try:
-            size = len(text.encode("utf-8"))
-        except UnicodeEncodeError as error:
-            return "not UTF-8", f" (lone surrogate at character {error.start})"
-        if size > self.options.max_document_bytes:
-            return "document too long", f" ({size:,} bytes; max_document_bytes is {self.options.max_document_bytes:,})"
-        return "", ""
+def find_problem(row: Row, options: ReadOptions) -> tuple[str, str]:
+    """Name what is wrong with a row.
+
+    Args:
+        row: The row.
+        options: Which languages, columns and sizes are right.
+
+    Returns:
+        The problem and its detail for the message; two empty strings for a good row.
+    """
+    if row.problem:
+        return row.problem, f" ({row.detail})" if row.detail else ""
+    if not isinstance(row.language, str):
+        return "no language", f" (column {options.language_column!r} holds {row.language!r:.40})"
+    if not is_language_tag(row.language, options.extra_languages):
+        return "unknown language", f" ({unknown_tag_message(row.language)})"
+    if isinstance(row.text, np.ndarray):
+        return ("", "") if len(row.text) else ("empty document", "")
+    if not isinstance(row.text, str):
+        return "no text", f" (column {options.text_column!r} holds {row.text!r:.40})"
+    if not row.text or row.text.isspace():
+        return "empty document", ""
+    return _size_problem(row.text, options.max_document_bytes)
+
+
+def bad_row(row: Row, problem: str, detail: str) -> ValueError:
+    """Make the error that stops at a bad row.
+
+    Args:
+        row: The row.
+        problem: What is wrong.
+        detail: More about it, with a leading space, or empty.
+
+    Returns:
+        The error, to be raised.
+    """
+    return ValueError(f"{row.place}: {problem}{detail}; repair it, or leave it out by on_bad_row='skip'.")
+
+
+def _size_problem(text: str, limit: int) -> tuple[str, str]:
+    try:
+        size = len(text) if text.isascii() else len(text.encode("utf-8"))
+    except UnicodeEncodeError as error:
+        return "not UTF-8", f" (lone surrogate at character {error.start})"
+    if size > limit:
+        return "document too long", f" ({size:,} bytes; max_document_bytes is {limit:,})"
+    return "", ""

@@ -2,7 +2,9 @@
 
 import itertools
 import json
+import os
 import shutil
+import time
 
 import numpy as np
 import pytest
@@ -89,3 +91,48 @@ def test_the_fingerprint_follows_the_text(shards, tokenizer, tmp_path):
     other = write_shards(word_documents(seed=5), tokenizer, tmp_path / "other")
     assert again.fingerprint == shards.fingerprint != other.fingerprint
     assert all(np.array_equal(again.tokens(x), shards.tokens(x)) for x in shards.languages)
+
+
+def test_what_was_verified_is_not_read_again_until_it_changes(copy):
+    for path in copy.iterdir():
+        os.utime(path, (1e9, 1e9))
+    TokenShards(copy)
+    assert (copy / "verified.json").is_file()
+    path = copy / "deu_Latn.tokens"
+    data = bytearray(path.read_bytes())
+    data[10] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=r"deu_Latn\.tokens is not what was written"):
+        TokenShards(copy)  # its time has changed
+    os.utime(path, (1e9, 1e9))
+    TokenShards(copy)  # damage that leaves size and time is found on demand
+    with pytest.raises(ValueError, match=r"deu_Latn\.tokens is not what was written"):
+        TokenShards(copy, verify="again")
+
+
+def test_files_that_are_fresh_are_not_noted_as_verified(shards, copy):
+    (copy / "deu_Latn.tokens").touch()
+    TokenShards(copy)
+    noted = json.loads((copy / "verified.json").read_text()) if (copy / "verified.json").exists() else {}
+    assert "deu_Latn.tokens" not in noted
+
+
+def test_1833_languages_open_within_a_second(tokenizer, tmp_path):
+    one = write_shards([Document("eng_Latn", "a house", "x")], tokenizer, tmp_path / "many")
+    entry, tags = one.index["languages"]["eng_Latn"], [f"l{number:04d}_Latn" for number in range(1833)]
+    for tag in tags:
+        for suffix in ("tokens", "offsets"):
+            os.link(one.directory / f"eng_Latn.{suffix}", one.directory / f"{tag}.{suffix}")
+    index = {**one.index, "languages": dict.fromkeys(reversed(tags), entry)}
+    (one.directory / "index.json").write_text(json.dumps(index))
+    began = time.process_time()
+    found = TokenShards(tmp_path / "many", verify=False)
+    total = sum(found.token_counts[language] for language in found.languages)
+    assert time.process_time() - began < 1
+    assert found.languages == tags and total == 1833 * entry["tokens"]
+
+
+def test_a_broken_index(copy):
+    (copy / "index.json").write_text("{")
+    with pytest.raises(ValueError, match=r"index\.json is no index"):
+        TokenShards(copy)

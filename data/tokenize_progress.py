@@ -1,0 +1,112 @@
+"""How far a tokenisation is, in one line every few seconds: share done, documents, tokens a second, time left.
+
+The time left comes from bytes of source where their number is known (files, MDS), else from units. Within units that
+are under way bytes are estimated from their tokens. What an earlier run had done does not count into the speed.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+logger = logging.getLogger(__name__)
+
+_INTERVAL = 5.0
+
+
+class TokenizeProgress:
+    """Counts what is done and logs it.
+
+    Args:
+        units: Units of this run in all, with those done before.
+        total_bytes: Bytes of source in all; 0: not known.
+        interval: Seconds between lines.
+        clock: Tells seconds; for tests.
+    """
+
+    def __init__(
+        self, units: int, total_bytes: int, interval: float = _INTERVAL, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.units, self.total_bytes = units, total_bytes
+        self.documents = self.tokens = self.finished_units = self.finished_bytes = 0
+        self._before = self._before_bytes = 0
+        self._finished_tokens = 0
+        self._interval, self._clock = interval, clock
+        self._began = self._last = clock()
+
+    def resume(self, units: int, finished_bytes: int) -> None:
+        """Count units of an earlier run.
+
+        Args:
+            units: How many are finished.
+            finished_bytes: Bytes of source in them.
+        """
+        self.finished_units = self._before = units
+        self.finished_bytes = self._before_bytes = finished_bytes
+
+    def tell(self, documents: int, tokens: int) -> None:
+        """Count a batch.
+
+        Args:
+            documents: Documents in it.
+            tokens: Tokens in it.
+        """
+        self.at(self.documents + documents, self.tokens + tokens)
+
+    def at(self, documents: int, tokens: int) -> None:
+        """Set what was done in this run so far.
+
+        Args:
+            documents: Documents.
+            tokens: Tokens.
+        """
+        self.documents, self.tokens = documents, tokens
+        now = self._clock()
+        if now - self._last >= self._interval:
+            self._last = now
+            logger.info("%s", self.line())
+
+    def finish(self, covered: int) -> None:
+        """Count a finished unit.
+
+        Args:
+            covered: Bytes of source in it.
+        """
+        self.finished_units += 1
+        self.finished_bytes += covered
+        self._finished_tokens = self.tokens
+
+    @property
+    def share(self) -> float:
+        """Share of the source that is done, 0 to 1, as far as one can tell."""
+        if not self.total_bytes:
+            return self.finished_units / self.units if self.units else 1.0
+        done = self.finished_bytes
+        fresh = done - self._before_bytes
+        if fresh and self._finished_tokens:
+            done += int((self.tokens - self._finished_tokens) * fresh / self._finished_tokens)
+        return min(1.0, done / self.total_bytes)
+
+    def line(self) -> str:
+        """Say how far it is.
+
+        Returns:
+            One line.
+        """
+        seconds = max(self._clock() - self._began, 1e-9)
+        before = self._before_bytes / self.total_bytes if self.total_bytes else self._before / max(self.units, 1)
+        gained = self.share - before
+        left = _duration(seconds * (1 - self.share) / gained) + " left" if gained > 0 else "time left not known yet"
+        return (
+            f"tokenized {self.share:6.1%}  {self.documents:,} documents, {self.tokens:,} tokens,"
+            f" {self.tokens / seconds:,.0f} tokens/s, {left}"
+        )
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.1f} days"

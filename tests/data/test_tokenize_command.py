@@ -1,0 +1,92 @@
+"""`mmbert tokenize`: sources and options of the command line, parts and their joining, one line for bad input."""
+
+import json
+from pathlib import Path
+
+import pytest
+from mmbert.cli import app
+from mmbert.data import TokenShards
+from mmbert.data.preparation import prepare
+from mmbert.modeling.tokenizer import save_tokenizer
+from mmbert.recipes import Recipe
+from tests_support import TINY_RECIPE, documents
+from typer.testing import CliRunner
+
+
+@pytest.fixture
+def place(tmp_path, tokenizer, monkeypatch):
+    """A folder with a corpus and a tokenizer, which is the current one."""
+    monkeypatch.chdir(tmp_path)
+    rows = [json.dumps({"lang": d.language, "body": d.text}, ensure_ascii=False) for d in documents()]
+    Path("corpus.jsonl").write_text("\n".join(rows), encoding="utf-8")
+    save_tokenizer(tokenizer, "tok")
+    return tmp_path
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, ["tokenize", *arguments])
+
+
+COMMON = ["--tokenizer", "tok", "--text-column", "body", "--heldout-fraction", "0.1"]
+
+
+def test_a_corpus_becomes_a_folder_that_recipes_read(place):
+    done = run("corpus.jsonl", "out", *COMMON, "--source-name", "words", "--licence", "CC0-1.0")
+    assert done.exit_code == 0, done.exception
+    assert "train: " in done.output and "heldout: " in done.output
+    shards = TokenShards("out/train")
+    source = {"name": "words", "version": "local files", "licence": "CC0-1.0", "url": ""}
+    assert shards.index["sources"] == [source] and shards.index["deduplicated"]
+    Path("r.yaml").write_text(f"{TINY_RECIPE}\ndata: {{corpus: out}}\n")
+    data = prepare(Recipe.from_yaml("r.yaml"), Path("run"))
+    assert data.train.fingerprint == shards.fingerprint and not Path("run").exists()
+    Path("r.yaml").write_text(f"{TINY_RECIPE}\ndata: {{corpus: out, heldout_fraction: 0.5}}\n")
+    with pytest.raises(ValueError, match=r"data\.heldout_fraction cannot change out, which is tokenized"):
+        prepare(Recipe.from_yaml("r.yaml"), Path("run"))
+
+
+def test_the_first_rank_alone_compares_checksums(place, monkeypatch):
+    assert run("corpus.jsonl", "out", *COMMON).exit_code == 0
+    Path("r.yaml").write_text(f"{TINY_RECIPE}\ndata: {{corpus: out}}\n")
+    path = Path("out/train/deu_Latn.tokens")
+    path.write_bytes(bytes(4) + path.read_bytes()[4:])
+    monkeypatch.setenv("RANK", "1")
+    assert prepare(Recipe.from_yaml("r.yaml"), Path("run")).train.tokens("deu_Latn")[0] == 0
+    monkeypatch.setenv("RANK", "0")
+    with pytest.raises(ValueError, match=r"deu_Latn\.tokens is not what was written"):
+        prepare(Recipe.from_yaml("r.yaml"), Path("run"))
+
+
+def test_parts_are_joined(place):
+    assert run("corpus.jsonl", "whole", *COMMON).exit_code == 0
+    for number in (1, 2):
+        done = run("corpus.jsonl", "-o", f"p{number}", *COMMON, "--part", f"{number}/2")
+        assert done.exit_code == 0 and "join all parts" in done.output
+    assert run("--join", "p2", "p1", "joined").exit_code == 0
+    assert TokenShards("joined/train").fingerprint == TokenShards("whole/train").fingerprint
+
+
+def test_cuts_are_told(place):
+    done = run("corpus.jsonl", "out", *COMMON, "--chunk-size", "34", "--languages", "fao_Latn,ell_Grek")
+    assert done.exit_code == 0, done.exception
+    assert "documents into" in done.output and TokenShards("out/train").languages == ["ell_Grek", "fao_Latn"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["corpus.jsonl"], "give SOURCE and OUTPUT"),
+        (["corpus.jsonl", "out"], "corpus.jsonl is no recipe; name a --tokenizer"),
+        (["a", "b", "out"], "2 sources need a --tokenizer"),
+        (["corpus.jsonl", "out", "--tokenizer", "tok", "--part", "x"], "--part is 'x', but must be I/N"),
+        (["corpus.jsonl", "out", "--tokenizer", "tok", "--on-bad-row", "x"], "on_bad_row is 'x'"),
+        (["corpus.jsonl", "out", "--tokenizer", "tok"], "row 1: no text (no column 'text'; there are 'lang', 'body')"),
+        (["nowhere.jsonl", "out", "--tokenizer", "tok"], "nowhere.jsonl does not exist"),
+        (["corpus.jsonl", "out", *COMMON, "--chunk-size", "9"], "chunk_size is 9"),
+        (["--join", "tok", "out"], "tok is no part of a tokenisation"),
+    ],
+)
+def test_bad_input(place, arguments, message):
+    done = run(*arguments)
+    assert isinstance(done.exception, (ValueError, OSError)) and message in str(done.exception)
+    assert "\n" not in str(done.exception) and not Path("out").exists()
