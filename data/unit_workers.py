@@ -48,7 +48,7 @@ def run_units(
 
     Raises:
         ValueError: If `processes` is below 1, or a row is bad and the options say to stop.
-        RuntimeError: If a worker dies.
+        ChildProcessError: If a worker dies.
     """
     if processes < 1:
         raise ValueError(f"processes is {processes}, but must be 1 or more.")
@@ -64,7 +64,7 @@ def run_units(
         try:
             _collect({pool.submit(_work, number, unit): unit for number, unit in units}, counters, progress)
         except BrokenProcessPool:
-            raise RuntimeError(
+            raise ChildProcessError(
                 "a worker process ended by itself, probably for lack of memory; take fewer --processes."
                 " The same call goes on where it stopped."
             ) from None
