@@ -17,9 +17,9 @@ def language_report(record: Mapping[str, Any], step: int) -> dict[str, Any]:
         step: Steps done.
 
     Returns:
-        `step`, `phase`, `phases` begun, `tokens_seen`, `loss_step` and `masking_ratio` of the losses, and `languages`: by tag, most
-        text first, `group`, `tokens` of text, `shares` by phase begun (`target`, `seen`), `epochs` over all phases and
-        `loss` (None where it was not measured).
+        `step`, `phase`, `phases` begun, `tokens_seen`, `loss_step` and `masking_ratio` of the losses, and `languages`:
+        by tag, most text first, `group`, `tokens` of text, `shares` by phase begun (`target`, `seen`), `epochs` over
+        all phases and `loss` (None where it was not measured).
     """
     begun = {name: shares for name, shares in record["shares"].items() if any(s["seen"] for s in shares.values())}
     last = record["evaluations"][-1] if record["evaluations"] else {"step": None, "loss": {}}
