@@ -17,9 +17,9 @@ def language_report(record: Mapping[str, Any], step: int) -> dict[str, Any]:
         step: Steps done.
 
     Returns:
-        `step`, `phase`, `tokens_seen`, `loss_step` and `masking_ratio` of the losses, and `languages`: by tag, most
-        text first, `group`, `tokens` of text, `shares` by phase begun (`target`, `seen`), `epochs` over all phases and
-        `loss` (None where it was not measured).
+        `step`, `phase`, `phases` begun, `tokens_seen`, `loss_step` and `masking_ratio` of the losses, and `languages`:
+        by tag, most text first, `group`, `tokens` of text, `shares` by phase begun (`target`, `seen`), `epochs` over
+        all phases and `loss` (None where it was not measured).
     """
     begun = {name: shares for name, shares in record["shares"].items() if any(s["seen"] for s in shares.values())}
     last = record["evaluations"][-1] if record["evaluations"] else {"step": None, "loss": {}}
@@ -39,6 +39,7 @@ def language_report(record: Mapping[str, Any], step: int) -> dict[str, Any]:
         "variant": record["variant"],
         "step": step,
         "phase": list(begun)[-1] if begun else None,
+        "phases": list(begun),
         "tokens_seen": round(sum(entry["epochs"] * entry["tokens"] for entry in languages.values())),
         "loss_step": last["step"],
         "masking_ratio": record["recipe"]["evaluation_masking_ratio"],
@@ -77,8 +78,7 @@ def as_markdown(report: dict[str, Any]) -> str:
     Returns:
         Markdown with two columns a phase begun, in percent of the phase's tokens.
     """
-    languages = report["languages"]
-    phases = list(dict.fromkeys(name for entry in languages.values() for name in entry["shares"]))
+    languages, phases = report["languages"], report["phases"]
     header = ["language", "group", "text", *(f"{name} {word}" for name in phases for word in ("target %", "seen %"))]
     header += ["epochs", f"loss at {100 * report['masking_ratio']:g} %"]
     rows = [header, ["---", "---", *["---:"] * (len(header) - 2)]]

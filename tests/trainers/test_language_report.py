@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from mmbert.callbacks import LanguageReportCallback
+from mmbert.callbacks.language_report_files import as_markdown, language_report
 from mmbert.model_cards import draw_language_report
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
@@ -107,3 +108,24 @@ def test_a_plain_trainer_has_no_record(recipe, shards, tokenizer, tmp_path):
     )
     with pytest.raises(ValueError, match="needs the record of an MlmTrainer"):
         trainer.train()
+
+
+def test_phases_stand_in_their_order_whichever_language_is_largest():
+    """The language with most text may enter late."""
+
+    def share(seen):
+        return {"target": seen, "seen": seen, "epochs": 0.5}
+
+    record = {
+        "recipe": {"name": "r", "evaluation_masking_ratio": 0.15},
+        "variant": None,
+        "data": {"languages": {"a": {"tokens": 5, "group": "high"}, "b": {"tokens": 9, "group": "mid"}}},
+        "shares": {"first": {"a": share(1.0)}, "second": {"a": share(0.5), "b": share(0.5)}, "third": {"a": share(0)}},
+        "evaluations": [],
+    }
+    report = language_report(record, 7)
+    assert list(report["languages"]) == ["b", "a"] and report["phase"] == "second"
+    header = as_markdown(report).splitlines()[4]
+    assert [cell.strip() for cell in header.strip("|").split("|")][3:7] == [
+        "first target %", "first seen %", "second target %", "second seen %"
+    ]  # fmt: skip
