@@ -1,6 +1,6 @@
 """Speed, start and memory of the stream with 1,833 languages, beside datasets.interleave_datasets over the same shards.
 
-    python benchmarks/stream.py --output build/stream                 # about a quarter of an hour on one core
+    python benchmarks/stream.py --output build/stream                 # about half an hour on one core
     python benchmarks/stream.py --quick                               # two minutes: does it run?
     python benchmarks/stream.py --tokens 60000000 --mean-document 60  # shorter documents
 
@@ -14,9 +14,11 @@ import argparse
 import json
 import os
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -59,6 +61,12 @@ def run_job(job: dict[str, Any], folder: Path, options: argparse.Namespace) -> d
         raise OSError(f"{job['contestant']} failed: {(done.stderr.strip().splitlines() or ['no message'])[-1]}")
     found = json.loads(done.stdout.strip().splitlines()[-1])
     return {key: value for key, value in found.items() if key not in ("shards", "tokenizer")}
+
+
+def median(repeats: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return the medians of one job's rounds; each has a fresh process, and contestants take turns."""
+    numbers = {key for key, value in repeats[0].items() if isinstance(value, float) or key.endswith("_bytes")}
+    return {**repeats[0], **{key: statistics.median(one[key] for one in repeats) for key in sorted(numbers)}}
 
 
 def seen_shares(stream: MlmStream, draws: int) -> dict[str, tuple[float, float]]:
@@ -136,6 +144,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--draws", type=int, default=10_000_000, help="draws to count seen shares over")
     parser.add_argument("--seconds", type=float, default=10.0, help="CPU seconds to read for")
     parser.add_argument("--peer-seconds", type=float, default=20.0, help="CPU seconds to let the peer read for")
+    parser.add_argument("--rounds", type=int, default=3, help="how often everything is measured; medians are told")
     parser.add_argument("--no-peer", action="store_true", help="leave interleave_datasets out; it takes a minute")
     parser.add_argument("--quick", action="store_true", help="a fifth of the corpus, short measurements")
     parser.add_argument("--shards", type=Path, help="folder for the shards, kept for the next run; a temporary one")
@@ -147,17 +156,21 @@ def main() -> None:
     """Write the shards, measure, print the tables."""
     options = parse_options()
     if options.quick:
-        options.tokens, options.draws, options.seconds, options.peer_seconds = 20_000_000, 500_000, 2.0, 4.0
+        options.tokens, options.draws, options.rounds = 20_000_000, 500_000, 1
+        options.seconds, options.peer_seconds = 2.0, 4.0
     folder = options.shards or Path(tempfile.mkdtemp(prefix="stream-"))
     try:
         folder.mkdir(parents=True, exist_ok=True)
         tokenizer = word_list_tokenizer(options.words, folder)
         if not (folder / "shards").is_dir():
             write_random_shards(folder / "shards", tokenizer, options.tokens, options.mean_document)
-        rows = []
-        for job in jobs(options):
-            rows.append(run_job(job, folder, options))
-            print(speed_table(rows[-1:]).splitlines()[-1], flush=True)
+        rounds = []
+        for number in range(options.rounds):
+            rounds.append([])
+            for job in jobs(options):
+                rounds[-1].append(run_job(job, folder, options))
+                print(f"round {number}: {speed_table(rounds[-1][-1:]).splitlines()[-1]}", flush=True)
+        rows = [median(repeats) for repeats in zip(*rounds, strict=True)]
         shares = {}
         for temperature in (1.0, 0.3):
             recipe = plan(folder, context=1024, temperature=temperature)

@@ -90,12 +90,12 @@ class ChunkTable:
     def _documents(self, language: Integers, begin: Integers, end: Integers) -> tuple[Integers, Integers, Integers]:
         """Return number of the span, first and last token + 1 of the documents that touch spans, sorted by language."""
         numbers, firsts, sizes = np.unique(language, return_index=True, return_counts=True)
+        bounds = np.stack([begin, end])
         runs = []
         for number, at, many in zip(numbers.tolist(), firsts.tolist(), sizes.tolist(), strict=True):
             offsets = np.asarray(self.shards.offsets(self.languages[number]))
-            lows = offsets.searchsorted(begin[at : at + many]).tolist()
-            highs = offsets.searchsorted(end[at : at + many]).tolist()
-            runs += [offsets[max(low - 1, 0) : high + 1] for low, high in zip(lows, highs, strict=True)]
+            found = offsets.searchsorted(bounds[:, at : at + many]).tolist()
+            runs += [offsets[max(low - 1, 0) : high + 1] for low, high in zip(*found, strict=True)]
         documents = np.array([len(run) - 1 for run in runs])
         owner = np.repeat(np.arange(len(runs)), documents)
         edges = np.concatenate(runs)

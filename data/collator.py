@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from .stream import PackedRows
 
@@ -37,8 +38,8 @@ class PackedCollator:
         lengths = np.concatenate([item.lengths for item in items])
         boundaries = torch.from_numpy(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32))
         batch: dict[str, torch.Tensor | int] = {
-            "input_ids": torch.from_numpy(np.concatenate([item.input_ids for item in items]))[None],
-            "labels": torch.from_numpy(np.concatenate([item.labels for item in items]))[None],
+            "input_ids": _joined([item.input_ids for item in items])[None],
+            "labels": _joined([item.labels for item in items])[None],
             "cu_seq_lens_q": boundaries,
             "cu_seq_lens_k": boundaries,
             "max_length_q": int(lengths.max()),
@@ -48,3 +49,7 @@ class PackedCollator:
             batch["sequence_languages"] = torch.from_numpy(np.concatenate([item.languages for item in items]))
             batch["step"] = torch.tensor([item.step for item in items])
         return batch
+
+
+def _joined(arrays: Sequence[NDArray[np.int64]]) -> torch.Tensor:
+    return torch.from_numpy(np.concatenate(arrays) if len(arrays) > 1 else arrays[0])
