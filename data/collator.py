@@ -10,15 +10,7 @@ from .stream import PackedRows
 
 
 class PackedCollator:
-    """Lays packed rows end to end into one batch for a varlen forward.
-
-    Args:
-        witness: Also pass `sequence_languages` (n,) and `step` (n,), for a trainer that keeps a ledger; a plain
-            `transformers.Trainer` must not get them, since the model does not know them.
-    """
-
-    def __init__(self, *, witness: bool = False) -> None:
-        self.witness = witness
+    """Lays packed rows end to end into one batch for a varlen forward."""
 
     def __call__(self, items: Sequence[PackedRows]) -> dict[str, torch.Tensor | int]:
         """Collate.
@@ -45,9 +37,6 @@ class PackedCollator:
             "max_length_q": int(lengths.max()),
             "max_length_k": int(lengths.max()),
         }
-        if self.witness:
-            batch["sequence_languages"] = torch.from_numpy(np.concatenate([item.languages for item in items]))
-            batch["step"] = torch.tensor([item.step for item in items])
         return batch
 
 

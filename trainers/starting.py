@@ -14,6 +14,7 @@ from transformers import PreTrainedTokenizerFast, set_seed
 from ..modeling import MmBertConfig, MmBertForMaskedLM
 from ..modeling.checkpoint import open_checkpoint
 from ..modeling.tokenizer import build_tokenizer, tokenizer_fingerprint
+from ..modeling.warm_start import initialise_from
 from ..recipes import Recipe
 
 _HUB_FILES = ("*.json", "*.safetensors", "tokenizer*", "SHA256SUMS")
@@ -23,7 +24,8 @@ def build_model(recipe: Recipe, vocab_size: int, tokenizer: PreTrainedTokenizerF
     """Build the recipe's network with fresh weights, or load the checkpoint it starts from.
 
     Args:
-        recipe: The plan; `model` holds `size: base | small` or `checkpoint: PATH`, and fields of MmBertConfig.
+        recipe: The plan; `model` holds `size: base | small` or `checkpoint: PATH`, and fields of MmBertConfig. With
+            `initialise_from: PATH` a network of that size takes its weights from one of another size.
         vocab_size: Words of the tokenizer.
         tokenizer: The run's tokenizer; a checkpoint must have been trained with it. None is not compared.
 
@@ -37,15 +39,21 @@ def build_model(recipe: Recipe, vocab_size: int, tokenizer: PreTrainedTokenizerF
     """
     fields = dict(recipe.model)
     size, checkpoint = fields.pop("size", "base"), fields.pop("checkpoint", None)
+    larger_or_smaller = fields.pop("initialise_from", None)
     unknown = sorted(set(fields) - set(MmBertConfig.__dataclass_fields__))
     if unknown or size not in ("base", "small"):
         raise ValueError(f"model: {', '.join(unknown) or size} is neither a size (base, small) nor in MmBertConfig.")
+    if checkpoint is not None and larger_or_smaller is not None:
+        raise ValueError("model: checkpoint and initialise_from are two ways to begin; keep one of them.")
     set_seed(recipe.seed)
     if checkpoint is not None:
         return _load(str(checkpoint), fields, vocab_size, tokenizer)
     longest = max(phase.context_length for phase in (*recipe.phases, *recipe.variants.values()))
     fields = {"max_position_embeddings": max(8192, longest), **fields, "vocab_size": vocab_size}
-    return MmBertForMaskedLM(MmBertConfig.small(**fields) if size == "small" else MmBertConfig(**fields))
+    config = MmBertConfig.small(**fields) if size == "small" else MmBertConfig(**fields)
+    if larger_or_smaller is None:
+        return MmBertForMaskedLM(config)
+    return initialise_from(_load(str(larger_or_smaller), {}, vocab_size, tokenizer), config, seed=recipe.seed)
 
 
 def _load(

@@ -20,7 +20,9 @@ import pytest
 
 ROOT = Path(mmbert.__file__).parent
 DOCS = ROOT / "docs"
-ORDER = ["data", "recipes", "pretraining", "merging", "embeddings", "publishing"]
+ORDER = [
+    "data", "recipes", "stream", "pretraining", "continuing", "merging", "embeddings", "speed", "publishing", "scaling",
+]  # fmt: skip
 PAGES = [DOCS / f"{name}.md" for name in ORDER]
 FENCE = re.compile(r"^```([^\n`]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -73,7 +75,8 @@ def walk(page, folder):
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_the_guides_work_as_written(tmp_path):
-    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    for folder in ("examples", "benchmarks"):
+        (tmp_path / folder).symlink_to(ROOT / folder)
     for page in PAGES:
         walk(page, tmp_path)
     # What the pages promise to leave behind

@@ -42,6 +42,22 @@ def test_it_starts_with_the_weights_of_the_checkpoint_in_fp32(continued, checkpo
         assert torch.equal(model.state_dict()[name], value.float()), name
 
 
+def sampled(checkpoint, tmp_path, more=""):
+    path = tmp_path / "sampled.yaml"
+    shape = "size: small, hidden_size: 16, intermediate_size: 48, num_hidden_layers: 4, num_attention_heads: 1"
+    model = f"model: {{{shape}, initialise_from: {checkpoint}{more}}}"
+    path.write_text(TINY_RECIPE.replace(SECTION, model), encoding="utf-8")
+    return Recipe.from_yaml(path)
+
+
+def test_a_smaller_network_takes_its_weights_from_a_trained_one(checkpoint, tokenizer, tmp_path):
+    model = build_model(sampled(checkpoint, tmp_path), len(tokenizer), tokenizer)
+    table = load_file(checkpoint / "model.safetensors")["model.embeddings.tok_embeddings.weight"].float()
+    assert torch.equal(model.model.embeddings.tok_embeddings.weight, table[:, ::2])
+    with pytest.raises(ValueError, match=r"checkpoint and initialise_from are two ways to begin"):
+        build_model(sampled(checkpoint, tmp_path, f", checkpoint: {checkpoint}"), len(tokenizer), tokenizer)
+
+
 def rewrite(checkpoint, change):
     tensors = load_file(checkpoint / "model.safetensors")
     change(tensors)
