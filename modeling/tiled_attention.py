@@ -66,7 +66,8 @@ def _is_recorded(qkv: Tensor) -> bool:
 def _mix_whole(qkv: Tensor, cu_seq_lens: Tensor, rooms: Fresh = FRESH) -> Tensor:
     mixed = rooms.room("mixed", qkv[:, 0].shape, qkv)
     for rows, number in _runs_of_equal_length(cu_seq_lens):
-        _put(mixed, rows, attend(*_by_head(qkv[rows], number, rooms), rooms=rooms), number)
+        query, key, value = _by_head(qkv[rows], number, rooms)
+        _put(mixed, rows, attend(query, key, value, rooms=rooms), number)
     return mixed
 
 
