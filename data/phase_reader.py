@@ -140,7 +140,7 @@ class PhaseReader:
         language, start, length = _at_least_a_chunk_a_row(language, start, length)
         key = scramble(scramble(np.array([number + 1], dtype=np.uint64)) ^ self._seed)
         # Equal lengths in shuffled order, so that they do not follow the alphabet of languages.
-        lottery = scramble(key + np.arange(len(length), dtype=np.uint64))
+        lottery = scramble(np.arange(len(length), dtype=np.uint64) ^ key)
         order = np.lexsort((lottery, -length))
         row = _emptiest_row(length[order])
         fullness = np.bincount(row, weights=length[order] + SPECIALS_A_CHUNK, minlength=ROWS_A_BLOCK)
