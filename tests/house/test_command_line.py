@@ -54,7 +54,7 @@ def test_doctor_checks_a_checkpoint(tmp_path):
         (["bench", "nowhere"], "nowhere"),
         (["card", "nowhere"], "holds no run_record.json"),
         (["tokenize", "nowhere", "--output", "out"], "no recipe at nowhere; shipped recipes are"),
-        (["recipe", "nowhere"], "no recipe at nowhere; shipped recipes are demo"),
+        (["recipe", "nowhere"], "no recipe at nowhere; shipped recipes are"),
     ],
 )
 def test_bad_input_gets_one_line(tmp_path, arguments, message):

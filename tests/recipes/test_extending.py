@@ -66,7 +66,7 @@ def test_recipes_extend_each_other(tmp_path):
     [
         (
             "seed: 1\nextends: nothing",
-            r"mine.yaml line 2, extends: no recipe 'nothing'; shipped recipes are demo",
+            r"mine.yaml line 2, extends: no recipe 'nothing'; shipped recipes are",
         ),
         ("extends: mine.yaml", r"mine.yaml line 1, extends: recipes extend each other in a circle"),
         ("extends: list.yaml", r"mine.yaml line 1, extends: list.yaml is no recipe"),
