@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.utils.data import Sampler, SequentialSampler
+from torch.utils.data import Sampler
 
 from ..data.stream import MlmStream
 from ..modeling.flops import EncoderShape, training_flops
@@ -18,14 +18,41 @@ from .ledger import Ledger
 from .witness import Witness
 
 
+class FromHere(Sampler[int]):
+    """The positions of a stream from the step that a Trainer stands at, in their order.
+
+    Trainer's own way to resume counts through everything that was read before: 144 ns a micro-batch, six hours at step
+    1,000,000,000 of 144 micro-batches. A position can be named instead.
+
+    Args:
+        trainer: Knows its step when it begins to read.
+    """
+
+    def __init__(self, trainer: "WitnessedTrainer") -> None:
+        self.trainer = trainer
+
+    def __iter__(self) -> Iterator[int]:
+        stream = self.trainer.stream
+        return iter(range(self.trainer.state.global_step * stream.parts, len(stream)))
+
+    def __len__(self) -> int:
+        return len(self.trainer.stream)  # of the whole run: Trainer counts steps from its beginning
+
+
 class WitnessedTrainer(CheckpointingTrainer):
     """Reads a stream of positions; a subclass says how it learns. Its collator must be a `WitnessCollator`."""
 
     stream: MlmStream
     ledger: Ledger
+    _resumed_from: str | None = None
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler:
-        return SequentialSampler(self.stream)
+        self.args.ignore_data_skip = True
+        return FromHere(self)
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        super()._load_rng_state(checkpoint)
+        self._resumed_from = checkpoint  # and once more when the data loader has drawn its own seed
 
     def get_batch_samples(
         self, epoch_iterator: Iterator, num_batches: int, device: torch.device
@@ -52,6 +79,9 @@ class WitnessedTrainer(CheckpointingTrainer):
                 raise RuntimeError(f"step {step} was handed a batch of step {list(witness.steps)}.")
             self.ledger.read(self.stream.road.at(step).index, witness.languages, witness.lengths)
             self._batches.append((batch, witness))
+        if self._resumed_from is not None:
+            super()._load_rng_state(self._resumed_from)
+            self._resumed_from = None
         inputs = [batch for batch, _ in self._batches]
         return inputs, self._get_num_items_in_batch(inputs, device)
 

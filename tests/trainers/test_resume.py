@@ -53,6 +53,30 @@ def test_resuming_twice_gives_the_same_weights_and_losses(make_trainer, workers,
     assert (straight.ledger.tokens == last.ledger.tokens).all()
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_dropout_goes_on_where_it_was(make_trainer, workers):
+    def trainer(name, **options):
+        made = make_trainer(name, dataloader_num_workers=workers, **options)
+        made.model.model.layers[1].mlp.drop.p = 0.3
+        return made
+
+    straight = trainer("straight", save_strategy="no")
+    straight.train()
+    trainer("broken", callbacks=[StopAt(7)]).train()
+    last = trainer("broken")
+    last.train(resume_from_checkpoint=True)
+    assert_same(weights(straight), weights(last))
+
+
+@pytest.mark.parametrize("accumulation", [1, 2])
+def test_reading_begins_at_the_step_and_passes_over_nothing(make_trainer, accumulation):
+    trainer = make_trainer("run", gradient_accumulation_steps=accumulation)
+    trainer.state.global_step = 13
+    batches = iter(trainer.get_train_dataloader())
+    steps = [next(batches)["witness"].steps for _ in range(2 * accumulation)]
+    assert steps == [(step,) for step in (13, 14) for _ in range(accumulation)]
+
+
 def test_a_variant_branches_from_the_trunk_as_if_it_had_walked_all_the_way(make_trainer):
     straight = make_trainer("straight", save_strategy="no")
     straight.train()
