@@ -95,7 +95,7 @@ def prepare(recipe: Recipe, directory: Path) -> PreparedData:
         return found
     plan = json.loads(json.dumps({**recipe.to_dict()["data"], "languages": recipe.languages}))
     written = directory / _PLAN
-    if written.is_file() and json.loads(written.read_text(encoding="utf-8")) != plan:
+    if written.is_file() and _read_plan(written) != plan:
         raise ValueError(f"{directory} holds the data of another plan; remove it or choose another output directory.")
     if not written.is_file():
         _claim(directory)
@@ -128,6 +128,13 @@ def _tokenized_before(recipe: Recipe) -> PreparedData | None:
         named = "tokenizer" if plan.tokenizer is not None else next(iter(plan.options))
         raise ValueError(f"data.{named} cannot change {folder}, which is tokenized; remove the key.")
     return _open(folder)
+
+
+def _read_plan(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged ({error}); remove {path.parent} and prepare the data again.") from None
 
 
 def _claim(directory: Path) -> None:
