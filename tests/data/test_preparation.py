@@ -51,10 +51,10 @@ def test_another_plan_is_refused(planned, tmp_path):
 
 
 def test_a_damaged_plan_is_named(planned, tmp_path):
-    prepare(planned, tmp_path / "data")
+    prepare(planned(), tmp_path / "data")
     (tmp_path / "data" / "plan.json").write_text('{"corpus":', encoding="utf-8")
     with pytest.raises(ValueError, match=r"data/plan\.json is damaged .* prepare the data again"):
-        prepare(planned, tmp_path / "data")
+        prepare(planned(), tmp_path / "data")
 
 
 def test_only_the_languages_of_the_phases_are_read(planned, tmp_path):
