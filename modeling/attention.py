@@ -47,7 +47,7 @@ class MmBertAttention(nn.Module):
         """
         if out is None:
             return rotate(self.Wqkv(hidden).view(-1, 3, self.num_heads, self.head_dim), cosine, sine)
-        put_linear(self.Wqkv, hidden, out.view(len(out), -1))
+        put_linear(self.Wqkv, hidden, out.flatten(1))
         return _turn(out, cosine, sine, out)
 
     def answer(self, mixed: Tensor) -> Tensor:

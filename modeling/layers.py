@@ -31,7 +31,7 @@ from .attention_backends import AttentionBackend
 from .configuration_mmbert import MmBertConfig
 from .gated_activation import gated
 from .packing import tracing
-from .plain_linear import add_linear
+from .plain_linear import add_linear, is_watched
 from .scratch import Scratch
 
 # Scalings whose frequencies depend on the length of the input; the network computes its angles without knowing it.
@@ -107,9 +107,21 @@ class MmBertEncoderLayer(GradientCheckpointingLayer):
         return torch.add(hidden, self.mlp(self.mlp_norm(hidden)), out=out)
 
     def add_answer(self, hidden: Tensor, mixed: Tensor) -> None:
-        """Do what `answer` does, in place and without recording gradients; dropout does not act."""
-        add_linear(self.attn.Wo, mixed.flatten(1), hidden)
-        add_linear(self.mlp.Wo, gated(self.mlp.act, self.mlp.Wi(self.mlp_norm(hidden))), hidden)
+        """Do what `answer` does, in place and without recording gradients."""
+        if self.adds_its_products():
+            add_linear(self.attn.Wo, mixed.flatten(1), hidden)
+            add_linear(self.mlp.Wo, gated(self.mlp.act, self.mlp.Wi(self.mlp_norm(hidden))), hidden)
+        else:
+            hidden.add_(self.attn.answer(mixed))
+            hidden.add_(self.mlp(self.mlp_norm(hidden)))
+
+    def adds_its_products(self) -> bool:
+        """Return True if nothing lies between the products of the last matrices and the stream.
+
+        Dropout does, in training or switched on by itself, and so may whatever took the place of the MLP.
+        """
+        drops = (self.attn.out_drop, self.mlp.drop) if type(self.mlp) is MmBertMLP else ()
+        return bool(drops) and not any(drop.training and drop.p for drop in drops) and not is_watched(self.mlp)
 
     def compile(self, **options: Any) -> None:
         """Compile what works on each token alone; attention keeps its own kernels.
@@ -139,7 +151,7 @@ class MmBertEncoderLayer(GradientCheckpointingLayer):
             rotation: Cosines and sines of this layer's rotary angles, each (T, D / 2).
             backend: How to attend.
             scratch: Where to keep intermediate results, outside training.
-            in_place: Write the result to `hidden`, where no gradients are recorded and no dropout acts.
+            in_place: Write the result to `hidden`, where no gradients are recorded.
 
         Returns:
             (T, hidden_size), and the attention weights where the backend has them.

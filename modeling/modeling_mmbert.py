@@ -19,6 +19,7 @@ from .attention_backends import attention_backend, is_flash
 from .configuration_mmbert import MmBertConfig
 from .layers import MmBertEmbeddings, MmBertEncoderLayer, layer_norm, rotations
 from .packing import TokenStream, stream_of_packed, stream_of_padded, tracing
+from .plain_linear import is_watched
 from .pretrained import MmBertPreTrainedModel, returns_output
 from .scratch import Scratch, may_reuse
 
@@ -177,26 +178,27 @@ class MmBertModel(MmBertPreTrainedModel):
         rotation = rotations(self.config, positions)
         scratch = self._scratch(hidden)
         backend = attention_backend(self.config, stream, hidden.dtype, training=self.training, scratch=scratch)
-        room = {} if scratch is None else {"scratch": scratch, "in_place": self._may_overwrite(keep_inputs)}
+        may_overwrite = scratch is not None and not keep_inputs and self._is_unwatched()
         inputs: list[Tensor] = []
         weights: list[Tensor | None] = []
-        for layer in self.layers:
+        for number, layer in enumerate(self.layers):
             if keep_inputs:
                 inputs.append(hidden)
+            # Not what the first layer reads: that may be the caller's.
+            room = {"scratch": scratch, "in_place": may_overwrite and number > 0} if scratch is not None else {}
             hidden, layer_weights = layer(hidden, rotation[cast(str, layer.attention_type)], backend, **room)
             weights.append(layer_weights)
         return inputs, self.final_norm(hidden), weights
 
     def _scratch(self, hidden: Tensor) -> Scratch | None:
-        if not may_reuse(hidden):
+        if not (may_reuse(hidden) and all(type(layer) is MmBertEncoderLayer for layer in self.layers)):
             return None
         heads, channels = self.config.num_attention_heads, self.config.hidden_size // self.config.num_attention_heads
         return Scratch((len(hidden), 3, heads, channels), self.config.local_attention // 2, hidden)
 
-    def _may_overwrite(self, keep_inputs: bool) -> bool:
-        """Return True if no dropout acts, and nobody keeps or may look at what a layer reads and its parts return."""
-        hooked = any(module._forward_hooks or module._forward_pre_hooks for module in self.modules())
-        return not (keep_inputs or self.training or hooked)
+    def _is_unwatched(self) -> bool:
+        """Return True if nobody may keep what a layer reads or returns, which must not change then."""
+        return not any(is_watched(module) for module in self.modules() if module is not self)
 
 
 def refuse_ids_beyond(what: str, ids: Tensor, size: int) -> None:

@@ -18,8 +18,8 @@ from .local_attention import BLOCK
 from .packing import tracing
 
 
-class Fresh:
-    """Gives new memory each time it is asked."""
+class Rooms:
+    """Gives room to write to: here new memory each time."""
 
     def room(self, name: str, shape: Sequence[int], like: Tensor) -> Tensor:
         """Return an uninitialised tensor.
@@ -39,7 +39,7 @@ class Fresh:
         return None
 
 
-class Scratch(Fresh):
+class Scratch(Rooms):
     """Gives the same memory to everyone who asks under one name.
 
     Args:
@@ -57,18 +57,18 @@ class Scratch(Fresh):
         self._rooms: dict[str, Tensor] = {}
 
     def room(self, name: str, shape: Sequence[int], like: Tensor) -> Tensor:
-        """Return a tensor whose memory is kept, and what it held is lost; arguments are those of `Fresh`."""
+        """Return a tensor whose memory is kept, and what it held is lost; arguments are those of `Rooms`."""
         size, kept = math.prod(shape), self._rooms.get(name)
         if kept is None or kept.numel() < size or kept.dtype != like.dtype:
             kept = self._rooms[name] = like.new_empty(size)
         return kept[:size].view(shape)
 
     def padded(self, qkv: Tensor) -> Tensor | None:
-        """Return the margins too if `qkv` is the buffer of this scratch; see `Fresh`."""
+        """Return the margins too if `qkv` is the buffer of this scratch; see `Rooms`."""
         return self._padded if qkv is self.qkv else None
 
 
-FRESH = Fresh()
+FRESH = Rooms()
 
 
 def may_reuse(stream: Tensor) -> bool:

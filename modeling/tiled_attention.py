@@ -21,13 +21,13 @@ from torch.nn.functional import pad
 
 from .local_attention import BLOCK, padded_for_blocks
 from .packing import tracing
-from .scratch import FRESH, Fresh
+from .scratch import FRESH, Rooms
 from .tiled_products import TILE, attend, attend_backward
 
 Run = tuple[slice | Tensor, int]  # rows of the stream that hold equally long sequences, and how many those are
 
 
-def attend_whole(qkv: Tensor, cu_seq_lens: Tensor, rooms: Fresh = FRESH) -> Tensor:
+def attend_whole(qkv: Tensor, cu_seq_lens: Tensor, rooms: Rooms = FRESH) -> Tensor:
     """Let every token read from its whole sequence.
 
     Args:
@@ -42,7 +42,7 @@ def attend_whole(qkv: Tensor, cu_seq_lens: Tensor, rooms: Fresh = FRESH) -> Tens
     return out
 
 
-def attend_near(qkv: Tensor, bias: Tensor, reach: int, rooms: Fresh = FRESH) -> Tensor:
+def attend_near(qkv: Tensor, bias: Tensor, reach: int, rooms: Rooms = FRESH) -> Tensor:
     """Let every token read from its window.
 
     Args:
@@ -63,7 +63,7 @@ def _is_recorded(qkv: Tensor) -> bool:
     return tracing() or (torch.is_grad_enabled() and qkv.requires_grad)
 
 
-def _mix_whole(qkv: Tensor, cu_seq_lens: Tensor, rooms: Fresh = FRESH) -> Tensor:
+def _mix_whole(qkv: Tensor, cu_seq_lens: Tensor, rooms: Rooms = FRESH) -> Tensor:
     mixed = rooms.room("mixed", qkv[:, 0].shape, qkv)
     for rows, number in _runs_of_equal_length(cu_seq_lens):
         query, key, value = _by_head(qkv[rows], number, rooms)
@@ -81,7 +81,7 @@ def _attend_whole_backward(grad: Tensor, qkv: Tensor, mixed: Tensor, cu_seq_lens
     return grad_qkv
 
 
-def _mix_near(qkv: Tensor, bias: Tensor, reach: int, rooms: Fresh = FRESH) -> Tensor:
+def _mix_near(qkv: Tensor, bias: Tensor, reach: int, rooms: Rooms = FRESH) -> Tensor:
     mixed = rooms.room("mixed", (len(bias) * BLOCK, *qkv.shape[2:]), qkv)
     for blocks, rows in _chunks_of_blocks(bias, qkv.shape[2]):
         _put(
@@ -151,7 +151,7 @@ def _runs_of_equal_length(cu_seq_lens: Tensor) -> Iterator[Run]:
             yield places.flatten().to(cu_seq_lens.device), len(starts)
 
 
-def _by_head(tokens: Tensor, number: int, rooms: Fresh = FRESH) -> list[Tensor]:
+def _by_head(tokens: Tensor, number: int, rooms: Rooms = FRESH) -> list[Tensor]:
     """Return each of (number * length, which, H, D) as (number * H, length, D)."""
     heads = tokens.unflatten(0, (number, -1)).permute(2, 0, 3, 1, 4)
     return list(rooms.room("heads", heads.shape, tokens).copy_(heads).flatten(1, 2))
@@ -180,7 +180,7 @@ def _chunks_of_blocks(bias: Tensor, heads: int) -> Iterator[tuple[slice, slice]]
         yield slice(first, last), slice(first * BLOCK, last * BLOCK)
 
 
-def _heads_of_blocks(qkv: Tensor, blocks: slice, reach: int, rooms: Fresh = FRESH) -> tuple[Tensor, Tensor, Tensor]:
+def _heads_of_blocks(qkv: Tensor, blocks: slice, reach: int, rooms: Rooms = FRESH) -> tuple[Tensor, Tensor, Tensor]:
     """Return the queries (c * H, BLOCK, D) and the stretches of keys and values (c * H, BLOCK + 2 * reach, D)."""
     first, last = blocks.start * BLOCK - reach, blocks.stop * BLOCK + reach
     padded = rooms.padded(qkv)

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from .scratch import FRESH, Fresh
+from .scratch import FRESH, Rooms
 
 # Scores in one tile, for each thread; 4 MB in bf16. Measured on one core at 512, 2,048 and 8,192 tokens: a quarter of
 # it is 3 to 10 % slower, and several times as much no longer fits the third-level cache.
@@ -29,7 +29,7 @@ TILE = 2**21
 LEAST_SUM, LARGEST_SUM = 2.0**-100, 2.0**100
 
 
-def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = None, rooms: Fresh = FRESH) -> Tensor:
+def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = None, rooms: Rooms = FRESH) -> Tensor:
     """Mix the values of each matrix by the match of its queries and keys, without recording gradients.
 
     Args:
@@ -52,7 +52,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = None
     return mixed
 
 
-def _mix_by_powers(query: Tensor, key: Tensor, bias: Tensor | None, rooms: Fresh, value: Tensor, out: Tensor) -> bool:
+def _mix_by_powers(query: Tensor, key: Tensor, bias: Tensor | None, rooms: Rooms, value: Tensor, out: Tensor) -> bool:
     """Fill `out` with powers @ values / sums of powers; return False if a sum is too large or small for that."""
     powers = _scores(query, key, bias, rooms, unit=math.log2(math.e)).exp2_()
     sums = powers.sum(-1, keepdim=True)
@@ -106,13 +106,13 @@ def _tiles(query: Tensor, key: Tensor) -> Iterator[tuple[slice, slice]]:
             yield slice(first, min(first + together, matrices)), slice(row, min(row + rows, queries))
 
 
-def _weights(query: Tensor, key: Tensor, bias: Tensor | None, rooms: Fresh = FRESH) -> Tensor:
+def _weights(query: Tensor, key: Tensor, bias: Tensor | None, rooms: Rooms = FRESH) -> Tensor:
     """Return softmax(query @ key^T / sqrt(D) + bias), (M, n, m)."""
     scores = _scores(query, key, bias, rooms)
     return torch.softmax(scores, -1, out=scores)
 
 
-def _scores(query: Tensor, key: Tensor, bias: Tensor | None, rooms: Fresh, unit: float = 1.0) -> Tensor:
+def _scores(query: Tensor, key: Tensor, bias: Tensor | None, rooms: Rooms, unit: float = 1.0) -> Tensor:
     """Return unit * query @ key^T / sqrt(D) + bias, (M, n, m), in a buffer of its own."""
     scores = rooms.room("scores", (query.shape[0], query.shape[1], key.shape[1]), query)
     if bias is not None:

@@ -31,7 +31,7 @@ from .record import run_record
 from .run_identity import RunIdentity, check_identity
 from .tags import tag_of, tagged
 from .witness import WitnessCollator
-from .witnessed import WitnessedTrainer
+from .witnessed import EpochOfTheRun, WitnessedTrainer
 
 __all__ = ["MlmTrainer", "NonFiniteLoss"]
 
@@ -92,6 +92,8 @@ class MlmTrainer(WitnessedTrainer):
         )
         for bar in (BarCallback, PrinterCallback):
             self.remove_callback(bar)
+        args.ignore_data_skip = True  # the sampler begins at the step
+        self.add_callback(EpochOfTheRun())
         for callback in self.callback_handler.callbacks:
             if isinstance(callback, LanguageReportCallback):
                 callback.bind(lambda: run_record(self))

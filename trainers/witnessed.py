@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.utils.data import Sampler
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from ..data.stream import MlmStream
 from ..modeling.flops import EncoderShape, training_flops
@@ -39,6 +40,14 @@ class FromHere(Sampler[int]):
         return len(self.trainer.stream)  # of the whole run: Trainer counts steps from its beginning
 
 
+class EpochOfTheRun(TrainerCallback):
+    """Counts `epoch` from the beginning of the run; Trainer counts from where it began to read."""
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Set it before the step is logged or saved."""
+        state.epoch = state.global_step / state.max_steps
+
+
 class WitnessedTrainer(CheckpointingTrainer):
     """Reads a stream of positions; a subclass says how it learns. Its collator must be a `WitnessCollator`."""
 
@@ -47,7 +56,6 @@ class WitnessedTrainer(CheckpointingTrainer):
     _resumed_from: str | None = None
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler:
-        self.args.ignore_data_skip = True
         return FromHere(self)
 
     def _load_rng_state(self, checkpoint: str | None) -> None:

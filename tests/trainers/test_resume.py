@@ -51,6 +51,8 @@ def test_resuming_twice_gives_the_same_weights_and_losses(make_trainer, workers,
     assert_same(weights(straight), weights(last))
     assert {k: losses(straight)[k] for k in losses(last)} == losses(last)
     assert (straight.ledger.tokens == last.ledger.tokens).all()
+    epochs = [{e["step"]: e["epoch"] for e in run.state.log_history if "loss" in e} for run in (straight, last)]
+    assert epochs[0] == epochs[1] and epochs[0][24] == 1.0
 
 
 @pytest.mark.parametrize("workers", [0, 1])
