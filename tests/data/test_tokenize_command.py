@@ -98,6 +98,14 @@ def test_the_first_rank_alone_compares_checksums(place, monkeypatch):
         prepare(Recipe.from_yaml("r.yaml"), Path("run"))
 
 
+def test_what_is_tokenized_already_is_not_tokenized_again(place):
+    assert run("corpus.jsonl", "out", *COMMON).exit_code == 0
+    Path("r.yaml").write_text(f"{TINY_RECIPE}\ndata: {{corpus: out}}\n")
+    done = run("r.yaml", "--output", "again")
+    assert done.exit_code != 0 and "out, the corpus of r.yaml, is tokenized already" in str(done.exception)
+    assert not Path("again").exists()
+
+
 def test_parts_are_joined(place):
     assert run("corpus.jsonl", "whole", *COMMON).exit_code == 0
     for number in (1, 2):
@@ -125,6 +133,11 @@ def test_cuts_are_told(place):
         (["nowhere.jsonl", "out", "--tokenizer", "tok"], "nowhere.jsonl does not exist"),
         (["corpus.jsonl", "out", *COMMON, "--chunk-size", "9"], "chunk_size is 9"),
         (["--join", "tok", "out"], "tok is no part of a tokenisation"),
+        (["demo", "-o", "out", "--chunk-size", "64"], "the `data` section of a recipe decides; drop --chunk-size."),
+        (["demo", "-o", "out", "--heldout-fraction", "0.01", "--part", "1/2"], "drop --heldout-fraction, --part."),
+        (["demo", "-o", "out", "--no-deduplicate"], "drop --deduplicate."),
+        (["demo", "-o", "out", "--languages", "eng_Latn", "--processes", "1"], "drop --languages, --processes."),
+        (["--join", "p1", "p2", "out", "--tokenizer", "tok"], "--join takes parts as they are; drop --tokenizer."),
     ],
 )
 def test_bad_input(place, arguments, message):
