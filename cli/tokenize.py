@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 
 def tokenize(
+    context: typer.Context,
     places: Annotated[
         list[str],
         typer.Argument(
@@ -47,12 +48,13 @@ def tokenize(
     if not sources:
         raise ValueError("give SOURCE and OUTPUT, or a recipe and --output.")
     if join:
+        _refuse_options(context, "--join takes parts as they are; drop")
         from ..data.tokenization import join_parts
 
         _report(join_parts(sources, target))
         return
     if tokenizer is None:
-        _from_recipe(sources, target)
+        _from_recipe(context, sources, target)
         return
     from ..data.rows import ReadOptions
     from ..data.shard_writer import ShardOptions
@@ -88,15 +90,32 @@ def tokenize(
     _report(shards)
 
 
-def _from_recipe(sources: list[str], target: Path) -> None:
+def _refuse_options(context: typer.Context, why: str) -> None:
+    """Refuse options that were given where they decide nothing."""
+    given = [
+        f"--{name.replace('_', '-')}"
+        for name in context.params
+        if name not in ("places", "output", "join")
+        and getattr(context.get_parameter_source(name), "name", "DEFAULT") != "DEFAULT"
+    ]
+    if given:
+        raise ValueError(f"{why} {', '.join(given)}.")
+
+
+def _from_recipe(context: typer.Context, sources: list[str], target: Path) -> None:
     from ..data.preparation import prepare
+    from ..data.tokenized_folder import tokenized_folder
     from ..recipes import Recipe
 
     if len(sources) != 1:
         raise ValueError(f"{len(sources)} sources need a --tokenizer; without one, name a single recipe.")
     if Path(sources[0]).is_file() and Path(sources[0]).suffix not in (".yaml", ".yml"):
         raise ValueError(f"{sources[0]} is no recipe; name a --tokenizer to tokenize it.")
-    data = prepare(Recipe.load(sources[0]), target)
+    _refuse_options(context, "without --tokenizer the `data` section of a recipe decides; drop")
+    recipe = Recipe.load(sources[0])
+    if (folder := tokenized_folder(recipe.data)) is not None:
+        raise ValueError(f"{folder}, the corpus of {sources[0]}, is tokenized already; train on it as it is.")
+    data = prepare(recipe, target)
     _report({"train": data.train, "heldout": data.heldout})
 
 

@@ -34,30 +34,60 @@ def build_model(recipe: Recipe, vocab_size: int, tokenizer: PreTrainedTokenizerF
 
     Raises:
         ValueError: If the model section names an unknown field, or the checkpoint lacks a tensor, has other shapes,
-            pickles, another vocabulary or another tokenizer.
+            pickles, another vocabulary or another tokenizer; if `size` is not the checkpoint's, or a phase is longer
+            than the network's max_position_embeddings.
         FileNotFoundError: If there is no such checkpoint, or it has no tokenizer to compare with.
     """
     fields = dict(recipe.model)
-    size, checkpoint = fields.pop("size", "base"), fields.pop("checkpoint", None)
+    size, checkpoint = fields.pop("size", None) or "base", fields.pop("checkpoint", None)
     larger_or_smaller = fields.pop("initialise_from", None)
     unknown = sorted(set(fields) - set(MmBertConfig.__dataclass_fields__))
     if unknown or size not in ("base", "small"):
         raise ValueError(f"model: {', '.join(unknown) or size} is neither a size (base, small) nor in MmBertConfig.")
     if checkpoint is not None and larger_or_smaller is not None:
         raise ValueError("model: checkpoint and initialise_from are two ways to begin; keep one of them.")
+    longest = max(phase.context_length for phase in (*recipe.phases, *recipe.variants.values()))
     set_seed(recipe.seed)
     if checkpoint is not None:
-        return _load(str(checkpoint), fields, vocab_size, tokenizer)
-    longest = max(phase.context_length for phase in (*recipe.phases, *recipe.variants.values()))
+        return _load(str(checkpoint), fields, vocab_size, tokenizer, size=recipe.model.get("size"), longest=longest)
+    source = None
+    if larger_or_smaller is not None:  # its table may be padded beyond the tokenizer's words
+        source = _load(str(larger_or_smaller), {}, vocab_size, tokenizer)
+        vocab_size = source.config.vocab_size
     fields = {"max_position_embeddings": max(8192, longest), **fields, "vocab_size": vocab_size}
     config = MmBertConfig.small(**fields) if size == "small" else MmBertConfig(**fields)
-    if larger_or_smaller is None:
-        return MmBertForMaskedLM(config)
-    return initialise_from(_load(str(larger_or_smaller), {}, vocab_size, tokenizer), config, seed=recipe.seed)
+    _check_length("model", config, longest)
+    return MmBertForMaskedLM(config) if source is None else initialise_from(source, config, seed=recipe.seed)
+
+
+def _check_length(name: str, config: MmBertConfig, longest: int) -> None:
+    """Refuse phases that are longer than the network reads now, not when the first of their batches comes."""
+    if longest > config.max_position_embeddings:
+        raise ValueError(
+            f"a phase has a context_length of {longest}, but {name} reads at most {config.max_position_embeddings} "
+            f"tokens; write `model: {{max_position_embeddings: {longest}}}`, or shorten the phase."
+        )
+
+
+def _check_size(name: str, size: str, fields: Mapping[str, Any], config: MmBertConfig) -> None:
+    """Refuse a `size` that says another shape than the checkpoint has; an inherited one that is right may stay."""
+    named = MmBertConfig.small() if size == "small" else MmBertConfig()
+    for field in ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size"):
+        if field not in fields and getattr(named, field) != getattr(config, field):
+            raise ValueError(
+                f"model.size is {size}, with a {field} of {getattr(named, field)}, but {name} has "
+                f"{getattr(config, field)}; drop it (`size: null` where it is inherited), or write `initialise_from`."
+            )
 
 
 def _load(
-    name: str, fields: Mapping[str, Any], vocab_size: int, tokenizer: PreTrainedTokenizerFast | None
+    name: str,
+    fields: Mapping[str, Any],
+    vocab_size: int,
+    tokenizer: PreTrainedTokenizerFast | None,
+    *,
+    size: str | None = None,
+    longest: int = 0,
 ) -> MmBertForMaskedLM:
     path = _local(name)
     opened = open_checkpoint(path)
@@ -66,6 +96,9 @@ def _load(
     opened.verify()
     with torch.device("meta"):
         expected = MmBertForMaskedLM(MmBertConfig.from_pretrained(path, **fields))
+    if size is not None:
+        _check_size(name, size, fields, expected.config)
+    _check_length(name, expected.config, longest)
     opened.check_against(expected)
     if expected.config.vocab_size < vocab_size:
         raise ValueError(f"{name} has {expected.config.vocab_size} words, the tokenizer {vocab_size}.")

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Pre-train on SLURM: one task a node starts a launcher, which starts one process a GPU.
 #
-#     sbatch --nodes 2 examples/slurm/pretrain.sh mmbert-base /shared/run [more options of run_mlm.py]
+#     sbatch --nodes 2 examples/slurm/pretrain.sh my.yaml /shared/run [more options of run_mlm.py]
 #
 # Requeued or sent again, the job goes on from its last checkpoint: the same command resumes. SLURM's warning two
 # minutes before the time limit is not needed for that; what was trained since the last checkpoint is trained again.

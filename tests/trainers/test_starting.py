@@ -58,6 +58,53 @@ def test_a_smaller_network_takes_its_weights_from_a_trained_one(checkpoint, toke
         build_model(sampled(checkpoint, tmp_path, f", checkpoint: {checkpoint}"), len(tokenizer), tokenizer)
 
 
+def test_a_source_with_more_rows_than_the_tokenizer_has_words(recipe, checkpoint, tokenizer, tmp_path):
+    """Tables are often padded to a multiple of 64; both ways to begin take them as they are."""
+    build_model(recipe, 640).save_pretrained(checkpoint)
+    model = build_model(sampled(checkpoint, tmp_path), len(tokenizer), tokenizer)
+    table = load_file(checkpoint / "model.safetensors")["model.embeddings.tok_embeddings.weight"]
+    assert len(tokenizer) == 600 and model.config.vocab_size == 640
+    assert torch.equal(model.model.embeddings.tok_embeddings.weight, table[:, ::2])
+
+
+def begun(tmp_path, model):
+    path = tmp_path / "begun.yaml"
+    path.write_text(TINY_RECIPE.replace(SECTION, f"model: {{{model}}}"), encoding="utf-8")
+    return Recipe.from_yaml(path)
+
+
+def test_a_phase_longer_than_the_network_is_refused_at_the_start(checkpoint, tokenizer, tmp_path):
+    """The tiny recipe has phases of 32, 64 and 64 tokens."""
+    config = json.loads((checkpoint / "config.json").read_text())
+    (checkpoint / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 48}))
+    message = (
+        r"context_length of 64, but .*start reads at most 48 tokens; write `model: \{max_position_embeddings: 64\}"
+    )
+    with pytest.raises(ValueError, match=message):
+        build_model(begun(tmp_path, f"checkpoint: {checkpoint}"), len(tokenizer), tokenizer)
+    longer = begun(tmp_path, f"checkpoint: {checkpoint}, max_position_embeddings: 64")
+    assert build_model(longer, len(tokenizer), tokenizer).config.max_position_embeddings == 64
+    with pytest.raises(ValueError, match="context_length of 64, but model reads at most 48"):
+        build_model(begun(tmp_path, SECTION[8:-1] + ", max_position_embeddings: 48"), len(tokenizer))
+    assert build_model(sampled(checkpoint, tmp_path), len(tokenizer)).config.max_position_embeddings == 8192
+
+
+def test_a_size_that_is_not_the_checkpoints_is_refused(checkpoint, tokenizer, tmp_path):
+    for size, width in (("small", 384), ("base", 768)):
+        with pytest.raises(
+            ValueError, match=rf"model\.size is {size}, with a hidden_size of {width}, but .*start has 32"
+        ):
+            build_model(begun(tmp_path, f"size: {size}, checkpoint: {checkpoint}"), len(tokenizer), tokenizer)
+    for same in (SECTION[8:-1], "size: null"):
+        assert build_model(begun(tmp_path, f"{same}, checkpoint: {checkpoint}"), len(tokenizer), tokenizer)
+
+
+def test_a_size_that_is_the_checkpoints_may_stay(tokenizer, tmp_path):
+    MmBertForMaskedLM(mmbert.MmBertConfig.small(vocab_size=600)).save_pretrained(tmp_path / "little")
+    inherited = begun(tmp_path, f"size: small, checkpoint: {tmp_path / 'little'}")
+    assert build_model(inherited, len(tokenizer)).config.hidden_size == 384
+
+
 def rewrite(checkpoint, change):
     tensors = load_file(checkpoint / "model.safetensors")
     change(tensors)
