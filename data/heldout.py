@@ -4,7 +4,7 @@ Losses of phases that train at 30, 15 and 5 % can only be compared where the tas
 evaluate at 15 % throughout).
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import numpy as np
 from transformers import PreTrainedTokenizerFast
@@ -25,6 +25,10 @@ class HeldOut:
         context_length: Longest sequence, specials included.
         tokens_a_language: Tokens read of each language, at least one document; a language may have fewer.
         seed: Decides documents and masks.
+        languages: The languages to read, those without held-out text left out; None for all that have some.
+
+    Raises:
+        ValueError: If none of the languages has held-out text.
     """
 
     def __init__(
@@ -36,19 +40,26 @@ class HeldOut:
         context_length: int = 1024,
         tokens_a_language: int = 8192,
         seed: int = 21,
+        languages: Collection[str] | None = None,
     ) -> None:
         self.shards = shards
+        self._languages = [tag for tag in shards.languages if languages is None or tag in languages]
+        if not self._languages:
+            raise ValueError(
+                f"{shards.directory} has no held-out text in {', '.join(sorted(languages or []))}; it has "
+                f"{', '.join(shards.languages)}."
+            )
         self.masking_ratio = masking_ratio
         self.tokens_a_language = tokens_a_language
         self.seed = seed
-        self._table = ChunkTable(shards, shards.languages, context_length, seed)
+        self._table = ChunkTable(shards, self._languages, context_length, seed)
         self._bos, self._eos = int(tokenizer.bos_token_id), int(tokenizer.eos_token_id)
         self._masker: Masker = masker_of(tokenizer)
 
     @property
     def languages(self) -> list[str]:
-        """Languages with held-out text, sorted."""
-        return self.shards.languages
+        """The languages that are read, sorted."""
+        return self._languages
 
     def rows(self, language: str) -> PackedRows:
         """Return the masked held-out tokens of a language, packed.

@@ -19,6 +19,7 @@ from ..recipes import Recipe
 from .corpus import Corpus
 from .mixture import LanguageMixture
 from .shards import TokenShards, write_shards
+from .tokenized_folder import check_tokenized, tokenized_folder
 
 logger = logging.getLogger(__name__)
 
@@ -78,6 +79,23 @@ def open_planned_corpus(recipe: Recipe) -> Corpus:
     return opener(**options)
 
 
+def planned_languages(recipe: Recipe) -> list[str]:
+    """Return the languages that the corpus of a recipe has, of those that some phase reads.
+
+    Args:
+        recipe: The plan.
+
+    Returns:
+        Language tags.
+    """
+    folder = tokenized_folder(recipe.data)
+    if folder is None:
+        return list(open_planned_corpus(recipe).languages())
+    wanted = recipe.languages
+    found = TokenShards(folder / "train", verify=False).languages
+    return [tag for tag in found if wanted is None or tag in wanted]
+
+
 def prepare(recipe: Recipe, directory: Path) -> PreparedData:
     """Make, or find, the tokenizer and the shards of a recipe; a corpus that `mmbert tokenize` wrote is read in place.
 
@@ -89,10 +107,13 @@ def prepare(recipe: Recipe, directory: Path) -> PreparedData:
         The data, opened and checked against its checksums.
 
     Raises:
-        ValueError: If the directory was prepared for another data plan, or holds files of something else.
+        ValueError: If the directory was prepared for another data plan, or holds files of something else; or if the
+            plan asks of a tokenized corpus what it cannot give.
     """
-    if (found := _tokenized_before(recipe)) is not None:
-        return found
+    if (folder := tokenized_folder(recipe.data)) is not None:
+        data = _open(folder)
+        check_tokenized(recipe.data, folder, data.tokenizer, data.train)
+        return data
     plan = json.loads(json.dumps({**recipe.to_dict()["data"], "languages": recipe.languages}))
     written = directory / _PLAN
     if written.is_file() and _read_plan(written) != plan:
@@ -113,21 +134,6 @@ def _open(directory: Path) -> PreparedData:
     tokenizer: Any = AutoTokenizer.from_pretrained(directory / "tokenizer")
     train, heldout = (TokenShards(directory / split, verify=verify) for split in ("train", "heldout"))
     return PreparedData(tokenizer, train, heldout)
-
-
-def _tokenized_before(recipe: Recipe) -> PreparedData | None:
-    """Open the corpus of a recipe if it is a folder that `mmbert tokenize` made."""
-    folder = Path(recipe.data.corpus or "")
-    if not recipe.data.corpus or not (folder / "train" / "index.json").is_file():
-        return None
-    for name in ("heldout/index.json", "tokenizer/tokenizer.json"):
-        if not (folder / name).is_file():
-            raise ValueError(f"{folder} has no {name}; tokenize it with a --heldout-fraction above 0.")
-    plan = recipe.data
-    if plan.tokenizer is not None or plan.options:
-        named = "tokenizer" if plan.tokenizer is not None else next(iter(plan.options))
-        raise ValueError(f"data.{named} cannot change {folder}, which is tokenized; remove the key.")
-    return _open(folder)
 
 
 def _read_plan(path: Path) -> Any:

@@ -19,7 +19,8 @@ from accelerate import Accelerator
 from mmbert import MmBertForMaskedLM, Recipe, merge_ties, merge_weighted_average
 from mmbert.data import TokenShards, write_shards
 from mmbert.data.heldout import HeldOut
-from mmbert.data.preparation import open_planned_corpus
+from mmbert.data.preparation import open_planned_corpus, planned_languages
+from mmbert.data.tokenized_folder import tokenized_folder
 from mmbert.modeling.tokenizer import build_tokenizer, tokenizer_fingerprint
 from mmbert.trainers import RecipeRun
 from mmbert.trainers.language_loss import language_losses
@@ -52,8 +53,8 @@ def main() -> None:
     accelerator = Accelerator(cpu=bool(arguments.get("use_cpu")))
     with accelerator.main_process_first():
         models = merged(recipe, continued, output, options)
-        shards = [run.data.heldout, *watched(run, tags(options.watch))]
-    losses = {name: score(path, run, shards, accelerator) for name, path in models.items()}
+        heldout = [run.heldout(), *watched(run, tags(options.watch))]
+    losses = {name: score(path, heldout, accelerator) for name, path in models.items()}
     if accelerator.is_main_process:
         rows = table(losses, new, recipe.phases[0].languages)
         print(f"held-out loss at {recipe.evaluation_masking_ratio:.0%} masking\n\n{rows}")
@@ -69,7 +70,7 @@ def tags(listed: str) -> list[str]:
 def with_replay(recipe: Recipe, new: list[str], share: float) -> Recipe:
     """Give the replayed languages equal parts of their share; the new ones divide the rest by temperature."""
     first = recipe.phases[0]
-    languages = tuple(open_planned_corpus(recipe).languages()) if first.reads_all else first.languages
+    languages = tuple(planned_languages(recipe)) if first.reads_all else first.languages
     old = [tag for tag in languages if tag not in new]
     if missing := sorted(set(new) - set(languages)):
         raise ValueError(f"--new: the recipe does not read {', '.join(missing)}; it reads {', '.join(languages)}.")
@@ -77,7 +78,8 @@ def with_replay(recipe: Recipe, new: list[str], share: float) -> Recipe:
         raise ValueError(
             f"there are {len(new)} new and {len(old)} old languages and --replay_share {share}; give both."
         )
-    both = [recipe.model.get("checkpoint"), recipe.data.tokenizer]
+    tokenized = tokenized_folder(recipe.data)  # read with the tokenizer that made it, whatever data.tokenizer says
+    both = [recipe.model.get("checkpoint"), tokenized / "tokenizer" if tokenized else recipe.data.tokenizer]
     if None in both or len({tokenizer_fingerprint(build_tokenizer(str(place))) for place in both}) > 1:
         raise ValueError(f"model.checkpoint {both[0]} and data.tokenizer {both[1]} must be given and belong together.")
     shares = {tag: share / len(old) for tag in old}
@@ -98,24 +100,33 @@ def merged(recipe: Recipe, continued: Path, output: Path, options: ContinueOptio
     return {"before": original, "continued": continued, "TIES": ties, "average": average}
 
 
-def watched(run: RecipeRun, languages: list[str]) -> list[TokenShards]:
-    """Write held-out tokens of languages that the run does not read."""
+def watched(run: RecipeRun, languages: list[str]) -> list[HeldOut]:
+    """Find the held-out tokens of languages that the run does not read, or write them; a tokenized folder has them."""
+    if not languages:
+        return []
     home = run.output_dir / "watched"
-    if languages and not home.is_dir():
-        plan = replace(run.recipe, phases=(replace(run.recipe.phases[0], languages=tuple(languages), shares={}),))
-        corpus = open_planned_corpus(plan)
-        write_shards(corpus.documents("heldout"), run.data.tokenizer, home, sources=corpus.sources())
-    return [TokenShards(home)] if languages else []
+    if tokenized_folder(run.recipe.data) is not None:
+        shards = run.data.heldout
+    else:
+        if not home.is_dir():
+            plan = replace(run.recipe, phases=(replace(run.recipe.phases[0], languages=tuple(languages), shares={}),))
+            corpus = open_planned_corpus(plan)
+            write_shards(corpus.documents("heldout"), run.data.tokenizer, home, sources=corpus.sources())
+        shards = TokenShards(home)
+    if missing := sorted(set(languages) - set(shards.languages)):
+        raise ValueError(f"--watch: {shards.directory} has no text in {', '.join(missing)}; leave them out.")
+    ours = run.heldout()
+    options = {name: getattr(ours, name) for name in ("masking_ratio", "tokens_a_language", "seed")}
+    length = run.recipe.phases[0].context_length
+    return [HeldOut(shards, run.data.tokenizer, context_length=length, languages=languages, **options)]
 
 
-def score(path: Path, run: RecipeRun, shards: list[TokenShards], accelerator: Accelerator) -> dict[str, float]:
+def score(path: Path, heldout: list[HeldOut], accelerator: Accelerator) -> dict[str, float]:
     """Return the held-out loss by language."""
     model = MmBertForMaskedLM.from_pretrained(path).to(accelerator.device)
-    ours, found = run.heldout(), {}
-    options = {name: getattr(ours, name) for name in ("masking_ratio", "tokens_a_language", "seed")}
-    for one in shards:
-        heldout = HeldOut(one, run.data.tokenizer, context_length=run.recipe.phases[0].context_length, **options)
-        found |= language_losses(model, heldout, accelerator)
+    found: dict[str, float] = {}
+    for one in heldout:
+        found |= language_losses(model, one, accelerator)
     return found
 
 

@@ -141,11 +141,14 @@ class RecipeRun:
             context_length=self.recipe.phases[0].context_length,
             tokens_a_language=self.tokens_a_language,
             seed=self.recipe.seed,
+            languages=self.recipe.languages,  # a tokenized folder may hold many more
         )
 
     def groups(self) -> dict[str, str]:
         """Return the resource group of every language: high, mid, low by the phase in which it enters, or code."""
-        return resource_groups(self.recipe, self.data.train.languages, self.data.heldout.languages)
+        read = self.recipe.languages
+        trained = [tag for tag in self.data.train.languages if read is None or tag in read]
+        return resource_groups(self.recipe, trained, self.heldout().languages)
 
     def score(self, checkpoint: str | Path) -> dict[str, float]:
         """Score any masked-LM checkpoint with this run's tokenizer on this run's held-out text.

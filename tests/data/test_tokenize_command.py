@@ -1,13 +1,14 @@
 """`mmbert tokenize`: sources and options of the command line, parts and their joining, one line for bad input."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from mmbert.cli import app
 from mmbert.data import TokenShards
-from mmbert.data.preparation import prepare
-from mmbert.modeling.tokenizer import save_tokenizer
+from mmbert.data.preparation import planned_languages, prepare
+from mmbert.modeling.tokenizer import save_tokenizer, train_tokenizer
 from mmbert.recipes import Recipe
 from tests_support import TINY_RECIPE, documents
 from typer.testing import CliRunner
@@ -43,6 +44,46 @@ def test_a_corpus_becomes_a_folder_that_recipes_read(place):
     Path("r.yaml").write_text(f"{TINY_RECIPE}\ndata: {{corpus: out, heldout_fraction: 0.5}}\n")
     with pytest.raises(ValueError, match=r"data\.heldout_fraction cannot change out, which is tokenized"):
         prepare(Recipe.from_yaml("r.yaml"), Path("run"))
+
+
+def over(name, data, **changes):
+    """Write a recipe that extends an official one over the tokenized folder, and prepare it."""
+    path = Path(f"{name}.yaml")
+    path.write_text(json.dumps({"extends": name, "data": {"corpus": "out", **data}, **changes}))
+    return prepare(Recipe.from_yaml(path), Path("run"))
+
+
+@pytest.mark.parametrize("name", ["mmbert-base", "mmbert-small"])
+def test_an_official_recipe_reads_the_folder_with_the_tokenizer_that_made_it(place, name, caplog):
+    assert run("corpus.jsonl", "out", *COMMON).exit_code == 0
+    with caplog.at_level("INFO", logger="mmbert"):
+        data = over(name, {})
+    assert data.train.fingerprint == TokenShards("out/train").fingerprint and len(data.tokenizer) == 600
+    said = [record.getMessage() for record in caplog.records if "data.tokenizer" in record.getMessage()]
+    assert len(said) == 1 and f"jhu-clsp/{name.replace('mmbert', 'mmBERT')}" in said[0] and "out/tokenizer" in said[0]
+
+
+def test_a_named_tokenizer_must_be_that_of_the_folder(place):
+    assert run("corpus.jsonl", "out", *COMMON).exit_code == 0
+    for same in ("tok", "tok/tokenizer.json", str(place / "out" / "tokenizer"), "nobody/unreachable"):
+        assert len(over("mmbert-base", {"tokenizer": same, "vocabulary_size": 600}).tokenizer) == 600
+    save_tokenizer(train_tokenizer([d.text for d in documents()], 500), "others")
+    refused = r"data\.tokenizer others \(500 words\) is not out/tokenizer \(600 words\), which out is tokenized with"
+    with pytest.raises(ValueError, match=refused):
+        over("mmbert-base", {"tokenizer": "others"})
+    with pytest.raises(FileNotFoundError, match=r"gone/away/tok does not exist"):
+        over("mmbert-base", {"tokenizer": "gone/away/tok"})
+    with pytest.raises(ValueError, match=r"vocabulary_size is 700, but out is tokenized with 600 words"):
+        over("mmbert-base", {"vocabulary_size": 700})
+
+
+def test_the_languages_of_a_tokenized_folder_are_known(place):
+    assert run("corpus.jsonl", "out", *COMMON).exit_code == 0
+    Path("r.yaml").write_text(f"{TINY_RECIPE}\ndata: {{corpus: out}}\n")
+    recipe = Recipe.from_yaml("r.yaml")
+    assert planned_languages(recipe) == ["deu_Latn", "ell_Grek", "eng_Latn", "fao_Latn", "rus_Cyrl"]
+    first = replace(recipe, phases=recipe.phases[:1], variants={})
+    assert planned_languages(first) == ["deu_Latn", "eng_Latn"]
 
 
 def test_the_first_rank_alone_compares_checksums(place, monkeypatch):

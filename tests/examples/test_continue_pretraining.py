@@ -3,13 +3,16 @@
 import importlib
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import mmbert
 import pytest
 import torch
 from mmbert import Recipe
-from mmbert.modeling.tokenizer import save_tokenizer
+from mmbert.data import ReadOptions, tokenize_corpus
+from mmbert.data.heldout import HeldOut
+from mmbert.modeling.tokenizer import build_tokenizer, save_tokenizer
 from mmbert.trainers import RecipeRun
 from safetensors.torch import load_file
 from tests_support import TINY_RECIPE, documents
@@ -102,6 +105,53 @@ def test_another_tokenizer_is_refused_before_anything_is_trained(script, home):
     save_tokenizer(mmbert.train_tokenizer([document.text for document in documents()], 500), home / "others")
     with pytest.raises(ValueError, match="must be given and belong together"):
         script.with_replay(plan(home, tokenizer="others"), ["ell_Grek"], 0.3)
+
+
+@pytest.fixture(scope="module")
+def tokenized(home):
+    """The corpus as `mmbert tokenize` leaves it."""
+    options = ReadOptions(heldout_fraction=0.1)
+    tokenize_corpus([str(home / "corpus.jsonl")], home / "tokens", build_tokenizer(home / "words"), options=options)
+    return home / "tokens"
+
+
+def over(tokenized, home, languages, data=""):
+    text = CONTINUED.format(languages=languages, home=home, checkpoint=home / "words", tokenizer="?")
+    head, _, tail = text.partition("data: {")
+    path = home / "tokenized.yaml"
+    path.write_text(f"{head}data: {{corpus: {tokenized}{data}}}{tail.partition('}')[2]}", encoding="utf-8")
+    return Recipe.from_yaml(path)
+
+
+@pytest.mark.parametrize("data", ["", ", tokenizer: nobody/unreachable"])
+def test_a_tokenized_folder_brings_its_tokenizer_and_its_languages(script, home, tokenized, data):
+    recipe = script.with_replay(over(tokenized, home, "all", data), ["ell_Grek", "fao_Latn"], 0.3)
+    assert sorted(recipe.phases[0].shares) == ["deu_Latn", "eng_Latn", "rus_Cyrl"]
+
+
+def test_another_tokenizer_than_that_of_the_folder_is_refused(script, home, tokenized):
+    save_tokenizer(mmbert.train_tokenizer([document.text for document in documents()], 500), home / "fewer")
+    recipe = over(tokenized, home, "all")
+    with pytest.raises(ValueError, match=r"data\.tokenizer .*tokens/tokenizer must be given and belong together"):
+        script.with_replay(replace(recipe, model={"checkpoint": str(home / "fewer")}), ["ell_Grek"], 0.3)
+
+
+def test_of_a_tokenized_folder_only_what_is_read_or_watched_is_scored(script, home, tokenized):
+    recipe = over(tokenized, home, "[deu_Latn, fao_Latn]")
+    run = RecipeRun(recipe, home / "scored", tokens_a_language=300)
+    assert run.heldout().languages == ["deu_Latn", "fao_Latn"] and set(run.groups()) == {"deu_Latn", "fao_Latn"}
+    (extra,) = script.watched(run, ["rus_Cyrl"])
+    everything = HeldOut(
+        run.data.heldout, run.data.tokenizer, context_length=32, tokens_a_language=300, seed=recipe.seed
+    )
+    assert extra.languages == ["rus_Cyrl"] and not (home / "scored").exists()
+    for one, language in ((extra, "rus_Cyrl"), (run.heldout(), "fao_Latn")):  # whatever stands beside it
+        assert (one.rows(language).input_ids == everything.rows(language).input_ids).all()
+        assert (one.rows(language).labels == everything.rows(language).labels).all()
+    with pytest.raises(ValueError, match=r"--watch: .*heldout has no text in swh_Latn"):
+        script.watched(run, ["swh_Latn"])
+    with pytest.raises(ValueError, match=r"has no held-out text in swh_Latn; it has deu_Latn"):
+        HeldOut(run.data.heldout, run.data.tokenizer, languages=["swh_Latn"])
 
 
 @pytest.mark.slow
