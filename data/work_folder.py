@@ -21,7 +21,7 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerFast
 
-from ..modeling.checkpoint_writer import refuse_existing
+from ..modeling.checkpoint_writer import refuse_existing, sync_to_disk
 from ..modeling.tokenizer import save_tokenizer
 from .bundles import writing
 
@@ -127,13 +127,13 @@ class WorkFolder:
         (self.path / "lock").unlink(missing_ok=True)
         with writing(self.output):
             for path in [*folder.rglob("*"), folder]:
-                _sync(path)
+                sync_to_disk(path)
             refuse_existing(self.output)
             self.output.parent.mkdir(parents=True, exist_ok=True)
             if self.output.is_dir():
                 self.output.rmdir()
             folder.rename(self.output)
-            _sync(self.output.absolute().parent)
+            sync_to_disk(self.output.absolute().parent)
         shutil.rmtree(self.path, ignore_errors=True)
 
 
@@ -182,13 +182,3 @@ def _lock(handle: int) -> bool:
     except OSError:
         return False
     return True
-
-
-def _sync(path: Path) -> None:
-    if path.is_dir() and os.name != "posix":  # other systems cannot sync a directory
-        return
-    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

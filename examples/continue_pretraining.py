@@ -9,6 +9,7 @@ of transformers' TrainingArguments is an option, but for what the recipe decides
 
 import json
 import logging
+import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -22,6 +23,7 @@ from mmbert.data.heldout import HeldOut
 from mmbert.data.preparation import open_planned_corpus, planned_languages
 from mmbert.data.tokenized_folder import tokenized_folder
 from mmbert.modeling.tokenizer import build_tokenizer, tokenizer_fingerprint
+from mmbert.recipes.replay import with_replayed_languages
 from mmbert.trainers import RecipeRun
 from mmbert.trainers.language_loss import language_losses
 from transformers import AutoTokenizer, HfArgumentParser, TrainingArguments
@@ -56,7 +58,7 @@ def main() -> None:
         heldout = [run.heldout(), *watched(run, tags(options.watch))]
     losses = {name: score(path, heldout, accelerator) for name, path in models.items()}
     if accelerator.is_main_process:
-        rows = table(losses, new, recipe.phases[0].languages)
+        rows = table(losses, new, recipe.phases[-1].languages)
         print(f"held-out loss at {recipe.evaluation_masking_ratio:.0%} masking\n\n{rows}")
         (output / "before_after.md").write_text(rows + "\n", encoding="utf-8")
         (output / "before_after.json").write_text(json.dumps(losses, indent=1) + "\n", encoding="utf-8")
@@ -69,26 +71,17 @@ def tags(listed: str) -> list[str]:
 
 def with_replay(recipe: Recipe, new: list[str], share: float) -> Recipe:
     """Give the replayed languages equal parts of their share; the new ones divide the rest by temperature."""
-    first = recipe.phases[0]
-    languages = tuple(planned_languages(recipe)) if first.reads_all else first.languages
-    old = [tag for tag in languages if tag not in new]
-    if missing := sorted(set(new) - set(languages)):
-        raise ValueError(f"--new: the recipe does not read {', '.join(missing)}; it reads {', '.join(languages)}.")
-    if not new or not old or not 0 < share < 1:
-        raise ValueError(
-            f"there are {len(new)} new and {len(old)} old languages and --replay_share {share}; give both."
-        )
     tokenized = tokenized_folder(recipe.data)  # read with the tokenizer that made it, whatever data.tokenizer says
     both = [recipe.model.get("checkpoint"), tokenized / "tokenizer" if tokenized else recipe.data.tokenizer]
     if None in both or len({tokenizer_fingerprint(build_tokenizer(str(place))) for place in both}) > 1:
         raise ValueError(f"model.checkpoint {both[0]} and data.tokenizer {both[1]} must be given and belong together.")
-    shares = {tag: share / len(old) for tag in old}
-    return replace(recipe, phases=tuple(replace(one, languages=languages, shares=shares) for one in recipe.phases))
+    return with_replayed_languages(recipe, new, share, planned_languages(recipe) if recipe.languages is None else [])
 
 
 def merged(recipe: Recipe, continued: Path, output: Path, options: ContinueOptions) -> dict[str, Path]:
-    """Merge the new model with the original in both ways, unless that is done."""
-    original, ties, average = Path(recipe.model["checkpoint"]), output / "ties", output / "average"
+    """Merge the new model with the original in both ways, unless that is done; folders are named by the options."""
+    original = Path(recipe.model["checkpoint"])
+    ties, average = output / f"ties-{options.density}", output / f"average-{options.average}"
     if not original.is_dir():  # a Hub id: merging reads files
         original = output / "original"
         MmBertForMaskedLM.from_pretrained(recipe.model["checkpoint"]).save_pretrained(original)
@@ -104,30 +97,26 @@ def watched(run: RecipeRun, languages: list[str]) -> list[HeldOut]:
     """Find the held-out tokens of languages that the run does not read, or write them; a tokenized folder has them."""
     if not languages:
         return []
-    home = run.output_dir / "watched"
-    if tokenized_folder(run.recipe.data) is not None:
-        shards = run.data.heldout
-    else:
-        if not home.is_dir():
-            plan = replace(run.recipe, phases=(replace(run.recipe.phases[0], languages=tuple(languages), shares={}),))
-            corpus = open_planned_corpus(plan)
-            write_shards(corpus.documents("heldout"), run.data.tokenizer, home, sources=corpus.sources())
-        shards = TokenShards(home)
+    home, first = run.output_dir / "watched", run.recipe.phases[0]
+    tokenized = tokenized_folder(run.recipe.data) is not None
+    there = home.is_dir() and set(languages) <= set(TokenShards(home, verify=False).languages)
+    if not tokenized and not there:
+        plan = replace(run.recipe, phases=(replace(first, languages=tuple(languages), shares={}),))
+        corpus = open_planned_corpus(plan)
+        shutil.rmtree(home, ignore_errors=True)  # what was watched before
+        write_shards(corpus.documents("heldout"), run.data.tokenizer, home, sources=corpus.sources())
+    shards = run.data.heldout if tokenized else TokenShards(home)
     if missing := sorted(set(languages) - set(shards.languages)):
         raise ValueError(f"--watch: {shards.directory} has no text in {', '.join(missing)}; leave them out.")
     ours = run.heldout()
     options = {name: getattr(ours, name) for name in ("masking_ratio", "tokens_a_language", "seed")}
-    length = run.recipe.phases[0].context_length
-    return [HeldOut(shards, run.data.tokenizer, context_length=length, languages=languages, **options)]
+    return [HeldOut(shards, run.data.tokenizer, context_length=first.context_length, languages=languages, **options)]
 
 
 def score(path: Path, heldout: list[HeldOut], accelerator: Accelerator) -> dict[str, float]:
     """Return the held-out loss by language."""
     model = MmBertForMaskedLM.from_pretrained(path).to(accelerator.device)
-    found: dict[str, float] = {}
-    for one in heldout:
-        found |= language_losses(model, one, accelerator)
-    return found
+    return {tag: loss for one in heldout for tag, loss in language_losses(model, one, accelerator).items()}
 
 
 def table(losses: Mapping[str, Mapping[str, float]], new: list[str], trained: tuple[str, ...]) -> str:

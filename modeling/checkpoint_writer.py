@@ -69,6 +69,21 @@ def refuse_existing(output: str | os.PathLike[str]) -> None:
         raise ValueError(f"{target} exists and is not empty; remove it or choose another output directory")
 
 
+def sync_to_disk(path: Path) -> None:
+    """Wait until the bytes of a file, or the names in a directory, have reached the disk.
+
+    Args:
+        path: The file or directory; it must be writable.
+    """
+    if path.is_dir() and os.name != "posix":  # other systems cannot sync a directory
+        return
+    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 class CheckpointWriter:
     """Writes the tensors of a checkpoint in any order and in pieces, with the shards of a template.
 
@@ -214,23 +229,13 @@ def copy_files(source: Path, target: Path, names: Collection[str]) -> list[str]:
 
 def _publish(partial: Path, target: Path) -> None:
     for path in [*sorted(partial.rglob("*"), reverse=True), partial]:
-        _sync(path)
+        sync_to_disk(path)
     refuse_existing(target)  # someone may have written there meanwhile
     if target.is_dir():
         target.rmdir()
     partial.rename(target)
-    _sync(target.absolute().parent)
+    sync_to_disk(target.absolute().parent)
 
 
 def _cannot_write(target: Path, error: OSError) -> str:
     return f"cannot write {target}: {error.strerror or error}; nothing was left there, choose another place"
-
-
-def _sync(path: Path) -> None:
-    if path.is_dir() and os.name != "posix":  # other systems cannot sync a directory
-        return
-    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -1,7 +1,8 @@
 """`extends: mmbert-base`: a recipe written as what it changes in another one.
 
 Mappings are merged key by key, `phases` by the phases' names; any other value takes the place of the one below it, and
-null takes an entry away. The file that extends is the one whose line an error names.
+null takes away an entry that the recipe below has. Sources of the recipe below forget the phases and variants that are
+gone. The file that extends is the one whose line an error names, unless the recipe below has no shape to change.
 """
 
 from collections.abc import Mapping
@@ -32,9 +33,13 @@ def load_extended(path: Path, shipped: Mapping[str, Path], depth: int = 0) -> tu
     if not isinstance(tree, Mapping) or "extends" not in tree:
         return tree, lines
     below = _file_below(path, str(tree["extends"]), shipped, depth, lines)
-    parent, _ = load_extended(below, shipped, depth + 1)
+    parent, lines_below = load_extended(below, shipped, depth + 1)
     if not isinstance(parent, Mapping):
         raise ValueError(f"{path.name}{lines.where('extends')}, extends: {below.name} is no recipe; name another.")
+    try:
+        _check_shape(parent)
+    except RecipeError as error:
+        raise ValueError(f"{below.name}{lines_below.where(error.key)}, {error}") from None
     changes = {key: value for key, value in tree.items() if key != "extends"}
     phases = changes.get("phases")
     try:
@@ -43,7 +48,8 @@ def load_extended(path: Path, shipped: Mapping[str, Path], depth: int = 0) -> tu
             lines = Lines({**lines.of, **_lines_by_place(lines.of, places)})
     except RecipeError as error:
         raise ValueError(f"{path.name}{lines.where(error.key)}, {error}") from None
-    return _merged({key: value for key, value in parent.items() if key != "name"}, changes), lines
+    gone = _names(parent) - _names(_merged(parent, changes))
+    return _merged({key: _without(gone, key, value) for key, value in parent.items() if key != "name"}, changes), lines
 
 
 def _file_below(path: Path, name: str, shipped: Mapping[str, Path], depth: int, lines: Lines) -> Path:
@@ -56,14 +62,57 @@ def _file_below(path: Path, name: str, shipped: Mapping[str, Path], depth: int, 
     return below
 
 
+def _check_shape(parent: Mapping[str, Any]) -> None:
+    """Refuse a recipe below whose phases and variants cannot be told by name."""
+    phases, variants = parent.get("phases") or [], parent.get("variants") or {}
+    if not isinstance(phases, list):
+        raise RecipeError("phases", f"must be a list, got {phases!r}; see recipes/demo.yaml for the shape.")
+    for number, phase in enumerate(phases):
+        if not isinstance(phase, Mapping) or phase.get("name") is None:
+            raise RecipeError(f"phases[{number}]", f"must be a mapping with a name, got {phase!r}; write `name:`.")
+        if str(phase["name"]) in {str(earlier["name"]) for earlier in phases[:number]}:
+            raise RecipeError(f"phases[{number}]", f"has the name {phase['name']} of an earlier phase; rename one.")
+    if not isinstance(variants, Mapping):
+        raise RecipeError("variants", f"must be a mapping, got {variants!r}; see recipes/demo.yaml for the shape.")
+
+
+def _names(tree: Mapping[str, Any]) -> set[str]:
+    """Return the names of phases and variants, as far as the tree has the shape for it."""
+    phases, variants = tree.get("phases"), tree.get("variants")
+    listed = [phase for phase in phases if isinstance(phase, Mapping)] if isinstance(phases, list) else []
+    named = variants if isinstance(variants, Mapping) else ()
+    return {str(phase.get("name")) for phase in listed} | {str(name) for name in named}
+
+
+def _without(gone: set[str], key: str, value: Any) -> Any:
+    """Take phases that are gone from the sources in `data`; a source that no phase is left to read goes too."""
+    if key != "data" or not isinstance(value, Mapping) or not isinstance(value.get("sources"), list):
+        return value
+    kept = [_source_without(gone, source) for source in value["sources"]]
+    return {**value, "sources": [source for source in kept if source is not None]}
+
+
+def _source_without(gone: set[str], source: Any) -> Any:
+    """Return the source with the phases that are left, or None if it had some and none is left."""
+    if not isinstance(source, Mapping) or not isinstance(source.get("phases"), list):
+        return source
+    phases = [name for name in source["phases"] if str(name) not in gone]
+    if source["phases"] and not phases:
+        return None
+    tokens = source.get("tokens")
+    if not isinstance(tokens, Mapping):
+        return {**source, "phases": phases}
+    return {**source, "phases": phases, "tokens": {key: n for key, n in tokens.items() if str(key) not in gone}}
+
+
 def _merged(below: Any, above: Any) -> Any:
     """Lay one tree over another."""
     if not isinstance(below, Mapping) or not isinstance(above, Mapping):
         return above
     result = dict(below)
     for key, value in above.items():
-        if value is None:
-            result.pop(key, None)
+        if value is None and key in result:
+            del result[key]
         else:
             result[key] = _merged(below.get(key), value)
     return result
@@ -71,15 +120,16 @@ def _merged(below: Any, above: Any) -> Any:
 
 def _changed_phases(phases: list[Any], changes: Mapping[str, Any]) -> tuple[list[Any], dict[str, int]]:
     """Return the phases with their changes, and at which place each changed one stands."""
-    places = {str(phase["name"]): number for number, phase in enumerate(phases)}
-    result = list(phases)
+    result = {str(phase["name"]): phase for phase in phases}
     for name, change in changes.items():
-        if name not in places:
-            raise RecipeError(f"phases.{name}", f"changes no phase; there are {', '.join(places)}.")
-        if not isinstance(change, Mapping):
+        if name not in result:
+            there = ", ".join(str(phase["name"]) for phase in phases) or "none"
+            raise RecipeError(f"phases.{name}", f"changes no phase; there are {there}.")
+        if change is not None and not isinstance(change, Mapping):
             raise RecipeError(f"phases.{name}", f"must be a mapping of what changes, got {change!r}.")
-        result[places[name]] = _merged(result[places[name]], change)
-    return result, {name: places[name] for name in changes}
+        result[name] = change if change is None else _merged(result[name], change)
+    left = [name for name, phase in result.items() if phase is not None]
+    return [result[name] for name in left], {name: left.index(name) for name in changes if name in left}
 
 
 def _lines_by_place(lines: Mapping[str, int], places: Mapping[str, int]) -> dict[str, int]:

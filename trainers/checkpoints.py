@@ -1,10 +1,10 @@
 """Where the checkpoints of a run lie, and how one comes to be: whole, or not at all."""
 
-import os
 import re
 import shutil
 from pathlib import Path
 
+from ..modeling.checkpoint_writer import sync_to_disk
 from .run_identity import FILE as IDENTITY_FILE
 
 
@@ -17,11 +17,11 @@ def publish(written: Path, target: Path) -> None:
     """
     for path in written.rglob("*"):
         if path.is_file():
-            _sync(path)
+            sync_to_disk(path)
     if target.exists():
         shutil.rmtree(target)
     written.rename(target)
-    _sync(target.parent)
+    sync_to_disk(target.parent)
 
 
 def checkpoints(directory: Path) -> dict[int, Path]:
@@ -56,11 +56,3 @@ def last_checkpoint(directory: Path) -> Path:
     if not found:
         raise FileNotFoundError(f"no checkpoint in {directory} to resume from; start the run without resuming.")
     return found[max(found)]
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -1,15 +1,17 @@
 """What a checkpoint was trained on, so that a resume on anything else is refused before it starts.
 
 A checkpoint remembers the phases that had begun, the seed, the model and the fingerprints of data and tokenizer. Phases
-that lie ahead may change: that is how three decay variants branch from one checkpoint.
+that lie ahead may change: that is how three decay variants branch from one checkpoint. A field of a phase that is
+younger than the checkpoint had its default there.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from ..data.stream import MlmStream
+from ..recipes.phase import Phase
 
 FILE = "run_identity.json"
 _REMEDY = {
@@ -28,6 +30,7 @@ _UNDER_FLAG = {
     "optimizer": "recipe",
     "masking": "recipe",
 }
+_PHASE_DEFAULTS = {one.name: one.default for one in fields(Phase) if one.default is not MISSING}
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,7 @@ def check_identity(
         raise FileNotFoundError(f"{checkpoint} is no checkpoint of a recipe run ({FILE} is missing); start a new run.")
     saved: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     step = int(saved.pop("step"))
+    saved["phases"] = [{**_PHASE_DEFAULTS, **phase} for phase in saved.get("phases", [])]
     allowed = {"data": allow_changed_data, "recipe": allow_changed_recipe}
     for name, value in RunIdentity.of(stream, step).facts.items():
         if saved.get(name) != value and not allowed.get(_UNDER_FLAG.get(name, ""), False):

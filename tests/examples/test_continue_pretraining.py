@@ -9,7 +9,7 @@ from pathlib import Path
 import mmbert
 import pytest
 import torch
-from mmbert import Recipe
+from mmbert import MmBertConfig, MmBertForMaskedLM, Recipe
 from mmbert.data import ReadOptions, tokenize_corpus
 from mmbert.data.heldout import HeldOut
 from mmbert.modeling.tokenizer import build_tokenizer, save_tokenizer
@@ -85,6 +85,77 @@ def test_old_languages_get_equal_parts_of_their_share(script, home, languages, r
         assert sorted(phase.shares) == replayed
         assert set(phase.shares.values()) == {0.3 / len(replayed)}
         assert {"ell_Grek", "fao_Latn"} < set(phase.languages)
+
+
+def changed(home, old, new):
+    plan(home)
+    text = (home / "more.yaml").read_text(encoding="utf-8")
+    assert old in text
+    (home / "changed.yaml").write_text(text.replace(old, new, 1), encoding="utf-8")
+    return Recipe.from_yaml(home / "changed.yaml")
+
+
+def test_every_phase_keeps_its_own_languages(script, home):
+    more = changed(home, "  - name: decay", "  - name: decay\n    languages: {add: [rus_Cyrl]}")
+    adapt, decay = script.with_replay(more, ["ell_Grek", "fao_Latn"], 0.3).phases
+    assert set(decay.languages) - set(adapt.languages) == {"rus_Cyrl"}
+    assert adapt.shares == pytest.approx({"eng_Latn": 0.15, "deu_Latn": 0.15})
+    assert decay.shares == pytest.approx({"eng_Latn": 0.1, "deu_Latn": 0.1, "rus_Cyrl": 0.1})
+    later = script.with_replay(more, ["ell_Grek", "rus_Cyrl"], 0.3)
+    assert "rus_Cyrl" in later.phases[1].languages and "rus_Cyrl" not in later.phases[1].shares
+    with pytest.raises(ValueError, match=r"there are 0 new and 4 old languages in phase 'adapt'"):
+        script.with_replay(more, ["rus_Cyrl"], 0.3)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            "    temperature: 0.3",
+            "    temperature: 0.3\n    shares: {eng_Latn: 0.1}",
+            r"phase 'adapt' has shares for eng_Latn, but --replay_share 0.3 .*remove `shares`",
+        ),
+        (
+            "    decay: 1-sqrt",
+            "    decay: 1-sqrt\nvariants: {late: {}, later: {}}",
+            r"recipe 'changed' has variants late, later, but one model is continued; make one",
+        ),
+    ],
+)
+def test_what_would_be_overwritten_is_refused(script, home, old, new, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        script.with_replay(changed(home, old, new), ["ell_Grek"], 0.3)
+    assert "\n" not in str(caught.value)
+
+
+def test_other_options_make_other_merges_and_the_same_ones_none(script, home, tokenizer):
+    size = {"hidden_size": 8, "num_attention_heads": 2, "num_hidden_layers": 2, "intermediate_size": 8}
+    for name in ("old", "new"):
+        MmBertForMaskedLM(MmBertConfig(vocab_size=len(tokenizer), **size)).save_pretrained(home / name)
+        save_tokenizer(tokenizer, home / name)
+    old, new = (load_file(home / name / "model.safetensors") for name in ("old", "new"))
+    output, times, changed = home / "merges", {}, {}
+    for density, average in [(0.6, 0.5), (0.2, 0.5), (0.2, 0.75), (0.6, 0.5)]:
+        options = script.ContinueOptions(new="ell_Grek", density=density, average=average)
+        found = script.merged(plan(home, checkpoint="old"), home / "new", output, options)
+        ties, mean = (load_file(found[name] / "model.safetensors") for name in ("TIES", "average"))
+        for name, before in old.items():
+            torch.testing.assert_close(mean[name], (1 - average) * before + average * new[name])
+        changed[density] = sum(int((ties[name] != before).sum()) for name, before in old.items())
+        for path in output.iterdir():  # what is there is not made again
+            now = (path / "model.safetensors").stat().st_mtime_ns
+            assert times.setdefault(path.name, now) == now
+    assert 0 < changed[0.2] < changed[0.6]
+    assert set(times) == {"ties-0.6", "ties-0.2", "average-0.5", "average-0.75"}
+
+
+def test_what_is_watched_is_what_is_asked_for_now(script, home):
+    run = RecipeRun(plan(home, "[deu_Latn, fao_Latn]"), home / "watching", tokens_a_language=300)
+    for watch, held in [("rus_Cyrl", 1), ("ell_Grek,rus_Cyrl", 2), ("ell_Grek", 2)]:
+        (extra,) = script.watched(run, script.tags(watch))
+        assert extra.languages == script.tags(watch)
+        assert len(extra.shards.languages) == held  # the last time nothing is written
+    assert script.watched(run, []) == []
 
 
 @pytest.mark.parametrize(
@@ -164,10 +235,12 @@ def test_it_trains_merges_and_compares(script, home, monkeypatch, capsys):
     plan(home, checkpoint="base/trunk/final", tokenizer="base/data/tokenizer")
     options = ["--recipe", home / "more.yaml", "--new", "ell_Grek,fao_Latn", "--watch", "rus_Cyrl", "--use_cpu"]
     arguments = [str(option) for option in ("continue", *options, "--output_dir", home / "out")]
-    for _ in range(2):  # the second time everything is there
-        monkeypatch.setattr(sys, "argv", arguments)
+    for more in (["--density", "0.2"], [], []):  # the second time only a merge is new, the third nothing
+        monkeypatch.setattr(sys, "argv", [*arguments, *more])
+        capsys.readouterr()
         script.main()
     printed = capsys.readouterr().out
+    assert {path.name for path in (home / "out").glob("*-*")} == {"ties-0.2", "ties-0.6", "average-0.5"}
     losses = json.loads((home / "out" / "before_after.json").read_text(encoding="utf-8"))
     assert list(losses) == ["before", "continued", "TIES", "average"]
     assert set(losses["before"]) == {"ell_Grek", "fao_Latn", "eng_Latn", "deu_Latn", "rus_Cyrl"}
@@ -176,7 +249,8 @@ def test_it_trains_merges_and_compares(script, home, monkeypatch, capsys):
     rows = {line.split(" | ")[0].strip("| ") for line in printed.splitlines() if line.startswith("| ")}
     assert set(losses["before"]) < rows
     weights = [
-        load_file(folder / "model.safetensors") for folder in (original, home / "out/trunk/final", home / "out/average")
+        load_file(folder / "model.safetensors")
+        for folder in (original, home / "out/trunk/final", home / "out/average-0.5")
     ]
     for before, after, average in zip(*(w.values() for w in weights), strict=True):
         torch.testing.assert_close(average, (before + after) / 2)

@@ -161,6 +161,22 @@ def test_a_changed_future_and_an_allowed_change_are_not_refused(stopped, make_tr
     assert trainer.state.global_step == 13
 
 
+def test_a_checkpoint_older_than_a_field_of_the_phases_goes_on(stopped, make_trainer, tmp_path):
+    identity = stopped / "checkpoint-12" / "run_identity.json"
+    saved = json.loads(identity.read_text())
+    for phase in saved["phases"]:
+        for young in ("batch_warmup_rows", "batch_warmup_tokens", "max_epochs"):
+            del phase[young]
+    identity.write_text(json.dumps(saved))
+    text = (tmp_path / "tiny.yaml").read_text()
+    capped = changed(text, tmp_path, "temperature: 0.7", "temperature: 0.7\n    max_epochs: 5")
+    with pytest.raises(ValueError, match=r"phases\[0\].max_epochs was 0.0 and is now 5.0"):
+        make_trainer("run", recipe=capped).train(resume_from_checkpoint=True)
+    trainer = make_trainer("run", callbacks=[StopAt(13)])
+    trainer.train(resume_from_checkpoint=True)
+    assert trainer.state.global_step == 13
+
+
 def test_changed_data_is_refused(stopped, make_trainer, tokenizer, tmp_path):
     other = write_shards(documents(seed=3), tokenizer, tmp_path / "other")
     with pytest.raises(ValueError, match=r"data was .* and is now .*; restore .* or pass allow_changed_data"):
