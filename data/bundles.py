@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..modeling.checkpoint_files import sha256
 from .corpus import Split
 from .document_tokenizer import TokenIds
 
@@ -185,22 +186,9 @@ def read_finished(directory: Path, number: int, *, verify: bool = False) -> Fini
         Bundle(directory / entry["name"], entry["sha256"], [Group(**group) for group in entry["groups"]])
         for entry in record["bundles"]
     ]
-    if verify and not all(bundle.path.is_file() and file_sha256(bundle.path) == bundle.sha256 for bundle in bundles):
+    if verify and not all(bundle.path.is_file() and sha256(bundle.path) == bundle.sha256 for bundle in bundles):
         return None
     return FinishedUnit(number, bundles, record["skipped"], record["bytes"])
-
-
-def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file, read in blocks.
-
-    Args:
-        path: The file.
-
-    Returns:
-        64 hexadecimal digits.
-    """
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager

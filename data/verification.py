@@ -5,13 +5,14 @@ failing disk) is found only by `verify="again"`. A file that changed within two 
 because clocks of file systems are coarse. Where the directory cannot be written, every opening compares again.
 """
 
-import hashlib
 import json
 import os
 import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+
+from ..modeling.checkpoint_files import sha256
 
 NOTE = "verified.json"
 _COARSE_CLOCK = 2_000_000_000  # nanoseconds; the coarsest file systems keep two seconds
@@ -35,11 +36,8 @@ def verify_files(directory: Path, checksums: Mapping[str, str], *, again: bool =
         path = directory / name
         stat = path.stat()
         stamp: list[object] = [stat.st_size, stat.st_mtime_ns, wanted]
-        if known.get(name) != stamp:
-            with path.open("rb") as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
-            if found != wanted:
-                raise ValueError(f"shard {path} is not what was written (SHA-256 differs); write the shards again.")
+        if known.get(name) != stamp and sha256(path) != wanted:
+            raise ValueError(f"shard {path} is not what was written (SHA-256 differs); write the shards again.")
         if stat.st_mtime_ns < began - _COARSE_CLOCK:
             good[name] = stamp
     if good != known:
