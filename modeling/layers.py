@@ -106,9 +106,9 @@ class MmBertEncoderLayer(GradientCheckpointingLayer):
         hidden = hidden + self.attn.answer(mixed)
         return torch.add(hidden, self.mlp(self.mlp_norm(hidden)), out=out)
 
-    def add_answer(self, hidden: Tensor, mixed: Tensor) -> None:
-        """Do what `answer` does, in place and without recording gradients."""
-        if self.adds_its_products():
+    def add_answer(self, hidden: Tensor, mixed: Tensor, directly: bool) -> None:
+        """Do what `answer` does, in place and without recording gradients; see `adds_its_products` for `directly`."""
+        if directly:
             add_linear(self.attn.Wo, mixed.flatten(1), hidden)
             add_linear(self.mlp.Wo, gated(self.mlp.act, self.mlp.Wi(self.mlp_norm(hidden))), hidden)
         else:
@@ -164,8 +164,9 @@ class MmBertEncoderLayer(GradientCheckpointingLayer):
         mixed, weights = backend(self.attn, qkv)
         if not in_place:
             return in_tiles(self.answer, hidden, mixed), weights
+        directly = self.adds_its_products()
         for tile in tiles(hidden):
-            self.add_answer(hidden[tile], mixed[tile])
+            self.add_answer(hidden[tile], mixed[tile], directly)
         return hidden, weights
 
 
