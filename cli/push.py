@@ -43,8 +43,10 @@ def push(
 
 def _tagged(folder: Path) -> dict[str, Path]:
     """Return the checkpoints at the borders of phases, as `phase/stepN`, oldest first."""
+    from ..trainers.tags import revision_of
+
     path = folder / "tags.json"
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist; --history wants a part of a run, such as run/trunk")
     names = json.loads(path.read_text(encoding="utf-8"))
-    return {tag.replace("/", "/step"): folder / name for tag, name in names.items()}
+    return {revision_of(tag): folder / name for tag, name in names.items()}

@@ -45,6 +45,7 @@ def push(
     message: str | None = None,
     token: str | None = None,
     base_model: str | None = None,
+    papers: str | os.PathLike[str] | None = None,
 ) -> Publication:
     """Publish a checkpoint, a SentenceTransformer or an adapter as files that load everywhere.
 
@@ -58,6 +59,7 @@ def push(
         message: Of the commit.
         token: Access token with the right to write; None takes the stored login.
         base_model: Hub id of the model that an adapter belongs to.
+        papers: A folder with records, card and pictures that belong to the model but do not lie beside it.
 
     Returns:
         Where it lies.
@@ -75,7 +77,7 @@ def push(
     api = HfApi(token=token)
     with tempfile.TemporaryDirectory(prefix="mmbert-push-") as temporary:
         directory = Path(temporary) / "published"
-        assemble(folder, directory, base_model=base_model)
+        assemble(folder, directory, base_model=base_model, papers=papers)
         with _one_line(repo_id, "nothing was uploaded"):
             api.create_repo(repo_id, private=private, exist_ok=True)
             if revision is not None:

@@ -35,13 +35,21 @@ _PICTURES = (".png", ".svg")
 _EMPTY_FORM = "[More Information Needed]"
 
 
-def assemble(folder: str | os.PathLike[str], directory: Path, *, base_model: str | None = None) -> None:
+def assemble(
+    folder: str | os.PathLike[str],
+    directory: Path,
+    *,
+    base_model: str | None = None,
+    papers: str | os.PathLike[str] | None = None,
+) -> None:
     """Put together what is published of a checkpoint, a SentenceTransformer or an adapter.
 
     Args:
         folder: The checkpoint's folder. Of a run's `final` the record, card and pictures beside it belong to it.
         directory: A directory that does not exist or is empty.
         base_model: Hub id of the model that an adapter belongs to; None keeps the one that it names.
+
+        papers: A further folder in which records, card and pictures are looked for.
 
     Raises:
         FileNotFoundError: If there is no such folder.
@@ -55,7 +63,7 @@ def assemble(folder: str | os.PathLike[str], directory: Path, *, base_model: str
         _assemble_adapter(source, directory, base_model)
     else:
         export_modernbert(source, directory)
-    for place in _places(source):
+    for place in (*_places(source), *([Path(papers)] if papers else [])):
         for name in (*_PAPERS, *_REPORTS):
             if not (directory / name).exists():
                 copy_files(place, directory, [name])

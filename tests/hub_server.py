@@ -39,7 +39,7 @@ class Repository:
 
 
 class LocalHub:
-    """The server. `faults[(method, word in the path)] = status` or "cut" spoils such requests until it is taken away."""
+    """The server. `faults[(method, word in the path)] = status` or "cut" spoils such requests until taken away."""
 
     def __init__(self):
         self.repositories: dict[str, Repository] = {}
