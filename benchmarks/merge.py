@@ -6,24 +6,19 @@ mergekit lives in an environment of its own (`pip install mergekit==0.1.5`), bec
 are mmBERT-base with random weights, fp32: the base, and three variants that each moved every weight by a normal draw.
 Both merge with density 0.2 and scale 1; mergekit trims each tensor alone (it has no other way), mmbert is timed with
 the global trim of the paper and with mergekit's. Contestants take turns; every merge is a process of its own, whose
-peak memory the operating system tells. Files are in the page cache for all of them after a first read.
+peak memory the operating system tells. A child's peak never falls below its parent's at the fork, so this process
+loads neither torch nor mmbert. Files are in the page cache for all of them after a first read.
 """
 
 import argparse
 import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
 from statistics import median
-
-import torch
-from mmbert import MmBertConfig, MmBertForMaskedLM
-from mmbert.export import export_modernbert
-from mmbert.model_cards.tables import markdown_table
 
 VARIANTS = ("one", "two", "three")
 OURS = "from mmbert import merge_ties; merge_ties('{base}', {variants}, '{output}', trim='{trim}')"
@@ -37,9 +32,10 @@ dtype: float32
 
 
 def make_models(folder: Path, size: str) -> None:
-    """Write base and variants, once, as `modernbert`, the type that mergekit can be taught to read."""
-    if (folder / "whole").is_file():
-        return
+    """Write base and variants as `modernbert`, the type that other software knows."""
+    import torch
+    from mmbert import MmBertConfig, MmBertForMaskedLM, export_modernbert
+
     shutil.rmtree(folder, ignore_errors=True)
     torch.manual_seed(0)
     model = MmBertForMaskedLM(MmBertConfig() if size == "base" else MmBertConfig.small())
@@ -90,17 +86,19 @@ def table(rows: dict[str, list[dict[str, float]]]) -> str:
     middle = {name: {key: median(run[key] for run in runs) for key in runs[0]} for name, runs in rows.items()}
     peer = middle.get("mergekit")
     lines = [
-        (
+        [
             name,
             f"{row['wall']:.0f}",
             f"{row['cpu']:.0f}",
             f"{row['peak']:.2f}",
             f"{row['cpu'] / peer['cpu']:.2f}" if peer else "",
             f"{row['peak'] / peer['peak']:.2f}" if peer else "",
-        )
+        ]
         for name, row in middle.items()
     ]
-    return markdown_table(("contestant", "wall s", "CPU s", "peak GB", "CPU / mergekit", "peak / mergekit"), lines)
+    header = ["contestant", "wall s", "CPU s", "peak GB", "CPU / mergekit", "peak / mergekit"]
+    rule = ["---", *["---:"] * (len(header) - 1)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in (header, rule, *lines))
 
 
 def main() -> None:
@@ -112,8 +110,14 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--models", type=Path, default=Path("build/merge_models"))
     parser.add_argument("--output", type=Path, default=Path("build/merge"))
+    parser.add_argument("--make", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    make_models(options.models, options.size)
+    if options.make:
+        make_models(options.models, options.size)
+        return
+    if not (options.models / "whole").is_file():
+        own = [sys.executable, __file__, "--make", "--size", options.size, "--models", str(options.models)]
+        subprocess.run(own, check=True)
     options.output.mkdir(parents=True, exist_ok=True)
     contestants = ["mmbert", "mmbert, trim by tensor", *(["mergekit"] if options.mergekit else [])]
     rows: dict[str, list[dict[str, float]]] = {name: [] for name in contestants}
@@ -131,5 +135,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     main()
