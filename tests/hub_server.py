@@ -9,9 +9,13 @@ import base64
 import hashlib
 import json
 import threading
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote, urlsplit
+
+import huggingface_hub.constants
+import transformers.utils.hub
 
 
 @dataclass
@@ -199,6 +203,19 @@ class _Handler(BaseHTTPRequestHandler):
             self.refuse(404, "EntryNotFound", "Entry not found")
         else:
             self.answer(200, data, ETag=f'"{blob(data)}"', X_Repo_Commit=oid, Accept_Ranges="bytes")
+
+
+@contextmanager
+def serving(monkeypatch, token_path):
+    """Run a Hub and send this process there: every place where the libraries keep its address is changed."""
+    hub = LocalHub()
+    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", hub.address)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_TOKEN_PATH", str(token_path))
+    monkeypatch.setattr(transformers.utils.hub, "_hf_api", None)  # made once, with the address of that time
+    monkeypatch.setenv("HF_TOKEN", "hf_token")
+    yield hub
+    hub.close()
 
 
 def blob(data):

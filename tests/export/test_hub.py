@@ -11,7 +11,7 @@ import mmbert
 import pytest
 import torch
 import typer
-from hub_server import LocalHub
+from hub_server import serving
 from huggingface_hub import ModelCard
 from mmbert.cli.push import push as push_command
 from mmbert.export import push
@@ -27,13 +27,8 @@ def tokenizer():
 
 @pytest.fixture
 def hub(monkeypatch, tmp_path):
-    hub = LocalHub()
-    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", hub.address)
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(huggingface_hub.constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
-    monkeypatch.setenv("HF_TOKEN", "hf_token")
-    yield hub
-    hub.close()
+    with serving(monkeypatch, tmp_path / "token") as hub:
+        yield hub
 
 
 def tiny(head="ForMaskedLM", seed=0, **fields):

@@ -3,22 +3,17 @@
 import json
 import logging
 
-import huggingface_hub.constants
 import pytest
 import torch
-from hub_server import LocalHub
+from hub_server import serving
 from huggingface_hub import ModelCard
 from safetensors.torch import load, load_file
 
 
 @pytest.fixture
 def hub(monkeypatch, tmp_path):
-    hub = LocalHub()
-    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", hub.address)
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setenv("HF_TOKEN", "hf_token")
-    yield hub
-    hub.close()
+    with serving(monkeypatch, tmp_path / "token") as hub:
+        yield hub
 
 
 def same(files, checkpoint):
