@@ -19,6 +19,7 @@ from .export import export
 from .merge import merge
 from .recipe import recipe
 from .tokenize import tokenize
+from .trim import trim
 
 app = typer.Typer(
     name="mmbert",
@@ -27,7 +28,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for verb in (demo, doctor, recipe, tokenize, merge, export, embed, bench, card):
+for verb in (demo, doctor, recipe, tokenize, merge, export, trim, embed, bench, card):
     app.command()(verb)
 
 
