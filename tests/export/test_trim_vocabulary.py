@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from mmbert.cli.trim import trim
 from mmbert.export import read_trim_report
 from mmbert.export.vocabulary import Vocabulary
+from mmbert.modeling import build_tokenizer
 from safetensors.torch import load_file, save_file
 from tests_support import SIZES, documents, sentences
 from tokenizers import Tokenizer
@@ -347,3 +348,34 @@ def test_command_reads_a_corpus_and_writes_table_and_picture(checkpoint, tmp_pat
         failed = run(checkpoint, *arguments, "-o", tmp_path / "no")
         assert isinstance(failed.exception, ValueError) and message in str(failed.exception)
     assert not (tmp_path / "no").exists()
+
+
+@pytest.mark.shared
+@pytest.mark.slow
+def test_the_large_vocabulary_on_real_text(tmp_path):
+    """256,000 words, some tokens made by nine merges: real text in four scripts, both directions of the rule."""
+    gemma, table = SHARED / "tokenizer" / "gemma_tokenizer.json.xz", SHARED / "data" / "text_udhr" / "data.parquet"
+    if not (gemma.is_file() and table.is_file()):
+        pytest.skip("needs the developers' tokenizer and texts")
+    from datasets import Dataset
+
+    whole = build_tokenizer(gemma)
+    save(tmp_path / "whole", whole, "Model")
+    texts = {}
+    for row in Dataset.from_parquet(str(table), cache_dir=str(tmp_path / "cache")):
+        texts.setdefault(row["lang"], []).append(row["text"])
+    kept_languages = {tag: texts[tag] for tag in ("eng_Latn", "deu_Latn", "cmn_Hans", "hin_Deva")}
+    out = mmbert.trim_vocabulary(tmp_path / "whole", kept_languages, tmp_path / "small", max_tokens=9_000)
+    after, old = AutoTokenizer.from_pretrained(out), kept_ids(out)
+    kept, counted = set(old), {True: 0, False: 0}
+    for tag in (*kept_languages, "nld_Latn", "npi_Deva", "jpn_Jpan", "tha_Thai"):
+        for word in {word for text in texts[tag] for word in text.split()}:
+            original = whole.encode(word, add_special_tokens=False)
+            found = after.encode(word, add_special_tokens=False)
+            assert 3 not in found
+            assert ([old[token] for token in found] == original) == kept.issuperset(original), word
+            counted[kept.issuperset(original)] += 1
+    assert min(counted.values()) > 500
+    for group in kept_languages.values():
+        for text in group:
+            assert [old[token] for token in after(text)["input_ids"]] == whole(text)["input_ids"]
