@@ -85,7 +85,8 @@ def trim_vocabulary(
     counts = {tag: count_texts(tokenizer, texts, tag) for tag, texts in groups.items()}
     _check_counts(counts)
     ranking, curves = _measured(vocabulary, tokenizer, counts, frequencies)
-    size = _size(ranking, curves, limit, coverage, fill=limit is not None and all(map(is_tag, groups)))
+    tagged = all(map(is_tag, groups))
+    size = _size(ranking, curves, limit, coverage, fill=tagged and (limit is not None or not _any_text(counts)))
     report = _report(source, rows, size, ranking, counts, curves)
     final = rank_tokens(vocabulary, tokenizer, counts, frequencies, heldout=True)
     if limit is None and coverage is None:
@@ -181,7 +182,7 @@ def _size(
             f"the limit leaves room for {limit:,} tokens, but bytes, ASCII, special and added tokens alone are "
             f"{ranking.required:,} (kept in multiples of {MULTIPLE}); allow more"
         )
-    wanted = everything if fill else ranking.used if curves else everything
+    wanted = everything if fill else ranking.used
     if coverage is not None:
         if not curves:
             raise ValueError(

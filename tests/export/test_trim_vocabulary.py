@@ -198,6 +198,13 @@ def test_tags_without_text_keep_their_script(checkpoint, tmp_path):
     assert len(tokens) < len(before) and read_trim_report(out).coverage == ()
 
 
+def test_a_single_text_keeps_its_tokens_only(checkpoint, tmp_path):
+    out = mmbert.trim_vocabulary(checkpoint, ["das Haus"], tmp_path / "out")
+    before, after = AutoTokenizer.from_pretrained(checkpoint), AutoTokenizer.from_pretrained(out)
+    assert after.tokenize("das Haus") == before.tokenize("das Haus")
+    assert len(after) == -(-len(Vocabulary(checkpoint / "tokenizer.json").required) // 64) * 64
+
+
 def test_limits_fill_up_to_what_they_allow(checkpoint, tmp_path):
     out = mmbert.trim_vocabulary(checkpoint, GERMAN_GREEK, tmp_path / "tokens", max_tokens=450)
     assert len(kept_ids(out)) == 448  # the multiple of 64 below
