@@ -82,9 +82,9 @@ def _texts(tags: list[str], corpus: str | None, options: dict[str, Any]) -> dict
             name for name in there if tag in (name, name.partition("_")[0]) or _same_code(tag, name, language_code)
         ]
         if not found:
-            near = ", ".join(near_matches(tag)) or "none"
+            nearest = ", ".join(near_matches(tag)) or "none"
             raise ValueError(
-                f"{corpus} has no language {tag!r} (near matches: {near}); there are {', '.join(there[:20])}"
+                f"{corpus} has no language {tag!r} (near matches: {nearest}); there are {', '.join(there[:20])}"
             )
         wanted.update(dict.fromkeys(found))
     return {tag: _documents(corpus, tag, options) for tag in wanted}

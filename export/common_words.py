@@ -7,7 +7,7 @@ often a word is capitalised is taken from the user's text where it occurs there,
 Trade-off: the lists hold words only. Signs, digits and code must come from the user's text, and the lists end in 2021.
 """
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from tokenizers import Tokenizer
@@ -69,7 +69,7 @@ def token_shares(
     """
     words = list(frequencies)
     cases, average = _case_counts(tokens, seen)
-    weights: Counter[int] = Counter()
+    weights: defaultdict[int, float] = defaultdict(float)
     for case, write in enumerate((str.lower, str.title, str.upper)):
         written = [write(word) for word in words]
         if case and written == words:

@@ -135,14 +135,9 @@ class TrimReport:
         axes.set_ylabel("held-out words not read as before, %")
         axes.grid(color="#DADADA", linewidth=0.6)
         axes.legend(frameon=False)
-        scale = self.parameters_per_token
-        above = axes.secondary_xaxis(
-            "top",
-            functions=(
-                lambda n: (self.fixed_parameters + n * scale) / 1e6,
-                lambda millions: (millions * 1e6 - self.fixed_parameters) / scale,
-            ),
-        )
+        fixed, scale = self.fixed_parameters, self.parameters_per_token
+        millions: Any = (lambda n: (fixed + n * scale) / 1e6, lambda size: (size * 1e6 - fixed) / scale)
+        above = axes.secondary_xaxis("top", functions=millions)
         above.set_xlabel("parameters of the whole model, millions")
         figure.savefig(path, dpi=130, metadata={"Software": None})
         return Path(path)
