@@ -20,6 +20,7 @@ from .merge import merge
 from .push import push
 from .recipe import recipe
 from .tokenize import tokenize
+from .trim import trim
 
 app = typer.Typer(
     name="mmbert",
@@ -28,7 +29,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for verb in (demo, doctor, recipe, tokenize, merge, export, embed, bench, card, push):
+for verb in (demo, doctor, recipe, tokenize, merge, export, trim, embed, bench, card, push):
     app.command()(verb)
 
 
