@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-VERBS = ["demo", "doctor", "recipe", "tokenize", "merge", "export", "trim", "embed", "bench", "card"]
+VERBS = ["demo", "doctor", "recipe", "tokenize", "merge", "export", "trim", "push", "embed", "bench", "card"]
 
 
 def mmbert(*arguments, cwd="/"):
