@@ -45,9 +45,7 @@ _SENTENCE_TRANSFORMERS = ("modules.json", "sentence_bert_config.json", "config_s
 _VERSION_5_ONLY = ("backend", "is_local", "local_files_only")  # bookkeeping that version 4 would take for options
 
 
-def export_modernbert(
-    checkpoint: str | os.PathLike[str], output: str | os.PathLike[str], *, code: bool = True
-) -> Path:
+def export_modernbert(checkpoint: str | os.PathLike[str], output: str | os.PathLike[str], *, code: bool = True) -> Path:
     """Write a checkpoint in the format that every ModernBERT reader loads, with the same numbers.
 
     Before the output appears, stock transformers computes it from the written files and must agree with us; the numbers

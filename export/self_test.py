@@ -99,7 +99,9 @@ class SelfTest:
         """
         name = str(hidden.dtype).removeprefix("torch.")
         tolerance = TOLERANCES.get(name, TOLERANCES["float32"])
-        errors = [_relative_error(vector, wanted) for vector, wanted in zip(_vectors(hidden), self._wanted(), strict=True)]
+        errors = [
+            _relative_error(vector, wanted) for vector, wanted in zip(_vectors(hidden), self._wanted(), strict=True)
+        ]
         return Comparison(max(errors), tolerance, name)
 
     def _wanted(self) -> tuple[torch.Tensor, torch.Tensor]:
