@@ -1,4 +1,4 @@
-"""Puts copies of our network beside the weights, so that `trust_remote_code=True` runs it where mmbert is not installed.
+"""Copies our network beside the weights, so that `trust_remote_code=True` runs it where mmbert is not installed.
 
 The files are found by following the imports of the classes, never listed by hand, and a file that reaches outside its
 folder, or for a package that transformers does not bring along, is refused. transformers copies only the files that

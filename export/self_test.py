@@ -11,6 +11,8 @@ import hashlib
 import json
 import math
 import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -97,15 +99,26 @@ class SelfTest:
         Returns:
             How far its mean and last vector are from the expected ones.
         """
-        name = str(hidden.dtype).removeprefix("torch.")
-        tolerance = TOLERANCES.get(name, TOLERANCES["float32"])
-        errors = [
-            _relative_error(vector, wanted) for vector, wanted in zip(_vectors(hidden), self._wanted(), strict=True)
-        ]
-        return Comparison(max(errors), tolerance, name)
+        mean, last = _vectors(hidden)
+        return self._compare(mean, last, str(hidden.dtype).removeprefix("torch."))
 
-    def _wanted(self) -> tuple[torch.Tensor, torch.Tensor]:
-        return torch.tensor(self.mean, dtype=torch.float64), torch.tensor(self.last, dtype=torch.float64)
+    def judge_vectors(self, mean: Sequence[float], last: Sequence[float]) -> Comparison:
+        """Compare vectors that another process computed in fp32.
+
+        Args:
+            mean: Mean of the last hidden state over the tokens.
+            last: Last hidden state of the last token.
+
+        Returns:
+            How far they are from the expected ones.
+        """
+        found = (torch.tensor(vector, dtype=torch.float64) for vector in (mean, last))
+        return self._compare(*found, "float32")
+
+    def _compare(self, mean: torch.Tensor, last: torch.Tensor, dtype: str) -> Comparison:
+        wanted = (torch.tensor(vector, dtype=torch.float64) for vector in (self.mean, self.last))
+        errors = [_relative_error(vector, right) for vector, right in zip((mean, last), wanted, strict=True)]
+        return Comparison(max(errors), TOLERANCES.get(dtype, TOLERANCES["float32"]), dtype)
 
 
 def make_self_test(checkpoint: str | os.PathLike[str]) -> SelfTest:
@@ -171,9 +184,23 @@ def _hidden_states(
     from ..modeling import MmBertModel
 
     network: Any = ModernBertModel if stock else MmBertModel
-    model = network.from_pretrained(path, dtype=dtype, attn_implementation="sdpa").eval()
+    with _without_load_report():
+        model = network.from_pretrained(path, dtype=dtype, attn_implementation="sdpa").eval()
     hidden: torch.Tensor = model(torch.tensor([ids])).last_hidden_state[0]
     return hidden
+
+
+@contextmanager
+def _without_load_report() -> Iterator[None]:
+    """Keep transformers from listing a head's tensors, which an encoder need not read, on the terminal."""
+    from transformers.utils import logging
+
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
 
 
 def _vectors(hidden: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -11,8 +11,8 @@ import sys
 
 sys.modules["mmbert"] = None  # importing it now raises ImportError, as where it is not installed
 
-import torch
-import transformers
+import torch  # noqa: E402
+import transformers  # noqa: E402
 
 
 def read(folder, reference, **trust):
@@ -51,7 +51,7 @@ def read(folder, reference, **trust):
 def main(folder):
     reference = torch.load(f"{folder}/reference.pt", weights_only=True)
     report = {"plain": read(folder, reference), "remote": read(folder, reference, trust_remote_code=True)}
-    print(json.dumps({"transformers": transformers.__version__, **report}))
+    sys.stdout.write(json.dumps({"transformers": transformers.__version__, **report}) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The published checkpoint in processes that cannot import mmbert: stock transformers 4 and 5, with and without its code.
+"""The published checkpoint where mmbert cannot be imported: transformers 4 and 5, with and without its own code.
 
 The interpreters of other environments are named by MMBERT_TRANSFORMERS4_PYTHON and MMBERT_TRANSFORMERS5_PYTHON; each
 needs torch and transformers, and no mmbert.
