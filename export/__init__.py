@@ -1,5 +1,6 @@
 """How a model leaves: formats that other software reads, and a look at which software will."""
 
+from .composer import convert_composer
 from .modernbert import export_modernbert
 from .self_test import Comparison, SelfTest, make_self_test, read_self_test
 from .serving import Verdict, read_verdicts
@@ -9,6 +10,7 @@ __all__ = [
     "Comparison",
     "SelfTest",
     "Verdict",
+    "convert_composer",
     "export_modernbert",
     "make_self_test",
     "put_together",
