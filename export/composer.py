@@ -99,7 +99,8 @@ def convert_composer(
         try:
             return export_modernbert(directory, output, code=code)
         except ValueError as error:  # its messages name the folder that it was given
-            raise ValueError(str(error).replace(str(directory), str(state))) from error
+            told = str(error).replace(f"{directory}{os.sep}tokenizer", f"{tokenizer}{os.sep}tokenizer")
+            raise ValueError(told.replace(str(directory), str(state))) from error
 
 
 def _open_state(path: Path) -> Checkpoint:

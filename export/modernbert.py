@@ -70,6 +70,7 @@ def export_modernbert(checkpoint: str | os.PathLike[str], output: str | os.PathL
     source.verify()
     config = _modernbert_config(source)
     _check_tensors(source, config)
+    _check_tokenizer(source.path / "tokenizer.json", config["vocab_size"])
     test = make_self_test(source.path)
     with atomic_directory(output) as directory:
         copy_files(source.path, directory, source.files)
@@ -150,6 +151,23 @@ def _check_tensors(source: Checkpoint, config: dict[str, Any]) -> None:
     stock = getattr(transformers, config["architectures"][0])
     with torch.device("meta"):
         source.check_against(stock(transformers.ModernBertConfig(**config)))
+
+
+def _check_tokenizer(path: Path, rows: int) -> None:
+    """Refuse a tokenizer that gives ids for which the model has no embedding."""
+    if not path.is_file():
+        return
+    tokenizer = read_json(path)
+    try:
+        vocabulary = tokenizer["model"]["vocab"]  # by token, or a list in the order of ids
+        ids = list(vocabulary.values()) if isinstance(vocabulary, dict) else [len(vocabulary) - 1]
+        largest = max([*ids, *(token["id"] for token in tokenizer.get("added_tokens") or [])])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ValueError(f"{path}: not a tokenizer ({error!r}); save the tokenizer again") from None
+    if largest >= rows:
+        raise ValueError(
+            f"{path}: gives ids up to {largest}, the model has {rows} embeddings; it is the tokenizer of another model"
+        )
 
 
 def _require_same_numbers(comparison: Comparison, path: Path) -> None:

@@ -22,7 +22,8 @@ import torch
 from ..modeling.checkpoint import read_json
 
 SELF_TEST = "self_test.json"
-TOLERANCES = {"float32": 1e-4, "float16": 1e-2, "bfloat16": 5e-2}  # of the relative error, measured in tests/export
+# Of the relative error. A trained encoder of 7 layers shows 3e-7, 1e-3 and 8e-3; another theta or window 0.1.
+TOLERANCES = {"float32": 1e-4, "float16": 5e-3, "bfloat16": 3e-2}
 _LENGTH = 160
 _ABOUT = "Feed input_ids; mean over the tokens, and last token, of last_hidden_state must be these (relative error)."
 

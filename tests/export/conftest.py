@@ -5,7 +5,7 @@ import pytest
 import torch
 
 SIZES = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 5, "num_attention_heads": 2}
-VOCABULARY = 120
+VOCABULARY = 300
 TEXTS = ["the sun  rises\n<mask> 太陽 🌞", "", "el sol  sale", "   "]
 HEADS = (
     "Model",

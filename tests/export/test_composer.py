@@ -21,7 +21,7 @@ CONFIG = {
     "hidden_size": 32,
     "intermediate_size": 48,
     "num_attention_heads": 2,
-    "vocab_size": 101,  # FlexBERT pads it to 104
+    "vocab_size": 301,  # FlexBERT pads it to 304
     "mlp_layer": "glu",
     "bert_layer": "prenorm",
     "embed_norm": True,
@@ -138,7 +138,7 @@ def write_run(folder, changes=None, drop=(), **tensors):
     [
         {},
         {"attn_qkv_bias": True, "attn_out_bias": True, "mlp_in_bias": True, "mlp_out_bias": True},
-        {"norm_kwargs": {"eps": 1e-3, "bias": True}, "vocab_size": 104},
+        {"norm_kwargs": {"eps": 1e-3, "bias": True}, "vocab_size": 304},
         {"local_attn_rotary_emb_base": None, "global_attn_every_n_layers": 2},
     ],
 )
@@ -147,14 +147,14 @@ def test_logits_are_flex_berts(tmp_path, changes):
     if network.config["local_attn_rotary_emb_base"] is None:
         network.config = {**network.config, "local_attn_rotary_emb_base": 20000.0}
     out = convert_composer(tmp_path / "state.safetensors", tmp_path / "run.yaml", tmp_path / "out")
-    ids = torch.randint(5, 101, (2, 40), generator=torch.Generator().manual_seed(3))
+    ids = torch.randint(5, 301, (2, 40), generator=torch.Generator().manual_seed(3))
     mask = torch.ones_like(ids)
     mask[1, 25:] = 0
     with torch.no_grad():
         expected = network(ids, mask)
         for found in (transformers.AutoModelForMaskedLM, mmbert.MmBertForMaskedLM):
             logits = found.from_pretrained(out).eval()(ids, attention_mask=mask).logits
-            assert logits.shape == expected.shape == (2, 40, 104)
+            assert logits.shape == expected.shape == (2, 40, 304)
             torch.testing.assert_close(logits[mask.bool()], expected[mask.bool()], rtol=1e-5, atol=1e-5)
 
 
@@ -164,7 +164,7 @@ def test_config_and_tensors_have_modernberts_names(tmp_path):
     paths = (tmp_path / "state.safetensors", tmp_path / "run.yaml", tmp_path / "out")
     out = convert_composer(*paths, tokenizer=tmp_path / "words", code=False)
     config = json.loads((out / "config.json").read_text())
-    assert config["vocab_size"] == 104 and config["max_position_embeddings"] == 512
+    assert config["vocab_size"] == 304 and config["max_position_embeddings"] == 512
     assert (config["global_rope_theta"], config["local_rope_theta"]) == (20000.0, 90.0)
     assert [config[f"{name}_token_id"] for name in ("pad", "eos", "bos", "cls", "sep", "mask")] == [0, 1, 2, 2, 1, 4]
     tensors = load_file(out / "model.safetensors")
@@ -205,7 +205,7 @@ def test_names_without_composers_prefix_compiled_and_rotary_tables(tmp_path):
         ({"tie_word_embeddings": False}, "tie_word_embeddings is False"),
         ({"attn_out_bias": True}, "attn_qkv_bias is False and attn_out_bias is not; ModernBERT has both or neither"),
         ({"global_attn_every_n_layers": -1}, "no layer is global"),
-        ({"vocab_size": 50}, "vocab_size is 50, the embedding has 104 rows"),
+        ({"vocab_size": 50}, "vocab_size is 50, the embedding has 304 rows"),
         ({"sliding_window": None}, r"lacks sliding_window; give the YAML"),
     ],
 )
@@ -229,7 +229,7 @@ WQKV = "model.bert.encoder.layers.1.attn.Wqkv.weight"
         ((WQKV,), {}, r"state\.safetensors does not fit the model: missing: model\.layers\.1\.attn\.Wqkv\.weight"),
         ((), {"model.bert.pooler.weight": torch.ones(2)}, r"extra: model\.pooler\.weight"),
         ((), {WQKV: torch.ones(9, 9)}, r"Wqkv\.weight \[9, 9\] instead of \[96, 32\]"),
-        ((), {"model.decoder.weight": torch.ones(104, 32)}, "model.decoder.weight differs from .*ties them"),
+        ((), {"model.decoder.weight": torch.ones(304, 32)}, "model.decoder.weight differs from .*ties them"),
     ],
 )
 def test_tensors_that_do_not_fit(tmp_path, drop, tensors, match):
@@ -277,6 +277,12 @@ def test_truncated_absent_and_converted_already(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"run\.yml does not exist; give the YAML"):
         convert_composer(state, tmp_path / "run.yml", tmp_path / "again")
     with pytest.raises(FileNotFoundError, match=r"words/tokenizer\.json does not exist"):
+        convert_composer(state, run, tmp_path / "again", tokenizer=tmp_path / "words")
+    mmbert.train_tokenizer(["the sun rises and sets " * 9] * 20, 320).save_pretrained(tmp_path / "words")
+    edited = json.loads((tmp_path / "words" / "tokenizer.json").read_text())
+    edited["added_tokens"].append({**edited["added_tokens"][0], "id": 304, "content": "<more>"})
+    (tmp_path / "words" / "tokenizer.json").write_text(json.dumps(edited))
+    with pytest.raises(ValueError, match=r"words/tokenizer\.json: gives ids up to 304, the model has 304 embeddings"):
         convert_composer(state, run, tmp_path / "again", tokenizer=tmp_path / "words")
     state.write_bytes(state.read_bytes()[:-10])
     with pytest.raises(ValueError, match="the file is truncated"):

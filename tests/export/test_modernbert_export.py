@@ -115,7 +115,7 @@ def test_sentence_transformer_keeps_its_modules(saved, tmp_path):
         ({"architectures": ["MmBertModel"]}, "does not fit the model: missing: .*extra: "),
         ({"architectures": ["MmBertForSequenceClassification"]}, "missing: classifier"),
         ({"hidden_size": "wide"}, r"config\.json: not a valid configuration: .*hidden_size"),
-        ({"vocab_size": 121}, r"tok_embeddings\.weight \[120, 32\] instead of \[121, 32\]"),
+        ({"vocab_size": 301}, r"tok_embeddings\.weight \[300, 32\] instead of \[301, 32\]"),
         ({"layer_types": ["full_attention"] * 2 + ["sliding_attention"] * 3}, "layer_types follow no fixed period"),
         (
             {
@@ -140,6 +140,17 @@ def test_architecture_is_told_by_the_tensors_if_the_config_is_silent(saved, tmp_
     edit(saved / "config.json", architectures=None)
     out = mmbert.export_modernbert(saved, tmp_path / "out")
     assert json.loads((out / "config.json").read_text())["architectures"] == ["ModernBertForMaskedLM"]
+
+
+def test_tokenizer_of_another_vocabulary_is_refused(tmp_path, tokenizer):
+    tiny(vocab_size=280).save_pretrained(tmp_path / "ours")
+    tokenizer.save_pretrained(tmp_path / "ours")
+    with pytest.raises(ValueError, match=r"tokenizer\.json: gives ids up to 289, the model has 280 embeddings"):
+        mmbert.export_modernbert(tmp_path / "ours", tmp_path / "out")
+    (tmp_path / "ours" / "tokenizer.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"tokenizer\.json: not a tokenizer"):
+        mmbert.export_modernbert(tmp_path / "ours", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_missing_tensor_is_named(saved, tmp_path):
