@@ -113,8 +113,8 @@ class SelfTest:
         Returns:
             How far they are from the expected ones.
         """
-        found = (torch.tensor(vector, dtype=torch.float64) for vector in (mean, last))
-        return self._compare(*found, "float32")
+        found = [torch.tensor(vector, dtype=torch.float64) for vector in (mean, last)]
+        return self._compare(found[0], found[1], "float32")
 
     def _compare(self, mean: torch.Tensor, last: torch.Tensor, dtype: str) -> Comparison:
         wanted = (torch.tensor(vector, dtype=torch.float64) for vector in (self.mean, self.last))

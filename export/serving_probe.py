@@ -78,7 +78,7 @@ def _with_sentence_transformers(folder: Path) -> dict[str, Any]:
 
 def _with_onnxruntime(file: Path, ids: list[int]) -> dict[str, Any]:
     import numpy as np
-    import onnxruntime
+    import onnxruntime  # type: ignore[import-not-found]
     import torch
 
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
