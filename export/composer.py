@@ -92,15 +92,19 @@ def convert_composer(
         raise ValueError(f"cannot write {output}: {error.strerror or error}; choose another place") from error
     with folder as name:
         directory = Path(name)
-        _write_renamed(directory, source, tied=bool(fields["tie_word_embeddings"]))
-        write_json(directory / "config.json", fields)
-        if tokenizer is not None:
-            _copy_tokenizer(Path(tokenizer), directory)
         try:
+            _write_renamed(directory, source, tied=bool(fields["tie_word_embeddings"]))
+            write_json(directory / "config.json", fields)
+            if tokenizer is not None:
+                _copy_tokenizer(Path(tokenizer), directory)
             return export_modernbert(directory, output, code=code)
         except ValueError as error:  # its messages name the folder that it was given
             told = str(error).replace(f"{directory}{os.sep}tokenizer", f"{tokenizer}{os.sep}tokenizer")
             raise ValueError(told.replace(str(directory), str(state))) from error
+        except OSError as error:
+            if error.errno is None:  # about a file that is not there, said in full already
+                raise
+            raise ValueError(f"cannot write {output}: {error.strerror}; nothing was left there") from error
 
 
 def _open_state(path: Path) -> Checkpoint:

@@ -113,8 +113,17 @@ def _unknown_type(files: _Files) -> Iterator[tuple[Loads, str]]:
         yield "no", f"model_type is {found!r}, not 'modernbert': {_EXPORT}"
 
 
+def _absent_code(files: _Files) -> Iterator[tuple[Loads, str]]:
+    """Say that a save by stock transformers kept `auto_map` and not the files that it names."""
+    places = {str(place).split(".")[0] for place in (files.config.get("auto_map") or {}).values()}
+    absent = sorted(place for place in places if "--" not in place and not files.has(f"{place}.py"))
+    if absent:
+        yield "yes", f"auto_map names {absent[0]}.py, which is absent: trust_remote_code=True fails; {_EXPORT}"
+
+
 def _transformers_4(files: _Files) -> Iterator[tuple[Loads, str]]:
     yield from _unknown_type(files)
+    yield from _absent_code(files)
     yield from _flat_keys(files)
     if files.tokenizer.get("tokenizer_class") in ("TokenizersBackend", "PythonBackend"):
         yield "no", f"tokenizer_class {files.tokenizer['tokenizer_class']!r} is version 5's: {_EXPORT} for both"
@@ -138,6 +147,7 @@ def _flat_keys(files: _Files) -> Iterator[tuple[Loads, str]]:
 
 def _transformers_5(files: _Files) -> Iterator[tuple[Loads, str]]:
     yield from _unknown_type(files)
+    yield from _absent_code(files)
     if not files.has("tokenizer.json"):
         yield "yes", "no tokenizer.json: give it token ids"
 

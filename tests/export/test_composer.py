@@ -251,6 +251,7 @@ def test_pickles_are_refused_unopened_with_the_way_out(tmp_path):
         convert_composer(tmp_path / "ep0-ba4000-rank0.pt", tmp_path / "run.yaml", tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_the_way_out_works(tmp_path):
     """The command of the message, as the message says it, on a file as Composer writes it."""
     import shlex
@@ -288,6 +289,20 @@ def test_truncated_absent_and_converted_already(tmp_path):
     with pytest.raises(ValueError, match="the file is truncated"):
         convert_composer(state, run, tmp_path / "again")
     assert not (tmp_path / "again").exists()
+
+
+def test_a_full_disk_leaves_nothing(tmp_path):
+    import resource
+
+    write_run(tmp_path)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    try:
+        with pytest.raises(ValueError, match=r"cannot write .*out: File too large; nothing was left there"):
+            convert_composer(tmp_path / "state.safetensors", tmp_path / "run.yaml", tmp_path / "out")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run.yaml", "state.safetensors"]
 
 
 def test_command(tmp_path):

@@ -60,6 +60,14 @@ def test_llama_cpp_takes_a_byte_level_tokenizer(saved, tmp_path):
     assert why(out, "llama.cpp") == "config.json lacks layer_norm_eps: mmbert export writes it"
 
 
+def test_a_save_of_stock_transformers_keeps_auto_map_without_its_files(exported, tmp_path):
+    transformers.AutoModel.from_pretrained(exported / "Model").save_pretrained(tmp_path / "saved")
+    told = "auto_map names mmbert_auto.py, which is absent: trust_remote_code=True fails; mmbert export writes it"
+    assert told in why(tmp_path / "saved", "transformers 5") and loads(tmp_path / "saved")["transformers 5"] == "yes"
+    out = mmbert.export_modernbert(tmp_path / "saved", tmp_path / "out")
+    assert "auto_map" not in why(out, "transformers 5")
+
+
 def test_a_local_save_is_for_us_alone(saved):
     found = loads(saved)
     assert set(found.values()) == {"no"}
@@ -115,17 +123,24 @@ def test_pooling_and_prefixes(exported, tmp_path):
     assert why(out, "text-embeddings-inference") == ""
 
 
-def test_runs_here_without_mmbert(exported):
-    ran = run_verdicts(exported / "ForMaskedLM", sys.executable)
+def test_runs_here_without_mmbert(saved, tmp_path):
+    folder = mmbert.export_modernbert(saved, tmp_path / "out")
+    ran = run_verdicts(folder, sys.executable)
     version = transformers.__version__
-    assert [(one.engine, one.loads, one.basis) for one in ran][:2] == [
+    assert [(one.engine, one.loads, one.basis) for one in ran] == [
         (f"transformers {version}", "yes", "ran"),
         (f"transformers {version}, trust_remote_code", "yes", "ran"),
     ]
     assert ran[0].why.startswith("ModernBertModel, self-test: relative error ") and "MmBertModel" in ran[1].why
+    table = put_together(read_verdicts(open_checkpoint(folder)), ran)
+    assert [one.basis for one in table][:4] == ["read in 4.57.6", "ran", "ran", "read in 6.2.0"]
+
+
+@pytest.mark.slow
+def test_runs_sentence_transformers(exported):
+    ran = run_verdicts(exported / "ForMaskedLM", sys.executable)
     assert ran[2].engine.startswith("sentence-transformers ") and ran[2].why == "vectors of 32"
     table = put_together(read_verdicts(open_checkpoint(exported / "ForMaskedLM")), ran)
-    assert [one.basis for one in table] == ["read in 4.57.6", "ran", "ran", "ran", *[one.basis for one in table[4:]]]
     assert table[3].why == "vectors of 32; no modules.json: it adds mean pooling and says so"
 
 
