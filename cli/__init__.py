@@ -17,6 +17,7 @@ from .doctor import doctor
 from .embed import embed
 from .export import export
 from .merge import merge
+from .push import push
 from .recipe import recipe
 from .tokenize import tokenize
 
@@ -27,7 +28,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for verb in (demo, doctor, recipe, tokenize, merge, export, embed, bench, card):
+for verb in (demo, doctor, recipe, tokenize, merge, export, embed, bench, card, push):
     app.command()(verb)
 
 
