@@ -1,15 +1,29 @@
-"""How a model leaves: formats that other software reads, smaller vocabularies, and the way to the Hub."""
+"""How a model leaves: formats that other software reads, smaller vocabularies, the way to the Hub, who will load it."""
 
 from importlib import import_module
 from typing import Any
 
-from .hub import Publication, push
 from .modernbert import export_modernbert
 
 # Not needed to export, so not imported before they are used.
-_HOMES = {"TrimReport": "trim_report", "read_trim_report": "trim_report", "trim_vocabulary": "trimming"}
+_HOMES = {
+    "Comparison": "self_test",
+    "Publication": "hub",
+    "SelfTest": "self_test",
+    "TrimReport": "trim_report",
+    "Verdict": "serving",
+    "convert_composer": "composer",
+    "make_self_test": "self_test",
+    "push": "hub",
+    "put_together": "serving_run",
+    "read_self_test": "self_test",
+    "read_trim_report": "trim_report",
+    "read_verdicts": "serving",
+    "run_verdicts": "serving_run",
+    "trim_vocabulary": "trimming",
+}
 
-__all__ = ["Publication", "TrimReport", "export_modernbert", "push", "read_trim_report", "trim_vocabulary"]
+__all__ = sorted([*_HOMES, "export_modernbert"])
 
 
 def __getattr__(name: str) -> Any:
