@@ -26,6 +26,7 @@ _HOMES = {
     "open_corpus": "opening",
     "planned_mixture": "official_mixture",
     "published_mixture": "official_mixture",
+    "read_labelled": "labelled",
     "published_token_counts": "languages",
     "tokenize_corpus": "tokenization",
     "write_shards": "shards",
