@@ -21,6 +21,7 @@ from ..data.passage_rows import PassageRows
 from ..data.rows import OnBadRow
 from ..data.running_text import split_words
 from ..trainers import FineTuned, FineTuneOptions, fine_tune
+from .copies import warn_of_copies
 from .metrics import Scores
 from .metrics_answers import exact_match, token_f1
 
@@ -91,6 +92,7 @@ def fine_tune_answerer(
     reading, plan = passages or PassageOptions(), options or FineTuneOptions()
     parts = {name: _read(name, part, tokenizer, reading) for name, part in rows.items()}
     encoded = {name: part.rows.add_column("part", [name] * len(part.rows)) for name, part in parts.items()}
+    copies = warn_of_copies(rows, ["question", "context"])
     train, dev = encoded.pop("train"), encoded.pop("dev", None)
     metrics = AnswerMetrics(parts, reading)
     baselines = {name: metrics.baselines(name) for name in parts if name != "train"}
@@ -112,7 +114,13 @@ def fine_tune_answerer(
             metrics=metrics,
             output_dir=folder,
             options=replace(plan, seed=seed),
-            facts={"baselines": baselines, "left_out": left_out, "passages": vars(reading), **(facts or {})},
+            facts={
+                "baselines": baselines,
+                "left_out": left_out,
+                "copies": copies,
+                "passages": vars(reading),
+                **(facts or {}),
+            },
         )
         for name, part in encoded.items():
             answers = metrics.answers(result.predictions[name], part, reading.n_best)

@@ -22,6 +22,7 @@ from ..data.word_labels import tag_names
 from ..data.word_rows import WordRows
 from ..data.words import Borders
 from ..trainers import FineTuned, FineTuneOptions, fine_tune, label_order
+from .copies import warn_of_copies
 from .metrics import Scores, span_scores, tag_scores
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ def fine_tune_tagger(
     for name, part in rows.items():
         if missing := [column for column in ("tokens", "tags") if column not in part.column_names]:
             raise ValueError(f"{name} has no {missing[0]}; its columns are {', '.join(part.column_names)}.")
+    copies = warn_of_copies(rows, ["tokens"])
     names = label_order(checkpoint, "tokens", tag_names(rows["train"]["tags"][:]))
     parts = {name: _read(name, part, tokenizer, names, reading) for name, part in rows.items()}
     metrics = TagMetrics(parts)
@@ -107,7 +109,13 @@ def fine_tune_tagger(
             labels=names,
             output_dir=folder,
             options=replace(plan, seed=seed),
-            facts={"baselines": baselines, "left_out": left_out, "words": vars(reading), **(facts or {})},
+            facts={
+                "baselines": baselines,
+                "left_out": left_out,
+                "copies": copies,
+                "words": vars(reading),
+                **(facts or {}),
+            },
         )
         for name in encoded:
             write_tags(folder / f"predictions_{name}.jsonl", parts[name], rows[name], result.predictions[name])
