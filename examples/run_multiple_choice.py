@@ -1,11 +1,12 @@
 """Fine-tune a network that chooses among answers or continuations, judge it in every language, with several seeds.
 
-    accelerate launch examples/run_multiple_choice.py --model CHECKPOINT --data FILE_OR_HUB_ID --train_languages eng_Latn
-        --output_dir run --num_train_epochs 5 --learning_rate 3e-4 [--lora]
+    accelerate launch examples/run_multiple_choice.py --model CHECKPOINT --data FILE_OR_HUB_ID
+        --train_languages eng_Latn --output_dir run --num_train_epochs 5 --learning_rate 3e-4 [--lora]
 
-Rows have `choices` (a list, or columns such as choice1, choice2), `label` (the right one: a number, a letter or the choice
-itself) and what comes before, `context`, `text` or `question`; other names are mapped: --columns choices=solution1,solution2.
---train, --dev and --test name three sources where --data does not hold all. A network that chose before keeps its head.
+Rows have `choices` (a list, or columns such as choice1 and choice2), `label` (the right one: a number, a letter or the
+choice itself) and what comes before: `context`, `text` or `question`. Other names are mapped: --columns label=answer
+choices=first,second. --train, --dev and --test name three sources where --data does not hold all. A network that chose
+before keeps its head.
 Every field of transformers' TrainingArguments is an option too. Writes the networks, their predictions, table.md,
 table.json, table.png.
 """
