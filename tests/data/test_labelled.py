@@ -2,13 +2,17 @@
 
 import json
 import logging
+from pathlib import Path
 
+import mmbert
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from mmbert.data import read_labelled
 from mmbert.data.labelled import sample_rows
 from mmbert.data.labelled_sources import LabelledSources
+
+SHARED = Path(mmbert.__file__).parent.parent / "shared" / "data"
 
 ROWS = [
     {"lang": "eng_Latn", "split": "train", "premise": "It rains.", "hypothesis": "Take a coat.", "label": 0},
@@ -226,3 +230,22 @@ def test_roles_of_a_script(tmp_path):
         LabelledSources(model="m").read(("text",))
     with pytest.raises(ValueError, match="--columns text: write name=column"):
         LabelledSources(model="m", data=str(path), columns=["text"]).read(("text",))
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize(
+    ("name", "require", "rows"),
+    [
+        ("sib200", ("text", "label"), 57_308),
+        ("stsb_multi_mt", ("text", "text_pair", "score"), 48_892),
+        ("americasnli", ("text", "text_pair", "label"), 14_151),
+        ("iapp_thai_qa", ("question", "context", "answers"), 1_400),
+        ("ud_pos", ("tokens", "tags"), 30_645),
+    ],
+)
+def test_published_data_sets_need_no_mapping(name, require, rows):
+    path = SHARED / name / "data.parquet"
+    if not path.is_file():
+        pytest.skip("the developers' data folder is not beside the checkout")
+    found = read_labelled(path, require=require, on_bad_row="skip")  # AmericasNLI has a row without a premise
+    assert len(found) == rows and set(require) <= set(found.column_names)
