@@ -43,6 +43,8 @@ _HOMES = {
     "open_corpus": "opening",
     "planned_mixture": "official_mixture",
     "published_mixture": "official_mixture",
+    "encode_texts": "text_features",
+    "sample_rows": "labelled",
     "read_labelled": "labelled",
     "published_token_counts": "languages",
     "split_words": "running_text",

@@ -6,9 +6,13 @@ from typing import Any
 _HOMES = {
     "PassageOptions": "answering",
     "TagOptions": "tagging",
+    "TextOptions": "classification",
     "bitext_accuracy": "bitext",
     "fine_tune_answerer": "answering",
+    "fine_tune_classifier": "classification",
     "fine_tune_tagger": "tagging",
+    "language_table": "language_table",
+    "table_lines": "language_table",
 }
 
 __all__ = sorted(_HOMES)
