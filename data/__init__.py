@@ -13,6 +13,7 @@ _HOMES = {
     "DocumentTokenizer": "document_tokenizer",
     "FileCorpus": "files",
     "HubCorpus": "hub",
+    "LabelledSources": "labelled_sources",
     "LanguageMixture": "mixture",
     "MlmStream": "stream",
     "ReadOptions": "rows",

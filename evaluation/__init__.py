@@ -4,11 +4,13 @@ from importlib import import_module
 from typing import Any
 
 _HOMES = {
+    "ChoiceOptions": "multiple_choice",
     "PassageOptions": "answering",
     "TagOptions": "tagging",
     "TextOptions": "classification",
     "bitext_accuracy": "bitext",
     "fine_tune_answerer": "answering",
+    "fine_tune_chooser": "multiple_choice",
     "fine_tune_classifier": "classification",
     "fine_tune_tagger": "tagging",
     "language_table": "language_table",

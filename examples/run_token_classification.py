@@ -20,7 +20,7 @@ from typing import Any
 
 import datasets
 from accelerate import PartialState
-from mmbert.data import first_rows, read_labelled
+from mmbert.data import read_labelled, sample_rows
 from mmbert.evaluation import TagOptions, fine_tune_tagger, language_table, table_lines
 from mmbert.model_cards import draw_language_scores
 from mmbert.trainers import parse_fine_tuning
@@ -109,7 +109,7 @@ def read_all(options: ScriptOptions) -> dict[str, datasets.Dataset]:
     if "train" not in found:
         raise ValueError("there is nothing to train on: give --data or --train.")
     if options.rows_a_language and "test" in found:
-        found["test"] = first_rows(found["test"], options.rows_a_language)
+        found["test"] = sample_rows(found["test"], options.rows_a_language)
     return found
 
 
