@@ -17,7 +17,6 @@ import argparse
 import json
 import logging
 import statistics
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -251,7 +250,8 @@ def main() -> None:
     if options.count:
         lines = count(AutoTokenizer.from_pretrained(options.checkpoint), options.pos)
         (options.output / "count.md").write_text(lines + "\n", encoding="utf-8")
-        sys.exit(print(lines))
+        print(lines)
+        return
     for task, source in (("pos", options.pos), ("ner", options.ner)):
         if source is not None:
             result = measure(options.checkpoint, source, task, options)
