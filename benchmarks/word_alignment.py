@@ -9,7 +9,8 @@ each on its first `--rows` test sentences. Contestants:
     uncut          running text as it is: two words may share a token, and then share a prediction
     split words    transformers' recipe: is_split_into_words=True, the first token of each word has its label
 
-Words that a contestant loses count as wrong.
+Words that a contestant loses count as wrong. `--count` trains nothing and counts what reading does, all rows of --pos,
+for a checkpoint or a tokenizer's folder alone.
 """
 
 import argparse
@@ -17,6 +18,7 @@ import json
 import logging
 import statistics
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -189,6 +191,33 @@ def table(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def count(tokenizer: Any, source: Path) -> str:
+    """Count, by language, words with a mark that running text lacks, words without a token, and tokens."""
+    totals: dict[str, Counter[str]] = {}
+    rows = list(read_labelled(source))
+    for start in range(0, len(rows), 2000):
+        part = rows[start : start + 2000]
+        for row, kept, apart in zip(part, uncut(tokenizer, part), split(tokenizer, part), strict=True):
+            text, spans = kept.running.text, kept.running.spans
+            found = Counter(
+                words=len(spans),
+                marked=sum(begin > 0 and not text[begin - 1].isspace() for begin, _ in spans),
+                doubled=len(spans) - len(set(zip(kept.window, kept.column, strict=True))),
+                running=sum(map(len, kept.windows)),
+                apart=sum(map(len, apart.windows)),
+            )
+            for tag in (row["language"], "**all**"):
+                totals.setdefault(tag, Counter()).update(found)
+    lines = [
+        "| language | words | marked by splitting alone | at another word's token if uncut | tokens, split to running |"
+    ]
+    lines.append("|---|---:|---:|---:|---:|")
+    for tag, one in sorted(totals.items(), key=lambda item: -item[1]["doubled"] / item[1]["words"]):
+        shares = f"{one['marked'] / one['words']:.1%} | {one['doubled'] / one['words']:.1%}"
+        lines.append(f"| {tag} | {one['words']:,} | {shares} | {one['apart'] / one['running']:.3f} |")
+    return "\n".join(lines)
+
+
 def per_seed(scores: dict[str, list[float]], tags: list[str]) -> list[float]:
     """Average over languages, seed by seed."""
     return [statistics.fmean(values) for values in zip(*(scores[tag] for tag in tags), strict=True)]
@@ -210,6 +239,7 @@ def main() -> None:
     parser.add_argument("--pos", type=Path, help="sentences with parts of speech")
     parser.add_argument("--ner", type=Path, help="sentences with names")
     parser.add_argument("--contestants", nargs="+", choices=list(CONTESTANTS), default=list(CONTESTANTS))
+    parser.add_argument("--count", action="store_true", help="count what reading does to --pos, and train nothing")
     parser.add_argument("--rows", type=int, default=150, help="sentences judged in a language")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=float, default=3)
@@ -217,6 +247,11 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="folder for the tables, as markdown and JSON")
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
+    if options.count:
+        lines = count(AutoTokenizer.from_pretrained(options.checkpoint), options.pos)
+        (options.output / "count.md").write_text(lines + "\n", encoding="utf-8")
+        print(lines)
+        return
     for task, source in (("pos", options.pos), ("ner", options.ner)):
         if source is not None:
             result = measure(options.checkpoint, source, task, options)

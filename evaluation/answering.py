@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from accelerate import PartialState
 
 from ..data.answers import Answers, best_null_threshold, write_predictions
 from ..data.passage_rows import PassageRows
@@ -122,7 +123,7 @@ def fine_tune_answerer(
                 **(facts or {}),
             },
         )
-        for name, part in encoded.items():
+        for name, part in encoded.items() if PartialState().is_main_process else ():
             answers = metrics.answers(result.predictions[name], part, reading.n_best)
             by_id = {parts[name].ids[number]: found for number, found in answers.items()}
             write_predictions(folder / f"predictions_{name}", by_id, unanswerable=reading.unanswerable)

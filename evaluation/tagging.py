@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from accelerate import PartialState
 
 from ..data.masking import IGNORED
 from ..data.rows import OnBadRow
@@ -117,7 +118,7 @@ def fine_tune_tagger(
                 **(facts or {}),
             },
         )
-        for name in encoded:
+        for name in encoded if PartialState().is_main_process else ():
             write_tags(folder / f"predictions_{name}.jsonl", parts[name], rows[name], result.predictions[name])
         results.append(result)
     return results
