@@ -212,11 +212,13 @@ def test_nothing_there(tmp_path):
         read_labelled(tmp_path)
 
 
-def test_sampled_rows_of_parallel_data_stay_parallel(tmp_path):
+def test_sampled_rows_of_parallel_data_are_other_texts_in_every_language(tmp_path):
     rows = [{"lang": tag, "text": f"{tag} {n}", "label": "x"} for tag in ("eng_Latn", "swh_Latn") for n in range(50)]
     some = sample_rows(read_labelled(write(tmp_path / "d.jsonl", rows)), 5)
     numbers = [[int(t.split()[1]) for t in some["text"][:] if t.startswith(tag)] for tag in ("eng_Latn", "swh_Latn")]
-    assert numbers[0] == numbers[1] and len(set(numbers[0])) == 5 and numbers[0] != list(range(5))
+    assert [len(set(own)) for own in numbers] == [5, 5] and numbers[0] != numbers[1]
+    again = sample_rows(read_labelled(tmp_path / "d.jsonl"), 5)
+    assert again["text"][:] == some["text"][:]
 
 
 def test_roles_of_a_script(tmp_path):
