@@ -76,7 +76,7 @@ def test_two_processes_train_as_one(folder):
     assert two.returncode == 0, two.stderr[-2000:]
     records = [json.loads((folder / name / "fine_tune_record.json").read_text()) for name in ("one", "two")]
     assert [record["processes"] for record in records] == [1, 2]
-    assert records[0]["scores"] == pytest.approx(records[1]["scores"])
+    assert records[0]["scores"]["test"] == pytest.approx(records[1]["scores"]["test"])
     networks = [
         AutoModelForSequenceClassification.from_pretrained(folder / name).state_dict() for name in ("one", "two")
     ]
