@@ -87,11 +87,11 @@ def test_two_processes_train_as_one(folder):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--data", "data.csv", "--output_dir", "x"], "has no text: its columns are review, stars"),
+        (["--data", "data.csv", "--output_dir", "x"], "has no label or labels or score: its columns are review, stars"),
         (["--data", "nowhere.csv", "--output_dir", "x"], "nowhere.csv does not exist"),
         (["--data", "data.csv"], "--output_dir is missing"),
         (["--data", "data.csv", "--columns", "text=review", "label=stars", "--output_dir", "x", "--train_languages",
-          "swh_Latn"], "has no row in swh_Latn; there are deu_Latn, eng_Latn, fao_Latn"),
+          "swh_Latn"], "has no row in swh_Latn; there are deu_Latn, eng_Latn."),
         (["--data", "data.csv", "--columns", "text=review", "label=stars", "--output_dir", "x", "--lora_dropout", "2"],
          "lora_dropout is 2.0"),
     ],
