@@ -3,7 +3,7 @@
     encoder = open_runtime("exported")                       # onnx/model.onnx or openvino/openvino_model.xml in it
     vectors = encoder.encode_batch(input_ids, attention_mask)  # NumPy or torch, (B, L) each
 
-The folder is what `export_onnx` and `export_openvino` write; `export.json` in it says the task and what the numbers are.
+The folder is what `export_onnx` and `export_openvino` write; `export.json` in it says the task and output.
 
 Trade-off: both engines are opened on the CPU in the numbers of the file (OpenVINO would round to bf16 unasked on
 processors that multiply it; pass `precision="bf16"` to have that).

@@ -64,10 +64,14 @@ class TraceableEncoder(nn.Module):
     def _near(self, unseen: Tensor) -> Tensor:
         """Return (B * blocks, 1, reach, 3 * reach): 0 where a query of a block sees a key, else far below."""
         length, reach = unseen.shape[1], self.reach
-        tail = -length % reach
+        tail = self._tail(length)
         keys = pad(unseen, (reach, tail + reach), value=_UNSEEN).unflatten(1, (-1, reach))
         stretch = torch.cat((keys[:, :-2], keys[:, 1:-1], keys[:, 2:]), 2).flatten(0, 1)
         return torch.minimum(stretch[:, None, None, :], self.far)
+
+    def _tail(self, length: int) -> int:
+        """Return how many columns a length lacks to whole blocks, in operations that every converter knows."""
+        return (length + self.reach - 1) // self.reach * self.reach - length
 
     def _layer(
         self, layer: Any, hidden: Tensor, rotation: tuple[Tensor, Tensor], whole: Tensor | None, near: Tensor | None
@@ -88,7 +92,7 @@ class TraceableEncoder(nn.Module):
     def _attend_near(self, query: Tensor, key: Tensor, value: Tensor, near: Tensor) -> Tensor:
         """Attend (B, L, H, D) to a window, in blocks."""
         batch, length = query.shape[0], query.shape[1]
-        tail, reach = -length % self.reach, self.reach
+        tail, reach = self._tail(length), self.reach
         blocks = pad(query, (0, 0, 0, 0, 0, tail)).unflatten(1, (-1, reach)).flatten(0, 1)
         stretches = []
         for tensor in (key, value):
