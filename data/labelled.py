@@ -136,7 +136,7 @@ def _chosen(
     found: dict[str, list[Any]],
     part: Part,
     languages: Sequence[str] | None,
-    require: Sequence[str],
+    require: Sequence[str | tuple[str, ...]],
     on_bad_row: OnBadRow,
     skipped: Counter[str],
 ) -> list[int]:
