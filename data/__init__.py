@@ -4,6 +4,8 @@ from importlib import import_module
 from typing import Any
 
 _HOMES = {
+    "Answer": "answers",
+    "Answers": "answers",
     "CatalogueCorpus": "catalogues",
     "Corpus": "corpus",
     "Document": "corpus",
@@ -18,11 +20,19 @@ _HOMES = {
     "ShardOptions": "shard_writer",
     "PackedCollator": "collator",
     "Pair": "corpus",
+    "PassageEncoding": "passages",
+    "PassageRows": "passage_rows",
     "ParallelCorpus": "corpus",
     "Source": "corpus",
     "TokenShards": "shards",
     "WordEncoding": "words",
+    "WordRows": "word_rows",
+    "answer_spans": "passages",
+    "best_null_threshold": "answers",
+    "character_tags": "word_labels",
     "check_languages": "languages",
+    "decode_answers": "answers",
+    "encode_passages": "passages",
     "encode_running": "words",
     "encode_words": "words",
     "entities": "word_labels",
@@ -39,6 +49,7 @@ _HOMES = {
     "tag_numbers": "word_labels",
     "tags_of_spans": "word_labels",
     "tokenize_corpus": "tokenization",
+    "write_predictions": "answers",
     "write_shards": "shards",
 }
 

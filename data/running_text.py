@@ -5,8 +5,8 @@ people write them: "dog" and "'s" as "dog's", three Thai words as one run of let
 first, and only then tokens. Three sources say where blanks stand, the best first: the text itself, a flag a word (UD's
 SpaceAfter), and failing both the habits of writing (`written_spaces`): none inside scripts that write words without
 blanks, none before a comma or after an opening bracket, and so on. Measured against the text of 35 UD languages, habits
-are right at 98 % of the borders in the median language; they err where UD cuts clitics off (Hebrew, Arabic, Korean: 73 %
-to 86 %) and where the text itself is spaced out (Telugu, Vietnamese). An error costs a blank, never a word.
+are right at 98 % of the borders in the median language; they err where UD cuts clitics off (Hebrew, Arabic, Korean:
+73 % to 86 %) and where the text itself is spaced out (Telugu, Vietnamese). An error costs a blank, never a word.
 
 Words that the text does not hold (UD's two words "de" "les" for the French "des") are written as words of their own.
 """

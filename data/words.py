@@ -1,18 +1,19 @@
 """Words as an encoder reads them: every word in running text, one token of its own a word, windows for long texts.
 
-`tokenizer(words, is_split_into_words=True)` reads words apart: each gets a word mark, also the comma, the clitic and the
-Thai word that never have one in running text, offsets restart at every word, an empty word vanishes and what does not
-fit is cut off. Here the sentence is written first (`running_text.py`), read as a whole, and its tokens are given back to
-the words through their offsets.
+`tokenizer(words, is_split_into_words=True)` reads words apart: each gets a word mark, also the comma, the clitic and
+the Thai word that never have one in running text, offsets restart at every word, an empty word vanishes and what does
+not fit is cut off. Here the sentence is written first (`running_text.py`), read as a whole, and its tokens are given
+back to the words through their offsets.
 
 A token can reach over the border of two words: "▁東京都" for 東京 and 都. Such words are read again, each by itself and
-without a mark (`borders="cut"`), so that each owns a token; all others keep the tokens of running text. `borders="keep"`
-leaves the tokens whole: words may then stand at the same place, and a label a token cannot tell them apart. What
-cutting costs: those words look a little different from what the encoder was pre-trained on.
+without a mark (`borders="cut"`), so that each owns a token; all others keep the tokens of running text.
+`borders="keep"` leaves the tokens whole: words may then stand at the same place, where one label cannot tell them
+apart. With Gemma's vocabulary that is one word in five of Hebrew UD, one in eleven of Arabic and Chinese. What cutting
+costs: those words look a little different from what the encoder was pre-trained on.
 
-A word's place is its first token that is more than a bare word mark. An empty word reads as one bare mark. A text longer
-than a window is read in overlapping windows; every word is predicted in the one that shows most on both sides of it, so
-nothing is lost and nothing predicted twice. A word of 10,000 characters simply stretches over windows.
+A word's place is its first token that is more than a bare word mark. An empty word reads as one bare mark. A text
+longer than a window is read in overlapping windows; every word is predicted in the one that shows most on both sides of
+it, so nothing is lost and nothing predicted twice. A word of 10,000 characters simply stretches over windows.
 """
 
 from __future__ import annotations
@@ -201,7 +202,7 @@ def windows_over(length: int, room: int, stride: int) -> list[tuple[int, int]]:
     Returns:
         Start and end of every window; one empty window for an empty row.
     """
-    starts = list(range(0, max(length - room, 0), room - stride)) + [max(length - room, 0)]
+    starts = [*range(0, max(length - room, 0), room - stride), max(length - room, 0)]
     return [(start, min(start + room, length)) for start in starts]
 
 
