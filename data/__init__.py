@@ -43,6 +43,7 @@ _HOMES = {
     "open_corpus": "opening",
     "planned_mixture": "official_mixture",
     "published_mixture": "official_mixture",
+    "read_labelled": "labelled",
     "published_token_counts": "languages",
     "split_words": "running_text",
     "tag_names": "word_labels",
