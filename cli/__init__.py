@@ -15,6 +15,7 @@ from .card import card
 from .demo import demo
 from .doctor import doctor
 from .embed import embed
+from .evaluate import evaluate
 from .export import export
 from .merge import merge
 from .recipe import recipe
@@ -27,7 +28,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for verb in (demo, doctor, recipe, tokenize, merge, export, embed, bench, card):
+for verb in (demo, doctor, recipe, tokenize, merge, export, embed, evaluate, bench, card):
     app.command()(verb)
 
 

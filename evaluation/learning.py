@@ -14,12 +14,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from .heads import HEADS, TaskHead
+from .heads import TaskHead
+from .heads_texts import ChoiceHead, LabelHead, ScoreHead
+from .heads_words import AnswerHead, TagHead
 from .metrics import FAMILIES, Scores
 from .protocol import Run
 from .tasks import Task, TaskRows, read_task
 from .tasks.rows import Limits
 
+HEADS: dict[str, type[TaskHead]] = {
+    "labels": LabelHead,
+    "score": ScoreHead,
+    "choices": ChoiceHead,
+    "tags": TagHead,
+    "spans": TagHead,
+    "answers": AnswerHead,
+}
 _kept: dict[str, Any] = {}  # of one task at a time
 
 

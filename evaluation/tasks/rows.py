@@ -10,13 +10,13 @@ train as a whole is refused.
 """
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...data.labelled import read_labelled
+from .row_checks import labels_of, row_keys, shared_rows, strange_labels
 from .task import Part, Task
 
 if TYPE_CHECKING:
@@ -95,11 +95,11 @@ def read_task(task: Task, data: Mapping[str, str] | None = None, limits: Limits 
     reader = _Reader(task, data or {}, limits, notes)
     train, dev = reader.training()
     test = reader.judged("test")
-    labels = _labels(task, train)
-    notes += _strange_labels(task, labels, test)
-    notes += _shared_rows(task, train, test)
+    labels = labels_of(task, train)
+    notes += strange_labels(task, labels, test)
+    notes += shared_rows(task, train, test)
     rows = (train, dev, test)
-    digest = hashlib.sha256("\n".join(key for part in rows for key in (*_keys(part), "")).encode())
+    digest = hashlib.sha256("\n".join(key for part in rows for key in (*row_keys(part), "")).encode())
     languages = tuple(sorted(set(train["language"])))
     return TaskRows(train, dev, test, labels, languages, tuple(notes), digest.hexdigest()[:16])
 
@@ -152,7 +152,7 @@ class _Reader:
         if most is None:
             return rows
         places: dict[str, list[tuple[str, int]]] = {}
-        for place, (tag, key) in enumerate(zip(rows["language"], _keys(rows), strict=True)):
+        for place, (tag, key) in enumerate(zip(rows["language"], row_keys(rows), strict=True)):
             places.setdefault(tag, []).append((key, place))
         keep = sorted(place for found in places.values() for _, place in sorted(found)[:most])
         if len(keep) < len(rows):
@@ -216,24 +216,14 @@ class _Reader:
         return (", ".join(tags[:_LISTED]) or "none") + more
 
 
-def _keys(rows: "Dataset", names: Sequence[str] | None = None) -> list[str]:
-    """Hash every row by what it says, not by its place."""
-    names = names or [name for name in rows.column_names if name != "id"]
-    columns = [rows[name][:] for name in names]
-    return [
-        hashlib.sha256(json.dumps(values, ensure_ascii=False, default=str).encode()).hexdigest()
-        for values in zip(*columns, strict=True)
-    ]
-
-
 def _first_by_hash(rows: "Dataset", count: int) -> "Dataset":
-    chosen = sorted(range(len(rows)), key=_keys(rows).__getitem__)[:count]
+    chosen = sorted(range(len(rows)), key=row_keys(rows).__getitem__)[:count]
     return rows.select(sorted(chosen))
 
 
 def _cut(train: "Dataset", task: Task) -> "tuple[Dataset, Dataset]":
     """Cut a share of train off to choose on; questions on one passage stay together."""
-    groups = train["context"][:] if "context" in train.column_names else _keys(train)
+    groups = train["context"][:] if "context" in train.column_names else row_keys(train)
     order = sorted(set(groups), key=lambda group: hashlib.sha256(group.encode()).hexdigest())
     chosen = set(order[: max(1, round(_DEV_SHARE * len(order)))])
     dev = [place for place, group in enumerate(groups) if group in chosen]
@@ -243,49 +233,3 @@ def _cut(train: "Dataset", task: Task) -> "tuple[Dataset, Dataset]":
             f"{task.name}: {len(train)} training row(s) are too few to choose and to train on; give 2 or more"
         )
     return train.select(rest), train.select(dev)
-
-
-def _labels(task: Task, train: "Dataset") -> tuple[str, ...]:
-    if task.head == "labels":
-        found = set(train["label"])
-    elif task.head in ("tags", "spans"):
-        found = {str(tag) for tags in train["tags"] for tag in tags if tag not in (None, "", "_")}
-    else:
-        return ()
-    if len(found) < 2:
-        raise ValueError(
-            f"{task.name}: all {len(train)} training rows have the label {', '.join(sorted(found)) or 'none'}; "
-            "give rows of two or more"
-        )
-    return tuple(sorted(found, key=lambda tag: (tag != "O", tag)))
-
-
-def _strange_labels(task: Task, labels: Sequence[str], test: "Dataset") -> list[str]:
-    """Say which labels of the test no training row has; those words or rows count as wrong."""
-    if not labels:
-        return []
-    found = test["label"] if task.head == "labels" else [tag for tags in test["tags"] for tag in tags]
-    strange = [str(label) for label in found if label not in set(labels)]
-    names = sorted(set(strange))
-    if len(strange) == len(found):
-        raise ValueError(
-            f"{task.name}: test has the labels {', '.join(names[:_LISTED])}, train has {', '.join(labels[:_LISTED])}; "
-            "bring them under the same names"
-        )
-    if not strange:
-        return []
-    return [f"{len(strange):,} labels of the test ({', '.join(names[:_LISTED])}) are not in train and count as wrong"]
-
-
-def _shared_rows(task: Task, train: "Dataset", test: "Dataset") -> list[str]:
-    names = [name for name in ("language", "text_pair", *task.needs) if name in train.column_names]
-    if not set(names) <= set(test.column_names):
-        return []
-    seen = set(_keys(train, names))
-    shared = sum(key in seen for key in _keys(test, names))
-    if shared == len(test):
-        raise ValueError(
-            f"{task.name}: all {shared:,} test rows are training rows too; give files with a column `split`, or "
-            f"--data {task.name}:train=PATH and --data {task.name}:test=PATH"
-        )
-    return [f"{shared:,} of {len(test):,} test rows stand in train too"] if shared else []
