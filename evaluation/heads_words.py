@@ -90,7 +90,8 @@ class AnswerHead(TaskHead):
     def encode(self, part: str) -> "Dataset":
         """Encode questions and passages in windows; of several answers the first is learned."""
         rows = self.part(part)
-        limit = {"max_length": self.setting.max_length, "stride": self.setting.stride}
+        longest = self.setting.max_length
+        limit = {"max_length": longest, "stride": self.setting.stride, "max_question": min(64, longest // 4)}
         self._passages[part] = encodings = encode_passages(
             self.tokenizer, rows["question"][:], rows["context"][:], **limit
         )

@@ -115,9 +115,10 @@ def settings_of(
     if grid not in ("book", "paper"):
         raise ValueError(f"grid must be book or paper, got {grid!r}; or give learning rates and epochs")
     known = set(Setting.__dataclass_fields__)
-    book = {key: value for key, value in task.training.items() if key in known}
-    book["max_length"] = int(book.get("max_length", 128))
-    base = Setting(**{**book, "stride": min(int(book.get("stride", 32)), book["max_length"] // 4), **(changes or {})})
+    book = {**{key: value for key, value in task.training.items() if key in known}, **(changes or {})}
+    longest = int(book.get("max_length", 128))
+    book |= {"max_length": longest, "stride": min(int(book.get("stride", 32)), longest // 3)}
+    base = Setting(**book)
     tried_rates = rates or (PAPER_RATES if grid == "paper" else (base.learning_rate,))
     tried_epochs = epochs or (PAPER_EPOCHS if grid == "paper" else (base.epochs,))
     points = sorted(set(product(map(float, tried_rates), map(float, tried_epochs))))

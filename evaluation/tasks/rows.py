@@ -186,9 +186,11 @@ class _Reader:
         try:
             return read_labelled(path, split=split, languages=languages, language=only, **options)
         except (ValueError, FileNotFoundError) as error:
-            if "has no split" in str(error) and Path(path).exists():
-                return None
-            raise
+            if "has no split" not in str(error) or not Path(path).exists():
+                raise
+        if split not in self.data:
+            return None
+        return read_labelled(path, languages=languages, language=only, **options)  # the user says what it is
 
     def _hub(self, part: Part, languages: Sequence[str] | None, options: dict[str, Any]) -> "Dataset":
         """Read the configurations of the languages, each under our tag."""
