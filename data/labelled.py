@@ -11,7 +11,9 @@ order of somebody's list. A row that lacks what the task needs stops the reading
 
 from __future__ import annotations
 
+import difflib
 import logging
+import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -38,7 +40,7 @@ def read_labelled(
     languages: Sequence[str] | None = None,
     language: str | None = None,
     columns: Mapping[str, Any] | None = None,
-    require: Sequence[str] = (),
+    require: Sequence[str | tuple[str, ...]] = (),
     on_bad_row: OnBadRow = "error",
     configuration: str | None = None,
     revision: str | None = None,
@@ -55,7 +57,8 @@ def read_labelled(
         language: Language of all rows, where neither a column nor a name of a file or configuration says it.
         columns: Name used here to name in the source. `choices` may name several columns; in a CoNLL file `tokens`
             and `tags` are numbers of columns.
-        require: Names that every row must have a value for, such as ("text", "label").
+        require: Names that every row must have a value for, such as ("text", "label"). Of a tuple of names the first
+            that the source has; a name with "?" behind it only where the source has the column.
         on_bad_row: "error" stops at the first row that lacks one, "skip" leaves it out and logs how many.
         configuration: Of a Hub dataset with several ("cola").
         revision: Of a Hub dataset.
@@ -146,17 +149,12 @@ def _chosen(
             for tag in there
         }
         found["language"] = [tags[tag] for tag in found["language"]]
-    missing = [name for name in require if name not in found]
-    if missing:
-        raise ValueError(
-            f"{part.place} has no {missing[0]}: its columns are {', '.join(part.columns)}; "
-            f"name the one that holds it, columns={{{missing[0]!r}: ...}}."
-        )
+    needed = _needed(found, part, require)
     keep = []
     for index, tag in enumerate(found["language"]):
         if tag is None:
             continue
-        empty = next((name for name in require if _is_empty(found[name][index])), None)
+        empty = next((name for name in needed if _is_empty(found[name][index], name)), None)
         if empty is None:
             keep.append(index)
         elif on_bad_row == "skip":
@@ -169,11 +167,51 @@ def _chosen(
     return keep
 
 
-def _is_empty(value: Any) -> bool:
-    """Tell whether a value says nothing: none, blank, not a number, no words; an empty list of answers says "none"."""
+def _needed(found: dict[str, list[Any]], part: Part, require: Sequence[str | tuple[str, ...]]) -> list[str]:
+    """Return which columns must hold a value, all of them there."""
+    needed = []
+    for entry in require:
+        names = (entry,) if isinstance(entry, str) else entry
+        there = next((name.removesuffix("?") for name in names if name.removesuffix("?") in found), None)
+        if there is not None:
+            needed.append(there)
+        elif not names[0].endswith("?"):
+            raise ValueError(
+                f"{part.place} has no {' or '.join(names)}: its columns are {', '.join(part.columns)}; "
+                f"name the one that holds it, {names[0]}=COLUMN in `columns`."
+            )
+    return needed
+
+
+def _is_empty(value: Any, name: str) -> bool:
+    """Tell whether a value says nothing: none, blank, not a number, no words. None of the `labels` is a label."""
     if isinstance(value, float):
         return value != value
-    return value is None or (isinstance(value, str) and not value.strip()) or (isinstance(value, list) and not value)
+    if isinstance(value, list):
+        return not value and name != "labels"
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
+def sample_rows(rows: Dataset, count: int, seed: int = 0) -> Dataset:
+    """Keep some rows of every language, the same ones of languages with equally many: of parallel data, translations.
+
+    Args:
+        rows: With `language`.
+        count: How many of each, at most.
+        seed: Which ones.
+
+    Returns:
+        The rows in their order.
+    """
+    places: dict[str, list[int]] = {}
+    for place, tag in enumerate(rows["language"][:]):
+        places.setdefault(tag, []).append(place)
+    keep = [
+        own[index]
+        for own in places.values()
+        for index in random.Random(seed).sample(range(len(own)), min(count, len(own)))
+    ]
+    return rows.select(sorted(keep))
 
 
 def _require_languages(
@@ -183,4 +221,6 @@ def _require_languages(
     if missing:
         there = sorted(seen - {"None"})
         more = f" and {len(there) - _LISTED} more" if len(there) > _LISTED else ""
-        raise ValueError(f"{source} has no row in {missing[0]}; there are {', '.join(there[:_LISTED])}{more}.")
+        near = [tag for tag in difflib.get_close_matches(missing[0], there, n=3) if tag not in there[:_LISTED]]
+        listed = ", ".join([*near, *there[:_LISTED]])
+        raise ValueError(f"{source} has no row in {missing[0]}; there are {listed}{more}.")

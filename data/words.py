@@ -21,6 +21,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -250,7 +251,7 @@ def _cut_at_borders(tokenizer: Any, running: RunningText, tokens: list[Token]) -
             last = max(last, _words_of(tokens[at], starts, ends)[1])
             stop = max(stop, tokens[at][2])
             at += 1
-        whole += _read_apart(tokenizer, running.text, begin, max(stop, ends[last]), starts[first : last + 1])
+        whole += _read_apart(tokenizer, running.text, begin, max(stop, ends[last]), spans[first : last + 1])
     return whole
 
 
@@ -259,11 +260,11 @@ def _words_of(token: Token, starts: Sequence[int], ends: Sequence[int]) -> tuple
     return bisect_right(ends, token[1]), bisect_left(starts, token[2]) - 1
 
 
-def _read_apart(tokenizer: Any, text: str, begin: int, stop: int, starts: Sequence[int]) -> Iterator[Token]:
+def _read_apart(tokenizer: Any, text: str, begin: int, stop: int, words: Sequence[tuple[int, int]]) -> Iterator[Token]:
     """Tokens of text[begin:stop], cut before every word but the first; blanks stay with the word after them."""
     cuts = [begin]
-    for start in starts[1:]:
-        while start > cuts[-1] and text[start - 1] == " ":
+    for (_, before), (start, _) in pairwise(words):
+        while start > before and text[start - 1] == " ":
             start -= 1
         cuts.append(start)
     model = tokenizer.backend_tokenizer.model

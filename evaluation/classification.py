@@ -20,6 +20,7 @@ from ..data.rows import OnBadRow
 from ..data.text_features import encode_texts
 from ..trainers import FineTuned, FineTuneOptions, fine_tune, label_order
 from .classification_scores import ClassificationMetrics, baseline_scores, decide, pool_windows
+from .copies import warn_of_copies
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -172,7 +173,7 @@ def fine_tune_classifier(
     both = {name: encode_rows(name, part, tokenizer, problem_type, labels, reading) for name, part in rows.items()}
     encoded, sources = {name: one for name, (one, _) in both.items()}, {name: two for name, (_, two) in both.items()}
     train = encoded.pop("train")
-    _warn_of_copies(sources)
+    warn_of_copies(sources, [name for name in ("text", "text_pair") if name in rows["train"].column_names])
     known = facts or {}
     baselines = {
         name: baseline_scores(problem_type, train["labels"][:], part["labels"][:]) for name, part in encoded.items()
@@ -234,14 +235,3 @@ def write_predictions(
                 said = labels[decision]
             line = {"row": int(document), "language": languages[document], "right": truth[document], "predicted": said}
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
-
-
-def _warn_of_copies(rows: Mapping[str, Dataset]) -> None:
-    """Say how many rows of dev and test were trained on."""
-    names = [name for name in ("text", "text_pair") if name in rows["train"].column_names]
-    trained = set(zip(*(rows["train"][name][:] for name in names), strict=True))
-    for data_set, part in rows.items():
-        if data_set != "train":
-            copies = sum(row in trained for row in zip(*(part[name][:] for name in names), strict=True))
-            if copies:
-                logger.warning("%d of %d rows of %s are in the training rows too", copies, len(part), data_set)

@@ -1,81 +1,22 @@
-"""Scores of classifiers, and what guessing would score: scikit-learn's and scipy's numbers under short names.
+"""From logits to scores of a classifier, and what guessing would score.
 
-A score is a share or a correlation, so a table writes it times 100. Where one is not defined (the correlation with a
-constant, precision of a class that nobody predicted) it is 0: nothing was told apart.
+A score is a share or a correlation. Where one is not defined (the correlation with a constant) it is 0: nothing was
+told apart.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .metrics import Scores, label_scores, similarity_scores
+
 if TYPE_CHECKING:
     from datasets import Dataset
 
 _DRAWS = 20  # of random labels, whose scores are averaged
-
-
-def class_scores(truth: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
-    """Score one class a row.
-
-    Args:
-        truth: (N,) classes.
-        predicted: (N,) classes.
-
-    Returns:
-        `accuracy`, `f1` (mean over the classes that occur in either) and `matthews` (Matthews' correlation).
-    """
-    from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a language of one class is no news
-        return {
-            "accuracy": float(accuracy_score(truth, predicted)),
-            "f1": float(f1_score(truth, predicted, average="macro", zero_division=0)),
-            "matthews": float(matthews_corrcoef(truth, predicted)),
-        }
-
-
-def several_class_scores(truth: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
-    """Score several classes a row.
-
-    Args:
-        truth: (N, classes) of 0 and 1.
-        predicted: (N, classes) of 0 and 1.
-
-    Returns:
-        `f1_micro` (over all decisions), `f1_macro` (mean over classes) and `exact` (rows with every class right).
-    """
-    from sklearn.metrics import f1_score
-
-    return {
-        "f1_micro": float(f1_score(truth, predicted, average="micro", zero_division=0)),
-        "f1_macro": float(f1_score(truth, predicted, average="macro", zero_division=0)),
-        "exact": float((truth == predicted).all(1).mean()),
-    }
-
-
-def number_scores(truth: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
-    """Score numbers.
-
-    Args:
-        truth: (N,).
-        predicted: (N,).
-
-    Returns:
-        `spearman` and `pearson` (correlations), `rmse` (root of the mean square error).
-    """
-    from scipy.stats import pearsonr, spearmanr
-
-    constant = len(truth) < 2 or np.ptp(truth) == 0 or np.ptp(predicted) == 0
-    return {
-        "spearman": 0.0 if constant else float(spearmanr(truth, predicted).statistic),
-        "pearson": 0.0 if constant else float(pearsonr(truth, predicted).statistic),
-        "rmse": float(np.sqrt(np.mean((truth - predicted) ** 2))),
-    }
 
 
 class ClassificationMetrics:
@@ -88,15 +29,15 @@ class ClassificationMetrics:
     def __init__(self, problem_type: str) -> None:
         self.problem_type = problem_type
 
-    def __call__(self, predictions: Sequence[np.ndarray], rows: Dataset) -> dict[str, float]:
+    def __call__(self, predictions: Sequence[np.ndarray], rows: Dataset) -> Scores:
         """Return the scores of rows with their `labels`."""
         _, first, logits = pool_windows(predictions, rows)
         truth = np.asarray(rows["labels"][:])[first]
         return score(self.problem_type, truth, decide(self.problem_type, logits))
 
 
-def score(problem_type: str, truth: np.ndarray, decided: np.ndarray) -> dict[str, float]:
-    """Score decisions; see the three functions above.
+def score(problem_type: str, truth: np.ndarray, decided: np.ndarray) -> Scores:
+    """Score decisions.
 
     Args:
         problem_type: As in the network's config.
@@ -104,11 +45,22 @@ def score(problem_type: str, truth: np.ndarray, decided: np.ndarray) -> dict[str
         decided: The same.
 
     Returns:
-        Scores by name, the main one first.
+        Scores by name, the main one first: `accuracy`, for several classes a row `micro_f1`, for numbers `spearman`
+        (with `rmse`, the root of the mean square error).
     """
     if problem_type == "regression":
-        return number_scores(truth, decided)
-    return (several_class_scores if problem_type == "multi_label_classification" else class_scores)(truth, decided)
+        rmse = float(np.sqrt(np.mean((truth - decided) ** 2)))
+        if len(truth) < 2 or np.ptp(truth) == 0:
+            return {"spearman": 0.0, "pearson": 0.0, "rmse": rmse}
+        return {**similarity_scores(decided.tolist(), truth.tolist()), "rmse": rmse}
+    if problem_type == "multi_label_classification":
+        sets = [[np.flatnonzero(row).tolist() for row in side] for side in (decided, truth)]
+        if not any(sets[1]):  # no class is right anywhere: there is nothing to find
+            exact = float(np.mean([not row for row in sets[0]]))
+            return {"micro_f1": 0.0, "macro_f1": 0.0, "accuracy": exact}
+        scores = label_scores(*sets)
+        return {"micro_f1": scores.pop("micro_f1"), **scores}
+    return label_scores(decided.tolist(), truth.tolist())
 
 
 def decide(problem_type: str, logits: np.ndarray) -> np.ndarray:
@@ -147,7 +99,7 @@ def pool_windows(predictions: Sequence[np.ndarray], rows: Dataset) -> tuple[np.n
     return documents, first, sums / counts[:, None]
 
 
-def baseline_scores(problem_type: str, train: Sequence[Any], test: Sequence[Any]) -> dict[str, dict[str, float]]:
+def baseline_scores(problem_type: str, train: Sequence[Any], test: Sequence[Any]) -> dict[str, Scores]:
     """Score what needs no network: the most frequent label of training, and labels drawn as often as there.
 
     Args:

@@ -4,11 +4,13 @@ from .card import build_card, read_records
 from .language_pictures import draw_retrieval, draw_shares
 from .pictures import draw_all, draw_losses, draw_schedule
 from .report_picture import draw_language_report
+from .score_picture import draw_language_scores
 
 __all__ = [
     "build_card",
     "draw_all",
     "draw_language_report",
+    "draw_language_scores",
     "draw_losses",
     "draw_retrieval",
     "draw_schedule",

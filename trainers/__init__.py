@@ -2,6 +2,7 @@
 
 from .arguments import training_arguments
 from .finetuning import FineTuned, fine_tune
+from .finetuning_command import parse_fine_tuning
 from .finetuning_model import label_order
 from .finetuning_options import FineTuneOptions
 from .finetuning_saving import read_record
@@ -16,6 +17,7 @@ __all__ = [
     "RecipeRun",
     "fine_tune",
     "label_order",
+    "parse_fine_tuning",
     "read_record",
     "stable_adamw",
     "training_arguments",

@@ -76,7 +76,8 @@ def fine_tune(
         checkpoint: What to start from, see `build_network`.
         head: "sequence", "tokens", "spans" or "choices".
         train: Encoded rows: `input_ids`, `attention_mask`, and `labels` (a class or numbers; -100 where a token is
-            not scored) or `start_positions` and `end_positions`. Other columns are left aside, but `language` is read.
+            not scored) or `start_positions` and `end_positions`. Other columns are left aside, but `language` is read,
+            and `row` (which source row an encoded row is a part of) to count rows.
         tokenizer: Saved with the network; it pads on the right.
         collator: Makes a batch of tensors of a list of such rows.
         metrics: Called as `metrics(predictions, rows)` with one array a row, in the order of the rows and with all
@@ -175,12 +176,14 @@ def _judge(
         found, _ = trainer.predict_rows(rows)
         predictions[name], scores[name], by_language[name] = found, trainer.metrics(found, rows), {}
         tags = rows["language"] if "language" in rows.column_names else []
+        own_row = rows["row"][:] if "row" in rows.column_names else None  # windows of one text are one row
         places: dict[str, list[int]] = {}
         for place, tag in enumerate(tags):
             places.setdefault(tag, []).append(place)
         for tag, members in sorted(places.items()):
             own = trainer.metrics([found[place] for place in members], rows.select(members))
-            by_language[name][tag] = {"rows": len(members), "trained": tag in trained, **own}
+            count = len({own_row[place] for place in members}) if own_row is not None else len(members)
+            by_language[name][tag] = {"rows": count, "trained": tag in trained, **own}
     return predictions, scores, by_language
 
 

@@ -93,7 +93,7 @@ KNOWS = {
     "merging": {"modeling"},
     "export": {"modeling"},
     "embeddings": {"modeling"},
-    "evaluation": {"modeling"},
+    "evaluation": {"modeling", "data", "trainers"},
     "model_cards": set(),
 }
 
