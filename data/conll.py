@@ -7,6 +7,7 @@ the column after it in a file that numbers its words (UNER's `id word tag source
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -53,9 +54,9 @@ def read_conll(path: Path, columns: Mapping[str, Any] | None = None) -> Iterator
 
 def _sentence(words: list[list[str]], wanted: Mapping[str, Any], is_ud: bool, place: str) -> dict[str, Any]:
     """Pick the two columns of one sentence."""
-    if words[0][0].isdecimal():
+    numbered = re.fullmatch(r"\d+([-.]\d+)?", words[0][0]) is not None and len(words[0]) > 2
+    if numbered:
         words = [word for word in words if word[0].isdecimal()]  # no ranges, no empty nodes
-    numbered = words[0][0].isdecimal() and len(words[0]) > 2
     token_column = _column(wanted.get("tokens", 1 if numbered else 0))
     tag_column = _column(wanted.get("tags", "upos" if is_ud else token_column + 1 if numbered else -1))
     try:

@@ -113,7 +113,7 @@ def _columns_of(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[Any]]:
     found: dict[str, list[Any]] = {}
     count = 0
     for row in rows:
-        for name in row.keys() - found.keys():
+        for name in [name for name in row if name not in found]:
             found[name] = [None] * count
         for name, values in found.items():
             values.append(row.get(name))
