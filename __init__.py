@@ -28,6 +28,7 @@ _HOMES = {
     "merge_ties": "merging",
     "merge_weighted_average": "merging",
     "train_tokenizer": "modeling",
+    "trim_vocabulary": "export",
 }
 
 __all__ = sorted(_HOMES, key=lambda name: (name != "__version__", name))

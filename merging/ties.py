@@ -13,7 +13,7 @@ magnitudes are float32, sums float64, and the result is rounded once to the type
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -27,6 +27,8 @@ from .report import AgreementTally
 from .trimming import Cut, Trimmer, find_cuts
 
 _REMEMBERED = 1 << 23  # zero sums kept in memory, 8 bytes each in float32
+
+Cuts = list[Cut] | dict[str, list[Cut]]  # by variant, or by variant for each parameter
 
 
 def merge_ties(
@@ -60,16 +62,61 @@ def merge_ties(
             NaN, or the output exists; the message names what. (An absent checkpoint is a FileNotFoundError.)
     """
     values = check_weights(weights, len(variants), "variants")
+    check_trim(density, scale, trim)
+    refuse_existing(output)
+    parents = open_parents([base, *variants])
+    options = {"density": float(density), "scale": float(scale), "weights": values, "trim": trim}
+    return save_ties(parents, find_all_cuts(parents, density, trim), options, output)
+
+
+def check_trim(density: float, scale: float, trim: str) -> None:
+    """Refuse options of a TIES merge that are out of range.
+
+    Args:
+        density: Share of a task vector's entries that the trim keeps.
+        scale: Factor on the merged task vector.
+        trim: Over what the trim counts.
+
+    Raises:
+        ValueError: If one is out of range; the message names value and limit.
+    """
     if not 0.0 < density <= 1.0:
         raise ValueError(f"density must lie in (0, 1], got {density}; 0.2 keeps the largest fifth")
     if not abs(scale) < float("inf"):
         raise ValueError(f"scale must be a finite number, got {scale}; 1 is usual")
     if trim not in ("global", "tensor"):
         raise ValueError(f"trim must be 'global' or 'tensor', got {trim!r}")
-    refuse_existing(output)
-    parents = open_parents([base, *variants])
-    plan = _Plan(parents, values, float(scale), _cuts(parents, density, trim))
-    options = {"density": float(density), "scale": float(scale), "weights": values, "trim": trim}
+
+
+def find_all_cuts(parents: Parents, density: float, trim: str) -> Cuts:
+    """Find what every variant keeps; two passes over the files.
+
+    Args:
+        parents: Base first, then the variants.
+        density: Share of entries to keep, in (0, 1].
+        trim: "global" or "tensor".
+
+    Returns:
+        One cut for each variant, or for "tensor" such a list for each parameter.
+    """
+    if trim == "global":
+        return find_cuts(parents, parents.names, density)
+    return {name: find_cuts(parents, [name], density) for name in parents.names}
+
+
+def save_ties(parents: Parents, cuts: Cuts, options: Mapping[str, Any], output: str | os.PathLike[str]) -> Path:
+    """Merge parents whose cuts are known; one pass over the files.
+
+    Args:
+        parents: Base first, then the variants.
+        cuts: From `find_all_cuts`.
+        options: Checked density, scale, weights and trim, as merge.json records them.
+        output: Directory to make.
+
+    Returns:
+        The directory.
+    """
+    plan = _Plan(parents, options["weights"], options["scale"], cuts)
 
     def produce(tensors: MergedTensors) -> dict[str, Any]:
         outcome = _merge(plan, tensors, majority=1)
@@ -82,7 +129,7 @@ def merge_ties(
                 tensors.patch(name, start, places, values)
         return {
             "method": "ties",
-            "parameters": options,
+            "parameters": dict(options),
             "majority_sign": majority,
             "zero_sums": outcome.undecided,
             "report": outcome.tally.report().to_dict(),
@@ -96,7 +143,7 @@ class _Plan:
     parents: Parents
     weights: list[float]
     scale: float
-    cuts: dict[str, list[Cut]] | list[Cut]
+    cuts: Cuts
 
 
 @dataclass(slots=True)
@@ -148,12 +195,6 @@ def elect_and_average(
         counted.add_(agree.double(), alpha=weight)
     merged = total / counted.masked_fill_(counted == 0, 1.0)
     return merged, votes, undecided.nonzero().flatten()
-
-
-def _cuts(parents: Parents, density: float, trim: str) -> dict[str, list[Cut]] | list[Cut]:
-    if trim == "global":
-        return find_cuts(parents, parents.names, density)
-    return {name: find_cuts(parents, [name], density) for name in parents.names}
 
 
 def _merge(plan: _Plan, tensors: MergedTensors, majority: int) -> _Outcome:

@@ -2,12 +2,16 @@
 
 from .card import build_card, read_records
 from .language_pictures import draw_retrieval, draw_shares
+from .merge_card import build_merge_card
 from .pictures import draw_all, draw_losses, draw_schedule
+from .plain_card import build_plain_card
 from .report_picture import draw_language_report
 from .score_picture import draw_language_scores
 
 __all__ = [
     "build_card",
+    "build_merge_card",
+    "build_plain_card",
     "draw_all",
     "draw_language_report",
     "draw_language_scores",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import tables
 from .canvas import GROUPS, NAMES, short_count
-from .metadata import check_licence, hub_codes, hub_datasets
+from .metadata import check_licence, check_repo_id, hub_codes, hub_datasets
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult, ModelCard
@@ -129,23 +129,12 @@ def _card_data(
         license=check_licence(licence),
         library_name="sentence-transformers" if embedder else "transformers",
         pipeline_tag="sentence-similarity" if embedder else "fill-mask",
-        base_model=_check_repo_id(base_model),
+        base_model=check_repo_id(base_model) if base_model else None,
         datasets=hub_datasets(source["url"] for source in record["data"]["sources"]) or None,
         tags=[*tags, "sentence-transformers", "feature-extraction"] if embedder else tags,
         model_name=name,
         eval_results=_eval_results(record, retrieval, merge) or None,
     )
-
-
-def _check_repo_id(repo_id: str | None) -> str | None:
-    from huggingface_hub.utils import HFValidationError, validate_repo_id  # type: ignore[attr-defined]
-
-    if repo_id is not None:
-        try:
-            validate_repo_id(repo_id)
-        except HFValidationError as refused:
-            raise ValueError(f"base_model {repo_id!r} is no Hub id: write owner/name, or leave it out") from refused
-    return repo_id
 
 
 def _eval_results(

@@ -101,3 +101,24 @@ def hub_datasets(urls: Iterable[str]) -> list[str]:
     """
     found = (_DATASET_URL.match(url) for url in urls)
     return sorted({match.group(1) for match in found if match})
+
+
+def check_repo_id(repo_id: str) -> str:
+    """Refuse what the Hub takes for no id of a repository.
+
+    Args:
+        repo_id: Like owner/name.
+
+    Returns:
+        The id.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    from huggingface_hub.utils import HFValidationError, validate_repo_id  # type: ignore[attr-defined]
+
+    try:
+        validate_repo_id(repo_id)
+    except HFValidationError as refused:
+        raise ValueError(f"base_model {repo_id!r} is no Hub id: write owner/name, or leave it out") from refused
+    return repo_id

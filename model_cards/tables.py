@@ -13,6 +13,7 @@ from .canvas import GROUPS, NAMES, short_count
 _METHODS = {
     "ties": "TIES merge ([arXiv:2306.01708](https://arxiv.org/abs/2306.01708))",
     "weighted_average": "Weighted average",
+    "task_arithmetic": "Task arithmetic ([arXiv:2212.04089](https://arxiv.org/abs/2212.04089))",
 }
 
 

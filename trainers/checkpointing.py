@@ -14,13 +14,14 @@ from safetensors import SafetensorError
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
-from transformers import PreTrainedModel, Trainer
+from transformers import PreTrainedModel
 
 from ..modeling.checkpoint import open_checkpoint
 from ..modeling.checkpoint_writer import write_checksums
 from .checkpoints import publish
+from .publishing import PublishingTrainer
 from .sharding import fill, local
-from .tags import rotate, write_tags
+from .tags import revision_of, rotate, tags, write_tags
 from .training_state import load_optimizer, load_random_state, save_optimizer, save_random_state
 
 logger = logging.getLogger(__name__)
@@ -30,7 +31,7 @@ class NonFiniteLoss(ValueError):
     """The loss or a weight became NaN or infinite; the run stopped and kept nothing of it."""
 
 
-class CheckpointingTrainer(Trainer):
+class CheckpointingTrainer(PublishingTrainer):
     """Saves and loads the state of training; a subclass says what else a checkpoint holds, and the learning rate."""
 
     # What Trainer calls optional is there as soon as training begins.
@@ -117,6 +118,8 @@ class CheckpointingTrainer(Trainer):
                 shutil.rmtree(self._publishing, ignore_errors=True)
             self._publishing = None
         self.accelerator.wait_for_everyone()
+        tag = next((tag for tag, path in tags(home).items() if path == home / name), None)
+        self.publish_checkpoint(home / name, tag and revision_of(tag))
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         super()._save(output_dir, state_dict and _without_copies(self.model, state_dict))

@@ -29,7 +29,7 @@ from .ledger import Ledger
 from .optimizer import stable_adamw
 from .record import run_record
 from .run_identity import RunIdentity, check_identity
-from .tags import tag_of, tagged
+from .tags import revision_of, tag_of, tagged
 from .witness import WitnessCollator
 from .witnessed import EpochOfTheRun, WitnessedTrainer
 
@@ -217,6 +217,15 @@ class MlmTrainer(WitnessedTrainer):
             return self.ledger.tokens
         counts = torch.from_numpy(self.ledger.tokens).to(self.accelerator.device)
         return self.accelerator.reduce(counts, reduction="sum").cpu().numpy()
+
+    def publication_tag(self) -> str | None:
+        """Return the revision tag of the border that the run stands at, None inside a phase."""
+        tag = tag_of(self.stream.road, self.state.global_step)
+        return tag and revision_of(tag)
+
+    def publication_record(self) -> dict[str, Any]:
+        """Return the run's record, from which the card of a published model is filled; every rank must call."""
+        return run_record(self)
 
     def write_facts(self, directory: Path) -> None:
         """Put the ledger and the run's identity into a checkpoint.

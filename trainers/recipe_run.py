@@ -121,6 +121,8 @@ class RecipeRun:
                 trainer.model.save_pretrained(partial, state_dict=weights)
                 save_tokenizer(self.data.tokenizer, partial)
         trainer.accelerator.wait_for_everyone()
+        if trainer.args.push_to_hub:
+            trainer.push_to_hub(commit_message=f"{self.recipe.name}: {home.name}")
         return final
 
     def _start(self, home: Path, branch_from: Path | None) -> Path | None:

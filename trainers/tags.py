@@ -29,6 +29,19 @@ def tag_of(road: Road, step: int) -> str | None:
     return f"{road.at(step - 1).phase.name}/{step}" if step > 0 and road.is_border(step) else None
 
 
+def revision_of(tag: str) -> str:
+    """Spell a tag as the revision of a published model.
+
+    Args:
+        tag: Such as `pretrain/1200`.
+
+    Returns:
+        Such as `pretrain/step1200`.
+    """
+    phase, _, step = tag.rpartition("/")
+    return f"{phase}/step{step}"
+
+
 def tags(directory: Path) -> dict[str, Path]:
     """Return the tagged checkpoints of a run.
 

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-VERBS = ["demo", "doctor", "recipe", "tokenize", "merge", "export", "embed", "evaluate", "bench", "card"]
+VERBS = ["demo", "doctor", "recipe", "tokenize", "merge", "export", "trim", "embed", "evaluate", "bench", "card"]
 
 
 def mmbert(*arguments, cwd="/"):

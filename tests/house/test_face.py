@@ -89,9 +89,9 @@ KNOWS = {
     "recipes": set(),
     "data": {"recipes", "modeling"},
     "callbacks": {"recipes", "data"},
-    "trainers": {"modeling", "recipes", "data", "callbacks"},
+    "trainers": {"modeling", "recipes", "data", "callbacks", "export"},  # Trainer.push_to_hub publishes
     "merging": {"modeling"},
-    "export": {"modeling"},
+    "export": {"modeling", "model_cards"},  # what leaves carries its card
     "embeddings": {"modeling"},
     "evaluation": {"modeling", "data", "trainers"},
     "model_cards": set(),

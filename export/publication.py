@@ -1,0 +1,134 @@
+"""What is published of a folder: the model in the export format, its tokenizer, a card, its reports and pictures.
+
+Everything is put together and checked on disk first, so that an upload is one commit of a folder that is known to be
+whole. Only what is on these lists leaves the machine: optimizer states, logs and shards stay where they are.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..modeling.checkpoint import SIDE_FILES, read_json
+from ..modeling.checkpoint_files import PICKLES
+from ..modeling.checkpoint_writer import copy_files
+from .modernbert import export_modernbert
+
+ADAPTER = "adapter_config.json"
+_ADAPTER_FILES = (ADAPTER, "adapter_model.safetensors", *SIDE_FILES)
+_PAPERS = ("README.md", "LICENSE", "LICENSE.txt", "NOTICE")
+_REPORTS = (
+    "evaluation.json",
+    "fine_tuning.json",
+    "language_report.json",
+    "language_report.md",
+    "merge.json",
+    "parity.json",
+    "retrieval.json",
+    "run_record.json",
+    "scores.json",
+    "trim.json",
+)
+_FORMATS = ("onnx", "openvino")  # folders that hold the same model for other runtimes
+_PICTURES = (".png", ".svg")
+_EMPTY_FORM = "[More Information Needed]"
+
+
+def assemble(
+    folder: str | os.PathLike[str],
+    directory: Path,
+    *,
+    base_model: str | None = None,
+    papers: str | os.PathLike[str] | None = None,
+) -> None:
+    """Put together what is published of a checkpoint, a SentenceTransformer or an adapter.
+
+    Args:
+        folder: The checkpoint's folder. Of a run's `final` the record, card and pictures beside it belong to it.
+        directory: A directory that does not exist or is empty.
+        base_model: Hub id of the model that an adapter belongs to; None keeps the one that it names.
+
+        papers: A further folder in which records, card and pictures are looked for.
+
+    Raises:
+        FileNotFoundError: If there is no such folder.
+        ValueError: If it is no model of ours, is damaged, holds pickles, or an adapter names a base that the Hub
+            does not have.
+    """
+    source = Path(folder)
+    if not source.is_dir():
+        raise FileNotFoundError(f"{source} is no folder; give a checkpoint, a SentenceTransformer or an adapter")
+    if (source / ADAPTER).is_file():
+        _assemble_adapter(source, directory, base_model)
+    else:
+        export_modernbert(source, directory)
+    for place in (*_places(source), *([Path(papers)] if papers else [])):
+        for name in (*_PAPERS, *_REPORTS):
+            if not (directory / name).exists():
+                copy_files(place, directory, [name])
+        for picture in _pictures(place):
+            target = directory / picture.relative_to(place)
+            target.parent.mkdir(exist_ok=True)
+            shutil.copyfile(picture, target)
+    for name in _FORMATS:
+        if (source / name).is_dir():
+            shutil.copytree(source / name, directory / name, ignore=shutil.ignore_patterns("*.partial"))
+    if not _has_card(directory / "README.md"):
+        _write_card(directory, source)
+
+
+def _assemble_adapter(source: Path, directory: Path, base_model: str | None) -> None:
+    """Copy an adapter; its base must be something that others can load."""
+    for file in source.iterdir():
+        if file.suffix in PICKLES:
+            raise ValueError(f"{file} is a pickle, which can run code when opened; save the adapter as safetensors")
+    if not (source / "adapter_model.safetensors").is_file():
+        raise FileNotFoundError(f"{source} holds no adapter_model.safetensors; save the adapter again")
+    fields = read_json(source / ADAPTER)
+    base = base_model or str(fields.get("base_model_name_or_path"))
+    if Path(base).exists() or base.startswith((".", "/", "~")) or base.count("/") > 1:
+        raise ValueError(
+            f"{source / ADAPTER}: the adapter's base is the folder {base!r}, which nobody else has; push the base "
+            "first and name it by --base-model owner/name"
+        )
+    directory.mkdir(parents=True, exist_ok=True)
+    copy_files(source, directory, _ADAPTER_FILES)
+    text = json.dumps({**fields, "base_model_name_or_path": base}, indent=2, ensure_ascii=False)
+    (directory / ADAPTER).write_text(text + "\n", encoding="utf-8")
+
+
+def _places(source: Path) -> Iterator[Path]:
+    """Yield the folder, and for a run's `final` the part of the run that it ended."""
+    yield source
+    if source.name == "final" and (source.parent / "run_record.json").is_file():
+        yield source.parent
+
+
+def _pictures(place: Path) -> list[Path]:
+    return sorted(p for folder in (place, place / "pictures") for p in folder.glob("*") if p.suffix in _PICTURES)
+
+
+def _has_card(path: Path) -> bool:
+    """Tell a card that somebody wrote from the empty form that peft leaves, which names folders of this machine."""
+    return path.is_file() and _EMPTY_FORM not in path.read_text(encoding="utf-8")
+
+
+def _write_card(directory: Path, source: Path) -> None:
+    """Fill a card from the records that lie there; say only what the files say where there are none."""
+    from ..model_cards import build_card, build_merge_card, build_plain_card, read_records
+
+    name = source.parent.name if source.name == "final" else source.name
+    if (directory / "run_record.json").is_file():
+        record, retrieval, merge = read_records(directory)
+        pictures = {path.stem: path.relative_to(directory).as_posix() for path in _pictures(directory)}
+        card = build_card(record, retrieval=retrieval, merge=merge, pictures=pictures)
+    elif (directory / "merge.json").is_file():
+        picture = "agreement.png" if (directory / "agreement.png").is_file() else None
+        card = build_merge_card(read_json(directory / "merge.json"), name=name, picture=picture)
+    elif (directory / ADAPTER).is_file():
+        card = build_plain_card(name, adapter=read_json(directory / ADAPTER))
+    else:
+        embedder = (directory / "modules.json").is_file()
+        card = build_plain_card(name, config=read_json(directory / "config.json"), embedder=embedder)
+    card.save(directory / "README.md")

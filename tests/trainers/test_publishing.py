@@ -1,0 +1,55 @@
+"""Trainers that publish, against a Hub on this machine."""
+
+import json
+import logging
+
+import pytest
+import torch
+from hub_server import serving
+from huggingface_hub import ModelCard
+from safetensors.torch import load, load_file
+
+
+@pytest.fixture
+def hub(monkeypatch, tmp_path):
+    with serving(monkeypatch, tmp_path / "token") as hub:
+        yield hub
+
+
+def same(files, checkpoint):
+    mine, theirs = load_file(checkpoint / "model.safetensors"), load(files["model.safetensors"])
+    return mine.keys() == theirs.keys() and all(torch.equal(mine[name], theirs[name]) for name in mine)
+
+
+def test_checkpoints_are_commits_and_borders_are_tags(hub, make_trainer, tmp_path):
+    trainer = make_trainer("run", push_to_hub=True, hub_model_id="you/run", save_total_limit=None)
+    trainer.train()
+    trainer.push_to_hub()
+    repository = hub.repositories["you/run"]
+    names = json.loads((tmp_path / "run" / "tags.json").read_text())
+    assert list(repository.tags) == [tag.replace("/", "/step") for tag in names] and len(names) > 1
+    for tag, name in names.items():
+        files = repository.files(tag.replace("/", "/step"))
+        assert same(files, tmp_path / "run" / name), tag
+        assert json.loads(files["config.json"])["model_type"] == "modernbert"
+        assert not any(name.endswith((".bin", ".pt")) or "optimizer" in name for name in files)
+    saves = len(list((tmp_path / "run").glob("checkpoint-*")))
+    assert len(repository.commits) == 1 + saves + 1  # the Hub's own first one, and the last with the finished record
+    card = ModelCard(repository.files()["README.md"].decode())
+    assert "eng" in str(card.data.language) or card.data.language
+    assert trainer.stream.recipe.name in card.content
+
+
+def test_a_push_that_fails_costs_no_checkpoint(hub, make_trainer, tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    trainer = make_trainer("run", push_to_hub=True, hub_model_id="you/run")
+    hub.faults["POST", "/commit/"] = 403
+    with caplog.at_level(logging.WARNING, logger="mmbert.trainers.publishing"):
+        trainer.train()
+    assert trainer.state.global_step == trainer.args.max_steps
+    assert "was not published: the Hub refused you/run (403" in caplog.text
+    assert len(hub.repositories["you/run"].commits) == 1
+    with pytest.raises(ValueError, match="the repository is as it was"):
+        trainer.push_to_hub()
+    hub.faults.clear()
+    assert trainer.push_to_hub().tag in hub.repositories["you/run"].tags
