@@ -1,10 +1,11 @@
 """A SentenceTransformer that checks its input, normalises what it gives back, and saves what everybody can load.
 
 Import this file only behind `load_embedder`: it needs sentence-transformers. Five things differ from the class that it
-extends. Batches are cut by a budget of tokens instead of a number of rows, and nothing is padded. Input that is not text is refused by row, before any of it is computed. Cut vectors are normalised after the
-cut (the stock class normalises before it, so its cut vectors are shorter than 1). A save has `model_type` `modernbert`
-and stock modules, so plain sentence-transformers reads it without this package. Weights that were rounded for speed
-without the user's word are neither trained (AdamW's small steps vanish in bf16) nor saved.
+extends. Batches are cut by a budget of tokens instead of a number of rows, and nothing in them is padded. Input that is
+not text is refused by row, before any of it is computed. Cut vectors are normalised after the cut (the stock class
+normalises before it, so its cut vectors are shorter than 1). A save has `model_type` `modernbert` and stock modules, so
+plain sentence-transformers reads it without this package. Weights that were rounded for speed without the user's word
+are neither trained (AdamW's small steps vanish in bf16) nor saved.
 
 Trade-off: the cut of `dims` belongs to this object, not to the save: who loads it elsewhere passes `truncate_dim`.
 """
