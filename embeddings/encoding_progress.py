@@ -38,9 +38,7 @@ class EncodingProgress:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *stop: object) -> None:
         if self._bar is not None:
             self._bar.close()
 

@@ -5,8 +5,8 @@
     vectors.json, vectors.npy   the result; the .npy comes last, then the state goes
 
 A window counts when the state says so, which is written only after the rows have reached the disk. What a kill left
-beyond it is cut off when the file is opened again. NumPy's header has room for any number of rows, so it is rewritten in
-place at the end.
+beyond it is cut off when the file is opened again. NumPy's header has room for any number of rows, so it is rewritten
+in place at the end.
 """
 
 import json
