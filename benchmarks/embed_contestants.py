@@ -37,6 +37,7 @@ class Job:
         corpus: JSON file with the documents.
         threads: Threads to compute with.
         vectors: File for the first vectors, to compare.
+        batch_size: Rows of a batch, for sentence-transformers; None: its default, 32.
     """
 
     folder: str
@@ -46,6 +47,7 @@ class Job:
     corpus: str
     threads: int
     vectors: str
+    batch_size: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +117,11 @@ def main() -> None:
     torch.set_num_threads(job.threads)
     texts = json.loads(Path(job.corpus).read_text(encoding="utf-8"))
     embedder = load(job)
-    embedder.encode(_WARM, show_progress_bar=False)
+    options = {"show_progress_bar": False, **({} if job.batch_size is None else {"batch_size": job.batch_size})}
+    embedder.encode(_WARM, **options)
     kept: list[Any] = []
     began = time.perf_counter()
-    peak = measure_peak(lambda: kept.append(embedder.encode(texts, show_progress_bar=False)))
+    peak = measure_peak(lambda: kept.append(embedder.encode(texts, **options)))
     run = Run(peak.cpu_seconds, time.perf_counter() - began, peak.total, peak.before)
     np.save(job.vectors, np.asarray(kept[0][:_CHECKED], dtype=np.float32), allow_pickle=False)
     sys.stdout.write(json.dumps(asdict(run)) + "\n")

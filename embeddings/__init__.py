@@ -8,11 +8,14 @@ from .fingerprint import model_fingerprint
 from .loader import load_embedder
 from .saving import save_embedder
 from .streaming import FileEncoding, encode_to_file
+from .vectors import CompactVectors, compact
 
 __all__ = [
     "AlignmentReport",
+    "CompactVectors",
     "FileEncoding",
     "align_encoder",
+    "compact",
     "encode_to_file",
     "load_embedder",
     "model_fingerprint",
