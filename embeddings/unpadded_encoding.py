@@ -76,8 +76,8 @@ def can_encode(embedder: Any, options: dict[str, Any]) -> bool:
 
 def reads_packed(embedder: Any) -> bool:
     """Tell whether the network takes sequences behind each other; compiled and foreign ones take rows."""
-    network = embedder[0].model
-    return bool(getattr(network, "reads_packed", True)) and getattr(network, "_compiled_call_impl", None) is None
+    first = embedder[0]
+    return getattr(first, "reads_packed", True) and getattr(first.model, "_compiled_call_impl", None) is None
 
 
 def encode_texts(
