@@ -18,8 +18,7 @@ import numpy as np
 
 from ..modeling.checkpoint_files import read_json
 
-ONNX_FOLDER, ONNX_FILE = "onnx", "model.onnx"
-OPENVINO_FOLDER, OPENVINO_FILE = "openvino", "openvino_model.xml"
+ONNX_FOLDER, OPENVINO_FOLDER = "onnx", "openvino"
 RECORD = "export.json"
 _PRECISIONS = ("f32", "bf16")
 
@@ -30,6 +29,7 @@ class ExportRecord:
 
     Attributes:
         task: `feature-extraction`, `embedding`, `fill-mask`, `text-classification` or `token-classification`.
+        file: The graph, as a path below the folder.
         output: The output that the task is about: `last_hidden_state`, `sentence_embedding` or `logits`.
         max_length: Tokens that a row may have.
         dimensions: Length of an embedding, or width of the vectors; number of classes, or words, for logits.
@@ -37,6 +37,7 @@ class ExportRecord:
     """
 
     task: str
+    file: str
     output: str
     max_length: int
     dimensions: int
@@ -105,8 +106,8 @@ class OnnxEncoder(Runtime):
     """An exported folder on ONNX Runtime.
 
     Args:
-        folder: Exported folder with `onnx/model.onnx`.
-        file_name: Another file of the folder, such as `onnx/model_qint8.onnx`.
+        folder: What `export_onnx` wrote.
+        file_name: Its graph; None: the one that `export.json` names.
         threads: Threads within an operation; None: as many as ONNX Runtime chooses, or OMP_NUM_THREADS.
         providers: ONNX Runtime's execution providers, the best first; None: the CPU.
 
@@ -120,12 +121,12 @@ class OnnxEncoder(Runtime):
         self,
         folder: str | os.PathLike[str],
         *,
-        file_name: str = f"{ONNX_FOLDER}/{ONNX_FILE}",
+        file_name: str | None = None,
         threads: int | None = None,
         providers: list[str] | None = None,
     ) -> None:
         super().__init__(folder)
-        file = _existing(Path(folder) / file_name)
+        file = _existing(Path(folder) / (file_name or self.record.file))
         onnxruntime = import_onnxruntime()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = _threads(threads)
@@ -149,8 +150,8 @@ class OpenVinoEncoder(Runtime):
     """An exported folder on OpenVINO.
 
     Args:
-        folder: Exported folder with `openvino/openvino_model.xml`.
-        file_name: Another file of the folder.
+        folder: What `export_openvino` wrote.
+        file_name: Its graph; None: the one that `export.json` names.
         threads: Threads; None: as many as OpenVINO chooses, or OMP_NUM_THREADS.
         precision: `f32`, or `bf16` for products rounded to it, which processors with AMX or AVX512-BF16 do faster.
 
@@ -164,14 +165,14 @@ class OpenVinoEncoder(Runtime):
         self,
         folder: str | os.PathLike[str],
         *,
-        file_name: str = f"{OPENVINO_FOLDER}/{OPENVINO_FILE}",
+        file_name: str | None = None,
         threads: int | None = None,
         precision: Literal["f32", "bf16"] = "f32",
     ) -> None:
         if precision not in _PRECISIONS:
             raise ValueError(f"precision must be one of {', '.join(_PRECISIONS)}, got {precision!r}")
         super().__init__(folder)
-        file = _existing(Path(folder) / file_name)
+        file = _existing(Path(folder) / (file_name or self.record.file))
         openvino = import_openvino()
         settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
         if count := _threads(threads):
@@ -197,7 +198,7 @@ def open_runtime(
 
     Args:
         folder: What `export_onnx` or `export_openvino` wrote.
-        backend: `onnx` or `openvino`; None: the one whose file is there.
+        backend: `onnx` or `openvino`; None: what the folder was exported for.
         **options: Those of `OnnxEncoder` or `OpenVinoEncoder`.
 
     Returns:
@@ -211,7 +212,7 @@ def open_runtime(
     if backend not in (None, "onnx", "openvino"):
         raise ValueError(f"backend must be onnx or openvino, got {backend!r}")
     if backend is None:
-        backend = "openvino" if (Path(folder) / OPENVINO_FOLDER / OPENVINO_FILE).is_file() else "onnx"
+        backend = "openvino" if ExportRecord.read(folder).file.endswith(".xml") else "onnx"
     return OnnxEncoder(folder, **options) if backend == "onnx" else OpenVinoEncoder(folder, **options)
 
 

@@ -9,7 +9,8 @@ computed in the graph, once for all layers, so one graph serves every batch and 
 Trade-off: padding is computed and then ignored; callers sort by length. Texts shorter than a block pay for whole ones.
 """
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,7 @@ from torch.nn.functional import pad, scaled_dot_product_attention
 from ..modeling import MmBertModel
 from ..modeling.configuration_mmbert import FULL
 from ..modeling.layers import rotary_frequencies
+from ..modeling.pooling import pool
 
 _UNSEEN = -1e9  # finite, so that a query with nothing to see gives numbers; exp of it is 0 beside any real score
 
@@ -43,7 +45,7 @@ class TraceableEncoder(nn.Module):
         self.register_buffer("far", torch.where(near, 0.0, _UNSEEN), persistent=False)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """Encode ids (B, L) under a mask (B, L), zero at padding; return (B, L, h), without meaning at padding."""
+        """Encode ids (B, L) under a mask (B, L), zero at padding; return (B, L, h), zero at padding."""
         hidden: Tensor = self.embeddings(input_ids)
         unseen = (1.0 - attention_mask.to(hidden.dtype)) * _UNSEEN
         rotations = {kind: self._rotation(kind, input_ids) for kind in sorted(set(self.kinds))}
@@ -51,8 +53,8 @@ class TraceableEncoder(nn.Module):
         near = self._near(unseen) if len(set(self.kinds) - {FULL}) else None
         for kind, layer in zip(self.kinds, self.layers, strict=True):
             hidden = self._layer(layer, hidden, rotations[kind], whole if kind == FULL else None, near)
-        normalised: Tensor = self.final_norm(hidden)
-        return normalised
+        # Zero at padding, as `MmBertModel` gives it; poolings count on that.
+        return cast(Tensor, self.final_norm(hidden) * attention_mask.to(hidden.dtype)[..., None])
 
     def _rotation(self, kind: str, input_ids: Tensor) -> tuple[Tensor, Tensor]:
         """Return cosines and sines (L, 1, D) of a kind of layer; the two halves of the channels turn alike."""
@@ -111,3 +113,86 @@ def _attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
 def _turned(heads: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
     first, second = heads.chunk(2, dim=-1)
     return heads * cosine + torch.cat((-second, first), -1) * sine
+
+
+class TraceableModel(nn.Module):
+    """Encoder and head of a task, with the outputs that an exported graph has.
+
+    Args:
+        model: Any `MmBert...` network that `export.network` loads.
+        task: Its task.
+        embedding: How an embedding is made, for that task.
+        tied: Whether the decoder of a masked LM may be the embedding table; quantisers want a matrix of its own.
+    """
+
+    def __init__(
+        self, model: Any, task: str, embedding: Callable[[Tensor, Tensor], Tensor] | None = None, *, tied: bool = True
+    ) -> None:
+        super().__init__()
+        self.encoder = TraceableEncoder(model if isinstance(model, MmBertModel) else model.model)
+        self.task, self.embedding, self.tied = task, embedding, tied
+        self.pooling = model.config.classifier_pooling
+        self.head = getattr(model, "head", None)
+        self.last = getattr(model, "decoder", getattr(model, "classifier", None))
+
+    @property
+    def outputs(self) -> list[str]:
+        """Names of the outputs, that of the task first."""
+        if self.task == "embedding":
+            return ["sentence_embedding", "last_hidden_state"]
+        return ["last_hidden_state" if self.task == "feature-extraction" else "logits"]
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """Run (B, L) ids under a mask; see `outputs`."""
+        hidden = self.encoder(input_ids, attention_mask)
+        if self.task == "embedding":
+            assert self.embedding is not None
+            return self.embedding(hidden, attention_mask), hidden
+        if self.head is None or self.last is None:
+            return cast(Tensor, hidden)
+        if self.task == "text-classification":
+            hidden = pool(hidden, self.pooling, attention_mask)
+        read = self.head(hidden)
+        if self.task == "fill-mask" and self.tied:
+            # As one matrix, this becomes a Gemm that reads the table as it lies; else a transposed copy is stored.
+            return cast(Tensor, self.last(read.flatten(0, 1)).unflatten(0, read.shape[:2]))
+        return cast(Tensor, self.last(read))
+
+
+def record(model: TraceableModel) -> torch.export.ExportedProgram:
+    """Record the network for every batch and length.
+
+    Args:
+        model: In evaluation mode.
+
+    Returns:
+        The recorded program.
+    """
+    # Longer than two blocks and no multiple of one, so that neither counts as a constant.
+    ids = torch.full((2, 3 * model.encoder.reach + 5), 5)
+    any_size = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
+    with torch.no_grad():
+        return torch.export.export(
+            model, (ids, torch.ones_like(ids)), dynamic_shapes=(any_size, any_size), strict=False
+        )
+
+
+class RowQuantisedEmbedding(nn.Module):
+    """An embedding table in int8 with one scale a row: a quarter of the size, read row by row.
+
+    One scale for the whole table, which quantisers give, would round small rows to nothing; the norm behind the table
+    makes them as loud as any.
+
+    Args:
+        weight: (V, h) the table.
+    """
+
+    def __init__(self, weight: Tensor) -> None:
+        super().__init__()
+        scale = weight.detach().abs().amax(1, keepdim=True).clamp(min=1e-12) / 127
+        self.register_buffer("scale", scale)
+        self.register_buffer("rows", (weight.detach() / scale).round().to(torch.int8))
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """Embed ids."""
+        return cast(Tensor, self.rows[ids].to(torch.float32) * self.scale[ids])
