@@ -92,7 +92,7 @@ KNOWS = {
     "trainers": {"modeling", "recipes", "data", "callbacks"},
     "merging": {"modeling"},
     "export": {"modeling"},
-    "embeddings": {"modeling"},
+    "embeddings": {"modeling", "export"},
     "evaluation": {"modeling"},
     "model_cards": set(),
 }
