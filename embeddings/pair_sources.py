@@ -83,7 +83,7 @@ class PairSource:
             FileNotFoundError: If there is no such file or data set.
             ValueError: If a file cannot be read or has not the columns.
         """
-        names, table = self._open()
+        names, table = self.table()
         roles = self._roles(names)
         chosen = (row for row in table if self.split is None or row.get("split", self.split) == self.split)
         if "key" in roles:
@@ -92,7 +92,16 @@ class PairSource:
         for row in chosen:
             yield {role: _value(row, column) for role, column in roles.items()}
 
-    def _open(self) -> tuple[list[str], Iterable[dict[str, Any]]]:
+    def table(self) -> tuple[list[str], Iterable[dict[str, Any]]]:
+        """Open the place.
+
+        Returns:
+            Its columns, and its rows as they are.
+
+        Raises:
+            FileNotFoundError: If there is no such file or data set.
+            ValueError: If it cannot be read.
+        """
         path = Path(self.place)
         if path.exists():
             files = sorted(file for file in path.rglob("*") if _suffix(file)) if path.is_dir() else [path]
@@ -133,6 +142,23 @@ class PairSource:
                 f"{self.place}: no column is the {missing[0]}; name it as {hint}, one of: {', '.join(names)}"
             )
         return roles
+
+
+def read_texts(source: str) -> set[str]:
+    """Read every text of a file or data set, whatever its column: what must not be trained on.
+
+    Args:
+        source: `PLACE?...`, as for pairs; the columns need no names.
+
+    Returns:
+        All strings in it.
+
+    Raises:
+        FileNotFoundError: If it is not there.
+        ValueError: If it cannot be read.
+    """
+    parsed = PairSource.parse(source)
+    return {value for row in parsed.table()[1] for value in row.values() if isinstance(value, str)}
 
 
 def _value(row: dict[str, Any], column: str | list[str]) -> Any:

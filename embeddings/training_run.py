@@ -21,6 +21,8 @@ from .presets import TrainingPreset
 
 _log = logging.getLogger(__name__)
 _EVALUATIONS = 4  # during a run, beside those before and after
+# of the thirty numbers that the evaluators give, those that a table shows
+_SHOWN = ("accuracy@1", "mrr@10", "ndcg@10", "cosine_accuracy", "spearman_cosine", "active_dims")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,14 @@ class TrainingReport:
     seconds: float
     losses: list[tuple[int, float]] = field(default_factory=list)
     scores: list[tuple[int, dict[str, float]]] = field(default_factory=list)
+
+    def table(self) -> str:
+        """Return the scores before, during and after training as a Markdown table."""
+        names = [name for name in (self.scores[0][1] if self.scores else ()) if name.endswith(_SHOWN)]
+        lines = ["| step | " + " | ".join(names) + " |", "|---:|" + "---:|" * len(names)]
+        for step, scores in self.scores:
+            lines.append(f"| {step} | " + " | ".join(f"{scores.get(name, math.nan):.3f}" for name in names) + " |")
+        return "\n".join(lines)
 
     def save(self, path: Path) -> None:
         """Write the report as JSON.
