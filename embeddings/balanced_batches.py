@@ -57,7 +57,7 @@ class _Factory:
         """Make the sampler for a data set; the evaluation set, which has other rows, gets the stock one."""
         from sentence_transformers.base.sampler import DefaultBatchSampler, NoDuplicatesBatchSampler
 
-        options = {
+        options: dict[str, Any] = {
             "batch_size": batch_size,
             "drop_last": drop_last,
             "valid_label_columns": valid_label_columns,

@@ -67,7 +67,7 @@ def build_loss(
     """
     from sentence_transformers.sentence_transformer import losses
 
-    parts = {"mini_batch_num_tokens": mini_batch_tokens}
+    parts: dict[str, Any] = {"mini_batch_num_tokens": mini_batch_tokens}
     loss: Any
     if objective == "scored":
         loss = losses.CoSENTLoss(embedder)
@@ -76,7 +76,7 @@ def build_loss(
     elif objective == "distill":
         loss, dataset = _distillation(embedder, dataset, teacher)
     else:
-        directions = ("query_to_doc", "doc_to_query") if both_directions else ("query_to_doc",)
+        directions: Any = ("query_to_doc", "doc_to_query") if both_directions else ("query_to_doc",)
         if mini_batch_tokens is None:
             loss = losses.MultipleNegativesRankingLoss(embedder, directions=directions)
         else:
@@ -128,14 +128,15 @@ def build_evaluator(pairs: PairSet, dims: Sequence[int] = (), batch_size: int = 
     evaluators: list[Any] = []
     for cut in (None, *sorted(dims, reverse=True)):
         name = "dev" if cut is None else f"dev_{cut}"
-        options = {"name": name, "batch_size": batch_size, "write_csv": False, "truncate_dim": cut}
-        columns = [list(column) for column in zip(*pairs.rows, strict=True)]
+        options: dict[str, Any] = {"name": name, "batch_size": batch_size, "write_csv": False, "truncate_dim": cut}
+        columns: Any = [list(column) for column in zip(*pairs.rows, strict=True)]
         if pairs.scores is not None:
-            evaluators.append(evaluation.EmbeddingSimilarityEvaluator(*columns, pairs.scores, **options))
+            evaluators.append(evaluation.EmbeddingSimilarityEvaluator(columns[0], columns[1], pairs.scores, **options))
         elif pairs.kind == "triplets":
             evaluators.append(evaluation.TripletEvaluator(*columns[:3], **options))
         else:
-            evaluators.append(evaluation.InformationRetrievalEvaluator(*retrieval_task(pairs), **options))
+            task: Any = retrieval_task(pairs)
+            evaluators.append(evaluation.InformationRetrievalEvaluator(*task, **options))
     return SequentialEvaluator(evaluators, main_score_function=lambda scores: scores[0])
 
 

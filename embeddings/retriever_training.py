@@ -125,14 +125,14 @@ def train_multi_vector(
     model = load_multi_vector(checkpoint, dims=dims, device=device)
     own_length = _shorten(model, settings)
     if settings.mini_batch_tokens is None:
-        loss = losses.MultiVectorMultipleNegativesRankingLoss(model)
+        loss: Any = losses.MultiVectorMultipleNegativesRankingLoss(model)
     else:
-        parts = {"mini_batch_num_tokens": settings.mini_batch_tokens}
+        parts: dict[str, Any] = {"mini_batch_num_tokens": settings.mini_batch_tokens}
         loss = losses.CachedMultiVectorMultipleNegativesRankingLoss(model, **parts)
     evaluator = None
     if dev is not None:
-        options = {"name": "dev", "write_csv": False}
-        evaluator = evaluation.MultiVectorInformationRetrievalEvaluator(*retrieval_task(dev), **options)
+        task: Any = retrieval_task(dev)
+        evaluator = evaluation.MultiVectorInformationRetrievalEvaluator(*task, name="dev", write_csv=False)
     record = run_trainer(
         "MultiVectorEncoder",
         model,
@@ -192,15 +192,16 @@ def train_sparse_encoder(
     model = load_sparse_encoder(checkpoint, device=device)
     own_length = _shorten(model, settings)
     inner = losses.SparseMultipleNegativesRankingLoss(model)
-    prices = {"query_regularizer_weight": query_weight, "document_regularizer_weight": document_weight}
+    prices: dict[str, Any] = {"query_regularizer_weight": query_weight, "document_regularizer_weight": document_weight}
     if settings.mini_batch_tokens is None:
         loss: Any = losses.SpladeLoss(model, inner, **prices)
     else:
         loss = losses.CachedSpladeLoss(model, inner, mini_batch_num_tokens=settings.mini_batch_tokens, **prices)
     evaluator = None
     if dev is not None:
-        options = {"name": "dev", "write_csv": False}
-        evaluator = evaluation.SparseInformationRetrievalEvaluator(*retrieval_task(dev), **options)
+        task: Any = retrieval_task(dev)
+        names = dict(zip(("queries", "corpus", "relevant_docs"), task, strict=True))
+        evaluator = evaluation.SparseInformationRetrievalEvaluator(**names, name="dev", write_csv=False)
     record = run_trainer(
         "SparseEncoder",
         model,
@@ -237,7 +238,7 @@ def _reranking_evaluator(dev: PairSet, seed: int) -> Any:
     _refuse_scored(dev)
     draw = random.Random(seed)
     queries, passages, relevant = retrieval_task(dev)
-    samples = []
+    samples: list[Any] = []
     for number, query in queries.items():
         right = relevant[number]
         own = [text for row in dev.rows if row[0] == query for text in row[2:]] if dev.kind == "triplets" else []

@@ -205,7 +205,7 @@ def _token_modules(checkpoint: str | os.PathLike[str], dims: int, dtype: str) ->
 
     encoder = Transformer(str(checkpoint), model_kwargs={"dtype": dtype})
     width = encoder.get_embedding_dimension()
-    names = {"module_input_name": "token_embeddings"}
+    names: dict[str, Any] = {"module_input_name": "token_embeddings"}
     projection = Dense(width, dims, bias=False, activation_function=nn.Identity(), **names)
     return [encoder, projection, MultiVectorMask(), Normalize(**names)]
 

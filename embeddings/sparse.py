@@ -45,7 +45,9 @@ class TokenVectors(Transformer):
 class StreamedSpladePooling(SpladePooling):
     """SpladePooling with strategy `max` that computes the logits itself, chunk by chunk.
 
-    Attributes:
+    Args:
+        network: The masked language model; its head and decoder are used.
+        activation_function: `relu` or `log1p_relu`.
         chunk_size: Tokens whose logits stand in memory together; None for as many as 256 MB hold.
     """
 
@@ -55,11 +57,12 @@ class StreamedSpladePooling(SpladePooling):
         # in a list, so that the network stays the child of its own module alone
         self._network = [network]
 
-    def forward(self, features: dict[str, Any]) -> dict[str, Any]:
+    def forward(self, features: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         """Pool token vectors into scores of words.
 
         Args:
             features: `token_embeddings` (B, L, h) and `attention_mask` (B, L).
+            **kwargs: What sentence-transformers passes along; not used.
 
         Returns:
             `features` with `sentence_embedding` (B, V).

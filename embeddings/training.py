@@ -104,7 +104,8 @@ def train_embedder(
         embedder[0].model = embedder[0].model.merge_and_unload()
     embedder.max_seq_length = own_length
     path = save_embedder(embedder.eval(), output)
-    return record.report(path, pairs)
+    report: TrainingReport = record.report(path, pairs)
+    return report
 
 
 def load_teacher(teacher: str | os.PathLike[str], device: str | None) -> Any:
