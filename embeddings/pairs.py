@@ -8,6 +8,7 @@ itself, a repeated row, a negative that is the positive. A value that is no text
 """
 
 import math
+import random
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -93,8 +94,6 @@ class PairSet:
         Raises:
             ValueError: If that leaves no row to train on.
         """
-        import random
-
         order = list(range(len(self)))
         random.Random(seed).shuffle(order)
         dev, rest = sorted(order[:heldout]), order[heldout:]
@@ -117,7 +116,7 @@ def read_pairs(*sources: str, negatives: int | None = None, max_rows: int | None
     Args:
         *sources: `PLACE?role=column&...`, see `pair_sources`; all of one kind.
         negatives: Hard negatives a row; None: as many as the first row has. Rows with fewer are left out.
-        max_rows: Stop after so many clean rows; None: read all.
+        max_rows: Draw so many of the clean rows, the same for the same sources; None: all.
 
     Returns:
         The rows, and what was left out by reason.
@@ -132,9 +131,10 @@ def read_pairs(*sources: str, negatives: int | None = None, max_rows: int | None
         rows: Iterable[dict[str, Any]] = parsed.rows()
         for number, row in enumerate(rows):
             cleaner.add(row, f"{parsed.place}, row {number}")
-            if max_rows is not None and len(cleaner.rows) >= max_rows:
-                break
     found = cleaner.finish()
+    if max_rows is not None and len(found) > max_rows:
+        drawn = sorted(random.Random(0).sample(range(len(found)), max_rows))
+        found = replace(found.subset(drawn), skipped={**found.skipped, "beyond max_rows": len(found) - max_rows})
     if len(found) < 2:
         raise ValueError(
             f"training needs at least 2 rows, {', '.join(sources) or 'no source'} left {len(found)} "

@@ -26,7 +26,7 @@ def training_parser(description: str, default_preset: str = "pairs") -> argparse
     parser.add_argument("--exclude", nargs="+", default=[], help="Files whose texts must not be trained on.")
     parser.add_argument("--preset", default=default_preset, choices=PRESETS, help="Settings to start from.")
     parser.add_argument("--heldout", type=int, help="Rows held out for scores; 0: none.")
-    parser.add_argument("--max_rows", type=int, help="Read so many rows only.")
+    parser.add_argument("--max_rows", type=int, help="Draw so many of the rows.")
     parser.add_argument("--negatives", type=int, help="Hard negatives a row; read, or mined with --mine_with.")
     parser.add_argument("--mine_with", help="Embedder that mines the negatives of pairs.")
     for name, kind in (("batch_size", int), ("learning_rate", float), ("epochs", float), ("warmup", float)):

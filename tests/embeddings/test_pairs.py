@@ -191,3 +191,14 @@ def test_a_hub_source_is_read_whole():
 def test_a_split_of_a_file_with_splits(tmp_path):
     rows = [{**row, "split": "train" if n else "test"} for n, row in enumerate(QA)]
     assert len(read_pairs(jsonl(tmp_path / "a.jsonl", rows) + "?split=train")) == 2
+
+
+def test_so_many_rows_are_drawn_from_all_sources(tmp_path):
+    sources = [
+        jsonl(tmp_path / f"{name}.jsonl", [{"anchor": f"{name} {n}", "positive": f"of {name} {n}"} for n in range(100)])
+        for name in ("a", "b")
+    ]
+    pairs = read_pairs(*sources, max_rows=50)
+    assert len(pairs) == 50 and pairs.skipped == {"beyond max_rows": 150}
+    assert 10 < sum(row[0].startswith("a") for row in pairs.rows) < 40
+    assert read_pairs(*sources, max_rows=50).rows == pairs.rows
