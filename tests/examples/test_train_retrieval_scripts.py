@@ -53,7 +53,7 @@ def test_rows_are_read_excluded_and_held_out(workspace):
     train, dev = rows_of(given, settings_of(given))
     assert len(dev) == 20 and train.skipped["held out"] >= 1
     same = options("--train", workspace / "pairs.jsonl", "--dev", workspace / "pairs.jsonl")
-    with pytest.raises(ValueError, match="0 rows are left to train on .*in --dev"):
+    with pytest.raises(ValueError, match=r"0 rows are left to train on .*in --dev"):
         rows_of(same, settings_of(same))
     bare = options()
     with pytest.raises(ValueError, match="--train is missing"):
