@@ -50,7 +50,7 @@ def execute(block, folder):
     environment |= {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "COLUMNS": "120"}
     runner = ["bash", "-e", "-o", "pipefail", "-c"] if block.language == "bash" else [sys.executable, "-c"]
     return subprocess.run(
-        [*runner, block.body], capture_output=True, text=True, timeout=120, cwd=folder, env=environment
+        [*runner, block.body], capture_output=True, text=True, timeout=300, cwd=folder, env=environment
     )
 
 
