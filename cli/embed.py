@@ -1,6 +1,7 @@
-"""`mmbert embed`: one vector a line of text."""
+"""`mmbert embed`: one vector a line of text, a row of a jsonl file, or a file of a folder."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,50 +10,116 @@ import typer
 
 def embed(
     checkpoint: Annotated[str, typer.Argument(help="Folder or Hub id of an encoder or a SentenceTransformer.")],
-    texts: Annotated[str, typer.Argument(help="Text file in UTF-8, one text a line; - reads standard input.")],
-    output: Annotated[Path, typer.Argument(help="NumPy file to write: one row a line, float32.")],
+    texts: Annotated[
+        str,
+        typer.Argument(
+            help="Text file in UTF-8, one text a line; a .jsonl file, one object a line; a folder, one text a .txt or "
+            ".md file; - reads lines of standard input."
+        ),
+    ],
+    output: Annotated[Path, typer.Argument(help="NumPy file to write: a row a text; a .json of what it is beside it.")],
     dims: Annotated[int | None, typer.Option(help="Keep only the first so many dimensions.")] = None,
-    batch_size: Annotated[int, typer.Option(help="Texts in one forward pass.", min=1)] = 32,
+    token_budget: Annotated[int | None, typer.Option(help="Tokens of a batch; what suits if left out.")] = None,
     max_seq_length: Annotated[int | None, typer.Option(help="Cut texts after so many tokens.")] = None,
-    device: Annotated[str | None, typer.Option(help="Such as cpu or cuda:1; the best there is if left out.")] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(help="Such as cpu or cuda:1, or several with commas, a process each; the best if left out."),
+    ] = None,
     dtype: Annotated[
         str | None,
         typer.Option(help="float32, bfloat16, float16, or auto: as stored. Left out: bfloat16 where that is fast."),
     ] = None,
+    backend: Annotated[str, typer.Option(help="torch; onnx or openvino for an exported folder.")] = "torch",
+    prompt: Annotated[str | None, typer.Option(help="Put before every text.")] = None,
+    field: Annotated[str, typer.Option(help="Where the text is in an object of a .jsonl file.")] = "text",
+    half: Annotated[bool, typer.Option("--half", help="Write float16 instead of float32.")] = False,
+    restart: Annotated[bool, typer.Option("--restart", help="Begin anew instead of going on after a kill.")] = False,
     compile_layers: Annotated[
         bool, typer.Option("--compile", help="Compile the layers first: a wait at the start; for many texts on a GPU.")
     ] = False,
 ) -> None:
-    """Turn each line of a text file into a vector of length 1, in the order of the lines."""
-    import numpy as np
-
-    from ..embeddings import load_embedder
+    """Turn texts into vectors of length 1, in their order; called again after a kill, it goes on where it was."""
+    from ..embeddings import encode_to_file, load_embedder
 
     if output.suffix != ".npy":
         raise ValueError(f"output must end in .npy, got {output}")
-    lines = _read_lines(texts)
-    options: Any = {"dims": dims, "max_seq_length": max_seq_length, "device": device, "dtype": dtype}
-    embedder = load_embedder(checkpoint, **options, compile=compile_layers)
-    vectors = embedder.encode(lines, batch_size=batch_size, show_progress_bar=sys.stderr.isatty())
-    output.parent.mkdir(parents=True, exist_ok=True)
-    partial = output.with_name(f".{output.stem}.partial.npy")
-    np.save(partial, vectors.astype(np.float32), allow_pickle=False)
-    partial.replace(output)
-    typer.echo(f"{output}: {vectors.shape[0]:,} vectors of {vectors.shape[1]} dimensions")
+    stream = _texts(texts, field)
+    devices = [None] if device is None else device.split(",")
+    options: Any = {"dims": dims, "max_seq_length": max_seq_length, "dtype": dtype, "backend": backend}
+    options |= {"device": devices[0], "token_budget": token_budget, "compile": compile_layers}
+    embedder = load_embedder(checkpoint, **options)
+    pool = embedder.start_multi_process_pool([str(one) for one in devices]) if len(devices) > 1 else None
+    try:
+        done = encode_to_file(
+            embedder,
+            stream,
+            output,
+            prompt=prompt,
+            dtype="float16" if half else "float32",
+            restart=restart,
+            show_progress=sys.stderr.isatty(),
+            pool=pool,
+        )
+    finally:
+        if pool is not None:
+            embedder.stop_multi_process_pool(pool)
+    typer.echo(f"{done.path}: {done.rows:,} vectors of {done.dimensions} dimensions{_remarks(done)}")
 
 
-def _read_lines(texts: str) -> list[str]:
-    """Read the lines; an empty line is a text too, so that row and line numbers agree."""
-    if texts != "-" and not Path(texts).is_file():
-        raise FileNotFoundError(f"{texts} is no file; give a text file, or - for standard input")
-    raw = sys.stdin.buffer.read() if texts == "-" else Path(texts).read_bytes()
-    lines = [line.removesuffix(b"\r") for line in raw.removesuffix(b"\n").split(b"\n")] if raw else []
-    if not lines:
-        raise ValueError(f"{texts} holds no text; one line is one text")
-    decoded = []
-    for number, line in enumerate(lines, start=1):
+def _remarks(done: Any) -> str:
+    remarks = {"texts were cut": done.cut, "were blank": done.blank, "were there already": done.resumed}
+    return "".join(f"; {number:,} {what}" for what, number in remarks.items() if number)
+
+
+def _texts(place: str, field: str) -> Iterator[str]:
+    """Return an iterator over the texts; that there is one is seen before anything is loaded."""
+    from itertools import chain
+
+    path = Path(place)
+    if place != "-" and not path.exists():
+        raise FileNotFoundError(f"{place} is no file; give a text file, a folder, or - for standard input")
+    if place != "-" and path.is_dir():
+        found = _files(path)
+    elif path.suffix == ".jsonl":
+        found = _objects(path, field)
+    else:
+        found = _lines(place)
+    first = next(found, None)
+    if first is None:
+        raise ValueError(f"{place} holds no text; one line is one text")
+    return chain([first], found)
+
+
+def _lines(place: str) -> Iterator[str]:
+    """Yield the lines; an empty line is a text too, so that row and line numbers agree."""
+    with sys.stdin.buffer if place == "-" else Path(place).open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                yield line.removesuffix(b"\n").removesuffix(b"\r").decode("utf-8")
+            except UnicodeDecodeError as broken:
+                raise ValueError(
+                    f"{place}, line {number}: not UTF-8 ({broken.reason}); convert the file first"
+                ) from broken
+
+
+def _objects(path: Path, field: str) -> Iterator[str]:
+    import json
+
+    for number, line in enumerate(_lines(str(path)), start=1):
         try:
-            decoded.append(line.decode("utf-8"))
+            row = json.loads(line)
+        except json.JSONDecodeError as broken:
+            raise ValueError(f"{path}, line {number}: no JSON ({broken.msg}); write one object a line") from broken
+        if not isinstance(row, dict) or not isinstance(row.get(field), str):
+            has = ", ".join(row) if isinstance(row, dict) else type(row).__name__
+            raise ValueError(f"{path}, line {number}: has no text in {field!r} ({has}); name the right --field")
+        yield row[field]
+
+
+def _files(folder: Path) -> Iterator[str]:
+    """Yield the files in the order of their paths."""
+    for path in sorted(path for path in folder.rglob("*") if path.suffix in (".txt", ".md") and path.is_file()):
+        try:
+            yield path.read_text(encoding="utf-8")
         except UnicodeDecodeError as broken:
-            raise ValueError(f"{texts}, line {number}: not UTF-8 ({broken.reason}); convert the file first") from broken
-    return decoded
+            raise ValueError(f"{path}: not UTF-8 ({broken.reason}); convert the file first") from broken

@@ -1,20 +1,29 @@
 """A SentenceTransformer that checks its input, normalises what it gives back, and saves what everybody can load.
 
-Import this file only behind `load_embedder`: it needs sentence-transformers. Four things differ from the class that it
-extends. Input that is not text is refused by row, before any of it is computed. Cut vectors are normalised after the
-cut (the stock class normalises before it, so its cut vectors are shorter than 1). A save has `model_type` `modernbert`
-and stock modules, so plain sentence-transformers reads it without this package. Weights that were rounded for speed
-without the user's word are neither trained (AdamW's small steps vanish in bf16) nor saved.
+Import this file only behind `load_embedder`: it needs sentence-transformers. Five things differ from the class that it
+extends. Batches are cut by a budget of tokens instead of a number of rows, and nothing in them is padded. Input that is
+not text is refused by row, before any of it is computed. Cut vectors are normalised after the cut (the stock class
+normalises before it, so its cut vectors are shorter than 1). A save has `model_type` `modernbert` and stock modules, so
+plain sentence-transformers reads it without this package. Weights that were rounded for speed without the user's word
+are neither trained (AdamW's small steps vanish in bf16) nor saved.
 
 Trade-off: the cut of `dims` belongs to this object, not to the save: who loads it elsewhere passes `truncate_dim`.
 """
 
+import logging
+import sys
 from pathlib import Path
 from typing import Any, Self
 
+import torch
 from sentence_transformers import SentenceTransformer
 
 from .saving import make_portable
+from .unpadded_encoding import EncodingRecord, can_encode, encode_texts
+
+_log = logging.getLogger(__name__)
+_NO_ROW_LIMIT = sys.maxsize
+_STOCK_ROWS = 32  # default of sentence-transformers, where it encodes for us
 
 
 class Embedder(SentenceTransformer):
@@ -23,16 +32,33 @@ class Embedder(SentenceTransformer):
     Attributes:
         normalize: Whether `encode` gives back vectors of length 1 unless it is told otherwise.
         rounded_from: The checkpoint's dtype if `load_embedder` rounded its weights unasked, else None.
+        token_budget: Most tokens of a batch; a longer text is a batch of its own. None: what suits the device.
+        last_encoding: What the last `encode` in this process did, in tokens; None before it, and where
+            sentence-transformers or a pool of processes did it.
     """
 
     normalize: bool = True
     rounded_from: str | None = None
+    token_budget: int | None = None
+    last_encoding: EncodingRecord | None = None
 
-    def encode(self, inputs: Any, *args: Any, normalize_embeddings: bool | None = None, **options: Any) -> Any:
+    def encode(
+        self,
+        inputs: Any,
+        prompt_name: str | None = None,
+        prompt: str | None = None,
+        batch_size: int | None = None,
+        *args: Any,
+        normalize_embeddings: bool | None = None,
+        **options: Any,
+    ) -> Any:
         """Turn texts into vectors; see `SentenceTransformer.encode` for the further options.
 
         Args:
             inputs: One text, or a list of texts. An empty text has a well-defined vector (that of `<bos> <eos>`).
+            prompt_name: Name of the prompt to put before every text.
+            prompt: The prompt itself.
+            batch_size: Most texts of a batch, beside the budget of tokens; None: no limit.
             *args: Further arguments of `SentenceTransformer.encode`, in its order.
             normalize_embeddings: Length 1 or as pooled; None: as the embedder was loaded.
             **options: Further options of `SentenceTransformer.encode`, by name.
@@ -48,7 +74,79 @@ class Embedder(SentenceTransformer):
             check_text(text, f"row {row}")
         normalize = self.normalize if normalize_embeddings is None else normalize_embeddings
         checked = inputs if isinstance(inputs, str) else texts
-        return super().encode(checked, *args, normalize_embeddings=normalize, **options)
+        rows = _NO_ROW_LIMIT if batch_size is None else batch_size
+        self._refuse_dims(options.get("truncate_dim"))
+        self.last_encoding = None
+        options["normalize_embeddings"] = normalize
+        return super().encode(checked, prompt_name, prompt, rows, *args, **options)
+
+    def encode_query(self, inputs: Any, *args: Any, **options: Any) -> Any:
+        """Turn queries into vectors, with the prompt named `query` if there is one; see `encode`."""
+        return super().encode_query(inputs, *args, **self._without_row_limit(args, options))
+
+    def encode_document(self, inputs: Any, *args: Any, **options: Any) -> Any:
+        """Turn documents into vectors, with a prompt named `document` or like it if there is one; see `encode`."""
+        return super().encode_document(inputs, *args, **self._without_row_limit(args, options))
+
+    @torch.inference_mode()
+    def _inference(
+        self,
+        inputs: list[Any],
+        *,
+        prompt: str | None,
+        batch_size: int,
+        show_progress_bar: bool,
+        output_value: str | None,
+        save_to_cpu: bool,
+        normalize_embeddings: bool,
+        truncate_dim: int | None,
+        device: str | torch.device | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Encode in this process: what `encode` and the workers of a pool call."""
+        if output_value != "sentence_embedding" or not can_encode(self, kwargs):
+            return super()._inference(
+                inputs,
+                prompt=prompt,
+                batch_size=_STOCK_ROWS if batch_size == _NO_ROW_LIMIT else batch_size,
+                show_progress_bar=show_progress_bar,
+                output_value=output_value,
+                save_to_cpu=save_to_cpu,
+                normalize_embeddings=normalize_embeddings,
+                truncate_dim=truncate_dim,
+                device=device,
+                **kwargs,
+            )
+        self.eval()
+        vectors, self.last_encoding = encode_texts(
+            self,
+            inputs,
+            prompt=prompt,
+            max_rows=batch_size,
+            show_progress=show_progress_bar,
+            to_cpu=save_to_cpu,
+            normalize=normalize_embeddings,
+            dims=truncate_dim,
+            device=self._resolve_inference_device(device),
+            task=kwargs.get("task"),
+        )
+        if self.last_encoding.cut:
+            _log.warning(
+                "%d of %d texts had more than %d tokens and were cut there",
+                *(self.last_encoding.cut, self.last_encoding.texts, self.last_encoding.limit),
+            )
+        return vectors
+
+    @staticmethod
+    def _without_row_limit(args: tuple[Any, ...], options: dict[str, Any]) -> dict[str, Any]:
+        """Take the stock default of 32 rows away; batch_size may be the third positional argument."""
+        return options if len(args) > 2 else {"batch_size": _NO_ROW_LIMIT, **options}
+
+    def _refuse_dims(self, dims: int | None) -> None:
+        with self.truncate_embeddings(None):
+            width = self.get_embedding_dimension()
+        if dims is not None and width is not None and not 1 <= dims <= width:
+            raise ValueError(f"truncate_dim must lie between 1 and the model's {width} dimensions, got {dims}")
 
     def save(self, path: str, *args: Any, **options: Any) -> None:
         """Save so that plain sentence-transformers loads it; see `SentenceTransformer.save`.

@@ -22,6 +22,7 @@ from transformers import PretrainedConfig
 
 from ..modeling import MmBertConfig, MmBertModel, register
 from ..modeling.hardware import compiler_obstacle, describe_runtime, preferred_attention, preferred_dtype
+from .settings import check_pooling, set_dims, set_length, set_normalization, set_prompts
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -39,9 +40,13 @@ def load_embedder(
     max_seq_length: int | None = None,
     normalize: bool = True,
     pooling: Literal["mean", "cls"] | None = None,
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] | None = None,
+    dtype: Literal["auto", "float32", "bfloat16", "float16", "int8"] | None = None,
     device: str | None = None,
     compile: bool = False,
+    backend: Literal["torch", "onnx", "openvino"] = "torch",
+    prompts: dict[str, str] | None = None,
+    default_prompt: str | None = None,
+    token_budget: int | None = None,
 ) -> "SentenceTransformer":
     """Load an encoder or a saved SentenceTransformer; `encode` then turns texts into vectors.
 
@@ -53,10 +58,17 @@ def load_embedder(
         normalize: Give back vectors of length 1, so that a dot product is the cosine.
         pooling: Mean over the tokens of a text, or its first token; None: as saved, mean for a plain encoder.
         dtype: Of the encoder; pooling and normalisation are always computed in float32. None: bfloat16 where the device
-            multiplies it by itself, else float32. auto: as stored. Name one to train or save the embedder.
+            multiplies it by itself, else float32. auto: as stored. Name one to train or save the embedder. int8: for
+            a folder that was exported so.
         device: Like `cpu` or `cuda:1`; None: the best one there is.
         compile: Compile the layers with `torch.compile` at the first text, which takes up to a minute. For GPUs; on one
             core of a CPU it gained 2 % at the most.
+        backend: What computes: torch; or for a folder that `export_onnx` or `export_openvino` wrote, `onnx` or
+            `openvino`, on the CPU, to embed only.
+        prompts: Texts to put before others, by name, such as {"query": "query: "}; added to those of the checkpoint.
+        default_prompt: Name of the one that is used where a call names none.
+        token_budget: Most tokens of a batch; a longer text is a batch of its own. None: 4,096 on a CPU, where more
+            gained nothing on one thread, 65,536 elsewhere.
 
     Returns:
         A SentenceTransformer: it encodes, trains, saves and pushes like any other, and its saves load without mmbert.
@@ -68,26 +80,51 @@ def load_embedder(
         ValueError: If an option lies outside what the checkpoint has, or contradicts it, or nothing here can compile.
     """
     _refuse_unknown("pooling", pooling, (None, "mean", "cls"))
-    _refuse_unknown("dtype", dtype, _DTYPES)
+    _refuse_unknown("backend", backend, ("torch", "onnx", "openvino"))
+    _refuse_unknown("dtype", dtype, _DTYPES if backend == "torch" else (None, "auto", "float32", "bfloat16", "int8"))
+    if token_budget is not None and token_budget < 1:
+        raise ValueError(f"token_budget must be at least 1 token, got {token_budget}")
     checkpoint = _existing(checkpoint)
     register()
+    if backend != "torch":
+        embedder = _exported(checkpoint, backend, dtype, pooling, device, compiled=compile)
+    else:
+        embedder = _torch(checkpoint, dtype, pooling, device, compiled=compile)
+    check_pooling(embedder, pooling)
+    set_normalization(embedder, normalize)
+    set_length(embedder, max_seq_length)
+    set_dims(embedder, dims)
+    set_prompts(embedder, prompts, default_prompt)
+    embedder.token_budget = token_budget
+    if backend == "torch":
+        _prepare_network(embedder, checkpoint, chosen=dtype is not None, compiled=compile)
+    embedder.eval()
+    loaded: SentenceTransformer = embedder
+    return loaded
+
+
+def _torch(checkpoint: str, dtype: str | None, pooling: str | None, device: str | None, *, compiled: bool) -> Any:
+    """Load a checkpoint on our network."""
     where = _device(device)
-    if compile and (obstacle := compiler_obstacle(where)):
+    if compiled and (obstacle := compiler_obstacle(where)):
         raise ValueError(f"{obstacle}; or leave compile out")
     wanted = dtype or _name(preferred_dtype(where))
     with _one_line_errors(checkpoint):
-        embedder: SentenceTransformer = _assemble(checkpoint, pooling or "mean", {"dtype": wanted}, device)
+        embedder = _assemble(checkpoint, pooling or "mean", {"dtype": wanted}, device)
     _use_our_network(embedder)
-    _check_pooling(embedder, pooling)
-    _set_normalization(embedder, normalize)
-    _set_length(embedder, max_seq_length)
-    width: Any = embedder.get_embedding_dimension()
-    if dims is not None and not 1 <= dims <= width:
-        raise ValueError(f"dims must lie between 1 and the model's {width} dimensions, got {dims}")
-    embedder.truncate_dim = dims
-    _prepare_network(embedder, checkpoint, chosen=dtype is not None, compiled=compile)
-    embedder.eval()
     return embedder
+
+
+def _exported(
+    checkpoint: str, backend: str, dtype: str | None, pooling: str | None, device: str | None, *, compiled: bool
+) -> Any:
+    """Open a folder that was exported."""
+    with _needs_sentence_transformers():
+        from .embedder import Embedder
+        from .exported_encoder import exported_modules
+    if compiled or device not in (None, "cpu"):
+        raise ValueError(f"backend={backend!r} runs on the CPU and is not compiled; leave device and compile out")
+    return Embedder(modules=exported_modules(checkpoint, backend, dtype, pooling), device="cpu")
 
 
 def _device(name: str | None) -> torch.device:
@@ -207,28 +244,3 @@ def _use_our_network(embedder: Any) -> None:
     config = MmBertConfig.from_dict(fields)
     ours = MmBertModel.from_pretrained(None, config=config, state_dict=network.state_dict(), dtype=network.dtype)
     transformer.model = ours.to(network.device)
-
-
-def _check_pooling(embedder: Any, pooling: str | None) -> None:
-    saved = next((module.pooling_mode for module in embedder if hasattr(module, "pooling_mode")), None)
-    if pooling is not None and saved is not None and saved != pooling:
-        raise ValueError(f"the saved embedder was tuned with {saved!r} pooling, got pooling={pooling!r}; leave it out")
-
-
-def _set_normalization(embedder: Any, normalize: bool) -> None:
-    from sentence_transformers.sentence_transformer.modules import Normalize
-
-    embedder.normalize = normalize
-    last = len(embedder) - 1
-    if normalize and not isinstance(embedder[last], Normalize):
-        embedder.append(Normalize())
-    elif not normalize and isinstance(embedder[last], Normalize):
-        del embedder[last]
-
-
-def _set_length(embedder: Any, max_seq_length: int | None) -> None:
-    limit = embedder[0].model.config.max_position_embeddings
-    if max_seq_length is not None and not 2 < max_seq_length <= limit:
-        raise ValueError(f"max_seq_length must lie between 3 and the model's {limit} tokens, got {max_seq_length}")
-    saved = embedder.max_seq_length or limit
-    embedder.max_seq_length = min(saved, limit) if max_seq_length is None else max_seq_length

@@ -1,5 +1,6 @@
-"""`mmbert embed`: a row a line."""
+"""`mmbert embed`: a row a text, from lines, objects and files."""
 
+import json
 import logging
 
 import numpy as np
@@ -38,7 +39,7 @@ def test_rows_are_the_lines_in_their_order(encoder, tmp_path):
     assert result.exit_code == 0, result.output
     expected = load_embedder(encoder, dims=8, dtype="float32", device="cpu").encode(LINES)
     np.testing.assert_allclose(np.load(output), expected, atol=1e-5)
-    assert [path.name for path in output.parent.iterdir()] == ["vectors.npy"]
+    assert sorted(path.name for path in output.parent.iterdir()) == ["vectors.json", "vectors.npy"]
 
 
 def test_standard_input(encoder, tmp_path):
@@ -46,6 +47,51 @@ def test_standard_input(encoder, tmp_path):
     result = CliRunner().invoke(app, [str(encoder), "-", str(output), "--device", "cpu"], input="red\n\n\nblue\n")
     assert result.exit_code == 0, result.output
     assert np.load(output).shape == (4, 48)
+
+
+@pytest.fixture
+def invoke(encoder, tmp_path):
+    """Embed something in fp32; return what was said and the vectors."""
+
+    def run(texts, *options):
+        arguments = [str(encoder), str(texts), str(tmp_path / "v.npy"), "--device", "cpu", "--dtype", "float32"]
+        result = CliRunner().invoke(app, [*arguments, *options])
+        if result.exception is not None:
+            raise result.exception
+        return result.output, np.load(tmp_path / "v.npy")
+
+    return run
+
+
+def test_objects_and_files_are_texts_too(encoder, invoke, tmp_path):
+    (tmp_path / "texts.jsonl").write_text("".join(json.dumps({"n": 1, "body": line}) + "\n" for line in LINES))
+    folder = tmp_path / "folder"
+    (folder / "b").mkdir(parents=True)
+    for name, line in zip(("a.txt", "b/a.md", "b/c.txt", "b/left_alone.pdf"), [*LINES, "x"], strict=True):
+        (folder / name).write_text(line)
+    expected = load_embedder(encoder, dtype="float32", device="cpu").encode(LINES)
+    for place, options in ((tmp_path / "texts.jsonl", ["--field", "body"]), (folder, [])):
+        said, vectors = invoke(place, *options)
+        np.testing.assert_allclose(vectors, expected, atol=1e-5)
+        assert "3 vectors of 48 dimensions; 1 were blank" in said
+
+
+def test_options_reach_the_embedder_and_the_file(encoder, invoke, tmp_path):
+    (tmp_path / "texts.txt").write_text("\n".join(LINES))
+    said, vectors = invoke(tmp_path / "texts.txt", "--prompt", "old: ", "--half", "--max-seq-length", "6")
+    embedder = load_embedder(encoder, dtype="float32", device="cpu", max_seq_length=6)
+    np.testing.assert_allclose(vectors, embedder.encode(LINES, prompt="old: "), atol=1e-3)
+    assert vectors.dtype == np.float16 and f"{embedder.last_encoding.cut} texts were cut" in said
+
+
+@pytest.mark.parametrize(
+    "row, message",
+    [("{", "line 2: no JSON"), ('{"body": "x"}', r"has no text in 'text' \(body\)"), ("[1]", r"in 'text' \(list\)")],
+)
+def test_bad_objects_are_refused_by_line(invoke, tmp_path, row, message):
+    (tmp_path / "texts.jsonl").write_text('{"text": "red"}\n' + row + "\n")
+    with pytest.raises(ValueError, match=message):
+        invoke(tmp_path / "texts.jsonl")
 
 
 @pytest.mark.parametrize(

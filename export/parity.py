@@ -1,0 +1,142 @@
+"""How far an exported file's numbers are from torch's in fp32, on fixed input: the largest, the mean, the angle.
+
+Trade-off: the input is a dozen sentences of several scripts and one long row, the same for every export, so that
+figures can be compared from one export to the next; the user's calibration texts are not in it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+SENTENCES = (
+    "The ferry leaves at seven, unless the wind turns.",
+    "Der Zug nach Basel fährt heute von Gleis neun.",
+    "La panadería de la esquina abre los domingos.",
+    "Библиотека закрыта до конца недели.",
+    "図書館は月曜日に休みます。",
+    "图书馆星期一不开门。",
+    "المكتبة مغلقة يوم الجمعة.",
+    "पुस्तकालय सोमवार को बंद रहता है।",
+    "Kütüphane pazartesi günleri kapalıdır.",
+    "Maktaba imefungwa siku ya Jumatatu.",
+    "도서관은 월요일에 문을 닫습니다.",
+    "def add(a, b):\n    return a + b",
+)
+_LONG = 300  # tokens of the longest row: more than two windows
+_SHARE = 0.9999  # cosine under which an export in fp32 is not the same network
+
+
+@dataclass(frozen=True, slots=True)
+class Parity:
+    """One file against torch.
+
+    Attributes:
+        format: `onnx` or `openvino`.
+        dtype: Such as `float32`, `int8` or `int8-static`.
+        output: Which output was compared, at real tokens.
+        max_difference: Largest absolute difference.
+        mean_difference: Mean absolute difference.
+        cosine: Smallest cosine of two vectors.
+        mean_cosine: Mean cosine.
+        same_choice: Share of equal largest logits; None where there are no logits.
+    """
+
+    format: str
+    dtype: str
+    output: str
+    max_difference: float
+    mean_difference: float
+    cosine: float
+    mean_cosine: float
+    same_choice: float | None
+
+    def as_fields(self) -> dict[str, Any]:
+        """Return it as a dict that `json` can write."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        """Say it in one line."""
+        same = "" if self.same_choice is None else f", same choice {self.same_choice:.1%}"
+        return (
+            f"{self.format} {self.dtype} against torch float32: {self.output} differs by at most "
+            f"{self.max_difference:.2g}, {self.mean_difference:.2g} in the mean; cosine at least "
+            f"{self.cosine:.6f}{same}"
+        )
+
+
+def fixed_batches(tokenizer: Any | None, vocabulary: int, max_length: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Return the batches that are compared: rows of mixed lengths, and a single long one.
+
+    Args:
+        tokenizer: The checkpoint's; None gives rows of fixed random ids.
+        vocabulary: Size of the embedding table.
+        max_length: Tokens that a row may have.
+
+    Returns:
+        Ids and mask (B, L) each, padded on the right.
+    """
+    if tokenizer is None:
+        draw = np.random.default_rng(0)
+        rows = [draw.integers(5, vocabulary, size).tolist() for size in (3, 17, 40, 9)] if vocabulary > 5 else [[0]]
+    else:
+        rows = [tokenizer(text)["input_ids"] for text in SENTENCES]
+    long = [token for _ in range(_LONG) for row in rows for token in row][: min(_LONG, max_length)]
+    return [padded([row[:max_length] for row in rows]), padded([long])]
+
+
+def padded(rows: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return ids and mask (B, L) of rows of any length, with id 0 at padding."""
+    longest = max(len(row) for row in rows)
+    ids = torch.tensor([row + [0] * (longest - len(row)) for row in rows])
+    mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows])
+    return ids, mask
+
+
+def compare(
+    kind: tuple[str, str], output: str, expected: list[np.ndarray], found: Iterator[np.ndarray], masks: list[np.ndarray]
+) -> Parity:
+    """Compare outputs batch by batch, at real tokens.
+
+    Args:
+        kind: Format and dtype of the file.
+        output: Name of the output.
+        expected: torch's, (B, n) or (B, L, n).
+        found: The file's, in the same order.
+        masks: (B, L) each.
+
+    Returns:
+        The comparison.
+    """
+    differences, cosines, same = [], [], []
+    for ours, theirs, mask in zip(expected, found, masks, strict=True):
+        a, b = (x[mask.astype(bool)] if x.ndim == 3 else x for x in (ours, theirs))
+        differences.append(np.abs(a - b).ravel())
+        norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+        cosines.append((a * b).sum(1) / np.maximum(norms, 1e-30))
+        same.append(a.argmax(1) == b.argmax(1))
+    all_differences, all_cosines = np.concatenate(differences), np.concatenate(cosines)
+    return Parity(
+        *kind,
+        output,
+        float(all_differences.max()),
+        float(all_differences.mean()),
+        float(all_cosines.min()),
+        float(all_cosines.mean()),
+        float(np.concatenate(same).mean()) if output == "logits" else None,
+    )
+
+
+def refuse_another_network(parity: Parity) -> None:
+    """Refuse an export in fp32 whose numbers are not torch's.
+
+    Args:
+        parity: The comparison.
+
+    Raises:
+        ValueError: If a cosine is below 0.9999 or not a number.
+    """
+    if parity.dtype == "float32" and not parity.cosine >= _SHARE:
+        raise ValueError(f"the export does not give the numbers of the checkpoint and was not written: {parity}")

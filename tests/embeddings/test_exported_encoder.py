@@ -1,0 +1,132 @@
+"""Exported folders as embedders: the vectors of torch, from ONNX Runtime and OpenVINO, in bounded batches."""
+
+import importlib.util
+
+import numpy as np
+import pytest
+from mmbert import load_embedder
+from mmbert.embeddings import model_fingerprint
+from mmbert.export import export_onnx, export_openvino
+
+from .test_token_budget import TEXTS
+
+ENGINES = {"onnx": ("onnxruntime", "onnx", "onnxscript"), "openvino": ("openvino",)}
+
+
+def needs(backend):
+    missing = [name for name in ENGINES[backend] if importlib.util.find_spec(name) is None]
+    return pytest.mark.skipif(bool(missing), reason=f"{', '.join(missing)} not installed")
+
+
+BACKENDS = [pytest.param(name, marks=needs(name)) for name in ENGINES]
+
+
+@pytest.fixture(scope="module")
+def exported(encoder, tmp_path_factory):
+    """Export once for each engine, task and dtype."""
+    folder, made = tmp_path_factory.mktemp("exported"), {}
+
+    def export(backend, task="embedding", quantize="none"):
+        if (backend, task, quantize) not in made:
+            output = folder / f"{backend}-{task}-{quantize}"
+            write = export_onnx if backend == "onnx" else export_openvino
+            write(encoder, output, task=task, quantize=quantize)
+            made[backend, task, quantize] = output
+        return made[backend, task, quantize]
+
+    return export
+
+
+@pytest.fixture(scope="module")
+def expected(encoder):
+    return load_embedder(encoder, dtype="float32", device="cpu").encode(TEXTS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("task", ["embedding", "feature-extraction"])
+def test_vectors_are_those_of_torch(exported, expected, backend, task):
+    embedder = load_embedder(exported(backend, task), backend=backend, token_budget=200)
+    np.testing.assert_allclose(embedder.encode(TEXTS), expected, atol=1e-5)
+    cut = expected[:, :16] / np.linalg.norm(expected[:, :16], axis=1, keepdims=True)
+    embedder = load_embedder(exported(backend, task), backend=backend, dims=16, max_seq_length=512)
+    np.testing.assert_allclose(embedder.encode(TEXTS), cut, atol=1e-5)
+    assert embedder.encode("red").shape == (16,) and embedder.last_encoding.tokens > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_prompts_and_pooling_follow_in_torch(encoder, exported, backend):
+    folder = exported(backend, "feature-extraction")
+    for options in ({"pooling": "cls"}, {"pooling": "mean"}):
+        torch_one = load_embedder(encoder, dtype="float32", device="cpu", **options)
+        engine = load_embedder(folder, backend=backend, **options)
+        for one in (torch_one, engine):
+            one.set_pooling_include_prompt(False)
+        np.testing.assert_allclose(
+            engine.encode(TEXTS[2:9], prompt="old dog "), torch_one.encode(TEXTS[2:9], prompt="old dog "), atol=1e-5
+        )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_int8_is_asked_for_by_name_and_near(exported, expected, backend):
+    folder = exported(backend, quantize="int8")
+    embedder = load_embedder(folder, backend=backend, dtype="int8")
+    assert ((embedder.encode(TEXTS) * expected).sum(axis=1) > 0.95).all()
+    with pytest.raises(ValueError, match="was exported in int8, got dtype 'float32'"):
+        load_embedder(folder, backend=backend, dtype="float32")
+    with pytest.raises(ValueError, match="was exported in float32, got dtype 'int8'"):
+        load_embedder(exported(backend), backend=backend, dtype="int8")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_what_an_exported_embedder_cannot_do_is_refused(exported, backend, tmp_path):
+    folder = exported(backend)
+    with pytest.raises(ValueError, match="pools inside its graph, got pooling='cls'; leave it out"):
+        load_embedder(folder, backend=backend, pooling="cls")
+    embedder = load_embedder(folder, backend=backend)
+    with pytest.raises(ValueError, match="an exported embedder is not saved"):
+        embedder.save_pretrained(str(tmp_path / "saved"))
+    with pytest.raises(ValueError, match="dims must lie between 1 and the model's 48"):
+        load_embedder(folder, backend=backend, dims=49)
+    with pytest.raises(ValueError, match="max_seq_length must lie between 3 and the model's 512"):
+        load_embedder(folder, backend=backend, max_seq_length=513)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_pool_opens_the_engine_in_each_process(exported, expected, backend):
+    embedder = load_embedder(exported(backend), backend=backend)
+    assert model_fingerprint(embedder) != model_fingerprint(
+        load_embedder(exported(backend, "feature-extraction"), backend=backend)
+    )
+    pool = embedder.start_multi_process_pool(["cpu", "cpu"])
+    try:
+        np.testing.assert_allclose(embedder.encode(TEXTS, pool=pool), expected, atol=1e-5)
+    finally:
+        embedder.stop_multi_process_pool(pool)
+
+
+@pytest.mark.parametrize("backend", ["onnx", "openvino"])
+def test_a_folder_that_was_not_exported_is_refused(encoder, backend):
+    with pytest.raises(
+        FileNotFoundError, match=r"holds no export\.json: .* mmbert export, or leave backend out"
+    ) as caught:
+        load_embedder(encoder, backend=backend)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"backend": "tensorrt"}, "backend must be one of torch, onnx, openvino, got 'tensorrt'"),
+        ({"backend": "onnx", "compile": True}, "runs on the CPU and is not compiled"),
+        ({"backend": "onnx", "device": "cuda"}, "runs on the CPU and is not compiled"),
+        ({"backend": "onnx", "dtype": "float16"}, "dtype must be one of None, auto, float32, bfloat16, int8"),
+    ],
+)
+def test_options_that_no_engine_has_are_refused(encoder, options, message):
+    with pytest.raises(ValueError, match=message):
+        load_embedder(encoder, **options)
