@@ -15,6 +15,7 @@ from .card import card
 from .demo import demo
 from .doctor import doctor
 from .embed import embed
+from .evaluate import evaluate
 from .export import export
 from .merge import merge
 from .push import push
@@ -29,7 +30,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for verb in (demo, doctor, recipe, tokenize, merge, export, trim, embed, bench, card, push):
+for verb in (demo, doctor, recipe, tokenize, merge, export, trim, embed, evaluate, bench, card, push):
     app.command()(verb)
 
 

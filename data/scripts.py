@@ -43,7 +43,7 @@ def script_of(text: str) -> str | None:
     """
     letters: Counter[str] = Counter()
     for character, count in Counter(text).items():
-        script = _script_of_character(character)
+        script = character_script(character)
         if script is not None:
             letters[script] += count
     if not letters:
@@ -77,7 +77,15 @@ def tag_of_locale(locale: str, text: str) -> str | None:
 
 
 @lru_cache(maxsize=50_000)
-def _script_of_character(character: str) -> str | None:
+def character_script(character: str) -> str | None:
+    """The script of one letter, None for what is no letter.
+
+    Args:
+        character: One character.
+
+    Returns:
+        An ISO 15924 code; Hani for all Chinese characters, Kana for both Japanese alphabets, Hang for Korean.
+    """
     if not character.isalpha():
         return None
     return _BY_NAME.get(unicodedata.name(character, "").partition(" ")[0].partition("-")[0])

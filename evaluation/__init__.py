@@ -1,5 +1,32 @@
 """How good it is: tasks, metrics and per-language reports."""
 
-from .bitext import bitext_accuracy
+from importlib import import_module
+from typing import Any
 
-__all__ = ["bitext_accuracy"]
+_HOMES = {
+    "ChoiceOptions": "multiple_choice",
+    "PassageOptions": "answering",
+    "TagOptions": "tagging",
+    "TextOptions": "classification",
+    "bitext_accuracy": "bitext",
+    "fine_tune_answerer": "answering",
+    "fine_tune_chooser": "multiple_choice",
+    "fine_tune_classifier": "classification",
+    "fine_tune_tagger": "tagging",
+    "language_table": "language_table",
+    "table_lines": "language_table",
+}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -6,6 +6,7 @@ from .merge_card import build_merge_card
 from .pictures import draw_all, draw_losses, draw_schedule
 from .plain_card import build_plain_card
 from .report_picture import draw_language_report
+from .score_picture import draw_language_scores
 
 __all__ = [
     "build_card",
@@ -13,6 +14,7 @@ __all__ = [
     "build_plain_card",
     "draw_all",
     "draw_language_report",
+    "draw_language_scores",
     "draw_losses",
     "draw_retrieval",
     "draw_schedule",

@@ -89,7 +89,7 @@ def _load(
     size: str | None = None,
     longest: int = 0,
 ) -> MmBertForMaskedLM:
-    path = _local(name)
+    path = local_checkpoint(name)
     opened = open_checkpoint(path)
     if opened.config.get("model_type") not in ("mmbert", "modernbert"):
         raise ValueError(f"{name} is a {opened.config.get('model_type')} checkpoint; give one of mmBERT or ModernBERT.")
@@ -114,11 +114,21 @@ def _load(
     return model
 
 
-def _local(name: str) -> Path:
-    """Return the checkpoint's folder; one of the Hub is fetched, but for files that could hold a pickle."""
+def local_checkpoint(name: str) -> Path:
+    """Return a checkpoint's folder; one of the Hub is fetched, but for files that could hold a pickle.
+
+    Args:
+        name: A folder, or the id of a model on the Hub.
+
+    Returns:
+        The folder; whether it is there and whole is told on opening.
+
+    Raises:
+        FileNotFoundError: If the Hub was asked and did not give it.
+    """
     path = Path(name)
     if path.exists() or path.is_absolute() or len(path.parts) != 2:
-        return path  # whether it is there and whole is told on opening
+        return path
     from huggingface_hub import snapshot_download
 
     try:
@@ -126,6 +136,6 @@ def _local(name: str) -> Path:
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise FileNotFoundError(
-            f"model.checkpoint {name} is no folder here, and the Hub did not give it ({reason}); check the path or id, "
+            f"checkpoint {name} is no folder here, and the Hub did not give it ({reason}); check the path or id, "
             "and unset HF_HUB_OFFLINE to go online."
         ) from None

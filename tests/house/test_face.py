@@ -93,7 +93,7 @@ KNOWS = {
     "merging": {"modeling"},
     "export": {"modeling", "model_cards"},  # what leaves carries its card
     "embeddings": {"modeling", "export"},
-    "evaluation": {"modeling"},
+    "evaluation": {"modeling", "data", "trainers"},
     "model_cards": set(),
 }
 

@@ -1,0 +1,224 @@
+"""Choosing among several continuations or answers, from labelled rows to scores: COPA, Social IQa, Belebele and kin.
+
+Each choice is read as the second text of a pair; what comes before it (`context`, `text`, `question`, those there are)
+is the first. The network scores choices one by one, so rows of train and test may have different numbers of choices,
+but rows of one data set must have equally many.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..trainers import FineTuned, FineTuneOptions, fine_tune
+from .classification_scores import baseline_scores
+from .copies import warn_of_copies
+from .metrics import Scores, label_scores
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+logger = logging.getLogger(__name__)
+
+_FIRST = ("context", "text", "question")
+_LETTERS = "ABCDEFGHIJ"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChoiceOptions:
+    """How choices are read.
+
+    Attributes:
+        max_length: Most tokens of what comes before and one choice; None: 8,192. The longer of the two is cut first.
+    """
+
+    max_length: int | None = None
+
+
+def right_choices(name: str, rows: Dataset) -> list[int]:
+    """Find which choice is right, from 0.
+
+    A label is a choice itself, a letter from A, or a number: from 1 if no row of the data set has 0 and one has the
+    number of choices, else from 0.
+
+    Args:
+        name: Of the data set, for messages.
+        rows: With `choices` and `label`.
+
+    Returns:
+        A place a row.
+
+    Raises:
+        ValueError: If a label is none of these.
+    """
+    labels, choices = rows["label"][:], rows["choices"][:]
+    numbers = [int(label) for label in labels if str(label).isdecimal()]
+    most = max(map(len, choices))
+    first = 1 if numbers and 0 not in numbers and max(numbers) == most else 0
+    found = []
+    for row, (label, several) in enumerate(zip(labels, choices, strict=True), start=1):
+        text = str(label).strip()
+        if text in several:
+            place = several.index(text)
+        elif text.isdecimal():
+            place = int(text) - first
+        else:
+            place = _LETTERS.find(text.upper()) if len(text) == 1 else -1
+        if not 0 <= place < len(several):
+            raise ValueError(
+                f"{name}, row {row}: label {label!r} is none of the {len(several)} choices; give a number from {first},"
+                " a letter from A, or the choice itself."
+            )
+        found.append(place)
+    return found
+
+
+def encode_choices(name: str, rows: Dataset, tokenizer: Any, options: ChoiceOptions) -> Dataset:
+    """Encode every choice with what comes before it.
+
+    Args:
+        name: Of the data set, for messages.
+        rows: With `choices`, `label`, `language` and at least one of `context`, `text`, `question`.
+        tokenizer: The checkpoint's.
+        options: How choices are read.
+
+    Returns:
+        `input_ids` and `attention_mask` (a list of lists a row), `labels` and `language`.
+
+    Raises:
+        ValueError: If rows differ in how many choices they have, have fewer than 2, or nothing to choose by.
+    """
+    from datasets import Dataset
+
+    there = [column for column in _FIRST if column in rows.column_names]
+    if not there:
+        raise ValueError(f"{name} has no {', '.join(_FIRST)}; there are {', '.join(rows.column_names)}.")
+    choices = rows["choices"][:]
+    count = len(choices[0])
+    for row, several in enumerate(choices, start=1):
+        if len(several) != count or count < 2:
+            raise ValueError(f"{name}, row {row}: {len(several)} choices, the first row has {count}; 2 or more, alike.")
+    firsts = [" ".join(part for part in parts if part) for parts in zip(*(rows[c][:] for c in there), strict=True)]
+    limit = options.max_length or tokenizer.model_max_length
+    encoded = tokenizer(
+        [first for first in firsts for _ in range(count)],
+        [str(choice) for several in choices for choice in several],
+        truncation=True,
+        max_length=limit,
+        return_token_type_ids=False,
+    )
+    full = sum(len(ids) >= limit for ids in encoded["input_ids"])
+    if full:
+        logger.warning("%s: %d of %d choices fill all %d tokens and may be cut", name, full, len(firsts) * count, limit)
+    found: dict[str, list[Any]] = {
+        key: [encoded[key][start : start + count] for start in range(0, len(firsts) * count, count)]
+        for key in ("input_ids", "attention_mask")
+    }
+    return Dataset.from_dict({**found, "labels": right_choices(name, rows), "language": rows["language"][:]})
+
+
+def choice_collator(tokenizer: Any) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
+    """Return a function that pads rows of choices to one batch.
+
+    Args:
+        tokenizer: Pads.
+
+    Returns:
+        From rows to `input_ids` and `attention_mask` (B, C, L) and `labels` (B,).
+    """
+    import torch
+
+    def collate(rows: list[dict[str, Any]]) -> dict[str, Any]:
+        keys = ("input_ids", "attention_mask")
+        flat = [{key: row[key][place] for key in keys} for row in rows for place in range(len(row["input_ids"]))]
+        batch = tokenizer.pad(flat, return_tensors="pt")
+        found = {key: batch[key].view(len(rows), -1, batch[key].shape[-1]) for key in keys}
+        return {**found, "labels": torch.tensor([row["labels"] for row in rows])}
+
+    return collate
+
+
+def choice_scores(predictions: Sequence[np.ndarray], rows: Dataset) -> Scores:
+    """Score choices.
+
+    Args:
+        predictions: (choices,) logits a row.
+        rows: With `labels`.
+
+    Returns:
+        `accuracy`, the share of rows in which the right choice has the highest logit.
+    """
+    chosen = [int(one.argmax()) for one in predictions]
+    return {"accuracy": label_scores(chosen, rows["labels"][:])["accuracy"]}
+
+
+def fine_tune_chooser(
+    checkpoint: str | Path,
+    rows: Mapping[str, Dataset],
+    *,
+    tokenizer: Any,
+    output_dir: str | Path,
+    options: FineTuneOptions | None = None,
+    seeds: Sequence[int] = (0, 1, 2),
+    choices: ChoiceOptions | None = None,
+    facts: Mapping[str, Any] | None = None,
+) -> list[FineTuned]:
+    """Fine-tune a network that chooses, with several seeds, and judge it in every language.
+
+    Args:
+        checkpoint: What to start from; one that chose before (Social IQa, for COPA) keeps its head.
+        rows: From `read_labelled`, with `choices` and `label`: `train`, perhaps `dev`, and any data sets to test on.
+        tokenizer: The checkpoint's.
+        output_dir: Gets a folder a seed, `seed-0`, ...; with one seed it is the network's folder itself.
+        options: Hyper-parameters.
+        seeds: One run each.
+        choices: How choices are read.
+        facts: What else the records shall hold.
+
+    Returns:
+        A result a seed. Records hold `baselines` by data set; folders hold `predictions_<data set>.jsonl`.
+
+    Raises:
+        ValueError: If rows or options are of no use; the message says which.
+    """
+    plan, reading = options or FineTuneOptions(), choices or ChoiceOptions()
+    encoded = {name: encode_choices(name, part, tokenizer, reading) for name, part in rows.items()}
+    warn_of_copies(rows, [column for column in (*_FIRST, "choices") if column in rows["train"].column_names])
+    train = encoded.pop("train")
+    baselines = {}
+    for name, part in encoded.items():
+        guesses = baseline_scores("single_label_classification", train["labels"][:], part["labels"][:])
+        guesses["random"] = {"accuracy": 1 / len(part[0]["input_ids"])}
+        baselines[name] = guesses
+    dev = encoded.pop("dev", None)
+    results = []
+    for seed in seeds:
+        folder = Path(output_dir) / f"seed-{seed}" if len(seeds) > 1 else Path(output_dir)
+        result = fine_tune(
+            checkpoint,
+            "choices",
+            train,
+            dev=dev,
+            tests=encoded,
+            tokenizer=tokenizer,
+            collator=choice_collator(tokenizer),
+            metrics=choice_scores,
+            output_dir=folder,
+            options=replace(plan, seed=seed),
+            facts={"baselines": baselines, **(facts or {})},
+        )
+        for name, part in encoded.items():
+            with (folder / f"predictions_{name}.jsonl").open("w", encoding="utf-8") as file:
+                for row, (tag, right, one) in enumerate(
+                    zip(part["language"][:], part["labels"][:], result.predictions[name], strict=True)
+                ):
+                    line = {"row": row, "language": tag, "right": right, "predicted": int(one.argmax())}
+                    file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        results.append(result)
+    return results

@@ -1,0 +1,114 @@
+"""What must hold for a task's rows before anything is trained on them, and what a report must say about them."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from .task import Task
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+_LISTED = 8
+
+
+def row_keys(rows: "Dataset", names: Sequence[str] | None = None) -> list[str]:
+    """Hash every row by what it says, not by its place.
+
+    Args:
+        rows: The rows.
+        names: Columns that count; None: all but `id`.
+
+    Returns:
+        A hexadecimal digest a row.
+    """
+    names = names or [name for name in rows.column_names if name != "id"]
+    columns = [rows[name][:] for name in names]
+    return [
+        hashlib.sha256(json.dumps(values, ensure_ascii=False, default=str).encode()).hexdigest()
+        for values in zip(*columns, strict=True)
+    ]
+
+
+def labels_of(task: Task, train: "Dataset") -> tuple[str, ...]:
+    """List the classes or tags of train.
+
+    Args:
+        task: The task.
+        train: Its rows.
+
+    Returns:
+        The names, sorted, "O" first; none for tasks without classes.
+
+    Raises:
+        ValueError: If there are fewer than two.
+    """
+    if task.head == "labels":
+        found = set(train["label"])
+    elif task.head in ("tags", "spans"):
+        found = {str(tag) for tags in train["tags"] for tag in tags if tag not in (None, "", "_")}
+    else:
+        return ()
+    if len(found) < 2:
+        raise ValueError(
+            f"{task.name}: all {len(train)} training rows have the label {', '.join(sorted(found)) or 'none'}; "
+            "give rows of two or more"
+        )
+    return tuple(sorted(found, key=lambda tag: (tag != "O", tag)))
+
+
+def strange_labels(task: Task, labels: Sequence[str], test: "Dataset") -> list[str]:
+    """Say which labels of the test no training row has; those words or rows count as wrong.
+
+    Args:
+        task: The task.
+        labels: Of train.
+        test: Rows to judge.
+
+    Returns:
+        A note, or none.
+
+    Raises:
+        ValueError: If training saw none of the labels.
+    """
+    if not labels:
+        return []
+    found = test["label"] if task.head == "labels" else [tag for tags in test["tags"] for tag in tags]
+    strange = [str(label) for label in found if label not in set(labels)]
+    names = sorted(set(strange))
+    if len(strange) == len(found):
+        raise ValueError(
+            f"{task.name}: test has the labels {', '.join(names[:_LISTED])}, train has {', '.join(labels[:_LISTED])}; "
+            "bring them under the same names"
+        )
+    if not strange:
+        return []
+    return [f"{len(strange):,} labels of the test ({', '.join(names[:_LISTED])}) are not in train and count as wrong"]
+
+
+def shared_rows(task: Task, train: "Dataset", test: "Dataset") -> list[str]:
+    """Say how many test rows stand in train too.
+
+    Args:
+        task: The task.
+        train: Rows to learn from.
+        test: Rows to judge.
+
+    Returns:
+        A note, or none.
+
+    Raises:
+        ValueError: If all of them do.
+    """
+    names = [name for name in ("language", "text_pair", *task.needs) if name in train.column_names]
+    if not set(names) <= set(test.column_names):
+        return []
+    seen = set(row_keys(train, names))
+    shared = sum(key in seen for key in row_keys(test, names))
+    if shared == len(test):
+        raise ValueError(
+            f"{task.name}: all {shared:,} test rows are training rows too; give files with a column `split`, or "
+            f"--data {task.name}:train=PATH and --data {task.name}:test=PATH"
+        )
+    return [f"{shared:,} of {len(test):,} test rows stand in train too"] if shared else []

@@ -1,0 +1,93 @@
+"""Fine-tune a network that finds answers in a passage, judge it in every language, with several seeds.
+
+    accelerate launch examples/run_question_answering.py --model CHECKPOINT --data FILE_OR_HUB_ID
+        --train_languages eng_Latn --output_dir run --num_train_epochs 5 --learning_rate 3e-4 [--lora] [--unanswerable]
+
+Rows have `question`, `context` and `answers` (SQuAD's shape, or texts with a column answer_start); other names are
+mapped: --columns context=passage. --train, --dev and --test name three sources where --data does not hold all:
+zero-shot is a --test in languages that --train lacks. Passages longer than --max_length are read in windows;
+--max_length 8192 reads documents whole. Every field of transformers' TrainingArguments is an option too. Writes the
+networks, SQuAD's prediction files, table.md, table.json, table.png.
+"""
+
+import json
+import logging
+import sys
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import datasets
+from accelerate import PartialState
+from mmbert.data import LabelledSources
+from mmbert.evaluation import PassageOptions, fine_tune_answerer, language_table, table_lines
+from mmbert.model_cards import draw_language_scores
+from mmbert.trainers import parse_fine_tuning
+from transformers import AutoTokenizer
+from transformers.utils import logging as transformers_logging
+
+
+@dataclass
+class ScriptOptions(LabelledSources):
+    """Options of this script."""
+
+    max_length: int = field(default=512, metadata={"help": "Tokens in a window; 8192: whole documents."})
+    stride: int = field(default=128, metadata={"help": "Tokens of the passage that neighbouring windows share."})
+    unanswerable: bool = field(default=False, metadata={"help": '"No answer" is an answer; dev sets its threshold.'})
+    longest: int = field(default=40, metadata={"help": "Tokens in an answer, at the most."})
+    n_best: int = field(default=5, metadata={"help": "Answers written for each question."})
+    score: str | None = field(default=None, metadata={"help": "Score of the table: f1 or exact."})
+    pretraining_record: str | None = field(
+        default=None, metadata={"help": "run_record.json of the pre-training: languages it read; mmBERT's own list."}
+    )
+
+
+def main() -> None:
+    """Read, train, judge, write."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s  %(message)s", datefmt="%H:%M:%S")
+    transformers_logging.disable_progress_bar()
+    datasets.disable_progress_bars()
+    options, training, seeds, output = parse_fine_tuning(ScriptOptions, sys.argv[1:])
+    rows = options.read(require=("question", "context"))
+    results = fine_tune_answerer(
+        options.model,
+        rows,
+        tokenizer=AutoTokenizer.from_pretrained(options.model),
+        output_dir=output,
+        options=training,
+        seeds=seeds,
+        passages=PassageOptions(
+            max_length=options.max_length,
+            stride=options.stride,
+            unanswerable=options.unanswerable,
+            longest=options.longest,
+            n_best=options.n_best,
+            on_bad_row=options.on_bad_row,
+        ),
+        facts={"data": options.where()},
+    )
+    if PartialState().is_main_process and "test" in rows:
+        write_tables(options, [result.record for result in results], output)
+    PartialState().destroy_process_group()
+
+
+def write_tables(options: ScriptOptions, records: list[dict[str, Any]], output: Path) -> None:
+    """Print the groups of languages, and the languages if they are few; write all as markdown, JSON and a picture."""
+    saw = None
+    if options.pretraining_record is not None:
+        saw = json.loads(Path(options.pretraining_record).read_text(encoding="utf-8"))["data"]["languages"]
+    table = language_table(records, score=options.score, pretrained_on=saw)
+    print(table_lines(table, every_language=len(table["languages"]) <= 40))
+    (output / "table.md").write_text(table_lines(table) + "\n", encoding="utf-8")
+    (output / "table.json").write_text(json.dumps(table, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    if find_spec("matplotlib"):  # pip install "mmbert[plots]"
+        draw_language_scores(table, output / "table.png")
+    print(f"networks, predictions and tables are in {output}")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (ValueError, OSError, ImportError) as error:
+        sys.exit(f"{type(error).__name__}: {' '.join(str(error).split())}")

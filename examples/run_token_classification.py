@@ -1,0 +1,89 @@
+"""Fine-tune a tagger of words (names, parts of speech), judge it in every language, with several seeds.
+
+    accelerate launch examples/run_token_classification.py --model CHECKPOINT --data FILE_OR_HUB_ID
+        --train_languages eng_Latn --output_dir run --num_train_epochs 5 --learning_rate 3e-4 [--lora]
+
+Rows have `tokens` and `tags`, and `text` where it is known (CoNLL-U has it); other names are mapped: --columns
+tags=ner_tags. --train, --dev and --test name three sources where --data does not hold all. Sentences longer than
+--max_length are read in windows; --max_length 8192 reads documents whole. Every field of transformers'
+TrainingArguments is an option too. Writes the networks, their predictions on words and on characters, table.md,
+table.json, table.png.
+"""
+
+import json
+import logging
+import sys
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import datasets
+from accelerate import PartialState
+from mmbert.data import LabelledSources
+from mmbert.evaluation import TagOptions, fine_tune_tagger, language_table, table_lines
+from mmbert.model_cards import draw_language_scores
+from mmbert.trainers import parse_fine_tuning
+from transformers import AutoTokenizer
+from transformers.utils import logging as transformers_logging
+
+
+@dataclass
+class ScriptOptions(LabelledSources):
+    """Options of this script."""
+
+    max_length: int = field(default=512, metadata={"help": "Tokens in a window, up to 8,192."})
+    stride: int = field(default=128, metadata={"help": "Tokens that neighbouring windows share."})
+    joiner: str | None = field(default=None, metadata={"help": "Between words without a text; as the language writes."})
+    score: str | None = field(default=None, metadata={"help": "Score of the table; f1 of spans, accuracy of words."})
+    pretraining_record: str | None = field(
+        default=None, metadata={"help": "run_record.json of the pre-training: languages it read; mmBERT's own list."}
+    )
+
+
+def main() -> None:
+    """Read, train, judge, write."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s  %(message)s", datefmt="%H:%M:%S")
+    transformers_logging.disable_progress_bar()
+    datasets.disable_progress_bars()
+    options, training, seeds, output = parse_fine_tuning(ScriptOptions, sys.argv[1:])
+    rows = options.read(require=("tokens", "tags"))
+    results = fine_tune_tagger(
+        options.model,
+        rows,
+        tokenizer=AutoTokenizer.from_pretrained(options.model),
+        output_dir=output,
+        options=training,
+        seeds=seeds,
+        words=TagOptions(
+            max_length=options.max_length,
+            stride=options.stride,
+            joiner=options.joiner,
+            on_bad_row=options.on_bad_row,
+        ),
+        facts={"data": options.where()},
+    )
+    if PartialState().is_main_process and "test" in rows:
+        write_tables(options, [result.record for result in results], output)
+    PartialState().destroy_process_group()
+
+
+def write_tables(options: ScriptOptions, records: list[dict[str, Any]], output: Path) -> None:
+    """Print the groups of languages, and the languages if they are few; write all as markdown, JSON and a picture."""
+    saw = None
+    if options.pretraining_record is not None:
+        saw = json.loads(Path(options.pretraining_record).read_text(encoding="utf-8"))["data"]["languages"]
+    table = language_table(records, score=options.score, pretrained_on=saw)
+    print(table_lines(table, every_language=len(table["languages"]) <= 40))
+    (output / "table.md").write_text(table_lines(table) + "\n", encoding="utf-8")
+    (output / "table.json").write_text(json.dumps(table, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    if find_spec("matplotlib"):  # pip install "mmbert[plots]"
+        draw_language_scores(table, output / "table.png")
+    print(f"networks, predictions and tables are in {output}")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (ValueError, OSError, ImportError) as error:
+        sys.exit(f"{type(error).__name__}: {' '.join(str(error).split())}")

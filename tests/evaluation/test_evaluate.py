@@ -1,0 +1,245 @@
+"""`mmbert evaluate` on a tiny network: every head, resuming, failing, and the same numbers in parallel as in turn."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import mmbert
+import pytest
+import typer
+from mmbert.cli.evaluate import evaluate as verb
+from mmbert.evaluation.learning import Job
+from mmbert.evaluation.protocol import settings_of
+from mmbert.evaluation.report import build_report
+from mmbert.evaluation.runner import Evaluation, evaluate
+from mmbert.evaluation.tasks import Task, task_named
+from mmbert.modeling.tokenizer import save_tokenizer
+from tests_support import sentences
+from typer.testing import CliRunner
+
+pytest.importorskip("sklearn")
+pytest.importorskip("seqeval")
+
+app = typer.Typer()
+app.command()(verb)
+VOLATILE = ("seconds", "cpu_seconds", "date")
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tokenizer, tmp_path_factory):
+    path = tmp_path_factory.mktemp("encoder") / "tiny"
+    config = mmbert.MmBertConfig(
+        hidden_size=16,
+        num_attention_heads=2,
+        num_hidden_layers=2,
+        intermediate_size=24,
+        vocab_size=len(tokenizer),
+        max_position_embeddings=128,
+    )
+    mmbert.MmBertForMaskedLM(config).save_pretrained(path)
+    save_tokenizer(tokenizer, path)
+    return str(path)
+
+
+def write(path, rows):
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Labels that a word decides, tags by the length of a word, answers that are words, in three languages."""
+    folder, draw = tmp_path_factory.mktemp("rows"), random.Random(0)
+    found = {name: [] for name in ("labels", "tags", "answers", "score")}
+    for split, count in (("train", 24), ("dev", 8), ("test", 8)):
+        for tag in ("eng_Latn", "deu_Latn", "ell_Grek"):
+            for text in sentences(tag, count, seed=len(split)):
+                words = text.split()
+                row = {"split": split, "lang": tag}
+                found["labels"].append({**row, "text": text, "label": str(len(words) > 8)})
+                found["tags"].append(
+                    {**row, "tokens": words, "tags": ["L" if len(word) > 4 else "S" for word in words]}
+                )
+                found["score"].append({**row, "text": text, "text_pair": text[::-1], "score": len(words) / 2})
+                answer = draw.choice(words)
+                answers = {"text": [answer], "answer_start": [text.index(answer)]}
+                found["answers"].append({**row, "question": answer, "context": text, "answers": answers})
+    return {name: write(folder / f"{name}.jsonl", rows) for name, rows in found.items()}
+
+
+def plan(checkpoint, files, output, name="sib200", kind="labels", rates=(1e-3,), seeds=(1,), **options):
+    task = task_named(name)
+    job = Job(checkpoint, task, {"": files[kind]}, threads=1)
+    settings = settings_of(task, rates=rates, epochs=(1,), changes={"max_length": 48})
+    return Evaluation([job], {name: settings}, seeds, output, **options)
+
+
+def plain(records):
+    kept = [{key: value for key, value in record.items() if key not in VOLATILE} for record in records]
+    return sorted(kept, key=lambda record: (record["stage"], record["setting"]["learning_rate"], record["seed"]))
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "keys"),
+    [
+        ("sib200", "labels", {"accuracy", "macro_f1"}),
+        ("stsb_multi", "score", {"spearman", "pearson"}),
+        ("udpos", "tags", {"accuracy", "run_f1"}),
+        ("xquad", "answers", {"f1", "exact"}),
+    ],
+)
+def test_every_head_is_trained_and_judged_in_every_language(checkpoint, files, tmp_path, name, kind, keys):
+    outcome = evaluate(plan(checkpoint, files, tmp_path, name, kind))
+    assert outcome.failures == {}
+    (record,) = outcome.records
+    assert set(record["scores"]["dev"]) == {"eng_Latn"}
+    assert set(record["scores"]["test"]) == {"eng_Latn", "deu_Latn", "ell_Grek"}
+    for tag, scores in record["scores"]["test"].items():
+        assert keys <= set(scores) and scores["rows"] == 8 and scores["trained"] is (tag == "eng_Latn")
+    assert json.loads((tmp_path / "runs" / name / "final-lr0.001-ep1-seed1.json").read_text()) == record
+
+
+def test_a_stopped_evaluation_goes_on_and_ends_alike(checkpoint, files, tmp_path):
+    rates = (1e-3, 2e-3)
+    whole = evaluate(plan(checkpoint, files, tmp_path / "whole", rates=rates))
+    assert [record["stage"] for record in whole.records] == ["sweep", "sweep", "final"]
+    assert all("test" not in record["scores"] for record in whole.records if record["stage"] == "sweep")
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(plan(checkpoint, files, tmp_path / "parts", rates=rates), stop)
+    told = []
+    rest = evaluate(plan(checkpoint, files, tmp_path / "parts", rates=rates), lambda *what: told.append(what))
+    assert rest.done_before == 1
+    assert plain(rest.records) == plain(whole.records)
+    assert [(done, known) for _, done, known, _, _ in told] == [(1, 3), (2, 3), (3, 3)]
+    assert "(done before)" in told[0][0] and told[-1][4] == 0.0
+
+
+def test_changed_conditions_are_refused_or_done_anew(checkpoint, files, tmp_path):
+    evaluate(plan(checkpoint, files, tmp_path))
+    changed = plan(checkpoint, files, tmp_path)
+    settings = settings_of(task_named("sib200"), rates=(1e-3,), epochs=(1,), changes={"max_length": 40})
+    changed = Evaluation(changed.jobs, {"sib200": settings}, (1,), tmp_path)
+    refused = evaluate(changed)
+    assert "max_length (48, now 40)" in refused.failures["sib200"] and refused.records == []
+    again = evaluate(Evaluation(changed.jobs, {"sib200": settings}, (1,), tmp_path, redo=True))
+    assert again.records[0]["setting"]["max_length"] == 40
+
+
+def test_the_command_reports_and_a_failing_task_takes_no_other_down(checkpoint, files, tmp_path):
+    bad = write(tmp_path / "bad.jsonl", [{"split": "train", "lang": "eng_Latn", "text": "x", "label": "a"}])
+    arguments = [checkpoint, "--tasks", "afrisenti,sib200", "-o", str(tmp_path / "out"), "--seeds", "2"]
+    arguments += ["--data", f"sib200={files['labels']}", "--data", f"afrisenti={bad}"]
+    result = CliRunner().invoke(app, [*arguments, "--learning-rate", "1e-3", "--epochs", "1", "--max-length", "48"])
+    assert result.exit_code == 1, result.output
+    assert "afrisenti failed: afrisenti: " in result.output
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    (task,) = report["tasks"]
+    assert task["name"] == "sib200" and task["seeds"] == [1, 2] and task["sd"] is not None
+    assert set(report["failures"]) == {"afrisenti"}
+    text = (tmp_path / "out" / "report.md").read_text()
+    assert "| ell_Grek | phase 1 |" in text and "## Failed" in text
+    assert (tmp_path / "out" / "report.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--tasks", "sib20"], "no task 'sib20' in the catalogue; did you mean sib200"),
+        (["--tasks", ""], "there is no task to evaluate"),
+        (["--tasks", "rte", "--data", "sib200=FILE"], "--data names sib200, which is not among the tasks rte"),
+        (["--tasks", "rte", "--data", "rte"], "--data rte: write TASK=PATH"),
+        (["--tasks", "rte", "--data", "rte:dve=FILE"], "with train, dev or test"),
+        (["--tasks", "rte", "--data", "rte=nowhere"], "nowhere does not exist"),
+        (["--tasks", "rte", "--grid", "huge"], "grid must be book or paper, got 'huge'"),
+        (["--tasks", "rte", "--learning-rate", "2e-5;3e-5"], "write numbers with commas between"),
+        (["--tasks", "rte", "--catalogue", "nowhere.yaml"], "nowhere.yaml does not exist"),
+    ],
+)
+def test_bad_input_gets_one_line(checkpoint, files, tmp_path, arguments, message):
+    given = [argument.replace("FILE", files["labels"]) for argument in arguments]
+    result = CliRunner().invoke(app, [checkpoint, *given, "-o", str(tmp_path)])
+    assert message in str(result.exception) and "\n" not in str(result.exception)
+
+
+def test_what_is_no_encoder_is_refused_before_any_run(files, tmp_path):
+    arguments = ["nowhere", "--tasks", "sib200", "--data", f"sib200={files['labels']}", "-o", str(tmp_path / "out")]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code and "nowhere" in str(result.exception)
+
+
+def test_list_says_what_would_run(files):
+    result = CliRunner().invoke(app, ["any", "--tasks", "xtreme", "--grid", "paper", "-o", "out", "--list"])
+    assert result.exit_code == 0
+    assert result.output.count("20 + 3") == 8 and "google/xquad" in result.output
+
+
+@pytest.mark.slow
+def test_runs_in_parallel_give_what_runs_in_turn_give(checkpoint, files, tmp_path):
+    in_turn = evaluate(plan(checkpoint, files, tmp_path / "one", rates=(1e-3, 2e-3), seeds=(1, 2)))
+    beside = evaluate(plan(checkpoint, files, tmp_path / "two", rates=(1e-3, 2e-3), seeds=(1, 2), processes=2))
+    assert beside.failures == {}
+    assert plain(beside.records) == plain(in_turn.records)
+    one, two = build_report(in_turn.records), build_report(beside.records)
+    assert one["tasks"][0]["mean"] == two["tasks"][0]["mean"]
+
+
+@pytest.mark.slow
+def test_a_killed_process_costs_its_task_and_no_other(checkpoint, files, tmp_path):
+    deadly = Task("deadly", "Deadly", "more", "labels", "accuracy")
+    jobs = [plan(checkpoint, files, tmp_path).jobs[0], Job(checkpoint, deadly, {"": files["labels"]}, threads=-9)]
+    settings = settings_of(task_named("sib200"), rates=(1e-3,), epochs=(1,), changes={"max_length": 48})
+    both = Evaluation(jobs, {"sib200": settings, "deadly": settings}, (1,), tmp_path, processes=2)
+    import mmbert.evaluation.runner as runner
+
+    original, runner.do = runner.do, do_or_die
+    try:
+        outcome = evaluate(both)
+    finally:
+        runner.do = original
+    assert "its process was killed" in outcome.failures["deadly"]
+    assert [record["task"] for record in outcome.records] == ["sib200"]
+
+
+def do_or_die(job, *arguments):
+    """Do a run; one of the deadly task ends its process as the kernel does when memory is out."""
+    from mmbert.evaluation.runner import do
+
+    if job.task.name == "deadly":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return do(job, *arguments)
+
+
+@pytest.mark.slow
+def test_kill_between_runs_and_go_on(checkpoint, files, tmp_path):
+    options = [
+        "--tasks",
+        "sib200",
+        "--data",
+        f"sib200={files['labels']}",
+        "--learning-rate",
+        "1e-3,2e-3",
+        "--epochs",
+        "1",
+    ]
+    command = [sys.executable, "-c", "from mmbert.cli import main; main()", "evaluate", checkpoint, *options]
+    command += ["--seeds", "2", "-o", str(tmp_path / "out")]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 200
+    while not list((tmp_path / "out").rglob("runs/**/*.json")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    done = len(list((tmp_path / "out").rglob("runs/**/*.json")))
+    assert 1 <= done < 4
+    again = subprocess.run(command, capture_output=True, text=True, timeout=280)
+    assert again.returncode == 0, again.stderr
+    assert f"4 runs ({done} done before)" in again.stdout
+    assert not list((tmp_path / "out").rglob("*.json.*.partial")) or done

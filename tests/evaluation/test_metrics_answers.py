@@ -1,0 +1,114 @@
+"""Answers: the SQuAD and MLQA definitions, written here a second time with regular expressions, and known pairs."""
+
+from collections import Counter
+
+import pytest
+import regex
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mmbert.evaluation.metrics_answers import answer_scores, answer_tokens, exact_match, normalise_answer, token_f1
+
+# The article patterns of MLQA's evaluation script.
+MLQA = {
+    "eng": r"\b(a|an|the)\b",
+    "spa": r"\b(un|una|unos|unas|el|la|los|las)\b",
+    "vie": r"\b(của|là|cái|chiếc|những)\b",
+    "deu": r"\b(ein|eine|einen|einem|eines|einer|der|die|das|den|dem|des)\b",
+    "hin": r"(?!)",
+}
+UNSPACED = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}]"
+
+
+def second_tokens(text, language):
+    text = regex.sub(r"[\p{P}$+<=>^`|~]", "", text.lower())
+    text = regex.sub(MLQA.get(language, r"(?!)"), " ", text)
+    return regex.findall(rf"{UNSPACED}\p{{M}}*|(?:(?!{UNSPACED})\S)+", text)
+
+
+def second_f1(guess, answer, language):
+    one, other = Counter(second_tokens(guess, language)), Counter(second_tokens(answer, language))
+    if not one or not other:
+        return float(one == other)
+    shared = (one & other).total()
+    precision, recall = shared / one.total(), shared / other.total()
+    return 2 * precision * recall / (precision + recall) if shared else 0.0
+
+
+WORDS = {
+    "eng": "The a an answer is 42 , Forty-two ! ( U.S.A. ) thesis $100 the".split(),
+    "spa": "La el una casa , unos ¿ qué ? años 1.990 elena".split(),
+    "deu": "Der die das einen Haus , „Häuser“ des 3,5 dem Desaster".split(),
+    "vie": "của là những Hà Nội , 1954 cái".split(),
+    "hin": "राम । श्री लंका ॥ 1947 , का".split(),
+    "cmn": "北京 是 China 的 首都 。 2008年 奥运会 「 」".split(),
+    "jpn": "東京 タワー は 333 メートル 、 です 。 ABC".split(),
+    "tha": "พ.ศ. 2525 กรุงเทพ ที่ น้ำ ๑๙๕๔ ฯ".split(),
+    "khm": "ភ្នំពេញ ជា រាជធានី ។ 1953".split(),
+    "lao": "ວຽງຈັນ ແມ່ນ ນະຄອນ 1975".split(),
+    "mya": "ရန်ကုန် မြို့ ၊ ၁၉၄၈ ။".split(),
+    "kor": "서울 특별시 는 , 한국 의 수도".split(),
+    "heb": "ירושלים היא בירת ישראל־ , 1948 ״".split(),
+}
+
+
+@pytest.mark.parametrize("language", sorted(WORDS))
+def test_tokens_and_f1_agree_with_a_second_implementation(language):
+    words = st.lists(st.sampled_from(WORDS[language]), max_size=7).map(" ".join)
+
+    @settings(max_examples=40, deadline=None)
+    @given(words, words)
+    def check(guess, answer):
+        assert answer_tokens(guess, f"{language}_Xxxx") == second_tokens(guess, language)
+        assert token_f1(guess, [answer], language) == pytest.approx(second_f1(guess, answer, language))
+        same = second_tokens(guess, language) == second_tokens(answer, language)
+        assert exact_match(guess, [answer], language) == float(same)
+
+    check()
+
+
+@pytest.mark.parametrize(
+    ("language", "one", "other"),
+    [
+        ("fra", "L'eau", "eau"),
+        ("fra", "l’hôpital de Paris", "hôpital de Paris"),
+        ("ita", "dell'acqua", "acqua"),
+        ("arb", "القاهرة", "قاهرة"),
+        ("arb", "في عام ١٩٥٤، مصر", "في عام ١٩٥٤ مصر"),
+        ("swe", "en bil", "bil"),
+        ("ell", "Το σπίτι", "σπίτι"),
+        ("nld", "het huis", "huis"),
+        ("afr", "'n huis", "huis"),
+        ("eng", "cafe\u0301", "caf\u00e9"),  # the same letters, composed and not
+    ],
+)
+def test_what_does_not_count_is_gone(language, one, other):
+    assert exact_match(one, [other], language) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("language", "one", "other"),
+    [
+        ("fra", "aujourd'hui", "hui"),
+        ("arb", "ال", ""),  # the letters alone are no article
+        ("deu", "the house", "house"),  # an article of another language is a word
+        ("eng", "Theo", "o"),
+        ("tha", "มา", "ม้า"),  # marks tell words apart
+    ],
+)
+def test_what_counts_stays(language, one, other):
+    assert exact_match(one, [other], language) == 0.0
+
+
+def test_the_nearest_answer_decides_and_no_answer_is_an_answer():
+    assert token_f1("old bridge", ["river", "the old stone bridge"], "eng") == pytest.approx(0.8)
+    assert answer_scores(["", "x", ""], [[], [], ["x"]]) == {"f1": pytest.approx(1 / 3), "exact": pytest.approx(1 / 3)}
+    assert normalise_answer("The  Old, Bridge!") == "old bridge"
+
+
+@pytest.mark.parametrize(
+    ("guesses", "answers", "message"),
+    [(["a"], [["a"], ["b"]], "1 answers for 2 questions"), ([], [], "there are 0 questions to judge")],
+)
+def test_answers_that_cannot_be_judged_are_refused(guesses, answers, message):
+    with pytest.raises(ValueError, match=message):
+        answer_scores(guesses, answers)

@@ -1,0 +1,167 @@
+"""Tagging and answering from labelled rows to scores: what can be learned is learned, what is wrong is said."""
+
+import json
+import random
+import re
+
+import pytest
+from datasets import Dataset
+from mmbert import MmBertConfig, MmBertForMaskedLM, MmBertForTokenClassification
+from mmbert.data import read_labelled
+from mmbert.evaluation.answering import AnswerMetrics, PassageOptions, fine_tune_answerer
+from mmbert.evaluation.metrics_answers import token_f1
+from mmbert.evaluation.tagging import TagOptions, fine_tune_tagger
+from mmbert.modeling.tokenizer import save_tokenizer
+from mmbert.trainers import FineTuneOptions
+from tests_support import WORDS
+
+PLAN = {"batch_size": 16, "evaluation_batch_size": 64, "training": {"use_cpu": True, "disable_tqdm": True}}
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tokenizer, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("encoder")
+    config = MmBertConfig(
+        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=2
+    )
+    MmBertForMaskedLM(config).save_pretrained(folder)
+    save_tokenizer(tokenizer, folder)
+    return folder
+
+
+def sentences(languages, count, seed=0):
+    """Random words of a language; those of more than four letters are names, and two in a row are one name."""
+    draw = random.Random(seed)
+    rows = {"tokens": [], "tags": [], "language": []}
+    for language in languages:
+        for _ in range(count):
+            words = draw.choices(WORDS[language], k=8)
+            tags = ["B-LONG" if len(word) > 4 else "O" for word in words]
+            for at in range(1, len(tags)):
+                if tags[at] == tags[at - 1] != "O" or (tags[at] != "O" and tags[at - 1] == "I-LONG"):
+                    tags[at] = "I-LONG"
+            rows["tokens"].append(words)
+            rows["tags"].append(tags)
+            rows["language"].append(language)
+    return Dataset.from_dict(rows)
+
+
+def test_a_tagger_learns_and_its_files_say_what_it_found(checkpoint, tokenizer, tmp_path):
+    rows = {"train": sentences(["eng_Latn"], 160), "test": sentences(["eng_Latn", "deu_Latn"], 20, seed=1)}
+    result = fine_tune_tagger(
+        checkpoint, rows, tokenizer=tokenizer, output_dir=tmp_path, seeds=[3],
+        words=TagOptions(max_length=16, stride=4),
+        options=FineTuneOptions(epochs=4, learning_rate=5e-3, **PLAN),
+    )[0]  # fmt: skip
+    table = result.by_language["test"]
+    assert table["eng_Latn"]["f1"] > 0.5 and table["eng_Latn"]["trained"] and not table["deu_Latn"]["trained"]
+    assert result.record["baselines"]["test"]["majority"]["f1"] == 0.0
+    assert 0 < result.record["baselines"]["test"]["word memory"]["f1"] < 1.0
+    model = MmBertForTokenClassification.from_pretrained(tmp_path)
+    assert list(model.config.id2label.values()) == ["O", "B-LONG", "I-LONG"]
+    lines = [json.loads(line) for line in (tmp_path / "predictions_test.jsonl").read_text("utf-8").splitlines()]
+    assert len(lines) == 40
+    for line in lines:
+        assert [line["text"][start:end] for start, end in line["spans"]] == line["words"]
+        assert len(line["predicted"]) == len(line["right"]) == 8
+        assert all(line["text"][one["start"] : one["end"]] == one["text"] for one in line["entities"])
+
+
+def test_parts_of_speech_are_judged_by_words(checkpoint, tokenizer, tmp_path):
+    rows = sentences(["eng_Latn"], 8)
+    tagged = rows.remove_columns("tags").add_column("tags", [["X", "Y"] * 4] * len(rows))
+    result = fine_tune_tagger(
+        checkpoint, {"train": tagged, "dev": tagged}, tokenizer=tokenizer, output_dir=tmp_path, seeds=[0],
+        options=FineTuneOptions(max_steps=1, **PLAN),
+    )[0]  # fmt: skip
+    assert set(result.scores["dev"]) == {"accuracy", "macro_f1", "run_f1"}
+    assert result.record["baselines"]["dev"]["majority"]["accuracy"] == 0.5
+
+
+def questions(languages, count, seed=0, silent=0.0):
+    """Random words with a number somewhere among them, which is the answer; or without one."""
+    draw = random.Random(seed)
+    rows = {"id": [], "question": [], "context": [], "answers": [], "language": []}
+    for language in languages:
+        for number in range(count):
+            words = draw.choices(WORDS[language], k=12)
+            answer = f"{draw.randint(10, 99)}"
+            at = draw.randrange(12)
+            has = draw.random() >= silent
+            context = " ".join([*words[:at], *([answer] if has else []), *words[at:]])
+            start = len(" ".join(words[:at])) + (at > 0)
+            rows["id"].append(f"{language}-{number}")
+            rows["question"].append("how many?")
+            rows["context"].append(context)
+            rows["answers"].append({"text": [answer] * has, "answer_start": [start] * has})
+            rows["language"].append(language)
+    return Dataset.from_dict(rows)
+
+
+@pytest.mark.parametrize("silent", [0.0, 0.4])
+def test_an_answerer_learns_also_to_be_silent(checkpoint, tokenizer, tmp_path, silent):
+    rows = {
+        "train": questions(["eng_Latn"], 200, silent=silent),
+        "dev": questions(["eng_Latn"], 30, seed=1, silent=silent),
+        "test": questions(["eng_Latn", "rus_Cyrl"], 30, seed=2, silent=silent),
+    }
+    result = fine_tune_answerer(
+        checkpoint, rows, tokenizer=tokenizer, output_dir=tmp_path, seeds=[0],
+        options=FineTuneOptions(epochs=4, learning_rate=5e-3, **PLAN),
+        passages=PassageOptions(max_length=40, stride=8, unanswerable=silent > 0),
+    )[0]  # fmt: skip
+    baselines = result.record["baselines"]["test"]
+    assert result.by_language["test"]["eng_Latn"]["f1"] > max(one["f1"] for one in baselines.values()) + 0.2
+    predictions = json.loads((tmp_path / "predictions_test" / "predictions.json").read_text(encoding="utf-8"))
+    gold = dict(zip(rows["test"]["id"], rows["test"]["answers"], strict=True))
+    assert predictions.keys() == gold.keys()
+    judged = [token_f1(predictions[name], one["text"], name[:8]) for name, one in gold.items()]
+    assert sum(judged) / len(judged) == pytest.approx(result.scores["test"]["f1"])
+    assert ("unanswerable_f1" in result.scores["test"]) == (silent > 0)
+    assert (tmp_path / "predictions_test" / "null_odds.json").is_file() == (silent > 0)
+
+
+def test_the_threshold_of_silence_is_chosen_on_dev_alone(tokenizer):
+    import numpy as np
+    from mmbert.data import PassageRows
+
+    rows = questions(["eng_Latn"], 6, silent=0.5)
+    parts = {name: PassageRows.read(rows, tokenizer, unanswerable=True) for name in ("dev", "test")}
+    metrics = AnswerMetrics(parts, PassageOptions(unanswerable=True))
+    draw = np.random.default_rng(0)
+    encoded = {name: part.rows.add_column("part", [name] * len(part.rows)) for name, part in parts.items()}
+    scores = [draw.normal(size=(len(ids), 2)) for ids in encoded["dev"]["input_ids"]]
+    metrics(scores, encoded["test"])
+    metrics(scores[:2], encoded["dev"].select([0, 1]))  # one language of it
+    assert metrics.threshold == 0.0
+    at_zero = metrics(scores, encoded["test"])["f1"]
+    assert metrics(scores, encoded["dev"])["f1"] >= at_zero
+
+
+def test_what_the_data_lack_is_said_in_a_line(checkpoint, tokenizer, tmp_path):
+    good = sentences(["eng_Latn"], 4)
+    asked = questions(["eng_Latn"], 4)
+    bad = asked.map(lambda row: {"answers": {"text": ["Oslo"], "answer_start": [0]}})
+    options = {"tokenizer": tokenizer, "output_dir": tmp_path}
+    cases = [
+        (fine_tune_tagger, {"train": good.remove_columns("tags")}, "train has no tags"),
+        (
+            fine_tune_tagger,
+            {"train": good.map(lambda row: {"tags": ["O"] * 8})},
+            "1 label(s) (O): nothing to tell apart",
+        ),
+        (
+            fine_tune_tagger,
+            {"train": good, "test": good.map(lambda row: {"tags": ["B-LNOG"] * 8})},
+            "test, row 0 (eng_Latn): label 'B-LNOG' is unknown to the head of 3; did you mean B-LONG",
+        ),
+        (fine_tune_answerer, {"train": asked, "test": bad}, "test, row 0 (id eng_Latn-0): answer 'Oslo' is not at"),
+        (fine_tune_answerer, {"train": asked.remove_columns("context")}, "train has no context"),
+    ]
+    for call, rows, message in cases:
+        with pytest.raises(ValueError, match=re.escape(message)) as caught:
+            call(checkpoint, rows, **options)
+        assert "\n" not in str(caught.value)
+    with pytest.raises(ValueError, match="has no row in fao_Latn; there are eng_Latn"):
+        good.to_parquet(tmp_path / "good.parquet")
+        read_labelled(tmp_path / "good.parquet", languages=["fao_Latn"])

@@ -1,0 +1,103 @@
+"""The scripts end to end: table, picture and networks from a CSV file; on two processes as on one; bad input told."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import mmbert
+import numpy as np
+import pytest
+import torch
+from mmbert.modeling.tokenizer import save_tokenizer
+from tests_support import sentences
+from transformers import AutoModelForSequenceClassification, pipeline
+
+EXAMPLES = Path(mmbert.__file__).parent / "examples"
+TRAINING = ["--use_cpu", "--learning_rate", "2e-3", "--per_device_train_batch_size", "8", "--num_train_epochs", "3"]
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def folder(tokenizer, tmp_path_factory):
+    """A masked language model, and sentences of three languages with their language's first letter as label."""
+    path = tmp_path_factory.mktemp("classification")
+    torch.manual_seed(0)
+    config = mmbert.MmBertConfig(
+        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=48, num_hidden_layers=4, num_attention_heads=2
+    )
+    mmbert.MmBertForMaskedLM(config).save_pretrained(path / "base")
+    save_tokenizer(tokenizer, path / "base")
+    with (path / "data.csv").open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["review", "stars", "lang", "split"])
+        for seed, (split, count) in enumerate((("train", 32), ("dev", 8), ("test", 16))):
+            for language in ("deu_Latn", "eng_Latn", "fao_Latn"):
+                if (split, language) != ("train", "fao_Latn"):
+                    label = "1" if language == "eng_Latn" else "5"
+                    table.writerows([text, label, language, split] for text in sentences(language, count, seed))
+    return path
+
+
+def script(folder, *arguments, processes=1):
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+    launch = (
+        [] if processes == 1 else ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
+    )
+    command = [sys.executable, *launch, str(EXAMPLES / "run_classification.py"), "--model", "base", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=250, cwd=folder, env=environment)
+
+
+def test_from_a_file_to_a_table_and_a_pipeline(folder):
+    columns = ["--columns", "text=review", "label=stars"]
+    done = script(folder, "--data", "data.csv", *columns, "--output_dir", "run", "--seeds", "2", "--dev_languages",
+                  "eng_Latn,deu_Latn", *TRAINING)  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "| fao_Latn | zero-shot, seen in pre-training | 16 |" in done.stdout and "guess: majority" in done.stdout
+    table = json.loads((folder / "run" / "table.json").read_text())
+    assert table["seeds"] == [0, 1] and table["groups"]["trained"]["mean"] > 0.9
+    assert (folder / "run" / "table.png").stat().st_size > 10_000
+    assert (folder / "run" / "table.md").read_text() == done.stdout.partition("networks,")[0]
+    labels = AutoModelForSequenceClassification.from_pretrained(folder / "run" / "seed-1").config.id2label
+    assert labels == {0: "1", 1: "5"}
+    classify = pipeline("text-classification", model=str(folder / "run" / "seed-0"), device="cpu")
+    assert classify(sentences("eng_Latn", 1, 2)[0])[0]["label"] == "1"
+
+
+def test_two_processes_train_as_one(folder):
+    common = ["--data", "data.csv", "--columns", "text=review", "label=stars", "--seeds", "1", "--dev_split", "none",
+              "--use_cpu", "--learning_rate", "2e-3", "--max_steps", "6"]  # fmt: skip
+    one = script(folder, *common, "--output_dir", "one", "--per_device_train_batch_size", "8")
+    two = script(folder, *common, "--output_dir", "two", "--per_device_train_batch_size", "4", processes=2)
+    assert one.returncode == 0, one.stderr[-2000:]
+    assert two.returncode == 0, two.stderr[-2000:]
+    records = [json.loads((folder / name / "fine_tune_record.json").read_text()) for name in ("one", "two")]
+    assert [record["processes"] for record in records] == [1, 2]
+    assert records[0]["scores"] == pytest.approx(records[1]["scores"])
+    networks = [
+        AutoModelForSequenceClassification.from_pretrained(folder / name).state_dict() for name in ("one", "two")
+    ]
+    for name, weight in networks[0].items():
+        np.testing.assert_allclose(weight.numpy(), networks[1][name].numpy(), atol=1e-4, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--data", "data.csv", "--output_dir", "x"], "has no text: its columns are review, stars"),
+        (["--data", "nowhere.csv", "--output_dir", "x"], "nowhere.csv does not exist"),
+        (["--data", "data.csv"], "--output_dir is missing"),
+        (["--data", "data.csv", "--columns", "text=review", "label=stars", "--output_dir", "x", "--train_languages",
+          "swh_Latn"], "has no row in swh_Latn; there are deu_Latn, eng_Latn, fao_Latn"),
+        (["--data", "data.csv", "--columns", "text=review", "label=stars", "--output_dir", "x", "--lora_dropout", "2"],
+         "lora_dropout is 2.0"),
+    ],
+)  # fmt: skip
+def test_bad_input_gets_one_line(folder, arguments, message):
+    done = script(folder, *arguments)
+    assert done.returncode != 0 and "Traceback" not in done.stderr
+    assert message in done.stderr.strip().splitlines()[-1]
+    assert not (folder / "x").exists()

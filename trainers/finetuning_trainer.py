@@ -1,0 +1,263 @@
+"""HF Trainer with what fine-tuning needs beside it: one rate a layer, weighted classes, scores over whole data sets.
+
+A task scores rows, not batches (a question's windows, a document's parts, a language's share), so the metrics get every
+prediction together with the data set it belongs to.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import Dataset
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.optim import Optimizer
+from transformers import Trainer
+from transformers.trainer_callback import PrinterCallback
+
+from ..modeling.losses import items_to_divide_by
+from .checkpointing import NonFiniteLoss
+
+logger = logging.getLogger(__name__)
+
+Predictions = list[np.ndarray]
+Metrics = Callable[[Predictions, Dataset], dict[str, float]]
+
+MODEL_KEYS = ("input_ids", "attention_mask", "labels", "start_positions", "end_positions")
+_LANGUAGES = "languages"  # rides along in a batch, so that a broken one can be named
+
+
+class RowCollator:
+    """Hands the model's columns to a task's collator, and the rows' languages past it.
+
+    Args:
+        collate: Pads rows of the model's columns to one batch of tensors.
+    """
+
+    def __init__(self, collate: Callable[[list[dict[str, Any]]], Any]) -> None:
+        self.collate = collate
+
+    def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
+        """Make a batch."""
+        batch = dict(self.collate([{key: row[key] for key in MODEL_KEYS if key in row} for row in rows]))
+        batch[_LANGUAGES] = [str(row.get("language")) for row in rows]
+        return batch
+
+
+class FineTuneTrainer(Trainer):
+    """Trains a head and its encoder.
+
+    Args:
+        metrics: Scores all predictions of a data set.
+        main_metric: The score that chooses among networks; None: the first one.
+        layer_decay: See `FineTuneOptions.layer_decay`.
+        class_weights: (classes,) weights of the loss; None weighs all alike.
+        **arguments: For Trainer.
+    """
+
+    def __init__(
+        self,
+        *,
+        metrics: Metrics,
+        main_metric: str | None = None,
+        layer_decay: float = 1.0,
+        class_weights: Tensor | None = None,
+        **arguments: Any,
+    ) -> None:
+        arguments["data_collator"] = RowCollator(arguments["data_collator"])
+        if class_weights is not None:
+            arguments["compute_loss_func"] = WeightedLoss(class_weights)
+        super().__init__(**arguments)
+        if self.args.n_gpu > 1:
+            raise ValueError(
+                f"one process sees {self.args.n_gpu} GPUs; use `accelerate launch`, or set CUDA_VISIBLE_DEVICES=0."
+            )
+        self.remove_callback(PrinterCallback)
+        self.metrics, self.main_metric, self.layer_decay = metrics, main_metric, layer_decay
+
+    def create_optimizer(self, model: nn.Module | None = None) -> Optimizer:
+        """Build the optimizer that the arguments name, with a rate for each layer.
+
+        Args:
+            model: The network; the trainer's own by default.
+
+        Returns:
+            The optimizer.
+        """
+        if self.optimizer is None:
+            network = model or self.model
+            kind, options = self.get_optimizer_cls_and_kwargs(self.args, network)
+            groups = parameter_groups(network, self.args.learning_rate, self.args.weight_decay, self.layer_decay)
+            self.optimizer = kind(groups, **options)
+        return self.optimizer
+
+    def compute_loss(
+        self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, **options: Any
+    ) -> Any:
+        """Compute the loss of a batch; while training, one that is not finite stops the run.
+
+        Args:
+            model: The network, as wrapped for training.
+            inputs: The batch.
+            return_outputs: Whether to return the network's outputs too.
+            **options: As Trainer passes them on.
+
+        Returns:
+            The loss, or the loss and the outputs.
+
+        Raises:
+            NonFiniteLoss: Names step, languages and lengths of the batch.
+        """
+        languages = inputs.pop(_LANGUAGES, [])
+        loss, outputs = super().compute_loss(model, inputs, return_outputs=True, **options)
+        if self.model.training and not torch.isfinite(loss):
+            mask = inputs["attention_mask"]
+            raise NonFiniteLoss(
+                f"the loss is {loss.item()} at step {self.state.global_step + 1}, languages "
+                f"{', '.join(sorted(set(languages)))}, lengths {mask.flatten(0, -2).sum(-1).tolist()}; lower "
+                "learning_rate, or train without bf16."
+            )
+        return (loss, outputs) if return_outputs else loss
+
+    def prediction_step(self, model: nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """Score a batch; its languages are no input of the network."""
+        inputs = {key: value for key, value in inputs.items() if key != _LANGUAGES}
+        return super().prediction_step(model, inputs, *args, **kwargs)
+
+    def evaluate(
+        self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
+    ) -> dict[str, float]:
+        """Predict all rows and score them together.
+
+        Args:
+            eval_dataset: Encoded rows; the trainer's own by default.
+            ignore_keys: Outputs of the network to leave aside.
+            metric_key_prefix: Put before the scores' names.
+
+        Returns:
+            The scores, `main` (the one that chooses) and, where rows have labels, the loss.
+
+        Raises:
+            ValueError: If the task does not report the main metric.
+        """
+        rows = self.eval_dataset if eval_dataset is None else eval_dataset
+        predictions, loss = self.predict_rows(rows)
+        plain = self.metrics(predictions, rows)
+        main = self.main_metric or next(iter(plain))
+        if main not in plain:
+            raise ValueError(f"metric is {main!r}, but the task reports {', '.join(plain)}.")
+        scores = {f"{metric_key_prefix}_{name}": value for name, value in {**plain, "main": plain[main]}.items()}
+        if loss is not None:
+            scores[f"{metric_key_prefix}_loss"] = loss
+        self.log(dict(scores))
+        logger.info("step %d of %d: %s %.4f", self.state.global_step, self.state.max_steps, main, plain[main])
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, scores)
+        return scores
+
+    def predict_rows(self, dataset: Dataset) -> tuple[Predictions, float | None]:
+        """Run the network over rows; every rank gets all predictions.
+
+        Args:
+            dataset: Encoded rows.
+
+        Returns:
+            For each row (classes,), (choices,), or without its padding (tokens, classes) and for spans (tokens, 2);
+            and the mean loss, None without labels.
+        """
+        output = self.predict(dataset, metric_key_prefix="rows")  # type: ignore[arg-type]
+        return rows_of(output.predictions, dataset), (output.metrics or {}).get("rows_loss")
+
+
+def rows_of(predictions: Any, dataset: Dataset) -> Predictions:
+    """Cut what Trainer padded and stacked into rows.
+
+    Args:
+        predictions: (N, classes), (N, L, classes), or two of (N, L) for the starts and ends of spans.
+        dataset: The N rows, padded on the right.
+
+    Returns:
+        See `FineTuneTrainer.predict_rows`.
+    """
+    if isinstance(predictions, tuple):
+        predictions = np.stack(predictions, axis=-1)
+    if predictions.ndim == 2:
+        return list(predictions)
+    return [row[: len(ids)] for row, ids in zip(predictions, dataset["input_ids"], strict=True)]
+
+
+class WeightedLoss:
+    """Cross-entropy (or, for several labels at once, binary cross-entropy) in which classes weigh differently.
+
+    Args:
+        weights: (classes,).
+    """
+
+    def __init__(self, weights: Tensor) -> None:
+        self.weights = weights
+
+    def __call__(self, outputs: Any, labels: Tensor, num_items_in_batch: Tensor | int | None = None) -> Tensor:
+        """Return the loss of a batch: the weighted sum over the number of labels, not over the weights' sum."""
+        logits = outputs["logits"].float()
+        weights = self.weights.to(logits.device)
+        if labels.is_floating_point():
+            each = functional.binary_cross_entropy_with_logits(logits, labels, reduction="none")
+            total, items = (each * (1 + labels * (weights - 1))).sum(), torch.tensor(labels.numel())
+        else:
+            flat = logits.reshape(-1, logits.shape[-1])
+            total = functional.cross_entropy(flat, labels.reshape(-1).long(), weight=weights, reduction="sum")
+            items = (labels != -100).sum()
+        return total / items_to_divide_by(items, num_items_in_batch, total.device)
+
+
+def parameter_groups(model: nn.Module, rate: float, weight_decay: float, layer_decay: float) -> list[dict[str, Any]]:
+    """Give every layer its rate: the head's is the whole, each layer below has `layer_decay` of the one above.
+
+    Args:
+        model: The network, with or without adapters.
+        rate: Of the head.
+        weight_decay: Of matrices.
+        layer_decay: Factor from a layer to the one below it; the embeddings come under the first layer.
+
+    Returns:
+        Groups for an optimizer, of what is trained.
+    """
+    top = 1 + max((int(number) for name, _ in model.named_parameters() for number in _layer_of(name)), default=-1)
+    groups: dict[tuple[int, bool], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            numbers = _layer_of(name)
+            # From the top: 0 the head and the last norm, 1 the last layer, ..., layers + 1 the embeddings.
+            below = top - int(numbers[0]) if numbers else top + 1 if ".embeddings." in name else 0
+            groups.setdefault((below, parameter.ndim >= 2), []).append(parameter)
+    return [
+        {"params": members, "lr": rate * layer_decay**below, "weight_decay": weight_decay if matrices else 0.0}
+        for (below, matrices), members in sorted(groups.items(), key=lambda item: item[0])
+    ]
+
+
+def _layer_of(name: str) -> list[str]:
+    return re.findall(r"\.layers\.(\d+)\.", name)
+
+
+def balanced_weights(labels: Sequence[Any], classes: int) -> Tensor:
+    """Weigh classes so that each has the same say: n / (classes * n of the class), as scikit-learn does.
+
+    Args:
+        labels: Per row a class, a list of classes (-100 for none), or 0 and 1 for every class.
+        classes: How many there are.
+
+    Returns:
+        (classes,); with 0 and 1 for every class, how often the class is absent for each time it is there.
+    """
+    first = labels[0]
+    if isinstance(first, (list, np.ndarray)) and isinstance(first[0], float):
+        there = np.asarray(labels).sum(0)
+        return torch.tensor((len(labels) - there) / np.maximum(there, 1), dtype=torch.float32)
+    flat = np.concatenate([np.atleast_1d(np.asarray(row)) for row in labels])
+    counts = np.bincount(flat[flat >= 0], minlength=classes)
+    return torch.tensor(counts.sum() / (classes * np.maximum(counts, 1)), dtype=torch.float32)
