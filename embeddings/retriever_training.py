@@ -1,0 +1,266 @@
+"""Trains the three other kinds of retriever: reranker, multi-vector (ColBERT), SPLADE.
+
+Trainers, losses and evaluators are sentence-transformers'. A reranker learns from what a first search got wrong, so it
+wants triplets (see `mine_negatives`): every question with its passage and each of the wrong ones, as yes or no. The
+other two are contrastive like an embedder.
+
+Trade-off: from plain pairs a reranker learns against random passages of its batch. That is easier than its job, which
+is to tell the nearest twenty apart.
+"""
+
+import os
+import random
+from collections.abc import Mapping
+from typing import Any
+
+from ..modeling.checkpoint_writer import refuse_existing
+from .objectives import retrieval_task
+from .pairs import PairSet
+from .presets import TrainingPreset
+from .retrievers import load_multi_vector, load_reranker, load_sparse_encoder, save_retriever
+from .training_run import TrainingReport, run_trainer
+
+_CANDIDATES = 20  # passages that a question of the held-out pairs is judged among
+
+
+def train_reranker(
+    checkpoint: str | os.PathLike[str],
+    pairs: PairSet,
+    output: str | os.PathLike[str],
+    *,
+    settings: TrainingPreset,
+    dev: PairSet | None = None,
+    max_steps: int | None = None,
+    seed: int = 0,
+    device: str | None = None,
+    arguments: Mapping[str, Any] | None = None,
+) -> TrainingReport:
+    """Train a CrossEncoder: triplets as yes and no, scored pairs by their score, pairs against the batch.
+
+    Args:
+        checkpoint: See `load_reranker`.
+        pairs: Training rows; triplets are best.
+        output: Folder to write.
+        settings: Batch, rate and so on; a batch counts question-passage pairs.
+        dev: Held-out rows: is the right passage ranked above 19 others?
+        max_steps: Stop after so many steps, whatever `settings.epochs` says.
+        seed: Of batches and dropout.
+        device: Like `cpu` or `cuda:1`; None: the best one there is.
+        arguments: Further CrossEncoderTrainingArguments.
+
+    Returns:
+        The report of the run; the model is saved for plain sentence-transformers.
+
+    Raises:
+        ValueError: If numbers are out of range, the output is in use, or the loss is not finite.
+    """
+    import torch
+    from sentence_transformers.cross_encoder import losses
+
+    refuse_existing(output)
+    model = load_reranker(checkpoint, device=device)
+    own_length, dataset = _shorten(model, settings), pairs.dataset()
+    loss: Any
+    if pairs.kind == "pairs":
+        loss = losses.MultipleNegativesRankingLoss(model, num_negatives=min(4, settings.batch_size - 1))
+    else:
+        wrong = max(1, len(pairs.columns) - 2)
+        loss = losses.BinaryCrossEntropyLoss(model, pos_weight=torch.tensor(float(wrong), device=model.device))
+        dataset = dataset if pairs.kind == "scored" else labelled_rows(pairs)
+    record = run_trainer(
+        "CrossEncoder",
+        model,
+        dataset,
+        loss,
+        settings,
+        evaluator=None if dev is None else _reranking_evaluator(dev, seed),
+        batches=None if pairs.kind == "pairs" else "batch_sampler",
+        max_steps=max_steps,
+        seed=seed,
+        arguments=arguments,
+    )
+    return _saved(model, own_length, output, record, pairs)
+
+
+def train_multi_vector(
+    checkpoint: str | os.PathLike[str],
+    pairs: PairSet,
+    output: str | os.PathLike[str],
+    *,
+    settings: TrainingPreset,
+    dims: int = 128,
+    dev: PairSet | None = None,
+    max_steps: int | None = None,
+    seed: int = 0,
+    device: str | None = None,
+    arguments: Mapping[str, Any] | None = None,
+) -> TrainingReport:
+    """Train a MultiVectorEncoder: the question's tokens each find their best token of the right passage.
+
+    Args:
+        checkpoint: See `load_multi_vector`.
+        pairs: Pairs or triplets.
+        output: Folder to write.
+        settings: Batch, rate and so on.
+        dims: Dimensions of a token's vector, for a new projection.
+        dev: Held-out rows, searched before, during and after.
+        max_steps: Stop after so many steps, whatever `settings.epochs` says.
+        seed: Of batches, dropout and the new projection.
+        device: Like `cpu` or `cuda:1`; None: the best one there is.
+        arguments: Further MultiVectorEncoderTrainingArguments.
+
+    Returns:
+        The report of the run; the model is saved for plain sentence-transformers.
+
+    Raises:
+        ValueError: If the rows are scored pairs, numbers are out of range, the output is in use, or the loss is not
+            finite.
+    """
+    import torch
+    from sentence_transformers.multi_vector_encoder import evaluation, losses
+
+    refuse_existing(output)
+    _refuse_scored(pairs)
+    torch.manual_seed(seed)
+    model = load_multi_vector(checkpoint, dims=dims, device=device)
+    own_length = _shorten(model, settings)
+    if settings.mini_batch_tokens is None:
+        loss: Any = losses.MultiVectorMultipleNegativesRankingLoss(model)
+    else:
+        parts: dict[str, Any] = {"mini_batch_num_tokens": settings.mini_batch_tokens}
+        loss = losses.CachedMultiVectorMultipleNegativesRankingLoss(model, **parts)
+    evaluator = None
+    if dev is not None:
+        task: Any = retrieval_task(dev)
+        evaluator = evaluation.MultiVectorInformationRetrievalEvaluator(*task, name="dev", write_csv=False)
+    record = run_trainer(
+        "MultiVectorEncoder",
+        model,
+        pairs.dataset(),
+        loss,
+        settings,
+        evaluator=evaluator,
+        max_steps=max_steps,
+        seed=seed,
+        arguments=arguments,
+    )
+    return _saved(model, own_length, output, record, pairs)
+
+
+def train_sparse_encoder(
+    checkpoint: str | os.PathLike[str],
+    pairs: PairSet,
+    output: str | os.PathLike[str],
+    *,
+    settings: TrainingPreset,
+    query_weight: float = 5e-5,
+    document_weight: float = 3e-5,
+    dev: PairSet | None = None,
+    max_steps: int | None = None,
+    seed: int = 0,
+    device: str | None = None,
+    arguments: Mapping[str, Any] | None = None,
+) -> TrainingReport:
+    """Train a SPLADE encoder: contrastive, with a price on every word that scores (FLOPS, arXiv 2205.04733).
+
+    Args:
+        checkpoint: Masked language model, see `load_sparse_encoder`.
+        pairs: Pairs or triplets.
+        output: Folder to write.
+        settings: Batch, rate and so on.
+        query_weight: Price of words in questions; it rises to this over the first third of the run.
+        document_weight: Price of words in passages, likewise.
+        dev: Held-out rows, searched before, during and after.
+        max_steps: Stop after so many steps, whatever `settings.epochs` says.
+        seed: Of batches and dropout.
+        device: Like `cpu` or `cuda:1`; None: the best one there is.
+        arguments: Further SparseEncoderTrainingArguments.
+
+    Returns:
+        The report of the run; the model is saved for plain sentence-transformers.
+
+    Raises:
+        ValueError: If the rows are scored pairs, numbers are out of range, the output is in use, or the loss is not
+            finite.
+    """
+    from sentence_transformers.sparse_encoder import evaluation, losses
+
+    refuse_existing(output)
+    _refuse_scored(pairs)
+    if query_weight < 0 or document_weight < 0:
+        raise ValueError(f"weights must not be below 0, got {query_weight} and {document_weight}")
+    model = load_sparse_encoder(checkpoint, device=device)
+    own_length = _shorten(model, settings)
+    inner = losses.SparseMultipleNegativesRankingLoss(model)
+    prices: dict[str, Any] = {"query_regularizer_weight": query_weight, "document_regularizer_weight": document_weight}
+    if settings.mini_batch_tokens is None:
+        loss: Any = losses.SpladeLoss(model, inner, **prices)
+    else:
+        loss = losses.CachedSpladeLoss(model, inner, mini_batch_num_tokens=settings.mini_batch_tokens, **prices)
+    evaluator = None
+    if dev is not None:
+        task: Any = retrieval_task(dev)
+        names = dict(zip(("queries", "corpus", "relevant_docs"), task, strict=True))
+        evaluator = evaluation.SparseInformationRetrievalEvaluator(**names, name="dev", write_csv=False)
+    record = run_trainer(
+        "SparseEncoder",
+        model,
+        pairs.dataset(),
+        loss,
+        settings,
+        evaluator=evaluator,
+        max_steps=max_steps,
+        seed=seed,
+        arguments=arguments,
+    )
+    return _saved(model, own_length, output, record, pairs)
+
+
+def labelled_rows(pairs: PairSet) -> Any:
+    """Turn triplets into rows of question, passage and label: 1 for the positive, 0 for each negative.
+
+    Args:
+        pairs: Triplets.
+
+    Returns:
+        A `datasets.Dataset`; each question's positive once, its negatives behind it.
+    """
+    from datasets import Dataset
+
+    rows = [(row[0], text, float(n == 0)) for row in pairs.rows for n, text in enumerate(row[1:])]
+    anchors, passages, labels = (list(column) for column in zip(*rows, strict=True))
+    return Dataset.from_dict({"anchor": anchors, "passage": passages, "label": labels})
+
+
+def _reranking_evaluator(dev: PairSet, seed: int) -> Any:
+    from sentence_transformers.cross_encoder.evaluation import CrossEncoderRerankingEvaluator
+
+    _refuse_scored(dev)
+    draw = random.Random(seed)
+    queries, passages, relevant = retrieval_task(dev)
+    samples: list[Any] = []
+    for number, query in queries.items():
+        right = relevant[number]
+        own = [text for row in dev.rows if row[0] == query for text in row[2:]] if dev.kind == "triplets" else []
+        others = draw.sample(sorted(passages), min(len(passages), _CANDIDATES - 1 + len(right)))
+        wrong = own or [passages[other] for other in others if other not in right][: _CANDIDATES - 1]
+        samples.append({"query": query, "positive": [passages[n] for n in sorted(right)], "negative": wrong})
+    return CrossEncoderRerankingEvaluator(samples, name="dev", write_csv=False, batch_size=32)
+
+
+def _refuse_scored(pairs: PairSet) -> None:
+    if pairs.kind == "scored":
+        raise ValueError("scored pairs have no right answer to search for; give pairs or triplets")
+
+
+def _shorten(model: Any, settings: TrainingPreset) -> int:
+    """Cut texts at the settings' length while training; return the model's own."""
+    own: int = model.max_seq_length
+    model.max_seq_length = min(settings.max_seq_length, own)
+    return own
+
+
+def _saved(model: Any, own_length: int, output: str | os.PathLike[str], record: Any, pairs: PairSet) -> TrainingReport:
+    model.max_seq_length = own_length
+    report: TrainingReport = record.report(save_retriever(model.eval(), output), pairs)
+    return report

@@ -1,0 +1,89 @@
+"""The options that the four training scripts share, and the rows that they name."""
+
+import argparse
+from pathlib import Path
+
+from .pair_sources import read_texts
+from .pairs import PairSet, read_pairs
+from .presets import PRESETS, TrainingPreset, preset
+
+
+def training_parser(description: str, default_preset: str = "pairs") -> argparse.ArgumentParser:
+    """Return a parser with the options of every training script.
+
+    Args:
+        description: What the script does.
+        default_preset: Settings that a run starts from.
+
+    Returns:
+        The parser; a script adds its own options.
+    """
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", required=True, help="Folder or Hub id of the encoder to start from.")
+    parser.add_argument("--output", required=True, type=Path, help="Folder to write; report.json and scores.md in it.")
+    parser.add_argument("--train", nargs="+", default=[], help="PLACE?role=column&...: parquet, jsonl, CSV, Hub id.")
+    parser.add_argument("--dev", nargs="+", default=[], help="Held-out pairs; left out: --heldout rows of --train.")
+    parser.add_argument("--exclude", nargs="+", default=[], help="Files whose texts must not be trained on.")
+    parser.add_argument("--preset", default=default_preset, choices=PRESETS, help="Settings to start from.")
+    parser.add_argument("--heldout", type=int, help="Rows held out for scores; 0: none.")
+    parser.add_argument("--max_rows", type=int, help="Draw so many of the rows.")
+    parser.add_argument("--negatives", type=int, help="Hard negatives a row; read, or mined with --mine_with.")
+    parser.add_argument("--mine_with", help="Embedder that mines the negatives of pairs.")
+    for name, kind in (("batch_size", int), ("learning_rate", float), ("epochs", float), ("warmup", float)):
+        parser.add_argument(f"--{name}", type=kind)
+    parser.add_argument("--max_seq_length", type=int, help="Cut texts after so many tokens while training.")
+    parser.add_argument("--mini_batch_tokens", type=int, help="Compute a batch in parts of so many tokens (GradCache).")
+    parser.add_argument("--max_steps", type=int)
+    parser.add_argument("--bf16", action="store_true", default=None)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device")
+    return parser
+
+
+def settings_of(options: argparse.Namespace) -> TrainingPreset:
+    """Return the preset with what the user named.
+
+    Args:
+        options: The parsed options.
+
+    Returns:
+        The settings.
+    """
+    fields = TrainingPreset.__dataclass_fields__
+    given = {name: value for name, value in vars(options).items() if name in fields and name != "train"}
+    return preset(options.preset, **given)
+
+
+def rows_of(options: argparse.Namespace, settings: TrainingPreset) -> tuple[PairSet, PairSet | None]:
+    """Read, clean and split the rows that the options name; mine negatives where that is asked for.
+
+    Args:
+        options: The parsed options.
+        settings: The run's settings; its sources are read if the options name none.
+
+    Returns:
+        Training rows and, if any are held out, development rows.
+
+    Raises:
+        ValueError: If there is no source, or the rows do not do.
+    """
+    sources = options.train or settings.train
+    if not sources:
+        raise ValueError("--train is missing; name a file of pairs, or a preset that has its data")
+    pairs = read_pairs(*sources, negatives=None if options.mine_with else options.negatives, max_rows=options.max_rows)
+    if options.exclude:
+        pairs = pairs.without(set().union(*map(read_texts, options.exclude)))
+    if options.dev:
+        dev: PairSet | None = read_pairs(*options.dev)
+        pairs = pairs.without({text for row in dev.rows for text in row}, "in --dev") if dev else pairs
+    elif settings.heldout:
+        pairs, dev = pairs.split(min(settings.heldout, len(pairs) // 10), settings.seed)
+    else:
+        dev = None
+    if options.mine_with:
+        from .loader import load_embedder
+        from .negatives import mine_negatives
+
+        embedder = load_embedder(options.mine_with, device=options.device, max_seq_length=settings.max_seq_length)
+        pairs = mine_negatives(embedder, pairs, negatives=options.negatives or 1)
+    return pairs, dev
