@@ -1,6 +1,6 @@
-"""Documents to search: the text files of folders, rows of .jsonl files, or what a program yields; counted where skipped.
+"""Documents to search: text files of folders, rows of .jsonl files, or what a program yields; what is skipped is counted.
 
-A document has a name that stays the same between runs (the path within its folder, or the row's `id`), so that an index
+A document has a name that stays the same between runs (the path as it was given, or the row's `id`), so that an index
 knows what it holds already. Its text is what the file holds, with its own line ends.
 
 Trade-off: what cannot be searched is either an error or skipped and counted, as the caller says. A blank document is
@@ -103,7 +103,7 @@ def read_documents(
         found = sorted(path for path in place.rglob("*") if path.suffix in (*SUFFIXES, ".jsonl") and path.is_file())
         if not found:
             raise ValueError(f"{place} holds no {', '.join(SUFFIXES)} or .jsonl file; name another folder")
-        files += [(path, (place / path.relative_to(place)).as_posix()) for path in found]
+        files += [(path, path.as_posix()) for path in found]
     return _read(files, field, on_bad)
 
 

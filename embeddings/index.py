@@ -110,7 +110,7 @@ class SearchIndex:
         path = Path(folder)
         if (path / MANIFEST).exists():
             raise ValueError(f"{path} is an index already; open it and add to it, or remove it first")
-        if path.exists() and (not path.is_dir() or any(not name.lstrip(".").startswith("part-0001") for name in os.listdir(path))):
+        if path.exists() and not (path.is_dir() and all("part-0001" in one.name for one in path.iterdir())):
             raise ValueError(f"{path} exists and is no index; choose another place")
         embedder, source = _loaded(embedder, source)
         model = IndexModel.of(embedder, source)

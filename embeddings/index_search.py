@@ -121,7 +121,7 @@ def _nearest(parts: Sequence[Part], vectors: npt.NDArray[np.float32], count: int
     found = [part.nearest(vectors, count) for part in parts]
     rows = []
     for number in range(len(vectors)):
-        own = [(places + begin, scores) for begin, (places, scores) in zip(begins, (one[number] for one in found))]
+        own = [(one[number][0] + begin, one[number][1]) for begin, one in zip(begins[:-1], found, strict=True)]
         places, scores = merge(own, count)
         homes = np.searchsorted(begins, places, side="right") - 1
         rows.append(
@@ -146,5 +146,3 @@ def _first_of_each(hits: list[SearchHit], count: int) -> list[SearchHit]:
 
 def _many(questions: Any) -> bool:
     return hasattr(questions, "__iter__") and not isinstance(questions, bytes | dict)
-
-

@@ -72,9 +72,7 @@ def cut_passages(text: str, tokenizer: Any, tokens: int, overlap: int = 0) -> It
 
 def _windows(text: str, tokenizer: Any, size: int, overlap: int) -> Iterator[tuple[int, int]]:
     """Yield [start, end) of windows that cover the text."""
-    encoded = tokenizer(
-        text, add_special_tokens=False, return_offsets_mapping=True, truncation=False, verbose=False
-    )
+    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, truncation=False, verbose=False)
     begins = [begin for begin, _ in encoded["offset_mapping"]]  # not falling; bytes of one character share theirs
     first, start = 0, 0
     while first < len(begins):
@@ -93,11 +91,9 @@ def _windows(text: str, tokenizer: Any, size: int, overlap: int) -> Iterator[tup
 def _break(text: str, low: int, high: int) -> int:
     """Return the last good place to end at in (low, high]."""
     for pattern in _BREAKS:
-        last = None
-        for last in pattern.finditer(text, low, high):
-            pass
-        if last is not None and last.end() > low:
-            return last.end()
+        end = max((match.end() for match in pattern.finditer(text, low, high)), default=low)
+        if end > low:
+            return end
     return high
 
 
