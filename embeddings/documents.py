@@ -1,4 +1,4 @@
-"""Documents to search: text files of folders, rows of .jsonl files, or what a program yields; what is skipped is counted.
+"""Documents to search: text files of folders, rows of .jsonl files, or what a program yields; the skipped are counted.
 
 A document has a name that stays the same between runs (the path as it was given, or the row's `id`), so that an index
 knows what it holds already. Its text is what the file holds, with its own line ends.

@@ -9,11 +9,18 @@ _HOMES = {
     "TagOptions": "tagging",
     "TextOptions": "classification",
     "bitext_accuracy": "bitext",
+    "embedding_markdown": "embedding_judging",
+    "embedding_model_index": "embedding_judging",
     "fine_tune_answerer": "answering",
     "fine_tune_chooser": "multiple_choice",
     "fine_tune_classifier": "classification",
     "fine_tune_tagger": "tagging",
+    "judge_embedder": "embedding_judging",
     "language_table": "language_table",
+    "neighbour_scores": "knn",
+    "retrieval_scores": "retrieval",
+    "sts_scores": "sts",
+    "summary_table": "embedding_judging",
     "table_lines": "language_table",
 }
 
