@@ -1,7 +1,7 @@
 """Numbers for rankings: MRR, nDCG and recall at a depth, from the gains of what was ranked.
 
-nDCG has linear gains and log2 discounts, as trec_eval, MTEB and scikit-learn's `ndcg_score`. Recall is over all relevant
-documents of a query. Each query counts alike.
+nDCG has linear gains and log2 discounts, as trec_eval, MTEB and scikit-learn's `ndcg_score`. Recall is the share of a
+query's relevant documents that is found. Each query counts alike.
 
 Documents that lie equally near (closer than float32 rounds) have no order; those that are wrong are put first. So an
 encoder that maps everything to one point scores nearly 0, and no number depends on the order of a file.
