@@ -11,9 +11,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from .embedding_tasks import TASKS, Judged, Row
+from .embedding_tasks import TASKS, Judged
 from .report import GROUPS, build_report
 from .report_tables import group_table, language_table, table
+from .retrieval_sets import Row
 
 _SUFFIXES = (".parquet", ".jsonl")
 _KINDS = {"accuracy": "text-retrieval", "ndcg@10": "text-retrieval", "spearman": "sentence-similarity"}

@@ -13,8 +13,8 @@
 Nothing is trained, so every number is zero-shot but that of English in sib200. Each stands beside what chance gives.
 """
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,12 +22,20 @@ from .bitext import bitext_accuracy
 from .knn import neighbour_scores
 from .ranking import chance_scores
 from .retrieval import CUTOFFS, scores_of_vectors
+from .retrieval_sets import (
+    ENGLISH,
+    RetrievalSet,
+    Row,
+    by_language,
+    code_search_sets,
+    cosqa_sets,
+    xquad_cross_sets,
+    xquad_sets,
+)
 from .sts import sts_scores
 from .vectors_of_texts import embed
 
-Row = dict[str, Any]
 Scores = dict[str, dict[str, Any]]
-ENGLISH = "eng_Latn"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +53,9 @@ class Judged:
     notes: tuple[str, ...] = ()
 
 
+Judge = Callable[[Any, dict[str, list[Row]]], Judged]
+
+
 @dataclass(frozen=True, slots=True)
 class EmbeddingTask:
     """A set.
@@ -59,7 +70,7 @@ class EmbeddingTask:
     title: str
     metric: str
     columns: Mapping[str, tuple[str, ...]]
-    judge: Callable[[Any, dict[str, list[Row]]], Judged]
+    judge: Judge
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,44 +104,30 @@ class _Plain:
         return self._encoder.encode(inputs, show_progress_bar=False, **options)
 
 
-def _xquad(encoder: Any, files: dict[str, list[Row]]) -> Judged:
-    rows = _by_language(files["data"])
-    return _question_sets(encoder, {tag: (own, own) for tag, own in rows.items()})
+def _retrieval(sets: Callable[[dict[str, list[Row]]], dict[str, RetrievalSet]], *notes: str) -> Judge:
+    """Make the judge of sets whose queries one document answers."""
 
+    def judge(encoder: Any, files: dict[str, list[Row]]) -> Judged:
+        found = sets(files)
+        asked = embed(encoder, (text for one in found.values() for text in one.queries.values()), "query")
+        there = embed(encoder, (text for one in found.values() for text in one.documents.values()), "document")
+        scores: Scores = {}
+        chance = {}
+        for tag, one in found.items():
+            queries = {name: asked[text] for name, text in one.queries.items()}
+            documents = {name: there[text] for name, text in one.documents.items()}
+            own = scores_of_vectors(queries, documents, {name: {home: 1.0} for name, home in one.answers.items()})
+            scores[tag] = {key: value for key, value in own.items() if key not in ("queries", "documents")}
+            scores[tag] |= {"rows": len(queries), "trained": False}
+            chance[tag] = chance_scores(len(documents), CUTOFFS)["ndcg@10"]
+        return Judged(scores, chance, notes)
 
-def _xquad_cross(encoder: Any, files: dict[str, list[Row]]) -> Judged:
-    rows = _by_language(files["data"])
-    if ENGLISH not in rows:
-        raise ValueError(f"there are no rows of {ENGLISH}, whose passages the others look for; add them")
-    return _question_sets(encoder, {tag: (own, rows[ENGLISH]) for tag, own in rows.items() if tag != ENGLISH})
-
-
-def _question_sets(encoder: Any, sets: dict[str, tuple[list[Row], list[Row]]]) -> Judged:
-    """Judge questions against the passages of other rows, which belong together by their id."""
-    asked = embed(encoder, (row["question"] for own, _ in sets.values() for row in own), "query")
-    there = embed(encoder, (row["context"] for _, others in sets.values() for row in others), "document")
-    scores, chance = {}, {}
-    for tag, (own, others) in sets.items():
-        home = {row["id"]: row["context"] for row in others}
-        kept = [row for row in own if row["id"] in home]
-        scores[tag], chance[tag] = _one_each(
-            {row["id"]: asked[row["question"]] for row in kept},
-            {text: there[text] for text in dict.fromkeys(home.values())},
-            {row["id"]: home[row["id"]] for row in kept},
-        )
-    return Judged(scores, chance)
-
-
-def _one_each(queries: Any, documents: Any, answer: Mapping[str, str]) -> tuple[dict[str, Any], float]:
-    """Score queries that one document answers."""
-    found = scores_of_vectors(queries, documents, {name: {document: 1.0} for name, document in answer.items()})
-    count, size = int(found.pop("queries")), int(found.pop("documents"))
-    return {**found, "rows": count, "trained": False}, chance_scores(size, CUTOFFS)["ndcg@10"]
+    return judge
 
 
 def _stsb(encoder: Any, files: dict[str, list[Row]]) -> Judged:
     scores: Scores = {}
-    for tag, rows in _by_language(files["data"], "test").items():
+    for tag, rows in by_language(files["data"], "test").items():
         found = sts_scores(encoder, [(row["sentence1"], row["sentence2"], float(row["score"])) for row in rows])
         scores[tag] = {"spearman": found["spearman"], "pearson": found["pearson"], "rows": len(rows), "trained": False}
     return Judged(scores, dict.fromkeys(scores, 0.0), ("test split; machine-translated from English",))
@@ -138,11 +135,11 @@ def _stsb(encoder: Any, files: dict[str, list[Row]]) -> Judged:
 
 def _sib200(encoder: Any, files: dict[str, list[Row]]) -> Judged:
     labelled = [row for row in files["data"] if row["lang"] == ENGLISH and row["split"] == "train"]
-    return _neighbours(encoder, _by_language(files["data"], "test"), lambda tag: labelled, trained=(ENGLISH,))
+    return _neighbours(encoder, by_language(files["data"], "test"), lambda tag: labelled, trained=(ENGLISH,))
 
 
 def _sib200_own(encoder: Any, files: dict[str, list[Row]]) -> Judged:
-    labelled, judged = _by_language(files["data"], "dev"), _by_language(files["data"], "test")
+    labelled, judged = by_language(files["data"], "dev"), by_language(files["data"], "test")
     both = {tag: rows for tag, rows in judged.items() if tag in labelled}
     return _neighbours(encoder, both, labelled.__getitem__, trained=tuple(both))
 
@@ -162,54 +159,25 @@ def _neighbours(
     return Judged(scores, trivial, ("5 nearest neighbours; * marks languages whose own labelled rows were looked up",))
 
 
-def _cosqa(encoder: Any, files: dict[str, list[Row]]) -> Judged:
-    codes = {str(row["code_idx"]): row["code"] for row in files["codebase"]}
-    rows = [row for row in files["queries_dev"] if str(row.get("label", 1)) == "1"]
-    asked = embed(encoder, (row["query"] for row in rows), "query")
-    there = embed(encoder, codes.values(), "document")
-    score, chance = _one_each(
-        {str(number): asked[row["query"]] for number, row in enumerate(rows)},
-        {name: there[code] for name, code in codes.items()},
-        {str(number): str(row["code_idx"]) for number, row in enumerate(rows)},
-    )
-    return Judged({"python": score}, {"python": chance}, ("English web queries look for Python functions",))
-
-
-def _code_search(encoder: Any, files: dict[str, list[Row]]) -> Judged:
-    scores, chance = {}, {}
-    rows = _by_language(files["data"], "test")
-    asked = embed(encoder, (row["query"] for own in rows.values() for row in own), "query")
-    there = embed(encoder, (row["code"] for own in rows.values() for row in own), "document")
-    for tag, own in rows.items():
-        scores[tag], chance[tag] = _one_each(
-            {str(number): asked[row["query"]] for number, row in enumerate(own)},
-            {row["code"]: there[row["code"]] for row in own},
-            {str(number): row["code"] for number, row in enumerate(own)},
-        )
-    return Judged(scores, chance, ("first paragraph of a doc comment looks for its function, test split",))
-
-
-def _by_language(rows: Iterable[Row], split: str | None = None) -> dict[str, list[Row]]:
-    found: dict[str, list[Row]] = defaultdict(list)
-    for row in rows:
-        if split is None or row["split"] == split:
-            found[row["lang"]].append(row)
-    if not found:
-        raise ValueError(f"there is no row{f' of split {split!r}' if split else ''} to judge; give the whole file")
-    return dict(sorted(found.items()))
-
-
 _XQUAD = {"data": ("lang", "id", "question", "context")}
 _SIB = {"data": ("lang", "split", "category", "text")}
 TASKS: dict[str, EmbeddingTask] = {
     "tatoeba": EmbeddingTask("Tatoeba bitext", "accuracy", {"data": ("lang", "text", "text_eng")}, _tatoeba),
-    "xquad": EmbeddingTask("XQuAD passages", "ndcg@10", _XQUAD, _xquad),
-    "xquad-cross": EmbeddingTask("XQuAD, English passages", "ndcg@10", _XQUAD, _xquad_cross),
+    "xquad": EmbeddingTask("XQuAD passages", "ndcg@10", _XQUAD, _retrieval(xquad_sets)),
+    "xquad-cross": EmbeddingTask("XQuAD, English passages", "ndcg@10", _XQUAD, _retrieval(xquad_cross_sets)),
     "stsb": EmbeddingTask("STS-B", "spearman", {"data": ("lang", "split", "sentence1", "sentence2", "score")}, _stsb),
     "sib200": EmbeddingTask("SIB-200, English neighbours", "accuracy", _SIB, _sib200),
     "sib200-own": EmbeddingTask("SIB-200, own neighbours", "accuracy", _SIB, _sib200_own),
     "cosqa": EmbeddingTask(
-        "CoSQA", "ndcg@10", {"codebase": ("code_idx", "code"), "queries_dev": ("query", "code_idx")}, _cosqa
+        "CoSQA",
+        "ndcg@10",
+        {"codebase": ("code_idx", "code"), "queries_dev": ("query", "code_idx")},
+        _retrieval(cosqa_sets, "English web queries look for Python functions"),
     ),
-    "code-search": EmbeddingTask("Code search", "ndcg@10", {"data": ("lang", "split", "query", "code")}, _code_search),
+    "code-search": EmbeddingTask(
+        "Code search",
+        "ndcg@10",
+        {"data": ("lang", "split", "query", "code")},
+        _retrieval(code_search_sets, "first paragraph of a doc comment looks for its function, test split"),
+    ),
 }
