@@ -11,49 +11,21 @@ Trade-off: what was replaced stays on disk until the index is made anew. All vec
 a graph was asked for: exact, and fast enough up to some 500,000 passages (see `nearest`).
 """
 
-import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
-from ..modeling.checkpoint_writer import sync_to_disk
 from .documents import Checked, Document
+from .index_manifest import FORMAT, MANIFEST, Added, check_cut, loaded_from, read_manifest, replace_manifest
 from .index_model import IndexModel
-from .index_part import Cut, Part, PartWriter, digest
+from .index_part import Part, PartWriter, digest
 from .index_search import SearchHit, check_questions, find, rerank
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
-
-_FORMAT = 1
-MANIFEST = "index.json"
-
-
-@dataclass(frozen=True, slots=True)
-class Added:
-    """What a call added.
-
-    Attributes:
-        documents: Documents whose passages are new.
-        passages: Their passages.
-        unchanged: Documents that the index held already.
-        replaced: Documents among the new ones that it held with another text.
-        skipped: Documents that were left out, by reason.
-        cut: Passages that were longer than the model reads; None if that is not known.
-        resumed: Passages that an earlier call had embedded before it was killed.
-    """
-
-    documents: int
-    passages: int
-    unchanged: int
-    replaced: int
-    skipped: dict[str, int]
-    cut: int | None
-    resumed: int
 
 
 class SearchIndex:
@@ -112,11 +84,11 @@ class SearchIndex:
             raise ValueError(f"{path} is an index already; open it and add to it, or remove it first")
         if path.exists() and not (path.is_dir() and all("part-0001" in one.name for one in path.iterdir())):
             raise ValueError(f"{path} exists and is no index; choose another place")
-        embedder, source = _loaded(embedder, source)
+        embedder, source = loaded_from(embedder, source)
         model = IndexModel.of(embedder, source)
         cut = None if passage_tokens is None else {"tokens": passage_tokens, "overlap": overlap}
-        _check_cut(cut, model, embedder)
-        manifest = {"format": _FORMAT, "model": model.to_dict(), "cut": cut, "keep_texts": keep_texts, "dtype": dtype}
+        check_cut(cut, model, embedder)
+        manifest = {"format": FORMAT, "model": model.to_dict(), "cut": cut, "keep_texts": keep_texts, "dtype": dtype}
         index = cls(path, {**manifest, "graph": graph, "parts": []}, embedder)
         added = index.add(documents, **options)
         if not added.passages:
@@ -139,7 +111,7 @@ class SearchIndex:
             ValueError: If the embedder is another model or cut to other dimensions, or the index is broken.
         """
         path = Path(folder)
-        manifest = _read_manifest(path)
+        manifest = read_manifest(path)
         model = IndexModel(**manifest["model"])
         if isinstance(embedder, str | os.PathLike):
             from .loader import load_embedder
@@ -191,7 +163,7 @@ class SearchIndex:
             entry = {"name": writer.place.name, "documents": len(writer.documents), "passages": done.rows}
             entry |= {"tokens": done.tokens, "cut": done.cut, "skipped": checked.skipped}
             self.manifest = {**manifest, "parts": [*manifest["parts"], entry]}
-            _replace_manifest(self.folder, self.manifest)
+            replace_manifest(self.folder, self.manifest)
             self._append(entry)
         rows = 0 if done is None else done.rows
         self.last_added = Added(
@@ -274,55 +246,6 @@ def _news(documents: Iterable[Document], known: dict[str, str], tally: dict[str,
             if same:
                 continue
         yield document
-
-
-def _loaded(embedder: Any, source: dict[str, Any] | None) -> tuple[Any, dict[str, Any] | None]:
-    if not isinstance(embedder, str | os.PathLike):
-        return embedder, source
-    from .loader import load_embedder
-
-    loaded: Any = load_embedder(embedder)
-    place = Path(embedder)
-    name = str(place.absolute()) if place.exists() else str(embedder)
-    return loaded, {"checkpoint": name, "dtype": str(loaded[0].model.dtype).removeprefix("torch.")}
-
-
-def _check_cut(cut: Cut, model: IndexModel, embedder: Any) -> None:
-    """See that a passage fits the model, with its prompt and what begins and ends a text."""
-    if cut is None:
-        return
-    around = len(embedder.tokenizer(model.document_prompt or "")["input_ids"])
-    if not 8 <= cut["tokens"] <= model.max_seq_length - around:
-        raise ValueError(
-            f"passage_tokens must lie between 8 and {model.max_seq_length - around}, what this model reads, got "
-            f"{cut['tokens']}; None embeds whole documents"
-        )
-    if not 0 <= cut["overlap"] <= cut["tokens"] // 2:
-        raise ValueError(
-            f"overlap must lie between 0 and half of the {cut['tokens']} tokens of a passage, got {cut['overlap']}"
-        )
-
-
-def _read_manifest(path: Path) -> dict[str, Any]:
-    try:
-        manifest: dict[str, Any] = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError) as missing:
-        raise FileNotFoundError(
-            f"{path} holds no {MANIFEST}; give an index, or make one with SearchIndex.build or `mmbert search index`"
-        ) from missing
-    except ValueError as broken:
-        raise ValueError(f"{path / MANIFEST} is broken ({broken}); make the index again") from broken
-    if manifest.get("format") != _FORMAT:
-        raise ValueError(f"{path} has format {manifest.get('format')!r}, this version reads {_FORMAT}; make it again")
-    return manifest
-
-
-def _replace_manifest(path: Path, manifest: dict[str, Any]) -> None:
-    partial = path / f".{MANIFEST}.partial"
-    partial.write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    sync_to_disk(partial)
-    partial.replace(path / MANIFEST)
-    sync_to_disk(path)
 
 
 def _words(skipped: dict[str, int]) -> str:
