@@ -1,5 +1,6 @@
 """`mmbert card`: the model card and the pictures of a finished run."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -12,17 +13,21 @@ def card(
     repo_id: Annotated[str | None, typer.Option(help="Where the model will live on the Hub, owner/name.")] = None,
     licence: Annotated[str, typer.Option(help="Licence id of the Hub for the weights.")] = "apache-2.0",
     base_model: Annotated[str | None, typer.Option(help="Hub id of the model that training started from.")] = None,
+    evaluation: Annotated[Path | None, typer.Option(help="report.json of `mmbert evaluate`.")] = None,
     pictures: Annotated[bool, typer.Option(help="Draw the pictures as well.")] = True,
 ) -> None:
     """Write README.md and pictures/ beside the record of a run, from that record alone."""
     from ..model_cards import build_card, draw_all, read_records
 
+    if evaluation is not None and not evaluation.is_file():
+        raise FileNotFoundError(f"{evaluation} does not exist; give report.json of `mmbert evaluate`")
     record, retrieval, merge = read_records(run_dir)
     drawn = draw_all(record, run_dir / "pictures", retrieval) if pictures else []
     filled = build_card(
         record,
         retrieval=retrieval,
         merge=merge,
+        evaluation=json.loads(evaluation.read_text(encoding="utf-8")) if evaluation else None,
         pictures={path.stem: f"pictures/{path.name}" for path in drawn},
         name=name,
         repo_id=repo_id,

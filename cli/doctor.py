@@ -1,41 +1,114 @@
-"""`mmbert doctor`: what is installed, what this machine can do, and what would make it faster."""
+"""`mmbert doctor`: what is installed, what this machine can do, and what a checkpoint will do elsewhere."""
 
 import importlib.metadata
 import os
 import platform
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from ..export import Verdict
 
 _NEEDED = ("torch", "transformers", "accelerate", "datasets", "tokenizers", "safetensors", "huggingface-hub")
 _OPTIONAL = {
     "sentence-transformers": "embeddings",
     "peft": "finetune",
     "seqeval": "finetune",
-    "onnxruntime": "export",
+    "onnxruntime": "onnx",
+    "openvino": "openvino",
     "matplotlib": "plots",
     "django": "demo",
     "flash-attn": "gpu",
 }
 
 
+_MARKS = {"yes": "[green]yes[/green]", "no": "[red]no[/red]", "wrong": "[red]WRONG[/red]", "unknown": "?"}
+
+
 def doctor(
-    checkpoint: Annotated[Path | None, typer.Argument(help="Also check this checkpoint's files and shapes.")] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Argument(help="Also check this checkpoint, and which software will serve it.")
+    ] = None,
+    run: Annotated[
+        bool, typer.Option(help="Load it in stock transformers and what else is here, not only read its files.")
+    ] = True,
+    python: Annotated[
+        list[Path] | None, typer.Option(help="Interpreter of another environment to load it in; may be repeated.")
+    ] = None,
+    json_: Annotated[bool, typer.Option("--json", help="Print one JSON object in place of tables.")] = False,
 ) -> None:
-    """Say what is installed, which dtype and attention will run, and whether a checkpoint is whole."""
+    """Say what is installed and what will run; whether a checkpoint is whole, and which software will serve it."""
+    import json
+
     from ..version import __version__
 
-    typer.echo(f"mmbert {__version__}, Python {platform.python_version()}")
-    for package in _NEEDED:
-        typer.echo(f"  {package} {_version(package) or 'MISSING: reinstall mmbert'}")
-    for package, extra in _OPTIONAL.items():
-        remedy = f'absent: pip install "mmbert[{extra}]"'
-        typer.echo(f"  {package} {_version(package) or remedy}")
-    for line in machine_report():
-        typer.echo(line)
+    report: dict[str, Any] = {
+        "mmbert": __version__,
+        "python": platform.python_version(),
+        "packages": {package: _version(package) for package in (*_NEEDED, *_OPTIONAL)},
+        "machine": machine_report(),
+    }
+    if not json_:
+        _print_installation(report)
     if checkpoint is not None:
-        typer.echo(check_checkpoint(checkpoint))
+        report |= _examine(checkpoint, run, [Path(sys.executable), *(python or [])], quiet=json_)
+    if json_:
+        typer.echo(json.dumps(report, indent=2))
+    if not report.get("sound", True):
+        raise typer.Exit(1)
+
+
+def _print_installation(report: dict[str, Any]) -> None:
+    typer.echo(f"mmbert {report['mmbert']}, Python {report['python']}")
+    for package, version in report["packages"].items():
+        remedy = "MISSING: reinstall mmbert"
+        if package in _OPTIONAL:
+            remedy = f'absent: pip install "mmbert[{_OPTIONAL[package]}]"'
+        typer.echo(f"  {package} {version or remedy}")
+    for line in report["machine"]:
+        typer.echo(line)
+
+
+def _examine(checkpoint: Path, run: bool, interpreters: list[Path], quiet: bool) -> dict[str, Any]:
+    """Check a checkpoint's files, numbers and readers; print unless quiet."""
+    from dataclasses import asdict
+
+    from ..export import put_together, read_self_test, read_verdicts, run_verdicts
+    from ..modeling.checkpoint import open_checkpoint
+
+    files = check_checkpoint(checkpoint)
+    test = read_self_test(checkpoint)
+    comparison = test.compare(checkpoint) if test is not None and run else None
+    found = comparison or ("not run" if test is not None else "none, mmbert export writes one")
+    if not quiet:
+        typer.echo(files)
+        differs = comparison is not None and not comparison.agrees
+        typer.echo(f"self-test: {found}{'; these are not the numbers it was exported with' if differs else ''}")
+    ran = [verdict for python in interpreters for verdict in run_verdicts(checkpoint, python)] if run else []
+    verdicts = put_together(read_verdicts(open_checkpoint(checkpoint)), ran)
+    if not quiet:
+        _print_verdicts(verdicts)
+    return {
+        "checkpoint": files,
+        "self_test": asdict(comparison) if comparison else str(found),
+        "engines": [asdict(verdict) for verdict in verdicts],
+        "sound": comparison is None or comparison.agrees,
+    }
+
+
+def _print_verdicts(verdicts: "list[Verdict]") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title="will it serve?", title_justify="left", box=None, pad_edge=False)
+    for column in ("engine", "loads", "why", "known from"):
+        table.add_column(column, overflow="fold")
+    for verdict in verdicts:
+        table.add_row(verdict.engine, _MARKS[verdict.loads], verdict.why, verdict.basis)
+    Console().print(table)
 
 
 def _version(package: str) -> str | None:

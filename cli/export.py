@@ -1,18 +1,85 @@
-"""`mmbert export`: a checkpoint becomes one that every ModernBERT reader loads."""
+"""`mmbert export`: a checkpoint becomes one that other software reads."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 
 def export(
-    checkpoint: Annotated[Path, typer.Argument(help="mmBERT checkpoint directory.")],
+    checkpoint: Annotated[Path, typer.Argument(help="mmBERT checkpoint directory, or what --from says.")],
     output: Annotated[Path, typer.Argument(help="Directory to make.")],
+    format_: Annotated[
+        str,
+        typer.Option("--format", help="modernbert: stock transformers 4 and 5 and serving engines; onnx; openvino."),
+    ] = "modernbert",
+    auto_map: Annotated[
+        bool, typer.Option(help="Add our network's code, for readers who say trust_remote_code=True.")
+    ] = True,
+    from_: Annotated[
+        str, typer.Option("--from", help="mmbert, or composer: FlexBERT's state dict as safetensors.")
+    ] = "mmbert",
+    config: Annotated[Path | None, typer.Option(help="With --from composer: the YAML of its run.")] = None,
+    tokenizer: Annotated[Path | None, typer.Option(help="With --from composer: folder of its tokenizer.")] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(
+            help="onnx, openvino: feature-extraction, embedding, fill-mask, text-classification, token-classification; "
+            "the checkpoint's own if left out."
+        ),
+    ] = None,
+    optimize: Annotated[
+        int | None, typer.Option(help="onnx: 0 as recorded, 1 standard operators, 2 fused, 3 for this processor.")
+    ] = None,
+    quantize: Annotated[str | None, typer.Option(help="onnx, openvino: none, int8, or int8-static.")] = None,
+    calibration: Annotated[Path | None, typer.Option(help="For int8-static: text file, one text a line.")] = None,
+    pooling: Annotated[str | None, typer.Option(help="For embedding: mean or cls.")] = None,
+    normalize: Annotated[bool | None, typer.Option(help="For embedding: vectors of length 1.")] = None,
+    dims: Annotated[int | None, typer.Option(help="For embedding: keep only the first so many dimensions.")] = None,
 ) -> None:
-    """Write a checkpoint as `modernbert`, for stock transformers 4 and 5 and serving engines."""
+    """Write a checkpoint as `modernbert`, ONNX or OpenVINO, checked against its own numbers before it appears."""
     from rich.console import Console
 
-    from ..export import export_modernbert
+    from ..export import convert_composer, export_modernbert
 
-    Console().print(f"exported model: {export_modernbert(checkpoint, output)}")
+    graph: dict[str, Any] = {"task": task, "optimize": optimize, "quantize": quantize, "calibration": calibration}
+    graph |= {"pooling": pooling, "normalize": normalize, "dims": dims}
+    graph = {name: value for name, value in graph.items() if value is not None}
+    if format_ in ("onnx", "openvino"):
+        if from_ != "mmbert" or config or tokenizer:
+            raise ValueError(f"--format {format_} reads an mmBERT checkpoint; convert it to modernbert first")
+        _export_graph(checkpoint, output, format_, graph)
+        return
+    if format_ != "modernbert":
+        raise ValueError(f"--format {format_} is unknown; choose modernbert, onnx or openvino")
+    if graph:
+        raise ValueError(f"--{next(iter(graph))} is for --format onnx or openvino; leave it out")
+    if from_ not in ("mmbert", "composer"):
+        raise ValueError(f"--from {from_} is unknown; choose mmbert or composer")
+    if from_ == "mmbert":
+        written = export_modernbert(checkpoint, output, code=auto_map)
+    elif config is None:
+        raise ValueError("--from composer needs --config, the YAML that the run was started with")
+    else:
+        written = convert_composer(checkpoint, config, output, tokenizer=tokenizer, code=auto_map)
+    Console().print(f"exported model: {written}")
+
+
+def _export_graph(checkpoint: Path, output: Path, kind: str, options: dict[str, Any]) -> None:
+    """Write an ONNX or OpenVINO folder and say how far its numbers are from torch's."""
+    from ..export import export_onnx, export_openvino
+
+    if kind == "openvino" and options.pop("optimize", None) is not None:
+        raise ValueError("--optimize is for --format onnx; OpenVINO optimises when it loads a graph")
+    if "calibration" in options:
+        file: Path = options["calibration"]
+        if not file.is_file():
+            raise FileNotFoundError(f"{file} is no file; give a text file, one text a line")
+        try:
+            options["calibration"] = file.read_text(encoding="utf-8").splitlines()
+        except UnicodeDecodeError as broken:
+            raise ValueError(f"{file}: not UTF-8 ({broken.reason}); convert the file first") from broken
+    done = (export_onnx if kind == "onnx" else export_openvino)(checkpoint, output, **options)
+    size = sum(path.stat().st_size for path in (done.output / done.file).parent.iterdir())
+    typer.echo(f"exported {done.task}: {done.output / done.file} ({size / 1e6:,.0f} MB)")
+    typer.echo(str(done.parity))

@@ -75,9 +75,9 @@ def merge(
             output,
             _scorer(score or ""),
             weights=weights,
-            trim=trim,
+            trim=trim,  # type: ignore[arg-type]
             higher_is_better=not lower_is_better,
-            **grid,  # type: ignore[arg-type]
+            **grid,
         )
         console.print(_trial_table(trials))
     else:

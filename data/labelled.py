@@ -136,7 +136,7 @@ def _chosen(
     found: dict[str, list[Any]],
     part: Part,
     languages: Sequence[str] | None,
-    require: Sequence[str],
+    require: Sequence[str | tuple[str, ...]],
     on_bad_row: OnBadRow,
     skipped: Counter[str],
 ) -> list[int]:
@@ -193,7 +193,7 @@ def _is_empty(value: Any, name: str) -> bool:
 
 
 def sample_rows(rows: Dataset, count: int, seed: int = 0) -> Dataset:
-    """Keep some rows of every language, the same ones of languages with equally many: of parallel data, translations.
+    """Keep some rows of every language, drawn for each anew: few rows a language are many texts of parallel data.
 
     Args:
         rows: With `language`.
@@ -208,8 +208,8 @@ def sample_rows(rows: Dataset, count: int, seed: int = 0) -> Dataset:
         places.setdefault(tag, []).append(place)
     keep = [
         own[index]
-        for own in places.values()
-        for index in random.Random(seed).sample(range(len(own)), min(count, len(own)))
+        for tag, own in places.items()
+        for index in random.Random(f"{seed}/{tag}").sample(range(len(own)), min(count, len(own)))
     ]
     return rows.select(sorted(keep))
 

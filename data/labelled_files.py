@@ -124,8 +124,8 @@ def _columns_of(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[Any]]:
 def _read_csv(path: Path, separator: str) -> dict[str, list[Any]]:
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))  # a long document is a long field
     with path.open(encoding="utf-8-sig", newline="") as file:
-        quoting = csv.QUOTE_MINIMAL if separator == "," else csv.QUOTE_NONE  # a lone " is common in tab-separated text
-        lines = csv.reader(file, delimiter=separator, quoting=quoting)
+        # A lone " is common in tab-separated text, and no quote there.
+        lines = csv.reader(file) if separator == "," else csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
         names = next(lines, [])
         columns: dict[str, list[Any]] = {name: [] for name in names}
         for number, line in enumerate(lines, start=1):

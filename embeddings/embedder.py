@@ -23,6 +23,10 @@ from .unpadded_encoding import EncodingRecord, can_encode, encode_texts
 
 _log = logging.getLogger(__name__)
 _NO_ROW_LIMIT = sys.maxsize
+# What sentence-transformers' `encode` resolves before it calls `_inference`.
+_RESOLVED = (
+    "prompt", "batch_size", "show_progress_bar", "output_value", "save_to_cpu", "normalize_embeddings", "truncate_dim",
+)  # fmt: skip
 _STOCK_ROWS = 32  # default of sentence-transformers, where it encodes for us
 
 
@@ -89,51 +93,30 @@ class Embedder(SentenceTransformer):
         return super().encode_document(inputs, *args, **self._without_row_limit(args, options))
 
     @torch.inference_mode()
-    def _inference(
-        self,
-        inputs: list[Any],
-        *,
-        prompt: str | None,
-        batch_size: int,
-        show_progress_bar: bool,
-        output_value: str | None,
-        save_to_cpu: bool,
-        normalize_embeddings: bool,
-        truncate_dim: int | None,
-        device: str | torch.device | None = None,
-        **kwargs: Any,
-    ) -> Any:
-        """Encode in this process: what `encode` and the workers of a pool call."""
-        if output_value != "sentence_embedding" or not can_encode(self, kwargs):
-            return super()._inference(
-                inputs,
-                prompt=prompt,
-                batch_size=_STOCK_ROWS if batch_size == _NO_ROW_LIMIT else batch_size,
-                show_progress_bar=show_progress_bar,
-                output_value=output_value,
-                save_to_cpu=save_to_cpu,
-                normalize_embeddings=normalize_embeddings,
-                truncate_dim=truncate_dim,
-                device=device,
-                **kwargs,
-            )
+    def _inference(self, inputs: list[Any], **options: Any) -> Any:
+        """Encode in this process: what `encode` and the workers of a pool call, with all options resolved."""
+        named = {name: options.pop(name) for name in _RESOLVED}
+        device = options.pop("device", None)
+        if named["output_value"] != "sentence_embedding" or not can_encode(self, options):
+            named["batch_size"] = _STOCK_ROWS if named["batch_size"] == _NO_ROW_LIMIT else named["batch_size"]
+            return super()._inference(inputs, device=device, **named, **options)
         self.eval()
-        vectors, self.last_encoding = encode_texts(
+        vectors, record = encode_texts(
             self,
             inputs,
-            prompt=prompt,
-            max_rows=batch_size,
-            show_progress=show_progress_bar,
-            to_cpu=save_to_cpu,
-            normalize=normalize_embeddings,
-            dims=truncate_dim,
+            prompt=named["prompt"],
+            max_rows=named["batch_size"],
+            show_progress=named["show_progress_bar"],
+            to_cpu=named["save_to_cpu"],
+            normalize=named["normalize_embeddings"],
+            dims=named["truncate_dim"],
             device=self._resolve_inference_device(device),
-            task=kwargs.get("task"),
+            task=options.get("task"),
         )
-        if self.last_encoding.cut:
+        self.last_encoding = record
+        if record.cut:
             _log.warning(
-                "%d of %d texts had more than %d tokens and were cut there",
-                *(self.last_encoding.cut, self.last_encoding.texts, self.last_encoding.limit),
+                "%d of %d texts had more than %d tokens and were cut there", record.cut, record.texts, record.limit
             )
         return vectors
 

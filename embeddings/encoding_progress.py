@@ -26,7 +26,7 @@ class EncodingProgress:
         self._bar: Any = None
         if not shown or not texts:
             return
-        from tqdm.auto import tqdm
+        from tqdm.auto import tqdm  # type: ignore[import-untyped]
 
         most = None if limit is None else _CHARACTERS_A_TOKEN * limit
         self._weights = [1 + (len(text) if most is None else min(len(text), most)) for text in texts]

@@ -42,7 +42,7 @@ class ExportedEncoder(InputModule):
     modality_config = {"text": {"method": "forward", "method_output_name": None}}  # noqa: RUF012
 
     def __init__(self, folder: str, backend: str, dtype: str | None) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         if not (Path(folder) / RECORD).is_file():
             raise FileNotFoundError(
                 f"{folder} holds no {RECORD}: backend={backend!r} needs an exported folder; make it with "
@@ -118,7 +118,7 @@ class ExportedEncoder(InputModule):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Open the engine in the new process."""
-        super().__setstate__(state)
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
         self.runtime = self._open()
 
     def _open(self) -> Any:

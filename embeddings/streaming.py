@@ -69,7 +69,7 @@ def encode_to_file(
     on_bad_text: Literal["raise", "zero"] = "raise",
     restart: bool = False,
     show_progress: bool = False,
-    pool: dict[str, Any] | None = None,
+    pool: Any = None,
 ) -> FileEncoding:
     """Write the vectors of any number of texts; `np.load(output, mmap_mode="r")` reads them without loading them.
 
@@ -242,7 +242,7 @@ class _Bar:
         self._bar: Any = None
         self._began, self._before = time.perf_counter(), None
         if shown:
-            from tqdm.auto import tqdm
+            from tqdm.auto import tqdm  # type: ignore[import-untyped]
 
             total = len(texts) if hasattr(texts, "__len__") else None
             self._bar = tqdm(total=total, initial=there, desc="Embedding", unit=" texts")

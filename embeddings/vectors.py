@@ -201,8 +201,7 @@ def compact(vectors: Any, *, dims: int | None = None, keep: Keep | None = "int8"
 def _quantise(piece: Floats, ranges: Floats) -> npt.NDArray[np.int8]:
     from sentence_transformers.util.quantization import quantize_embeddings
 
-    found: npt.NDArray[np.int8] = quantize_embeddings(piece, precision="int8", ranges=ranges)
-    return found
+    return np.asarray(quantize_embeddings(piece, precision="int8", ranges=ranges), dtype=np.int8)
 
 
 def _steps(ranges: Floats) -> Floats:
@@ -223,8 +222,7 @@ def _cut(piece: Any, dims: int, what: str, first: int = 0) -> Floats:
 
 def _unit(values: Floats) -> Floats:
     length = np.linalg.norm(values, axis=1, keepdims=True)
-    unit: Floats = values / np.where(length == 0, np.float32(1), length)
-    return unit
+    return np.asarray(values / np.where(length == 0, np.float32(1), length), dtype=np.float32)
 
 
 def _pack(above: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:

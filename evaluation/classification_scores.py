@@ -74,10 +74,11 @@ def decide(problem_type: str, logits: np.ndarray) -> np.ndarray:
         (N,), or (N, classes) of 0 and 1.
     """
     if problem_type == "regression":
-        return logits[:, 0]
-    if problem_type == "multi_label_classification":
-        return (logits > 0).astype(int)
-    decided: np.ndarray = logits.argmax(-1)
+        decided: np.ndarray = logits[:, 0]
+    elif problem_type == "multi_label_classification":
+        decided = (logits > 0).astype(int)
+    else:
+        decided = logits.argmax(-1)
     return decided
 
 

@@ -8,6 +8,7 @@ the prediction has counts in the macro mean as an F1 of 0; nothing is judged on 
 import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from typing import Any
 
 from .metrics_answers import answer_scores
@@ -63,8 +64,7 @@ def similarity_scores(predictions: Sequence[float], references: Sequence[float])
         ValueError: If the two differ in length, a number is not finite, or all references are equal.
     """
     _learn()
-    from scipy import stats
-
+    stats: Any = import_module("scipy.stats")  # scikit-learn brings it; it has no types
     _check(predictions, references)
     broken = [value for value in (*predictions, *references) if not math.isfinite(value)]
     if broken:

@@ -57,7 +57,7 @@ def draw(report: Mapping[str, Any], path: str | Path, title: str = "Scores by la
     words = "per cent · colour: 0 = no better than knowing the labels only, 1 = perfect · bold: trained on"
     figure.text(0.09 / width, 1.0 - 0.38 / height, words, fontsize=8, va="top", color=_QUIET)
     grid = figure.subplots(1, len(panels), squeeze=False)[0]
-    image = None
+    image: Any = None
     for axes, panel in zip(grid, panels, strict=True):
         image = _panel(axes, panel, tasks)
     figure.colorbar(image, ax=list(grid), shrink=0.5, aspect=30, location="bottom", pad=0.01).ax.tick_params(

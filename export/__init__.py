@@ -1,8 +1,6 @@
-"""How a model leaves: formats that other software reads, smaller vocabularies, and the way to the Hub."""
+"""How a model leaves: formats that other software reads, smaller vocabularies, the way to the Hub, who will load it."""
 
-from importlib import import_module
-from typing import Any
-
+from .composer import convert_composer
 from .exported_folder import Exported
 from .hub import Publication, push
 from .modernbert import export_modernbert
@@ -10,28 +8,33 @@ from .onnx import export_onnx
 from .openvino import export_openvino
 from .parity import Parity
 from .runtime import OnnxEncoder, OpenVinoEncoder, open_runtime
-
-# Not needed to export, so not imported before they are used.
-_HOMES = {"TrimReport": "trim_report", "read_trim_report": "trim_report", "trim_vocabulary": "trimming"}
+from .self_test import Comparison, SelfTest, make_self_test, read_self_test
+from .serving import Verdict, read_verdicts
+from .serving_run import put_together, run_verdicts
+from .trim_report import TrimReport, read_trim_report
+from .trimming import trim_vocabulary
 
 __all__ = [
+    "Comparison",
     "Exported",
     "OnnxEncoder",
     "OpenVinoEncoder",
     "Parity",
     "Publication",
+    "SelfTest",
     "TrimReport",
+    "Verdict",
+    "convert_composer",
     "export_modernbert",
     "export_onnx",
     "export_openvino",
+    "make_self_test",
     "open_runtime",
     "push",
+    "put_together",
+    "read_self_test",
     "read_trim_report",
+    "read_verdicts",
+    "run_verdicts",
     "trim_vocabulary",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_HOMES[name]}", __name__), name)

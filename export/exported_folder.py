@@ -100,6 +100,7 @@ def write_exported(
     """
     refuse_existing(output)
     source = read_source(checkpoint, order.task)
+    refuse_pickled_modules(source.folder)
     head = _embedding_head(source, order)
     tokenizer = _tokenizer(source.files)
     check_quantisation(order.quantize, order.calibration, tokenizer)

@@ -107,7 +107,9 @@ def _one_line(repo_id: str, state: str) -> Iterator[None]:
     from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError, OfflineModeIsEnabled
 
     # httpx or httpx2, by the version of huggingface_hub; its errors of transport have this ancestor
-    http_error = next(kind for kind in HfHubHTTPError.__mro__ if kind.__module__.startswith("httpx"))
+    http_error: type[BaseException] = next(
+        kind for kind in HfHubHTTPError.__mro__ if kind.__module__.startswith("httpx")
+    )
     try:
         yield
     except OfflineModeIsEnabled:

@@ -28,6 +28,8 @@ from ..modeling.checkpoint_writer import (
     write_index,
     write_json,
 )
+from .remote_code import auto_map, write_remote_code
+from .self_test import Comparison, make_self_test
 
 _MODEL_TYPES = ("mmbert", "modernbert")
 _HEADS = (
@@ -43,8 +45,11 @@ _SENTENCE_TRANSFORMERS = ("modules.json", "sentence_bert_config.json", "config_s
 _VERSION_5_ONLY = ("backend", "is_local", "local_files_only")  # bookkeeping that version 4 would take for options
 
 
-def export_modernbert(checkpoint: str | os.PathLike[str], output: str | os.PathLike[str]) -> Path:
+def export_modernbert(checkpoint: str | os.PathLike[str], output: str | os.PathLike[str], *, code: bool = True) -> Path:
     """Write a checkpoint in the format that every ModernBERT reader loads, with the same numbers.
+
+    Before the output appears, stock transformers computes it from the written files and must agree with us; the numbers
+    go along as `self_test.json`, for `mmbert doctor` and any other reader to compare with.
 
     An absent checkpoint or shard is a FileNotFoundError. A ValueError says that it is no mmBERT, that files are damaged
     or pickles, that tensors do not fit the config, that layers or RoPE cannot be written for all readers, or that the
@@ -54,6 +59,8 @@ def export_modernbert(checkpoint: str | os.PathLike[str], output: str | os.PathL
         checkpoint: Local mmBERT or ModernBERT checkpoint directory, with or without a head; a SentenceTransformer
             directory keeps its modules.
         output: Directory to make; it appears when it is complete.
+        code: Also write our network's files and the `auto_map` that leads to them. Only readers who say
+            `trust_remote_code=True` run them; all others get stock ModernBERT, unasked.
 
     Returns:
         The output directory.
@@ -63,14 +70,20 @@ def export_modernbert(checkpoint: str | os.PathLike[str], output: str | os.PathL
     source.verify()
     config = _modernbert_config(source)
     _check_tensors(source, config)
+    _check_tokenizer(source.path / "tokenizer.json", config["vocab_size"])
+    test = make_self_test(source.path)
     with atomic_directory(output) as directory:
         copy_files(source.path, directory, source.files)
         write_index(directory, source)
         write_checksums(directory, source.files)
-        write_json(directory / "config.json", config)
+        if code:
+            write_remote_code(directory)
+        write_json(directory / "config.json", config | ({"auto_map": auto_map()} if code else {}))
         copy_files(source.path, directory, (*SIDE_FILES, *_PAPERS, *_SENTENCE_TRANSFORMERS))
         _copy_modules(source.path, directory)
         _rewrite_tokenizer_config(directory / "tokenizer_config.json", config)
+        test.write(directory)
+        _require_same_numbers(test.compare(directory, stock=True), source.path)
     return Path(output)
 
 
@@ -92,6 +105,7 @@ def _modernbert_config(source: Checkpoint) -> dict[str, Any]:
     # Stock code leaves out logits where sparse prediction is on; the released configs have it off.
     fields["sparse_prediction"] = bool(found == "modernbert" and source.config.get("sparse_prediction"))
     fields |= {"model_type": "modernbert", "architectures": [_architecture(source)]}
+    fields["layer_norm_eps"] = fields["norm_eps"]  # the name that llama.cpp and vLLM before 2026 look for
     if fields["architectures"] == ["ModernBertForSequenceClassification"]:
         # text-embeddings-inference takes the number of classes from here and 1 where it is absent
         fields["num_labels"] = len(fields.get("id2label") or {}) or 2
@@ -137,6 +151,31 @@ def _check_tensors(source: Checkpoint, config: dict[str, Any]) -> None:
     stock = getattr(transformers, config["architectures"][0])
     with torch.device("meta"):
         source.check_against(stock(transformers.ModernBertConfig(**config)))
+
+
+def _check_tokenizer(path: Path, rows: int) -> None:
+    """Refuse a tokenizer that gives ids for which the model has no embedding."""
+    if not path.is_file():
+        return
+    tokenizer = read_json(path)
+    try:
+        vocabulary = tokenizer["model"]["vocab"]  # by token, or a list in the order of ids
+        ids = list(vocabulary.values()) if isinstance(vocabulary, dict) else [len(vocabulary) - 1]
+        largest = max([*ids, *(token["id"] for token in tokenizer.get("added_tokens") or [])])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ValueError(f"{path}: not a tokenizer ({error!r}); save the tokenizer again") from None
+    if largest >= rows:
+        raise ValueError(
+            f"{path}: gives ids up to {largest}, the model has {rows} embeddings; it is the tokenizer of another model"
+        )
+
+
+def _require_same_numbers(comparison: Comparison, path: Path) -> None:
+    if not comparison.agrees:
+        raise ValueError(
+            f"{path}: stock transformers computes other numbers from the exported files ({comparison}); "
+            "nothing was written, please report this"
+        )
 
 
 def _copy_modules(source: Path, target: Path) -> None:

@@ -109,7 +109,8 @@ def save_merged(
                     writer.write(name, 0, first.read_flat(name))
         write_index(directory, first)
         write_checksums(directory, first.files)
-        write_json(directory / "config.json", first.config)
+        # auto_map would lead to code that does not lie here
+        write_json(directory / "config.json", {key: first.config[key] for key in first.config if key != "auto_map"})
         for parent in parents.checkpoints:
             if copy_files(parent.path, directory, SIDE_FILES):
                 break  # tokenizers were proven equal: the first parent that has one gives it

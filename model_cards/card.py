@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import tables
 from .canvas import GROUPS, NAMES, short_count
+from .evaluation import evaluation_results, evaluation_table
 from .metadata import check_licence, check_repo_id, hub_codes, hub_datasets
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ def build_card(
     *,
     retrieval: dict[str, Any] | None = None,
     merge: dict[str, Any] | None = None,
+    evaluation: dict[str, Any] | None = None,
     pictures: Mapping[str, str] | None = None,
     name: str | None = None,
     repo_id: str | None = None,
@@ -40,6 +42,7 @@ def build_card(
         retrieval: {"before": ..., "after": ...}, each from `bitext_accuracy`; makes it the card of an embedding model.
         merge: `merge.json` of the merged checkpoint, if the model is a merge; with {"losses": {variant: {group: loss}}}
             in it, the variants are compared.
+        evaluation: `report.json` of `mmbert evaluate`: scores after fine-tuning, for table and model-index.
         pictures: Address of each picture in the card's repository, by name: schedule, shares, loss, retrieval.
         name: Title; by default `mmbert-` and the recipe's name and variant.
         repo_id: Where the model will live on the Hub; by default the name.
@@ -57,8 +60,11 @@ def build_card(
 
     name = name or "-".join(filter(None, ("mmbert", record["recipe"]["name"], record.get("variant"))))
     pictures = pictures or {}
+    data = _card_data(record, retrieval, merge, name, licence, base_model)
+    if evaluation:
+        data.eval_results = [*(data.eval_results or []), *evaluation_results(evaluation)] or None
     card: ModelCard = ModelCard.from_template(
-        _card_data(record, retrieval, merge, name, licence, base_model),
+        data,
         template_path=str(_TEMPLATE),
         name=name,
         address=repo_id or name,
@@ -71,6 +77,7 @@ def build_card(
         data_notes=_data_notes(record),
         group_losses=tables.group_loss_table(record),
         retrieval=tables.retrieval_table(retrieval) if retrieval else "",
+        fine_tuned=evaluation_table(evaluation) if evaluation else "",
         languages=tables.language_table(record, retrieval),
         limits="\n".join(f"- {limit}" for limit in (*_limits(record), *limits)),
         **{f"{picture}_picture": address for picture, address in pictures.items()},

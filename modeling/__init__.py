@@ -19,7 +19,12 @@ from .modeling_mmbert import MmBertModel
 from .pretrained import MmBertPreTrainedModel
 
 # Not needed to run a network, so not imported before they are used.
-_HOMES = {"build_tokenizer": "tokenizer", "initialise_from": "warm_start", "train_tokenizer": "tokenizer"}
+_HOMES = {
+    "build_tokenizer": "tokenizer",
+    "initialise_from": "warm_start",
+    "quantise_weights": "int8_weights",
+    "train_tokenizer": "tokenizer",
+}
 
 __all__ = [
     "MmBertConfig",
@@ -32,6 +37,7 @@ __all__ = [
     "MmBertPreTrainedModel",
     "build_tokenizer",
     "initialise_from",
+    "quantise_weights",
     "register",
     "train_tokenizer",
 ]

@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 class PublishingTrainer(Trainer):
     """A Trainer whose `push_to_hub` publishes what loads everywhere; a subclass says what a push takes along."""
 
-    hub_model_id: str | None
+    hub_model_id: str | None  # type: ignore[assignment]
 
     def whole_weights(self) -> dict[str, Any] | None:
         """Gather the weights where ranks hold shards of them; every rank must call.
@@ -49,7 +49,7 @@ class PublishingTrainer(Trainer):
         """
         return None
 
-    def push_to_hub(
+    def push_to_hub(  # type: ignore[override]
         self,
         commit_message: str | None = "End of training",
         blocking: bool = True,

@@ -3,10 +3,11 @@
 import json
 import os
 import random
-import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
 
 import mmbert
 import pytest
@@ -16,6 +17,7 @@ from mmbert.evaluation.learning import Job
 from mmbert.evaluation.protocol import settings_of
 from mmbert.evaluation.report import build_report
 from mmbert.evaluation.runner import Evaluation, evaluate
+from mmbert.evaluation.runner_workers import Workers
 from mmbert.evaluation.tasks import Task, task_named
 from mmbert.modeling.tokenizer import save_tokenizer
 from tests_support import sentences
@@ -191,30 +193,42 @@ def test_runs_in_parallel_give_what_runs_in_turn_give(checkpoint, files, tmp_pat
     assert one["tasks"][0]["mean"] == two["tasks"][0]["mean"]
 
 
-@pytest.mark.slow
-def test_a_killed_process_costs_its_task_and_no_other(checkpoint, files, tmp_path):
-    deadly = Task("deadly", "Deadly", "more", "labels", "accuracy")
-    jobs = [plan(checkpoint, files, tmp_path).jobs[0], Job(checkpoint, deadly, {"": files["labels"]}, threads=-9)]
-    settings = settings_of(task_named("sib200"), rates=(1e-3,), epochs=(1,), changes={"max_length": 48})
-    both = Evaluation(jobs, {"sib200": settings, "deadly": settings}, (1,), tmp_path, processes=2)
-    import mmbert.evaluation.runner as runner
+class DyingWorkers(Workers):
+    """Breaks its pool with every run of the deadly task, and with the first run of any other, which ran beside it."""
 
-    original, runner.do = runner.do, do_or_die
-    try:
-        outcome = evaluate(both)
-    finally:
-        runner.do = original
-    assert "its process was killed" in outcome.failures["deadly"]
+    seen = ()
+
+    def submit(self, call, job, *arguments):
+        name, first = job.task.name, job.task.name not in self.seen
+        self.seen = (*self.seen, name)
+        if first or name == "deadly":
+            future = Future()
+            future.set_exception(BrokenProcessPool("a process was killed"))
+            return future
+        return super().submit(call, job, *arguments)
+
+
+def test_a_killed_process_costs_its_task_and_no_other(checkpoint, files, tmp_path, monkeypatch):
+    monkeypatch.setattr("mmbert.evaluation.runner.Workers", DyingWorkers)
+    jobs = [plan(checkpoint, files, tmp_path).jobs[0]]
+    jobs.insert(0, Job(checkpoint, Task("deadly", "Deadly", "more", "labels", "accuracy"), {"": files["labels"]}))
+    settings = settings_of(task_named("sib200"), rates=(1e-3,), epochs=(1,), changes={"max_length": 48})
+    outcome = evaluate(Evaluation(jobs, {"sib200": settings, "deadly": settings}, (1,), tmp_path))
+    assert outcome.failures == {
+        "deadly": "deadly/final-lr0.001-ep1-seed1: its process was killed (out of memory?); try fewer --jobs"
+    }
     assert [record["task"] for record in outcome.records] == ["sib200"]
 
 
-def do_or_die(job, *arguments):
-    """Do a run; one of the deadly task ends its process as the kernel does when memory is out."""
-    from mmbert.evaluation.runner import do
-
-    if job.task.name == "deadly":
-        os.kill(os.getpid(), signal.SIGKILL)
-    return do(job, *arguments)
+@pytest.mark.slow
+def test_a_broken_pool_is_replaced():
+    workers = Workers(2)
+    try:
+        with pytest.raises(BrokenProcessPool):
+            workers.submit(os._exit, 3).result(timeout=120)
+        assert workers.submit(dict, [("alive", 1)]).result(timeout=120) == {"alive": 1}
+    finally:
+        workers.close()
 
 
 @pytest.mark.slow
@@ -242,4 +256,3 @@ def test_kill_between_runs_and_go_on(checkpoint, files, tmp_path):
     again = subprocess.run(command, capture_output=True, text=True, timeout=280)
     assert again.returncode == 0, again.stderr
     assert f"4 runs ({done} done before)" in again.stdout
-    assert not list((tmp_path / "out").rglob("*.json.*.partial")) or done

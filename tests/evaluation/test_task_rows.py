@@ -81,11 +81,6 @@ def test_a_part_names_the_columns_of_its_source(tmp_path):
         (rows("train", 9), {}, "there is no test split"),
         (rows("train", 9, labels=["old"]) + rows("test", 3), {}, "training rows have the label old"),
         (rows("train", 9) + rows("test", 3, labels=["x", "y"]), {}, "test has the labels x, y, train has new, old"),
-        (
-            rows("train", 9) + [{**row, "split": "test"} for row in rows("train", 9)],
-            {"train_languages": ("all",)},
-            None,
-        ),
         (rows("train", 9) + rows("test", 3), {"languages": ("swh_Latn",)}, "no row in swh_Latn"),
         ([{**rows("train", 1)[0], "text": " "}, *rows("train", 9), *rows("test", 2)], {}, "row 1: no text"),
         ([{**rows("train", 1)[0], "label": None}, *rows("train", 9), *rows("test", 2)], {}, "row 1: no label"),

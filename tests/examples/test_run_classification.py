@@ -76,7 +76,7 @@ def test_two_processes_train_as_one(folder):
     assert two.returncode == 0, two.stderr[-2000:]
     records = [json.loads((folder / name / "fine_tune_record.json").read_text()) for name in ("one", "two")]
     assert [record["processes"] for record in records] == [1, 2]
-    assert records[0]["scores"] == pytest.approx(records[1]["scores"])
+    assert records[0]["scores"]["test"] == pytest.approx(records[1]["scores"]["test"])
     networks = [
         AutoModelForSequenceClassification.from_pretrained(folder / name).state_dict() for name in ("one", "two")
     ]
@@ -87,11 +87,11 @@ def test_two_processes_train_as_one(folder):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--data", "data.csv", "--output_dir", "x"], "has no text: its columns are review, stars"),
+        (["--data", "data.csv", "--output_dir", "x"], "has no label or labels or score: its columns are review, stars"),
         (["--data", "nowhere.csv", "--output_dir", "x"], "nowhere.csv does not exist"),
         (["--data", "data.csv"], "--output_dir is missing"),
         (["--data", "data.csv", "--columns", "text=review", "label=stars", "--output_dir", "x", "--train_languages",
-          "swh_Latn"], "has no row in swh_Latn; there are deu_Latn, eng_Latn, fao_Latn"),
+          "swh_Latn"], "has no row in swh_Latn; there are deu_Latn, eng_Latn."),
         (["--data", "data.csv", "--columns", "text=review", "label=stars", "--output_dir", "x", "--lora_dropout", "2"],
          "lora_dropout is 2.0"),
     ],

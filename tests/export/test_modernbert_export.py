@@ -1,4 +1,4 @@
-"""The exported checkpoint in stock transformers, in a process that never sees mmbert; and every input refused."""
+"""What the export writes, and every input refused; test_remote_code.py reads it back where mmbert is shut out."""
 
 import json
 import subprocess
@@ -13,16 +13,7 @@ from mmbert.cli.export import export
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
-SIZES = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 5, "num_attention_heads": 2}
-VOCABULARY = 120
-HEADS = (
-    "Model",
-    "ForMaskedLM",
-    "ForSequenceClassification",
-    "ForTokenClassification",
-    "ForQuestionAnswering",
-    "ForMultipleChoice",
-)
+from .conftest import HEADS, tiny
 
 # What text-embeddings-inference's ModernBertConfig cannot do without (its struct, fields that are not Option) ...
 TEI_KEYS = """vocab_size hidden_size intermediate_size num_hidden_layers num_attention_heads hidden_activation
@@ -34,87 +25,8 @@ FLAT_KEYS = ["global_rope_theta", "local_rope_theta", "global_attn_every_n_layer
 OTHER_KEYS = ["classifier_pooling", "decoder_bias", "layer_types", "rope_parameters", "tie_word_embeddings"]
 
 
-def tiny(head="ForMaskedLM", seed=0, **fields):
-    torch.manual_seed(seed)
-    # Other thetas than any default, and a window that 40 tokens exceed: a key that is lost changes the numbers.
-    thetas = {"full_attention": 5e4, "sliding_attention": 70.0}
-    rope = {kind: {"rope_type": "default", "rope_theta": theta} for kind, theta in thetas.items()}
-    labels = 2 if head == "ForQuestionAnswering" else 3
-    defaults = {"local_attention": 8, "rope_parameters": rope, "num_labels": labels}
-    unusual = {"initializer_range": 0.1, "norm_eps": 1e-3}
-    config = mmbert.MmBertConfig(vocab_size=VOCABULARY, **{**SIZES, **defaults, **unusual, **fields})
-    return getattr(mmbert, f"MmBert{head}")(config).eval()
-
-
-@pytest.fixture(scope="module")
-def tokenizer():
-    return mmbert.train_tokenizer(["el sol sale", "the sun rises", "das Licht", "太陽が昇る"] * 20, 300)
-
-
-@pytest.fixture
-def saved(tmp_path):
-    tiny().save_pretrained(tmp_path / "ours")
-    return tmp_path / "ours"
-
-
 def edit(path, **fields):
     path.write_text(json.dumps(json.loads(path.read_text()) | fields))
-
-
-def test_numbers_in_stock_transformers_are_ours(tmp_path, tokenizer):
-    generator = torch.Generator().manual_seed(1)
-    ids = torch.randint(5, VOCABULARY, (2, 40), generator=generator)
-    mask = torch.ones_like(ids)
-    mask[1, 25:] = 0
-    text = "the sun  rises\n<mask> 太陽 🌞"
-    expected = {}
-    for head in HEADS:
-        model = tiny(head)
-        model.save_pretrained(tmp_path / f"ours-{head}")
-        tokenizer.save_pretrained(tmp_path / f"ours-{head}")
-        mmbert.export_modernbert(tmp_path / f"ours-{head}", tmp_path / head)
-        batch = {"input_ids": ids, "attention_mask": mask}
-        if head == "ForMultipleChoice":
-            batch = {name: value[None] for name, value in batch.items()}
-        with torch.no_grad():
-            output = model(**batch)
-        expected[head] = (output.get("last_hidden_state", output.get("logits", output.get("start_logits")))).clone()
-        if head in ("Model", "ForMaskedLM", "ForTokenClassification", "ForQuestionAnswering"):
-            expected[head][1, 25:] = 0  # what stands at padding is nobody's promise
-    torch.save({"ids": ids, "mask": mask, "expected": expected}, tmp_path / "reference.pt")
-    script = textwrap.dedent("""
-        import json, sys, torch, transformers
-        folder, text = sys.argv[1:]
-        reference = torch.load(f"{folder}/reference.pt", weights_only=True)
-        report = {}
-        for head, expected in reference["expected"].items():
-            model, info = getattr(transformers, f"AutoModel{head.removeprefix('Model')}").from_pretrained(
-                f"{folder}/{head}", output_loading_info=True)
-            batch = {"input_ids": reference["ids"], "attention_mask": reference["mask"]}
-            if head == "ForMultipleChoice":
-                batch = {name: value[None] for name, value in batch.items()}
-            with torch.no_grad():
-                output = model.eval()(**batch)
-            found = output.get("last_hidden_state", output.get("logits", output.get("start_logits"))).clone()
-            if head in ("Model", "ForMaskedLM", "ForTokenClassification", "ForQuestionAnswering"):
-                found[1, 25:] = 0
-            report[head] = [type(model).__name__, (found - expected).abs().max().item(), expected.abs().max().item(),
-                            sorted(info["missing_keys"]) + sorted(info["unexpected_keys"])]
-        tokenizer = transformers.AutoTokenizer.from_pretrained(f"{folder}/Model")
-        report["tokens"] = tokenizer(text)["input_ids"]
-        report["mmbert"] = "mmbert" in sys.modules
-        print(json.dumps(report))
-    """)
-    done = subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path), text], capture_output=True, text=True, check=False, cwd=tmp_path
-    )
-    assert done.returncode == 0, done.stderr
-    report = json.loads(done.stdout.splitlines()[-1])
-    assert report.pop("mmbert") is False
-    assert report.pop("tokens") == tokenizer(text)["input_ids"]
-    for head, (name, difference, size, keys) in report.items():
-        assert name == f"ModernBert{head}" and keys == []
-        assert size > 0.1 and difference <= 1e-6, head
 
 
 @pytest.mark.parametrize("head", HEADS)
@@ -203,7 +115,7 @@ def test_sentence_transformer_keeps_its_modules(saved, tmp_path):
         ({"architectures": ["MmBertModel"]}, "does not fit the model: missing: .*extra: "),
         ({"architectures": ["MmBertForSequenceClassification"]}, "missing: classifier"),
         ({"hidden_size": "wide"}, r"config\.json: not a valid configuration: .*hidden_size"),
-        ({"vocab_size": 121}, r"tok_embeddings\.weight \[120, 32\] instead of \[121, 32\]"),
+        ({"vocab_size": 301}, r"tok_embeddings\.weight \[300, 32\] instead of \[301, 32\]"),
         ({"layer_types": ["full_attention"] * 2 + ["sliding_attention"] * 3}, "layer_types follow no fixed period"),
         (
             {
@@ -228,6 +140,17 @@ def test_architecture_is_told_by_the_tensors_if_the_config_is_silent(saved, tmp_
     edit(saved / "config.json", architectures=None)
     out = mmbert.export_modernbert(saved, tmp_path / "out")
     assert json.loads((out / "config.json").read_text())["architectures"] == ["ModernBertForMaskedLM"]
+
+
+def test_tokenizer_of_another_vocabulary_is_refused(tmp_path, tokenizer):
+    tiny(vocab_size=280).save_pretrained(tmp_path / "ours")
+    tokenizer.save_pretrained(tmp_path / "ours")
+    with pytest.raises(ValueError, match=r"tokenizer\.json: gives ids up to 289, the model has 280 embeddings"):
+        mmbert.export_modernbert(tmp_path / "ours", tmp_path / "out")
+    (tmp_path / "ours" / "tokenizer.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"tokenizer\.json: not a tokenizer"):
+        mmbert.export_modernbert(tmp_path / "ours", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_missing_tensor_is_named(saved, tmp_path):

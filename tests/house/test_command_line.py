@@ -5,7 +5,20 @@ import sys
 
 import pytest
 
-VERBS = ["demo", "doctor", "recipe", "tokenize", "merge", "export", "trim", "embed", "bench", "card"]
+VERBS = [
+    "demo",
+    "doctor",
+    "recipe",
+    "tokenize",
+    "merge",
+    "export",
+    "trim",
+    "push",
+    "embed",
+    "evaluate",
+    "bench",
+    "card",
+]
 
 
 def mmbert(*arguments, cwd="/"):
@@ -52,6 +65,7 @@ def test_doctor_checks_a_checkpoint(tmp_path):
         (["merge", "a", "b", "--output", "out"], "does not exist"),
         (["embed", "nowhere", "-", "x.npy"], "no text"),
         (["bench", "nowhere"], "nowhere"),
+        (["evaluate", "nowhere", "--tasks", "sib200", "-o", "out"], "nowhere"),
         (["card", "nowhere"], "holds no run_record.json"),
         (["tokenize", "nowhere", "--output", "out"], "no recipe at nowhere; shipped recipes are"),
         (["recipe", "nowhere"], "no recipe at nowhere; shipped recipes are"),

