@@ -12,7 +12,7 @@ a graph was asked for: exact, and fast enough up to some 500,000 passages (see `
 """
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -177,9 +177,25 @@ class SearchIndex:
         return self.last_added
 
     @overload
-    def search(self, queries: str, top_k: int = ..., **options: Any) -> list[SearchHit]: ...
+    def search(
+        self,
+        queries: str,
+        top_k: int = ...,
+        *,
+        reranker: Any = ...,
+        candidates: int = ...,
+        one_per_document: bool = ...,
+    ) -> list[SearchHit]: ...
     @overload
-    def search(self, queries: Sequence[str], top_k: int = ..., **options: Any) -> list[list[SearchHit]]: ...
+    def search(
+        self,
+        queries: list[str],
+        top_k: int = ...,
+        *,
+        reranker: Any = ...,
+        candidates: int = ...,
+        one_per_document: bool = ...,
+    ) -> list[list[SearchHit]]: ...
     def search(
         self,
         queries: Any,

@@ -74,7 +74,7 @@ def local_task(name: str, path: str | Path) -> Any:
     return LocalRetrieval()
 
 
-def _split(one: RetrievalSet) -> dict[str, Any]:
+def _split(one: RetrievalSet) -> Any:
     from datasets import Dataset
 
     return {

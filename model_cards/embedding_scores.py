@@ -37,10 +37,11 @@ def add_embedding_scores(folder: str | Path, report: Mapping[str, Any]) -> Path:
     path = place / "README.md"
     text = path.read_text(encoding="utf-8") if path.is_file() else f"---\n---\n\n# {place.name}\n"
     card = ModelCard(text, ignore_metadata_errors=True)
-    name = card.data.model_name or place.name
-    kept = [one for one in card.data.eval_results or [] if not str(one.dataset_type).startswith("embedding/")]
+    data: Any = card.data
+    name = data.model_name or place.name
+    kept = [one for one in data.eval_results or [] if not str(one.dataset_type).startswith("embedding/")]
     results = [*kept, *(EvalResult(**entry) for entry in report["model_index"])]
-    card.data.eval_results, card.data.model_name = results, name
+    data.eval_results, data.model_name = results, name
     eval_results_to_model_index(name, results)  # what the Hub would refuse is refused here
     before, _, rest = card.text.partition(_BEGIN)
     _, _, after = rest.partition(_END)
