@@ -56,7 +56,17 @@ def judge_embedder(
             if tell is not None:
                 mean = sum(one[TASKS[name].metric] for one in judged.scores.values()) / len(judged.scores)
                 tell(f"{TASKS[name].title}: {100 * mean:.1f} over {len(judged.scores)} ({spent['seconds']:.0f} s)")
-    return build_report(records, about=about)
+    return _with_code(build_report(records, about=about))
+
+
+def _with_code(report: dict[str, Any]) -> dict[str, Any]:
+    """Give programming languages a script of their own, `code`; their group is that of code in mmBERT's recipe."""
+    for task in report["tasks"]:
+        if all(tag.startswith("code_") for tag in task["languages"]):
+            task["scripts"] = {"code": next(iter(task["groups"].values()))}
+            for entry in task["languages"].values():
+                entry["script"] = "code"
+    return report
 
 
 def read_set(name: str, path: str | Path) -> dict[str, list[Row]]:

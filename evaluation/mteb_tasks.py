@@ -43,7 +43,9 @@ def local_task(name: str, path: str | Path) -> Any:
         from mteb.abstasks.task_metadata import TaskMetadata
     except ImportError as missing:
         raise ImportError('tasks of mteb need mteb: pip install "mmbert[mteb]"') from missing
-    codes = {tag: [tag.replace("_", "-") if "_" in tag else f"{tag}-Code"] for tag in sets}
+    codes = {
+        tag: [f"{tag.removeprefix('code_')}-Code" if tag.startswith("code_") else tag.replace("_", "-")] for tag in sets
+    }
 
     class LocalRetrieval(AbsTaskRetrieval):  # type: ignore[misc] # mteb is not there where types are checked
         metadata = TaskMetadata(

@@ -87,12 +87,12 @@ def cosqa_sets(files: dict[str, list[Row]]) -> dict[str, RetrievalSet]:
         files: Rows under `codebase` and `queries_dev`; queries whose label is 0 are left out.
 
     Returns:
-        One set, of `python`.
+        One set, of `code_python`.
     """
     codes = {str(row["code_idx"]): row["code"] for row in files["codebase"]}
     rows = [row for row in files["queries_dev"] if str(row.get("label", 1)) == "1"]
     answered = ((row["query"], codes[str(row["code_idx"])]) for row in rows)
-    return {"python": RetrievalSet.of(answered, codes.values())}
+    return {"code_python": RetrievalSet.of(answered, codes.values())}
 
 
 def code_search_sets(files: dict[str, list[Row]]) -> dict[str, RetrievalSet]:
@@ -102,10 +102,10 @@ def code_search_sets(files: dict[str, list[Row]]) -> dict[str, RetrievalSet]:
         files: Rows under `data`; those of the test split are taken.
 
     Returns:
-        A set a programming language.
+        A set a programming language, such as `code_go`: bare, `lua` would be the language of the Luba.
     """
     return {
-        tag: RetrievalSet.of(((row["query"], row["code"]) for row in rows), (row["code"] for row in rows))
+        f"code_{tag}": RetrievalSet.of(((row["query"], row["code"]) for row in rows), (row["code"] for row in rows))
         for tag, rows in by_language(files["data"], "test").items()
     }
 

@@ -268,4 +268,7 @@ def test_published_sets_are_judged_as_they_are(name, folder, rows):
     report = judge_embedder(Letters(), {name: SHARED / folder})
     task = report["tasks"][0]
     assert 0 < task["mean"] < 0.5 and len(task["languages"]) == (10 if name == "xquad" else 1)
+    if name == "cosqa":
+        assert list(task["languages"]) == ["code_python"] and list(task["scripts"]) == ["code"]
+        assert list(task["groups"]) == ["phase 1"]
     assert sum(entry["rows"] for entry in task["languages"].values()) == (11_900 if name == "xquad" else 500)
