@@ -282,8 +282,8 @@ def encode(*args, **options):
         os.kill(os.getpid(), signal.SIGKILL)
     return plain(*args, **options)
 embedder.encode = encode
-filler = "red blue old new small big river house tree dog " * 20
-SearchIndex.build(sys.argv[2], [(str(n), filler + str(n)) for n in range(12000)], embedder, passage_tokens=500)
+filler = "red blue old new small big river house tree dog " * 400
+SearchIndex.build(sys.argv[2], [(str(n), filler + str(n)) for n in range(350)], embedder, passage_tokens=None)
 """
 
 
@@ -294,13 +294,13 @@ def test_a_killed_build_goes_on(encoder, embedder, tmp_path):
     assert not (tmp_path / "index" / "index.json").exists()
     with pytest.raises(FileNotFoundError):
         SearchIndex.open(tmp_path / "index", embedder)
-    filler = "red blue old new small big river house tree dog " * 20
-    documents = [(str(n), filler + str(n)) for n in range(12000)]
+    filler = "red blue old new small big river house tree dog " * 400
+    documents = [(str(n), filler + str(n)) for n in range(350)]
     with pytest.raises(ValueError, match="other texts"):
-        SearchIndex.build(tmp_path / "index", documents[::-1], embedder, passage_tokens=500)
-    index = SearchIndex.build(tmp_path / "index", documents, embedder, passage_tokens=500)
-    assert index.last_added.resumed > 0 and len(index) == 12000
+        SearchIndex.build(tmp_path / "index", documents[::-1], embedder, passage_tokens=None)
+    index = SearchIndex.build(tmp_path / "index", documents, embedder, passage_tokens=None)
+    assert index.last_added.resumed > 0 and len(index) == 350
     (index.folder / "index.json").rename(tmp_path / "aside.json")  # as if killed before the part was named
-    again = SearchIndex.build(tmp_path / "index", documents, embedder, passage_tokens=500)
-    assert again.last_added.resumed == 12000
+    again = SearchIndex.build(tmp_path / "index", documents, embedder, passage_tokens=None)
+    assert again.last_added.resumed == 350
     assert json.loads((tmp_path / "aside.json").read_text())["model"] == again.manifest["model"]
