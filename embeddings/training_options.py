@@ -80,10 +80,15 @@ def rows_of(options: argparse.Namespace, settings: TrainingPreset) -> tuple[Pair
         pairs, dev = pairs.split(min(settings.heldout, len(pairs) // 10), settings.seed)
     else:
         dev = None
+    if len(pairs) < 2:
+        raise ValueError(
+            f"{len(pairs)} rows are left to train on (left out: {pairs.skipped}); give more, or other --dev"
+        )
     if options.mine_with:
         from .loader import load_embedder
         from .negatives import mine_negatives
 
-        embedder = load_embedder(options.mine_with, device=options.device, max_seq_length=settings.max_seq_length)
+        embedder = load_embedder(options.mine_with, device=options.device)
+        embedder.max_seq_length = min(embedder.max_seq_length or settings.max_seq_length, settings.max_seq_length)
         pairs = mine_negatives(embedder, pairs, negatives=options.negatives or 1)
     return pairs, dev

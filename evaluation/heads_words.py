@@ -44,8 +44,9 @@ class TagHead(TaskHead):
         rows = self.part(part)
         texts = rows["text"][:] if "text" in rows.column_names else [None] * len(rows)
         running = [join_words(words, text=text) for words, text in zip(rows["tokens"], texts, strict=True)]
-        limit = {"max_length": self.setting.max_length, "stride": self.setting.stride}
-        self._words[part] = encodings = encode_running(self.tokenizer, running, **limit)
+        self._words[part] = encodings = encode_running(
+            self.tokenizer, running, max_length=self.setting.max_length, stride=self.setting.stride
+        )
         columns: dict[str, list[Any]] = {"input_ids": [], "labels": []}
         owners = []
         for number, (encoding, tags) in enumerate(zip(encodings, rows["tags"], strict=True)):

@@ -55,7 +55,8 @@ class Job:
 
     def rows(self) -> TaskRows:
         """Read the task's rows, or give back those of the last call."""
-        return _remembered("rows", repr((self.task.name, self.data, self.limits)), self._read)
+        rows: TaskRows = _remembered("rows", repr((self.task.name, self.data, self.limits)), self._read)
+        return rows
 
     def _read(self) -> TaskRows:
         return read_task(self.task, self.data, self.limits)
@@ -180,7 +181,7 @@ def _tagged_words(answers: list[Any], references: list[Any]) -> tuple[list[Any],
 
 def _head(job: Job, rows: TaskRows, run: Run) -> TaskHead:
     key = repr((job.checkpoint, job.task.name, job.data, job.limits, run.setting.max_length, run.setting.stride))
-    head = _remembered("head", key, lambda: _build_head(job, rows, run))
+    head: TaskHead = _remembered("head", key, lambda: _build_head(job, rows, run))
     return head
 
 

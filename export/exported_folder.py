@@ -113,7 +113,8 @@ def write_exported(
         expected = [_first(traceable(*batch)).numpy() for batch in checked]
     if order.quantize != "none":
         embeddings = traceable.encoder.embeddings
-        embeddings.tok_embeddings = RowQuantisedEmbedding(embeddings.tok_embeddings.weight)
+        rounded = RowQuantisedEmbedding(embeddings.tok_embeddings.weight)
+        embeddings.tok_embeddings = rounded  # type: ignore[assignment]
     with atomic_directory(output) as folder:
         (folder / file).parent.mkdir()
         write_graph(Prepared(traceable, batches, order.quantize), folder / file)

@@ -69,7 +69,7 @@ class TraceableEncoder(nn.Module):
         tail = self._tail(length)
         keys = pad(unseen, (reach, tail + reach), value=_UNSEEN).unflatten(1, (-1, reach))
         stretch = torch.cat((keys[:, :-2], keys[:, 1:-1], keys[:, 2:]), 2).flatten(0, 1)
-        return torch.minimum(stretch[:, None, None, :], self.far)
+        return torch.minimum(stretch[:, None, None, :], cast(Tensor, self.far))
 
     def _tail(self, length: int) -> int:
         """Return how many columns a length lacks to whole blocks, in operations that every converter knows."""
@@ -96,12 +96,15 @@ class TraceableEncoder(nn.Module):
         batch, length = query.shape[0], query.shape[1]
         tail, reach = self._tail(length), self.reach
         blocks = pad(query, (0, 0, 0, 0, 0, tail)).unflatten(1, (-1, reach)).flatten(0, 1)
-        stretches = []
-        for tensor in (key, value):
-            cut = pad(tensor, (0, 0, 0, 0, reach, tail + reach)).unflatten(1, (-1, reach))
-            stretches.append(torch.cat((cut[:, :-2], cut[:, 1:-1], cut[:, 2:]), 2).flatten(0, 1))
-        mixed = _attend(blocks, *stretches, near)
+        keys, values = (_stretches(tensor, reach, tail) for tensor in (key, value))
+        mixed = _attend(blocks, keys, values, near)
         return mixed.reshape(batch, length + tail, *mixed.shape[2:])[:, :length]
+
+
+def _stretches(tensor: Tensor, reach: int, tail: int) -> Tensor:
+    """Cut (B, L, H, D) into what each block of queries may see: (B * blocks, 3 * reach, H, D)."""
+    cut = pad(tensor, (0, 0, 0, 0, reach, tail + reach)).unflatten(1, (-1, reach))
+    return torch.cat((cut[:, :-2], cut[:, 1:-1], cut[:, 2:]), 2).flatten(0, 1)
 
 
 def _attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
@@ -195,4 +198,5 @@ class RowQuantisedEmbedding(nn.Module):
 
     def forward(self, ids: Tensor) -> Tensor:
         """Embed ids."""
-        return cast(Tensor, self.rows[ids].to(torch.float32) * self.scale[ids])
+        rows, scale = cast(Tensor, self.rows), cast(Tensor, self.scale)
+        return rows[ids].to(torch.float32) * scale[ids]

@@ -1,0 +1,87 @@
+"""The four training scripts run as a user runs them, and say in one line what is wrong."""
+
+import json
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import mmbert
+import pytest
+import torch
+from mmbert import MmBertConfig, MmBertForMaskedLM
+from mmbert.embeddings.training_options import rows_of, settings_of, training_parser
+from mmbert.modeling import train_tokenizer
+from mmbert.modeling.tokenizer import save_tokenizer
+
+EXAMPLES = Path(mmbert.__file__).parent / "examples"
+WORDS = "red blue old new small big river house tree dog bread snow".split()
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("scripts")
+    draw = random.Random(0)
+    rows = []
+    for n in range(300):
+        words = draw.choices(WORDS, k=4)
+        rows.append({"question": " ".join(words), "context": " ".join(w[::-1] for w in words), "lang": f"l{n % 2}"})
+    (folder / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    (folder / "judged.jsonl").write_text(json.dumps({"any": rows[0]["question"].upper()}) + "\n", encoding="utf-8")
+    tokenizer = train_tokenizer([text for row in rows for text in row.values()], 300)
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = MmBertConfig(vocab_size=len(tokenizer), **sizes, local_attention=8, max_position_embeddings=128)
+    MmBertForMaskedLM(config).save_pretrained(folder / "model")
+    save_tokenizer(tokenizer, folder / "model")
+    return folder
+
+
+def options(*given):
+    return training_parser("").parse_args(["--model", "model", "--output", "out", *map(str, given)])
+
+
+def test_what_is_named_wins_over_the_preset():
+    settings = settings_of(options("--preset", "parallel", "--learning_rate", 3e-4, "--heldout", 7))
+    assert (settings.learning_rate, settings.heldout, settings.both_directions) == (3e-4, 7, True)
+    assert settings_of(options("--preset", "msmarco")).bf16 and not settings_of(options()).bf16
+
+
+def test_rows_are_read_excluded_and_held_out(workspace):
+    given = options("--train", workspace / "pairs.jsonl", "--exclude", workspace / "judged.jsonl", "--heldout", 20)
+    train, dev = rows_of(given, settings_of(given))
+    assert len(dev) == 20 and train.skipped["held out"] >= 1
+    same = options("--train", workspace / "pairs.jsonl", "--dev", workspace / "pairs.jsonl")
+    with pytest.raises(ValueError, match=r"0 rows are left to train on .*in --dev"):
+        rows_of(same, settings_of(same))
+    bare = options()
+    with pytest.raises(ValueError, match="--train is missing"):
+        rows_of(bare, settings_of(bare))
+
+
+def run(script, folder, *given):
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+    command = [sys.executable, str(EXAMPLES / script), "--model", "model", "--train", "pairs.jsonl", "--device", "cpu"]
+    return subprocess.run([*command, *given], capture_output=True, text=True, cwd=folder, env=environment)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "script, more",
+    [
+        ("train_embeddings.py", ["--preset", "parallel", "--matryoshka", "16,8"]),
+        ("train_reranker.py", ["--mine_with", "model", "--negatives", "1"]),
+        ("train_colbert.py", ["--dims", "16"]),
+        ("train_sparse.py", ["--mini_batch_tokens", "60"]),
+    ],
+)
+def test_a_script_trains_scores_and_saves(workspace, script, more):
+    name = script.removesuffix(".py")
+    done = run(script, workspace, "--output", name, "--max_steps", "4", "--batch_size", "8", "--heldout", "20", *more)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert (workspace / name / "model.safetensors").is_file() and "| step |" in done.stdout
+    assert json.loads((workspace / name / "report.json").read_text())["steps"] == 4
+    assert json.loads((workspace / name / "config.json").read_text())["model_type"] == "modernbert"
+    again = run(script, workspace, "--output", name)
+    assert again.returncode == 1 and "Traceback" not in again.stderr and "exists and is not empty" in again.stderr
