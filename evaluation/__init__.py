@@ -17,6 +17,7 @@ _HOMES = {
     "fine_tune_tagger": "tagging",
     "judge_embedder": "embedding_judging",
     "language_table": "language_table",
+    "local_task": "mteb_tasks",
     "neighbour_scores": "knn",
     "retrieval_scores": "retrieval",
     "sts_scores": "sts",
