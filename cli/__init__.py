@@ -20,6 +20,7 @@ from .export import export
 from .merge import merge
 from .push import push
 from .recipe import recipe
+from .search import search
 from .tokenize import tokenize
 from .trim import trim
 
@@ -32,6 +33,7 @@ app = typer.Typer(
 )
 for verb in (demo, doctor, recipe, tokenize, merge, export, trim, embed, evaluate, bench, card, push):
     app.command()(verb)
+app.add_typer(search, name="search")
 
 
 def main() -> None:

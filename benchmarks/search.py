@@ -1,0 +1,80 @@
+"""When comparing all vectors is good enough: time a question, exactly and through a graph of usearch.
+
+    python benchmarks/search.py --sizes 10000,100000,500000 --dims 256 --output build/search
+
+Vectors are drawn around 1,000 centres (seed 0), so that there are near ones to find; questions are drawn likewise.
+One question at a time, median of 21, one thread (set OMP_NUM_THREADS=1). Recall is the share of the exact first 10 that
+the graph finds.
+"""
+
+import argparse
+import json
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmbert.embeddings.nearest import build_graph, compare_all, open_graph, walk_graph
+
+
+def drawn(count: int, dims: int, seed: int) -> np.ndarray:
+    """Return vectors of length 1 around shared centres."""
+    draw = np.random.default_rng(seed)
+    centres = np.random.default_rng(0).normal(size=(1_000, dims)).astype(np.float32)
+    vectors = centres[draw.integers(0, 1_000, count)] + 0.7 * draw.normal(size=(count, dims)).astype(np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def median_ms(find: Callable[[np.ndarray], Any], questions: np.ndarray) -> float:
+    """Time one question after the other; the first warms up."""
+    find(questions[:1])
+    spent = []
+    for number in range(1, len(questions)):
+        began = time.perf_counter()
+        find(questions[number : number + 1])
+        spent.append(1000 * (time.perf_counter() - began))
+    return statistics.median(spent)
+
+
+def measured(size: int, dims: int, folder: Path) -> dict[str, float]:
+    """Compare both ways on one size."""
+    vectors, questions = drawn(size, dims, seed=1), drawn(22, dims, seed=2)
+    row = {"vectors": size, "exact, float32, ms": median_ms(lambda q: compare_all(vectors, q, 10), questions)}
+    half = vectors.astype(np.float16)
+    row["exact, float16, ms"] = median_ms(lambda q: compare_all(half, q, 10), questions)
+    began = time.perf_counter()
+    build_graph(vectors, folder / "graph")
+    row["graph built, s"] = time.perf_counter() - began
+    graph = open_graph(folder / "graph")
+    row["graph, ms"] = median_ms(lambda q: walk_graph(graph, vectors, q, 10), questions)
+    pairs = zip(compare_all(vectors, questions, 10), walk_graph(graph, vectors, questions, 10), strict=True)
+    row["graph, recall of 10"] = statistics.fmean(len(set(one[0]) & set(two[0])) / 10 for one, two in pairs)
+    return row
+
+
+def main() -> None:
+    """Measure all sizes, print and write a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", default="10000,100000,500000")
+    parser.add_argument("--dims", type=int, default=256)
+    parser.add_argument("--output", type=Path, required=True)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        rows = [measured(int(size), args.dims, Path(folder)) for size in args.sizes.split(",")]
+    lines = ["| " + " | ".join(rows[0]) + " |", "|" + "---:|" * len(rows[0])]
+    for row in rows:
+        lines.append(
+            "| " + " | ".join(f"{value:,}" if value > 999 else f"{value:.3g}" for value in row.values()) + " |"
+        )
+    args.output.mkdir(parents=True, exist_ok=True)
+    about = {"dims": args.dims, "machine": platform.machine(), "numpy": np.__version__, "rows": rows}
+    (args.output / "search.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+    print("\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,151 @@
+"""`mmbert search`: index your documents, then ask; in two commands."""
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+search = typer.Typer(help="Index your own documents, then ask them.", no_args_is_help=True)
+_SHOWN = 240  # characters of a passage on the screen
+
+
+@search.command("index")
+def index_documents(
+    documents: Annotated[
+        list[Path],
+        typer.Argument(help="Folders (.txt, .md, .rst and .jsonl files, at any depth), or single such files."),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the index; one that is there grows.")],
+    model: Annotated[
+        str | None, typer.Option(help="Folder or Hub id of an embedder; an index that is there knows its own.")
+    ] = None,
+    passage_tokens: Annotated[int, typer.Option(help="Most tokens of a passage; 0: one vector a document.")] = 256,
+    overlap: Annotated[int, typer.Option(help="Tokens of a passage that the next one repeats.")] = 0,
+    dims: Annotated[int | None, typer.Option(help="Keep only the first so many dimensions.")] = None,
+    half: Annotated[bool, typer.Option("--half", help="Store float16 instead of float32.")] = False,
+    graph: Annotated[
+        bool, typer.Option("--graph", help="Build a graph with usearch, for more than some 500,000 passages.")
+    ] = False,
+    no_texts: Annotated[bool, typer.Option("--no-texts", help="Look passages up in the files when shown.")] = False,
+    field: Annotated[str, typer.Option(help="Where the text is in an object of a .jsonl file.")] = "text",
+    skip_bad: Annotated[bool, typer.Option(help="Leave out, and count, what cannot be read.")] = False,
+    query_prompt: Annotated[str | None, typer.Option(help="Put before a question; as saved if left out.")] = None,
+    document_prompt: Annotated[str | None, typer.Option(help="Put before a passage; as saved if left out.")] = None,
+    device: Annotated[str | None, typer.Option(help="Such as cpu or cuda:1; the best if left out.")] = None,
+    dtype: Annotated[
+        str | None, typer.Option(help="float32, bfloat16, float16 or auto; the fast one if left out.")
+    ] = None,
+    backend: Annotated[str, typer.Option(help="torch; onnx or openvino for an exported folder.")] = "torch",
+    restart: Annotated[bool, typer.Option("--restart", help="Begin anew instead of going on after a kill.")] = False,
+) -> None:
+    """Embed documents, passage by passage. Called again it adds what is new; after a kill it goes on."""
+    from ..embeddings import SearchIndex, load_embedder, read_documents
+
+    bad: Any = "skip" if skip_bad else "raise"
+    read = read_documents(*documents, field=field, on_bad=bad)
+    options: dict[str, Any] = {"on_bad": bad, "restart": restart, "show_progress": sys.stderr.isatty()}
+    if (output / "index.json").is_file():
+        _refuse({"--dims": dims, "--query-prompt": query_prompt, "--document-prompt": document_prompt}, output)
+        index = SearchIndex.open(output, model)
+        index.add(read, **options)
+    else:
+        if model is None:
+            raise ValueError(f"{output} is a new index; say with --model which embedder makes its vectors")
+        prompts = {"query": query_prompt, "document": document_prompt}
+        settings: Any = {"dims": dims, "device": device, "dtype": dtype, "backend": backend}
+        settings["prompts"] = {name: text for name, text in prompts.items() if text is not None}
+        embedder: Any = load_embedder(model, **settings)
+        place = str(Path(model).absolute()) if Path(model).exists() else model
+        used = getattr(getattr(embedder[0], "model", None), "dtype", None)
+        source = {"checkpoint": place, "backend": backend, "dtype": str(used).split(".")[-1] if used else dtype}
+        index = SearchIndex.build(
+            output,
+            read,
+            embedder,
+            passage_tokens=passage_tokens or None,
+            overlap=overlap,
+            keep_texts=not no_texts,
+            dtype="float16" if half else "float32",
+            graph=graph,
+            source=source,
+            **options,
+        )
+    typer.echo(_summary(index))
+
+
+@search.command("query")
+def query_index(
+    index: Annotated[Path, typer.Argument(help="Folder that `mmbert search index` wrote.")],
+    question: Annotated[
+        list[str] | None, typer.Argument(help="What to look for; left out: ask line by line until an empty line.")
+    ] = None,
+    top: Annotated[int, typer.Option(help="Most hits.")] = 10,
+    reranker: Annotated[
+        str | None, typer.Option(help="Folder or Hub id of a cross-encoder, to order the hits.")
+    ] = None,
+    candidates: Annotated[int, typer.Option(help="So many passages the reranker reads.")] = 50,
+    per_document: Annotated[
+        bool, typer.Option("--per-document", help="Show every document once, by its best passage.")
+    ] = False,
+    model: Annotated[str | None, typer.Option(help="The embedder, if it is not where it was.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="A JSON object a hit and line, for programs.")] = False,
+) -> None:
+    """Find the passages nearest to a question, in any language that the model knows."""
+    from ..embeddings import SearchIndex, load_reranker
+
+    opened = SearchIndex.open(index, model)
+    judge = None if reranker is None else load_reranker(reranker)
+    options: dict[str, Any] = {"reranker": judge, "candidates": candidates, "one_per_document": per_document}
+    for asked in [" ".join(question)] if question else _questions():
+        hits = opened.search(asked, top, **options)
+        for rank, hit in enumerate(hits, start=1):
+            typer.echo(_object(asked, rank, hit) if as_json else _shown(rank, hit))
+        if not as_json and not question:
+            typer.echo()
+
+
+def _questions() -> Iterator[str]:
+    """Yield lines of standard input; on a screen, a prompt asks for each, and an empty one ends."""
+    asking = sys.stdin.isatty()
+    while True:
+        if asking:
+            typer.echo("? ", nl=False, err=True)
+        line = sys.stdin.readline()
+        if not line or (asking and not line.strip()):
+            return
+        if line.strip():
+            yield line.strip()
+
+
+def _shown(rank: int, hit: Any) -> str:
+    place = f"{hit.document}:{hit.line}" if hit.file else f"{hit.document}, line {hit.line}"
+    text = "(its file has changed since)" if hit.text is None else " ".join(hit.text.split())
+    return f"{rank:2}  {hit.score:.3f}  {place}\n    {text[:_SHOWN]}{'...' if len(text) > _SHOWN else ''}"
+
+
+def _object(question: str, rank: int, hit: Any) -> str:
+    return json.dumps({"query": question, "rank": rank, **asdict(hit)}, ensure_ascii=False)
+
+
+def _summary(index: Any) -> str:
+    added = index.last_added
+    remarks = {"there already": added.unchanged, "replaced": added.replaced, "passages cut": added.cut or 0}
+    remarks |= {f"skipped ({reason})": number for reason, number in added.skipped.items()}
+    remarks |= {"passages embedded before": added.resumed}
+    more = "".join(f"; {number:,} {what}" for what, number in remarks.items() if number)
+    return (
+        f"{index.folder}: {added.documents:,} documents added, {added.passages:,} passages{more}; now "
+        f"{len(index):,} passages of {index.model.dimensions} dimensions"
+    )
+
+
+def _refuse(options: dict[str, Any], output: Path) -> None:
+    for name, value in options.items():
+        if value is not None:
+            raise ValueError(
+                f"{output} is there already, made without {name} {value!r}; leave it out, or name another -o"
+            )

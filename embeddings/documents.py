@@ -1,0 +1,174 @@
+"""Documents to search: text files of folders, rows of .jsonl files, or what a program yields; the skipped are counted.
+
+A document has a name that stays the same between runs (the path as it was given, or the row's `id`), so that an index
+knows what it holds already. Its text is what the file holds, with its own line ends.
+
+Trade-off: what cannot be searched is either an error or skipped and counted, as the caller says. A blank document is
+always skipped: its vector would be that of every other blank one, and near to short texts.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+SUFFIXES = (".txt", ".md", ".rst")
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One text to be found.
+
+    Attributes:
+        name: What tells it from others; the same between runs.
+        text: The whole text.
+        file: Where it was read, if its text is that file's; passages can then be looked up instead of stored.
+    """
+
+    name: str
+    text: str
+    file: str | None = None
+
+
+@dataclass(slots=True)
+class Checked:
+    """Lets good documents through and counts the others; iterate over it once.
+
+    Args:
+        documents: Documents, texts (named by their number), or (name, text) pairs.
+        on_bad: What to do with what is no text: `raise`, or `skip` and count.
+
+    Attributes:
+        skipped: How many were left out, by reason.
+        names: Names so far.
+    """
+
+    documents: Iterable[Any]
+    on_bad: Literal["raise", "skip"] = "raise"
+    skipped: dict[str, int] = field(default_factory=dict)
+    names: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        if self.on_bad not in ("raise", "skip"):
+            raise ValueError(f"on_bad must be raise or skip, got {self.on_bad!r}")
+        if isinstance(self.documents, str | bytes | dict):
+            raise ValueError(
+                f"documents must be a list or another iterable, got one {type(self.documents).__name__}; "
+                "read files with read_documents(path)"
+            )
+
+    def __iter__(self) -> Iterator[Document]:
+        for number, entry in enumerate(self.documents):
+            document = _document(entry, number)
+            reason, remedy = _objection(document)
+            if not reason and document.name in self.names:
+                reason, remedy = "name twice", "give every document a name of its own"
+            if reason and reason != "blank" and self.on_bad == "raise":
+                raise ValueError(f"document {document.name!r}: {reason}; {remedy}, or skip such (on_bad='skip')")
+            if reason:
+                self.skipped[reason] = self.skipped.get(reason, 0) + 1
+                continue
+            self.names.add(document.name)
+            yield document
+
+
+def read_documents(
+    *places: str | Path, field: str = "text", on_bad: Literal["raise", "skip"] = "raise"
+) -> Iterator[Document]:
+    """Read documents from folders, text files and .jsonl files.
+
+    Args:
+        *places: A folder stands for its .txt, .md and .rst files, at any depth, and its .jsonl files; a .jsonl file has
+            an object a line, with its name under `id` (the line's number if there is none).
+        field: Where the text is in an object.
+        on_bad: `raise` at a file or row that cannot be read; `skip`: pass it on as what it is, for the index to count.
+
+    Returns:
+        The documents, in the order of their paths. That a place exists is seen at once.
+
+    Raises:
+        FileNotFoundError: If a place does not exist.
+        ValueError: If there is none, a folder holds no such file, or (while reading) a row or file is broken.
+    """
+    if not places:
+        raise ValueError("got 0 places to read documents from; name a folder or a file")
+    files: list[tuple[Path, str]] = []
+    for place in map(Path, places):
+        if not place.exists():
+            raise FileNotFoundError(f"{place} is no file or folder; name where the documents are")
+        if place.is_file():
+            files.append((place, place.as_posix()))
+            continue
+        found = sorted(path for path in place.rglob("*") if path.suffix in (*SUFFIXES, ".jsonl") and path.is_file())
+        if not found:
+            raise ValueError(f"{place} holds no {', '.join(SUFFIXES)} or .jsonl file; name another folder")
+        files += [(path, path.as_posix()) for path in found]
+    return _read(files, field, on_bad)
+
+
+def file_text(path: str | Path) -> str:
+    """Read a text file as `read_documents` does: UTF-8, every character as it stands.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Its text.
+    """
+    return Path(path).read_bytes().decode("utf-8").removeprefix("\ufeff")
+
+
+def _read(files: list[tuple[Path, str]], field: str, on_bad: str) -> Iterator[Document]:
+    for path, name in files:
+        if path.suffix == ".jsonl":
+            yield from _rows(path, name, field, on_bad)
+            continue
+        try:
+            yield Document(name, file_text(path), str(path.absolute()))
+        except UnicodeDecodeError as broken:
+            if on_bad == "raise":
+                raise ValueError(f"{path}: not UTF-8 ({broken.reason}); convert the file first, or skip it") from broken
+            yield Document(name, None)  # type: ignore[arg-type] # counted as no text
+
+
+def _rows(path: Path, name: str, field: str, on_bad: str) -> Iterator[Document]:
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
+            text, own, reason = None, None, ""
+            try:
+                row = json.loads(line)
+                text = row[field] if isinstance(row, dict) else None
+                own = row.get("id") if isinstance(row, dict) else None
+                reason = "" if isinstance(text, str) else f"no text in {field!r}; name the right field"
+            except (UnicodeDecodeError, json.JSONDecodeError):
+                reason = "no JSON in UTF-8; write one object a line"
+            except KeyError:
+                reason = f"no {field!r} among {', '.join(map(str, row)) or 'nothing'}; name the right field"
+            if reason and on_bad == "raise":
+                raise ValueError(f"{path}, line {number}: {reason}")
+            yield Document(f"{name}:{number}" if own is None else str(own), text)  # type: ignore[arg-type]
+
+
+def _document(entry: Any, number: int) -> Document:
+    if isinstance(entry, Document):
+        return entry
+    if isinstance(entry, tuple) and len(entry) == 2:
+        return Document(str(entry[0]), entry[1])
+    return Document(str(number), entry)
+
+
+def _objection(document: Document) -> tuple[str, str]:
+    """Say what is wrong with a document's text, and the remedy; ("", "") if nothing is."""
+    text: Any = document.text
+    if not isinstance(text, str):
+        return "no text", f"it holds {type(text).__name__} {text!r:.40}: convert it first"
+    if not text.strip():
+        return "blank", ""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return "half a surrogate pair", "repair it with text.encode('utf-8', 'replace').decode()"
+    return "", ""

@@ -1,0 +1,85 @@
+"""`mmbert search` indexes a folder and answers, grows, and gives one line for what it cannot do."""
+
+import json
+
+import pytest
+from mmbert.cli import app
+from typer.testing import CliRunner
+
+
+@pytest.fixture(scope="module")
+def notes(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("notes")
+    (folder / "a.md").write_text("# House\n\nred blue house\n")
+    (folder / "b.txt").write_text("snow night stone")
+    (folder / "c.jsonl").write_text('{"id": "tree", "text": "big tree"}\n')
+    return folder
+
+
+def run(*arguments, text=None):
+    return CliRunner().invoke(app, ["search", *map(str, arguments)], input=text)
+
+
+@pytest.fixture(scope="module")
+def made(notes, encoder, tmp_path_factory):
+    output = tmp_path_factory.mktemp("made") / "index"
+    done = run("index", notes, "-o", output, "--model", encoder, "--dtype", "float32")
+    assert done.exit_code == 0, done.exception
+    assert "3 documents added, 3 passages; now 3 passages of 48 dimensions" in done.stdout
+    return output
+
+
+def test_a_question_finds_its_passage(made, notes):
+    done = run("query", made, "snow", "night", "stone", "--top", 2)
+    assert done.exit_code == 0, done.exception
+    assert f"{notes}/b.txt:1" in done.stdout.splitlines()[0]
+    assert done.stdout.splitlines()[1].strip() == "snow night stone" and len(done.stdout.splitlines()) == 4
+
+
+def test_json_and_lines_of_questions(made):
+    done = run("query", made, "--json", "--top", 1, text="big tree\n\nsnow night stone\n")
+    hits = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(hit["query"], hit["rank"], hit["text"]) for hit in hits] == [
+        ("big tree", 1, "big tree"),
+        ("snow night stone", 1, "snow night stone"),
+    ]
+
+
+def test_it_grows(notes, encoder, tmp_path):
+    output = tmp_path / "index"
+    assert run("index", notes / "b.txt", "-o", output, "--model", encoder).exit_code == 0
+    done = run("index", notes, "-o", output)
+    assert "2 documents added, 2 passages; 1 there already; now 3 passages" in done.stdout, done.exception
+    done = run("index", notes, "-o", output, "--dims", 8)
+    assert "made without --dims 8" in str(done.exception)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["index", "NOTES", "-o", "new"], "say with --model"),
+        (["index", "nowhere", "-o", "new", "--model", "x"], "nowhere is no file or folder"),
+        (["query", "nowhere", "words"], "holds no index.json"),
+        (["query", "MADE", " "], "the query is blank"),
+        (["query", "MADE", "red", "--top", "0"], "top_k"),
+    ],
+)
+def test_bad_input_gets_one_line(made, notes, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    places = {"NOTES": notes, "MADE": made}
+    done = run(*(places.get(one, one) for one in arguments))
+    assert isinstance(done.exception, ValueError | OSError) and message in str(done.exception)
+    assert "\n" not in str(done.exception)
+
+
+@pytest.mark.slow
+def test_a_reranker_orders_the_hits(made, encoder, tmp_path):
+    from mmbert.embeddings import load_reranker, save_retriever
+
+    reranker = load_reranker(encoder)
+    save_retriever(reranker, tmp_path / "reranker")
+    done = run("query", made, "red house", "--json", "--reranker", tmp_path / "reranker")
+    assert done.exit_code == 0, done.exception
+    hits = [json.loads(line) for line in done.stdout.splitlines()]
+    expected = reranker.predict([("red house", hit["text"]) for hit in hits])
+    assert [hit["score"] for hit in hits] == pytest.approx(sorted(expected.tolist(), reverse=True), abs=1e-5)
