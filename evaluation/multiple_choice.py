@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,6 +29,7 @@ logger = logging.getLogger(__name__)
 
 _FIRST = ("context", "text", "question")
 _LETTERS = "ABCDEFGHIJ"
+_COUNTED = re.compile(r"(?:choice|ending|answer|option)_?(\d+)", re.IGNORECASE)  # COPA's classes on the Hub
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,8 +46,8 @@ class ChoiceOptions:
 def right_choices(name: str, rows: Dataset) -> list[int]:
     """Find which choice is right, from 0.
 
-    A label is a choice itself, a letter from A, or a number: from 1 if no row of the data set has 0 and one has the
-    number of choices, else from 0.
+    A label is a choice itself, a letter from A, a name that counts from 1 ("choice2"), or a number: from 1 if no row of
+    the data set has 0 and one has the number of choices, else from 0.
 
     Args:
         name: Of the data set, for messages.
@@ -68,6 +70,8 @@ def right_choices(name: str, rows: Dataset) -> list[int]:
             place = several.index(text)
         elif text.isdecimal():
             place = int(text) - first
+        elif counted := _COUNTED.fullmatch(text):
+            place = int(counted[1]) - 1
         else:
             place = _LETTERS.find(text.upper()) if len(text) == 1 else -1
         if not 0 <= place < len(several):

@@ -205,7 +205,14 @@ CHOICES = {"language": ["eng_Latn"] * 2, "text": ["a", "b"], "choices": [["x", "
 
 @pytest.mark.parametrize(
     ("labels", "right"),
-    [(["0", "1"], [0, 1]), (["1", "2"], [0, 1]), (["B", "a"], [1, 0]), (["y", "y"], [1, 0]), (["1", "1"], [1, 1])],
+    [
+        (["0", "1"], [0, 1]),
+        (["1", "2"], [0, 1]),
+        (["B", "a"], [1, 0]),
+        (["y", "y"], [1, 0]),
+        (["1", "1"], [1, 1]),
+        (["choice2", "choice1"], [1, 0]),
+    ],
 )
 def test_ways_to_say_which_choice_is_right(labels, right):
     if labels == ["1", "1"]:  # neither 0 nor the number of choices: from 0

@@ -56,6 +56,7 @@ def test_a_tagger_learns_and_its_files_say_what_it_found(checkpoint, tokenizer, 
         options=FineTuneOptions(epochs=4, learning_rate=5e-3, **PLAN),
     )[0]  # fmt: skip
     table = result.by_language["test"]
+    assert table["eng_Latn"]["rows"] == 20 and result.record["rows"] == {"train": 160, "test": 40}  # not windows
     assert table["eng_Latn"]["f1"] > 0.5 and table["eng_Latn"]["trained"] and not table["deu_Latn"]["trained"]
     assert result.record["baselines"]["test"]["majority"]["f1"] == 0.0
     assert 0 < result.record["baselines"]["test"]["word memory"]["f1"] < 1.0
