@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from accelerate import PartialState
 
 from ..trainers import FineTuned, FineTuneOptions, fine_tune
 from .classification_scores import baseline_scores
@@ -193,7 +194,7 @@ def fine_tune_chooser(
     """
     plan, reading = options or FineTuneOptions(), choices or ChoiceOptions()
     encoded = {name: encode_choices(name, part, tokenizer, reading) for name, part in rows.items()}
-    warn_of_copies(rows, [column for column in (*_FIRST, "choices") if column in rows["train"].column_names])
+    copies = warn_of_copies(rows, [*_FIRST, "choices"])
     train = encoded.pop("train")
     baselines = {}
     for name, part in encoded.items():
@@ -215,9 +216,9 @@ def fine_tune_chooser(
             metrics=choice_scores,
             output_dir=folder,
             options=replace(plan, seed=seed),
-            facts={"baselines": baselines, **(facts or {})},
+            facts={"baselines": baselines, "copies": copies, **(facts or {})},
         )
-        for name, part in encoded.items():
+        for name, part in encoded.items() if PartialState().is_main_process else ():
             with (folder / f"predictions_{name}.jsonl").open("w", encoding="utf-8") as file:
                 for row, (tag, right, one) in enumerate(
                     zip(part["language"][:], part["labels"][:], result.predictions[name], strict=True)

@@ -8,7 +8,7 @@ import mmbert
 import numpy as np
 import pytest
 import torch
-from datasets import Dataset
+from datasets import Dataset, concatenate_datasets
 from mmbert.data import encode_texts
 from mmbert.evaluation import (
     ChoiceOptions,
@@ -149,6 +149,33 @@ def test_labels_that_training_has_not(tokenizer, caplog):
     assert len(kept) == 2 and "left out 2 rows" in caplog.text
     with pytest.raises(ValueError, match="test has no row left"):
         encode_rows("test", rows, tokenizer, SINGLE, ["x", "y"], TextOptions(on_bad_row="skip"))
+
+
+def test_data_sets_of_different_kinds_are_refused(base, tokenizer, tmp_path):
+    rows = with_column(texts(0, 2), "label", lambda tag: tag)
+    other = with_column(texts(1, 2), "score", lambda _: 1.0)
+    pairs = rows.add_column("text_pair", rows["text"][:])
+    for test, message in ((other, "test has no label, which train has"), (pairs, "train has no pairs of texts")):
+        with pytest.raises(ValueError, match=message):
+            fine_tune_classifier(base, {"train": rows, "test": test}, tokenizer=tokenizer, output_dir=tmp_path)
+
+
+def test_windows_of_a_document_weigh_once_in_guesses_and_counts(base, tokenizer, tmp_path):
+    long, short = " ".join(sentences("eng_Latn", 9)), "the old bridge"
+    columns = {"text": [long, short, short + " a"], "language": ["eng_Latn"] * 3, "label": ["a", "b", "b"]}
+    strange = {"text": ["the"], "language": ["eng_Latn"], "label": ["c"]}
+    rows = {
+        "train": Dataset.from_dict(columns),
+        "test": concatenate_datasets([Dataset.from_dict(columns), Dataset.from_dict(strange)]),
+    }
+    (result,) = fine_tune_classifier(
+        base, rows, tokenizer=tokenizer, output_dir=tmp_path, seeds=[1],
+        texts=TextOptions(max_length=16, windows=True, overlap=2, on_bad_row="skip"),
+        options=FineTuneOptions(max_steps=1, training=FAST),
+    )  # fmt: skip
+    assert result.record["baselines"]["test"]["majority"]["accuracy"] == pytest.approx(2 / 3)
+    assert result.record["rows"] == {"train": 3, "test": 3} and result.by_language["test"]["eng_Latn"]["rows"] == 3
+    assert result.record["left_out"] == {"train": 0, "test": 1} and result.record["copies"] == {"test": 3}
 
 
 def test_one_class_only_and_rows_in_both_sets(base, tokenizer, tmp_path, caplog):

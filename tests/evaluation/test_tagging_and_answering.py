@@ -122,6 +122,12 @@ def test_an_answerer_learns_also_to_be_silent(checkpoint, tokenizer, tmp_path, s
     assert sum(judged) / len(judged) == pytest.approx(result.scores["test"]["f1"])
     assert ("unanswerable_f1" in result.scores["test"]) == (silent > 0)
     assert (tmp_path / "predictions_test" / "null_odds.json").is_file() == (silent > 0)
+    if silent:  # whoever uses the network needs it
+        odds = json.loads((tmp_path / "predictions_test" / "null_odds.json").read_text(encoding="utf-8"))
+        threshold = result.record["scores"]["test"]["null_threshold"]
+        assert {name for name, one in odds.items() if one > threshold} == {
+            n for n, one in predictions.items() if not one
+        }
 
 
 def test_the_threshold_of_silence_is_chosen_on_dev_alone(tokenizer):
