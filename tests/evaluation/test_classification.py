@@ -120,7 +120,9 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("problem", list(KINDS))
+@pytest.mark.parametrize(
+    "problem", [SINGLE, pytest.param(SEVERAL, marks=pytest.mark.slow), pytest.param(NUMBER, marks=pytest.mark.slow)]
+)
 def test_every_kind_of_label_is_learned(problem, base, tokenizer, tmp_path):
     column, value, score, least = KINDS[problem]
     rows = {name: with_column(texts(seed), column, value) for name, seed in (("train", 0), ("dev", 1), ("test", 2))}
@@ -249,6 +251,7 @@ def test_ways_to_say_which_choice_is_right(labels, right):
         assert right_choices("test", Dataset.from_dict({**CHOICES, "label": labels})) == right
 
 
+@pytest.mark.slow
 def test_choices_are_learned_and_the_head_goes_on(base, tokenizer, tmp_path, caplog):
     def rows(seed, count=32):
         german, english = sentences("deu_Latn", count, seed), sentences("eng_Latn", count, seed)

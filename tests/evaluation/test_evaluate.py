@@ -109,6 +109,7 @@ def test_every_head_is_trained_and_judged_in_every_language(checkpoint, files, t
     assert json.loads((tmp_path / "runs" / name / "final-lr0.001-ep1-seed1.json").read_text()) == record
 
 
+@pytest.mark.slow
 def test_a_stopped_evaluation_goes_on_and_ends_alike(checkpoint, files, tmp_path):
     rates = (1e-3, 2e-3)
     whole = evaluate(plan(checkpoint, files, tmp_path / "whole", rates=rates))
@@ -129,7 +130,9 @@ def test_a_stopped_evaluation_goes_on_and_ends_alike(checkpoint, files, tmp_path
 
 
 def test_changed_conditions_are_refused_or_done_anew(checkpoint, files, tmp_path):
-    evaluate(plan(checkpoint, files, tmp_path))
+    first = evaluate(plan(checkpoint, files, tmp_path))
+    again = evaluate(plan(checkpoint, files, tmp_path))
+    assert again.done_before == 1 and again.records == first.records
     changed = plan(checkpoint, files, tmp_path)
     settings = settings_of(task_named("sib200"), rates=(1e-3,), epochs=(1,), changes={"max_length": 40})
     changed = Evaluation(changed.jobs, {"sib200": settings}, (1,), tmp_path)

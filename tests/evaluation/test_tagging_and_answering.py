@@ -101,6 +101,7 @@ def questions(languages, count, seed=0, silent=0.0):
     return Dataset.from_dict(rows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("silent", [0.0, 0.4])
 def test_an_answerer_learns_also_to_be_silent(checkpoint, tokenizer, tmp_path, silent):
     rows = {
