@@ -71,7 +71,7 @@ def encoded(encode: Encoder, tokenizer: Any, sentences: Dataset, names: list[str
     rows = [row for row in sentences if row["tokens"]]
     encodings = encode(tokenizer, rows)
     gold = [tag_numbers(row["tags"], names, unknown="ignore") for row in rows]
-    columns: dict[str, list[Any]] = {"input_ids": [], "attention_mask": [], "labels": [], "language": [], "example": []}
+    columns: dict[str, list[Any]] = {"input_ids": [], "attention_mask": [], "labels": [], "language": [], "row": []}
     for number, (encoding, numbers, row) in enumerate(zip(encodings, gold, rows, strict=True)):
         labels = [[-100] * len(window) for window in encoding.windows]
         for window, column, label in zip(encoding.window, encoding.column, numbers, strict=True):
@@ -81,7 +81,7 @@ def encoded(encode: Encoder, tokenizer: Any, sentences: Dataset, names: list[str
         columns["attention_mask"] += [[1] * len(window) for window in encoding.windows]
         columns["labels"] += labels
         columns["language"] += [row["language"]] * len(encoding.windows)
-        columns["example"] += [number] * len(encoding.windows)
+        columns["row"] += [number] * len(encoding.windows)
     return WordRows(Dataset.from_dict(columns), encodings, gold, names)
 
 
@@ -104,7 +104,7 @@ def measure(checkpoint: Path, source: Path, task: str, options: argparse.Namespa
 
         def score(predictions: list[np.ndarray], rows: Dataset, judged: WordRows = judged) -> dict[str, float]:
             guesses, truth = judged.judged(predictions, rows)
-            for guess, number in zip(guesses, dict.fromkeys(rows["example"]), strict=True):
+            for guess, number in zip(guesses, dict.fromkeys(rows["row"]), strict=True):
                 columns = judged.encodings[number].column[np.array(judged.gold[number]) != -100]
                 for word in np.flatnonzero(columns == LOST):
                     guess[word] = "LOST"

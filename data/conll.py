@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 SUFFIXES = (".conll", ".conllu", ".iob", ".iob2", ".bio", ".conll2002", ".conll2003")
+# "# O" or "#news B-MISC" in a file without tabs: a word that begins a sentence, no comment.
+_TAGGED = re.compile(r"#[^\s=]*(\s+[^\s=]+)*\s+(O|[BIESLU]-\S+)")
 UD_COLUMNS = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
 
 
@@ -39,7 +41,7 @@ def read_conll(path: Path, columns: Mapping[str, Any] | None = None) -> Iterator
     with path.open(encoding="utf-8") as file:
         for number, raw in enumerate([*file, "\n"], start=1):
             line = raw.rstrip("\r\n")
-            if line.startswith("#") and not words and ("\t" not in line):
+            if line.startswith("#") and not words and "\t" not in line and (is_ud or not _TAGGED.fullmatch(line)):
                 name, equals, value = line[1:].partition("=")
                 if equals:
                     comments[name.strip()] = value.strip()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -47,7 +48,7 @@ class LabelledSources:
             `train`, and `dev` and `test` where there is a source for them.
 
         Raises:
-            ValueError: If there is nothing to train on, or an option is of no use.
+            ValueError: If there is nothing to train on, an option is of no use, or --data does not tell its splits.
         """
         columns: dict[str, str | list[str]] = {}
         for pair in self.columns:
@@ -79,9 +80,22 @@ class LabelledSources:
             )
         if "train" not in found:
             raise ValueError("there is nothing to train on: give --data or --train.")
+        self._require_splits(found)
         if self.rows_a_language and "test" in found:
             found["test"] = sample_rows(found["test"], self.rows_a_language)
         return found
+
+    def _require_splits(self, found: dict[str, Dataset]) -> None:
+        """Refuse a file that says nothing of splits: it would be judged on what it was trained on."""
+        for role in ("dev", "test"):
+            if role not in found or self.train or getattr(self, role):
+                continue
+            judged = {json.dumps(row, sort_keys=True) for row in found[role]}
+            if all(json.dumps(row, sort_keys=True) in judged for row in found["train"]):
+                raise ValueError(
+                    f"{self.data} does not tell train from {role}: every training row is a row of {role} too; add a"
+                    f" column split, give --train and --{role}, or --{role}_split none."
+                )
 
     def where(self) -> dict[str, str]:
         """Return source and split of every role, for a record."""

@@ -24,7 +24,7 @@ class PassageRows:
 
     Attributes:
         rows: A row a window: `input_ids`, `attention_mask`, `start_positions`, `end_positions` (the first right
-            answer; both 0 where the window lacks it), `language` and `example`, the number of the question.
+            answer; both 0 where the window lacks it), `language` and `row`, the number of the question.
         encodings: Of every question its windows.
         ids: Of every question its id; its number if the data has none.
         gold: Of every question the right answers; none if it is unanswerable.
@@ -113,7 +113,7 @@ class PassageRows:
         """
         windows: dict[int, list[np.ndarray]] = {}
         chosen = self.rows if rows is None else rows
-        for example, scores in zip(chosen["example"], predictions, strict=True):
+        for example, scores in zip(chosen["row"], predictions, strict=True):
             windows.setdefault(example, []).append(np.asarray(scores, dtype=np.float32))
         return {
             example: decode_answers(
@@ -154,7 +154,7 @@ def _rows(
 ) -> Dataset:
     from datasets import Dataset
 
-    names = ("input_ids", "attention_mask", "start_positions", "end_positions", "language", "example")
+    names = ("input_ids", "attention_mask", "start_positions", "end_positions", "language", "row")
     columns: dict[str, list[Any]] = {name: [] for name in names}
     for number, (encoding, found) in enumerate(zip(encodings, spans, strict=True)):
         places = encoding.positions(*(found[0] if found else (None, None)))
@@ -163,7 +163,7 @@ def _rows(
         columns["start_positions"] += [first for first, _ in places]
         columns["end_positions"] += [last for _, last in places]
         columns["language"] += [languages[number]] * len(encoding.windows)
-        columns["example"] += [number] * len(encoding.windows)
+        columns["row"] += [number] * len(encoding.windows)
     return Dataset.from_dict(columns)
 
 

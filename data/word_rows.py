@@ -26,7 +26,7 @@ class WordRows:
 
     Attributes:
         rows: A row a window: `input_ids`, `attention_mask`, `labels` (-100 but at the words it predicts), `language`
-            and `example`, the number of the sentence.
+            and `row`, the number of the sentence.
         encodings: Of every sentence where its words are.
         gold: Of every sentence a label number a word, -100 where there is none.
         names: The labels, in the order of the head.
@@ -90,14 +90,14 @@ class WordRows:
         encodings = encode_running(tokenizer, texts, max_length=max_length, stride=stride, borders=borders)
         languages = sentences["language"] if "language" in sentences.column_names else ["und"] * len(texts)
         columns: dict[str, list[Any]] = {
-            name: [] for name in ("input_ids", "attention_mask", "labels", "language", "example")
+            name: [] for name in ("input_ids", "attention_mask", "labels", "language", "row")
         }
         for number, (encoding, numbers) in enumerate(zip(encodings, gold, strict=True)):
             columns["input_ids"] += encoding.windows
             columns["attention_mask"] += [[1] * len(window) for window in encoding.windows]
             columns["labels"] += encoding.labels(numbers)
             columns["language"] += [languages[number]] * len(encoding.windows)
-            columns["example"] += [number] * len(encoding.windows)
+            columns["row"] += [number] * len(encoding.windows)
         if not columns["input_ids"]:
             raise ValueError(f"{len(texts)} rows have no word among them; name the column of tokens.")
         empty = sum(not encoding.windows for encoding in encodings)
@@ -115,7 +115,7 @@ class WordRows:
         """
         windows: dict[int, list[Any]] = {}
         chosen = self.rows if rows is None else rows
-        for example, scores in zip(chosen["example"], predictions, strict=True):
+        for example, scores in zip(chosen["row"], predictions, strict=True):
             numbers = scores.argmax(-1) if np.ndim(scores) == 2 else scores
             windows.setdefault(example, []).append(numbers)
         return {

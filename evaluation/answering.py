@@ -83,7 +83,8 @@ def fine_tune_answerer(
         facts: What else the records shall hold.
 
     Returns:
-        A result a seed. Records hold `baselines` and `left_out`; `predictions_<data set>/` holds SQuAD's files.
+        A result a seed. Records hold `baselines` and `left_out`, and with `unanswerable` the threshold of "no answer"
+        as `null_threshold` among the scores; `predictions_<data set>/` holds SQuAD's files.
 
     Raises:
         ValueError: If rows or options are of no use; the message says which.
@@ -156,6 +157,7 @@ class AnswerMetrics:
             silent = {number: one.best.text for number, one in found.items() if not part.gold[number]}
             kinds = (("answerable", answerable), ("unanswerable", silent))
             scores |= {f"{kind}_f1": self.scores(part, some)["f1"] for kind, some in kinds if some}
+            scores["null_threshold"] = self.threshold
         return scores
 
     def answers(self, predictions: Sequence[np.ndarray], rows: Dataset, n_best: int = 1) -> dict[int, Answers]:

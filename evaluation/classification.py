@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from accelerate import PartialState
 
 from ..data.rows import OnBadRow
 from ..data.text_features import encode_texts
@@ -134,6 +135,16 @@ def encode_rows(
     return encoded.add_column("labels", [values[row] for row in encoded["row"][:]]), rows
 
 
+def _require_same_kind(rows: Mapping[str, Dataset], problem_type: str) -> None:
+    pairs = "text_pair" in rows["train"].column_names
+    for name, part in rows.items():
+        there = ", ".join(part.column_names)
+        if COLUMNS[problem_type] not in part.column_names:
+            raise ValueError(f"{name} has no {COLUMNS[problem_type]}, which train has; its columns are {there}.")
+        if ("text_pair" in part.column_names) != pairs:
+            raise ValueError(f"train has {'' if pairs else 'no '}pairs of texts, {name} has the columns {there}.")
+
+
 def fine_tune_classifier(
     checkpoint: str | Path,
     rows: Mapping[str, Dataset],
@@ -158,7 +169,8 @@ def fine_tune_classifier(
         facts: What else the records shall hold.
 
     Returns:
-        A result a seed. Records hold `baselines` by data set; folders hold `predictions_<data set>.jsonl`.
+        A result a seed. Records hold `baselines` and `left_out` (rows with labels unknown to training) by data set;
+        folders hold `predictions_<data set>.jsonl`.
 
     Raises:
         ValueError: If rows, labels or options are of no use; the message says which.
@@ -170,14 +182,14 @@ def fine_tune_classifier(
     labels = labels_of(rows["train"], problem_type)
     if problem_type != "regression":
         labels = label_order(checkpoint, "sequence", labels)
+    _require_same_kind(rows, problem_type)
     both = {name: encode_rows(name, part, tokenizer, problem_type, labels, reading) for name, part in rows.items()}
     encoded, sources = {name: one for name, (one, _) in both.items()}, {name: two for name, (_, two) in both.items()}
     train = encoded.pop("train")
-    warn_of_copies(sources, [name for name in ("text", "text_pair") if name in rows["train"].column_names])
-    known = facts or {}
-    baselines = {
-        name: baseline_scores(problem_type, train["labels"][:], part["labels"][:]) for name, part in encoded.items()
-    }
+    copies = warn_of_copies(sources, ["text", "text_pair"])
+    left_out = {name: len(part) - len(sources[name]) for name, part in rows.items()}
+    known = _document_labels(train)
+    baselines = {name: baseline_scores(problem_type, known, _document_labels(part)) for name, part in encoded.items()}
     dev = encoded.pop("dev", None)
     results = []
     for seed in seeds:
@@ -196,13 +208,18 @@ def fine_tune_classifier(
             problem_type=problem_type,
             output_dir=folder,
             options=replace(plan, seed=seed),
-            facts={"baselines": baselines, **known},
+            facts={"baselines": baselines, "left_out": left_out, "copies": copies, **(facts or {})},
         )
-        for name, part in encoded.items():
+        for name, part in encoded.items() if PartialState().is_main_process else ():
             path = folder / f"predictions_{name}.jsonl"
             write_predictions(path, sources[name], part, result.predictions[name], problem_type, labels)
         results.append(result)
     return results
+
+
+def _document_labels(encoded: Dataset) -> list[Any]:
+    """Labels of documents: windows of one count once."""
+    return list(dict(zip(encoded["row"][:], encoded["labels"][:], strict=True)).values())
 
 
 def write_predictions(

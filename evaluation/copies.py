@@ -18,14 +18,15 @@ def warn_of_copies(rows: Mapping[str, Dataset], columns: Sequence[str]) -> dict[
 
     Args:
         rows: Data sets by name, `train` among them.
-        columns: What makes two rows the same.
+        columns: What makes two rows the same; one that a data set lacks is empty there.
 
     Returns:
         Copies by data set; those without any are left out.
     """
     keys = {
-        name: [json.dumps(row) for row in zip(*(part[c][:] for c in columns), strict=True)]
+        name: [json.dumps([row.get(column) for column in columns]) for row in part.select_columns(there)]
         for name, part in rows.items()
+        if (there := [column for column in columns if column in part.column_names])
     }
     trained = set(keys.pop("train"))
     copies = {name: sum(key in trained for key in found) for name, found in keys.items()}

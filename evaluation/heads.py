@@ -53,7 +53,7 @@ class TaskHead(ABC):
 
     @abstractmethod
     def encode(self, part: str) -> "Dataset":
-        """Encode the rows of `train`, `dev` or `test`; every encoded row has `row`, the number of the row it is of."""
+        """Encode the rows of `train`, `dev` or `test`; a row read in windows has its number in `row` of each."""
 
     @abstractmethod
     def answers(self, part: str, predictions: Sequence[np.ndarray]) -> list[Any]:
@@ -66,22 +66,6 @@ class TaskHead(ABC):
     @abstractmethod
     def trivial(self, part: str) -> list[Any]:
         """Return the answers of somebody who knows the training labels only, not the text."""
-
-
-def encoded_rows(columns: dict[str, list[Any]], languages: Sequence[str], owners: Sequence[int]) -> "Dataset":
-    """Make encoded rows of columns.
-
-    Args:
-        columns: `input_ids` and so on, all of one length.
-        languages: Of each encoded row.
-        owners: Number of the task's row that each is of.
-
-    Returns:
-        The rows.
-    """
-    from datasets import Dataset
-
-    return Dataset.from_dict({**columns, "language": list(languages), "row": list(owners)})
 
 
 def commonest(values: Iterable[Any]) -> Any:

@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from .heads import TaskHead, commonest, encoded_rows
+from ..data.text_features import encode_texts
+from .heads import TaskHead, commonest
+from .multiple_choice import ChoiceOptions, choice_collator, encode_choices, right_choices
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -19,11 +21,10 @@ class LabelHead(TaskHead):
     model_head: "ClassVar[Head]" = "sequence"
 
     def encode(self, part: str) -> "Dataset":
-        """Encode texts, cut off at the longest length."""
+        """Encode texts, cut off at the longest length; the log says how many."""
         rows = self.part(part)
-        pairs = rows["text_pair"][:] if "text_pair" in rows.column_names else None
-        encoded = _tokenised(self, rows["text"][:], pairs)
-        return encoded_rows(encoded | {"labels": self._numbers(rows)}, rows["language"][:], range(len(rows)))
+        encoded = encode_texts(rows, self.tokenizer, max_length=self.setting.max_length)
+        return encoded.add_column("labels", self._numbers(rows))
 
     def _numbers(self, rows: "Dataset") -> list[Any]:
         numbers = {label: number for number, label in enumerate(self.labels)}
@@ -71,28 +72,12 @@ class ChoiceHead(TaskHead):
     @property
     def collator(self) -> Callable[[list[dict[str, Any]]], Any]:
         """Pads all choices of all rows to one length."""
-        from transformers import DataCollatorForMultipleChoice
-
-        return DataCollatorForMultipleChoice(self.tokenizer)
+        return choice_collator(self.tokenizer)
 
     def encode(self, part: str) -> "Dataset":
         """Encode each text with each of its choices."""
-        rows = self.part(part)
-        asked = rows["question"][:] if "question" in rows.column_names else [""] * len(rows)
-        texts = [f"{text} {question}".strip() for text, question in zip(rows["text"], asked, strict=True)]
-        choices = rows["choices"][:]
-        flat = _tokenised(
-            self,
-            [text for text, own in zip(texts, choices, strict=True) for _ in own],
-            [choice for own in choices for choice in own],
-        )
-        ends = np.cumsum([len(own) for own in choices])
-        columns = {
-            name: [values[end - len(own) : end] for own, end in zip(choices, ends, strict=True)]
-            for name, values in flat.items()
-        }
-        right = [int(label) for label in self.references(part)]
-        return encoded_rows(columns | {"labels": right}, rows["language"][:], range(len(rows)))
+        options = ChoiceOptions(max_length=self.setting.max_length)
+        return encode_choices(f"{self.task.name} {part}", self.part(part), self.tokenizer, options)
 
     def answers(self, part: str, predictions: Sequence[np.ndarray]) -> list[Any]:
         """Return the place of the likeliest choice of each row."""
@@ -100,31 +85,8 @@ class ChoiceHead(TaskHead):
 
     def references(self, part: str) -> list[Any]:
         """Return the place of the right choice, counted from 0."""
-        return [
-            _place(label, choices, f"{self.task.name} {part} row {number + 1}")
-            for number, (label, choices) in enumerate(
-                zip(self.part(part)["label"], self.part(part)["choices"], strict=True)
-            )
-        ]
+        return [str(place) for place in right_choices(f"{self.task.name} {part}", self.part(part))]
 
     def trivial(self, part: str) -> list[Any]:
         """Return the place that is right most often in train."""
         return [commonest(self.references("train"))] * len(self.part(part))
-
-
-def _tokenised(head: TaskHead, texts: list[str], pairs: list[str] | None) -> dict[str, list[Any]]:
-    encoded = head.tokenizer(texts, pairs, truncation=True, max_length=head.setting.max_length)
-    return {name: encoded[name] for name in ("input_ids", "attention_mask")}
-
-
-def _place(label: str, choices: Sequence[str], where: str) -> str:
-    """Read which choice is right: its place from 0 ("1"), or a name that counts from 1 ("choice2") or from A ("B")."""
-    if label.isdecimal():
-        place = int(label)
-    elif label[-1:].isdecimal():
-        place = int(label[-1]) - 1
-    else:
-        place = ord(label.upper()) - ord("A") if len(label) == 1 else -1
-    if not 0 <= place < len(choices):
-        raise ValueError(f"{where}: label {label!r} names none of the {len(choices)} choices, counted from 0")
-    return str(place)

@@ -111,6 +111,8 @@ def tag_scores(predictions: Sequence[Sequence[str]], references: Sequence[Sequen
 def span_scores(predictions: Sequence[Sequence[str]], references: Sequence[Sequence[str]]) -> Scores:
     """Judge entities written as B-, I- and O tags, as conlleval does: an entity counts when place and type are right.
 
+    Endings and single words may have tags of their own: E- and S-, or L- and U-, which seqeval would not see.
+
     Args:
         predictions: One sequence of tags a sentence.
         references: The right tags.
@@ -127,7 +129,7 @@ def span_scores(predictions: Sequence[Sequence[str]], references: Sequence[Seque
     except ImportError as missing:
         raise ImportError('entities are judged by seqeval: pip install "mmbert[finetune]"') from missing
     guesses, tags = _words(predictions, references)
-    sides = [list(map(list, references)), list(map(list, predictions))]
+    sides = [[[_bioes(tag) for tag in sentence] for sentence in side] for side in (references, predictions)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a side without entities: defined as 0 below
         values = {
@@ -211,6 +213,10 @@ def _check(predictions: Sequence[Any], references: Sequence[Any]) -> None:
         raise ValueError(f"{len(predictions)} predictions for {len(references)} references: every row needs one")
     if not references:
         raise ValueError("there are 0 rows to judge: give at least one")
+
+
+def _bioes(tag: str) -> str:
+    return {"L-": "E-", "U-": "S-"}.get(tag[:2], tag[:2]) + tag[2:]
 
 
 def _words(predictions: Sequence[Sequence[str]], references: Sequence[Sequence[str]]) -> tuple[list[str], list[str]]:

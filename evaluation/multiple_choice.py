@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from accelerate import PartialState
 
 from ..trainers import FineTuned, FineTuneOptions, fine_tune
 from .classification_scores import baseline_scores
@@ -28,6 +30,7 @@ logger = logging.getLogger(__name__)
 
 _FIRST = ("context", "text", "question")
 _LETTERS = "ABCDEFGHIJ"
+_COUNTED = re.compile(r"(?:choice|ending|answer|option)_?(\d+)", re.IGNORECASE)  # COPA's classes on the Hub
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,8 +47,8 @@ class ChoiceOptions:
 def right_choices(name: str, rows: Dataset) -> list[int]:
     """Find which choice is right, from 0.
 
-    A label is a choice itself, a letter from A, or a number: from 1 if no row of the data set has 0 and one has the
-    number of choices, else from 0.
+    A label is a choice itself, a letter from A, a name that counts from 1 ("choice2"), or a number: from 1 if no row of
+    the data set has 0 and one has the number of choices, else from 0.
 
     Args:
         name: Of the data set, for messages.
@@ -68,6 +71,8 @@ def right_choices(name: str, rows: Dataset) -> list[int]:
             place = several.index(text)
         elif text.isdecimal():
             place = int(text) - first
+        elif counted := _COUNTED.fullmatch(text):
+            place = int(counted[1]) - 1
         else:
             place = _LETTERS.find(text.upper()) if len(text) == 1 else -1
         if not 0 <= place < len(several):
@@ -189,7 +194,7 @@ def fine_tune_chooser(
     """
     plan, reading = options or FineTuneOptions(), choices or ChoiceOptions()
     encoded = {name: encode_choices(name, part, tokenizer, reading) for name, part in rows.items()}
-    warn_of_copies(rows, [column for column in (*_FIRST, "choices") if column in rows["train"].column_names])
+    copies = warn_of_copies(rows, [*_FIRST, "choices"])
     train = encoded.pop("train")
     baselines = {}
     for name, part in encoded.items():
@@ -211,9 +216,9 @@ def fine_tune_chooser(
             metrics=choice_scores,
             output_dir=folder,
             options=replace(plan, seed=seed),
-            facts={"baselines": baselines, **(facts or {})},
+            facts={"baselines": baselines, "copies": copies, **(facts or {})},
         )
-        for name, part in encoded.items():
+        for name, part in encoded.items() if PartialState().is_main_process else ():
             with (folder / f"predictions_{name}.jsonl").open("w", encoding="utf-8") as file:
                 for row, (tag, right, one) in enumerate(
                     zip(part["language"][:], part["labels"][:], result.predictions[name], strict=True)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..data.languages import entry_phase
-from .protocol import mean_score
+from .protocol import choose, mean_score
 from .tasks import load_tasks, published_scores
 
 GROUPS = ("phase 1", "phase 2", "phase 3", "unread")
@@ -46,7 +46,6 @@ def build_report(
     """
     by_entry: dict[tuple[str, str], list[Record]] = {}
     sweeps: dict[str, list[Record]] = {}
-    chosen: dict[str, Any] = {}
     everything = sorted(records, key=lambda record: record["seed"])
     for record in everything:
         if record["stage"] == "sweep":
@@ -56,9 +55,8 @@ def build_report(
     for (name, stage), runs in list(by_entry.items()):
         if stage == "oracle":  # the sweep of an oracle was judged on test too; only the best setting is its choice
             sweeps.setdefault(name, []).extend(run for run in runs if run["seed"] == runs[0]["seed"])
-            best = max(runs, key=lambda run: mean_score(run["scores"]["test"], run["metric"]))
-            chosen[name] = best["setting"]
-            by_entry[name, stage] = [run for run in runs if run["setting"] == best["setting"]]
+            best = choose(sweeps[name], runs[0]["metric"], "test").to_dict()
+            by_entry[name, stage] = [run for run in runs if run["setting"] == best]
     tasks = [_entry(name, stage, runs, sweeps.get(name, [])) for (name, stage), runs in sorted(by_entry.items())]
     order = {name: place for place, name in enumerate(load_tasks())}
     tasks.sort(key=lambda task: (order.get(task["name"], len(order)), task["name"], task["choice"] != "dev"))

@@ -131,7 +131,7 @@ def fine_tune(
         "dropped": dropped,
         "options": plan.to_dict(),
         "processes": trainer.accelerator.num_processes,
-        "rows": {"train": len(train), **{name: len(rows) for name, rows in judged.items()}},
+        "rows": {"train": _row_count(train), **{name: _row_count(rows) for name, rows in judged.items()}},
         "train_languages": _languages(train),
         "steps": trainer.state.global_step,
         "best_step": trainer.state.best_global_step,
@@ -176,15 +176,19 @@ def _judge(
         found, _ = trainer.predict_rows(rows)
         predictions[name], scores[name], by_language[name] = found, trainer.metrics(found, rows), {}
         tags = rows["language"] if "language" in rows.column_names else []
-        own_row = rows["row"][:] if "row" in rows.column_names else None  # windows of one text are one row
         places: dict[str, list[int]] = {}
         for place, tag in enumerate(tags):
             places.setdefault(tag, []).append(place)
         for tag, members in sorted(places.items()):
-            own = trainer.metrics([found[place] for place in members], rows.select(members))
-            count = len({own_row[place] for place in members}) if own_row is not None else len(members)
-            by_language[name][tag] = {"rows": count, "trained": tag in trained, **own}
+            part = rows.select(members)
+            own = trainer.metrics([found[place] for place in members], part)
+            by_language[name][tag] = {"rows": _row_count(part), "trained": tag in trained, **own}
     return predictions, scores, by_language
+
+
+def _row_count(rows: Dataset) -> int:
+    """Count the rows of the source; windows of one text are one row."""
+    return len(set(rows["row"][:])) if "row" in rows.column_names else len(rows)
 
 
 def _languages(rows: Dataset) -> list[str]:

@@ -5,6 +5,7 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ...data.word_labels import UNLABELLED
 from .task import Task
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def labels_of(task: Task, train: "Dataset") -> tuple[str, ...]:
     if task.head == "labels":
         found = set(train["label"])
     elif task.head in ("tags", "spans"):
-        found = {str(tag) for tags in train["tags"] for tag in tags if tag not in (None, "", "_")}
+        found = {str(tag) for tags in train["tags"] for tag in tags if tag not in UNLABELLED}
     else:
         return ()
     if len(found) < 2:
@@ -74,10 +75,11 @@ def strange_labels(task: Task, labels: Sequence[str], test: "Dataset") -> list[s
     """
     if not labels:
         return []
-    found = test["label"] if task.head == "labels" else [tag for tags in test["tags"] for tag in tags]
+    every = test["label"] if task.head == "labels" else [tag for tags in test["tags"] for tag in tags]
+    found = [label for label in every if label not in UNLABELLED]  # those are not judged
     strange = [str(label) for label in found if label not in set(labels)]
     names = sorted(set(strange))
-    if len(strange) == len(found):
+    if strange and len(strange) == len(found):
         raise ValueError(
             f"{task.name}: test has the labels {', '.join(names[:_LISTED])}, train has {', '.join(labels[:_LISTED])}; "
             "bring them under the same names"
@@ -112,3 +114,33 @@ def shared_rows(task: Task, train: "Dataset", test: "Dataset") -> list[str]:
             f"--data {task.name}:train=PATH and --data {task.name}:test=PATH"
         )
     return [f"{shared:,} of {len(test):,} test rows stand in train too"] if shared else []
+
+
+def apart_from_test(task: Task, dev: "Dataset", test: "Dataset") -> "tuple[Dataset, list[str]]":
+    """Leave out of dev what the test asks too: XQuAD's English is a part of the SQuAD dev that others choose on.
+
+    Args:
+        task: The task.
+        dev: Rows to choose on.
+        test: Rows to judge.
+
+    Returns:
+        The other rows of dev, and a note, or none.
+
+    Raises:
+        ValueError: If nothing is left to choose on.
+    """
+    asked = [name for name in ("text_pair", *task.needs) if name not in ("label", "score", "tags", "answers")]
+    names = [name for name in asked if name in dev.column_names]
+    if not set(names) <= set(test.column_names):
+        return dev, []
+    judged = set(row_keys(test, names))
+    keep = [place for place, key in enumerate(row_keys(dev, names)) if key not in judged]
+    if len(keep) == len(dev):
+        return dev, []
+    if not keep:
+        raise ValueError(
+            f"{task.name}: all {len(dev):,} dev rows are test rows too, so the test would choose; give another dev, or "
+            "none: it is cut out of train"
+        )
+    return dev.select(keep), [f"{len(dev) - len(keep):,} of {len(dev):,} dev rows stand in the test and were left out"]

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...data.labelled import read_labelled
-from .row_checks import labels_of, row_keys, shared_rows, strange_labels
+from .row_checks import apart_from_test, labels_of, row_keys, shared_rows, strange_labels
 from .task import Part, Task
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def read_task(task: Task, data: Mapping[str, str] | None = None, limits: Limits 
     Raises:
         FileNotFoundError: If there is no such file or dataset.
         ValueError: If a split or language is missing, a row lacks a value, there is but one class, the test holds only
-            labels that training never saw, or all its rows are training rows.
+            labels that training never saw, or all its rows are training rows, or all rows of dev.
     """
     limits, notes = limits or Limits(), list[str]()
     reader = _Reader(task, data or {}, limits, notes)
@@ -98,6 +98,8 @@ def read_task(task: Task, data: Mapping[str, str] | None = None, limits: Limits 
     labels = labels_of(task, train)
     notes += strange_labels(task, labels, test)
     notes += shared_rows(task, train, test)
+    dev, left = apart_from_test(task, dev, test)
+    notes += left
     rows = (train, dev, test)
     digest = hashlib.sha256("\n".join(key for part in rows for key in (*row_keys(part), "")).encode())
     languages = tuple(sorted(set(train["language"])))

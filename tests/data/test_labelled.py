@@ -113,6 +113,13 @@ def test_conll_without_names(tmp_path, name, text):
     assert rows["tags"][:] == [["B-ORG", "O"], ["B-PER"]]
 
 
+def test_a_word_that_begins_with_a_hash_is_no_comment(tmp_path):
+    path = tmp_path / "tweets.conll"
+    path.write_text("# text = # Oslo O\n#Oslo NN B-LOC\nrocks VBZ O\n\n# NN O\n1 CD O\n", encoding="utf-8")
+    rows = read_labelled(path)
+    assert rows["tokens"][:] == [["#Oslo", "rocks"], ["#", "1"]] and rows["tags"][:] == [["B-LOC", "O"], ["O", "O"]]
+
+
 def test_a_short_conll_line_is_named(tmp_path):
     (tmp_path / "a.conll").write_text("EU NNP B-ORG\nrejects\n", encoding="utf-8")
     with pytest.raises(ValueError, match="line 1: a word has 1 columns"):
@@ -210,6 +217,21 @@ def test_nothing_there(tmp_path):
         read_labelled(tmp_path / "x.csv")
     with pytest.raises(FileNotFoundError, match=r"holds no \.parquet"):
         read_labelled(tmp_path)
+
+
+def test_a_file_without_splits_is_not_judged_on_what_it_trained(tmp_path):
+    path = tmp_path / "all.csv"
+    path.write_text("lang,text,label\neng_Latn,a b,x\ndeu_Latn,c d,y\n", encoding="utf-8")
+    told = (
+        r"all\.csv does not tell train from test: .* add a column split, give --train and --test, or --test_split none"
+    )
+    sources = LabelledSources(model="m", data=str(path), train_languages=["eng_Latn"], dev_split="none")
+    with pytest.raises(ValueError, match=told):
+        sources.read(("text", "label"))
+    sources.test_split = "none"
+    assert set(sources.read(("text", "label"))) == {"train"}
+    sources = LabelledSources(model="m", train=str(path), test=str(path), dev_split="none")
+    assert set(sources.read(("text", "label"))) == {"train", "test"}  # on purpose
 
 
 def test_sampled_rows_of_parallel_data_are_other_texts_in_every_language(tmp_path):

@@ -74,7 +74,7 @@ def perfect(rows):
 def test_rows_of_windows_and_back(tokenizer, window):
     max_length, stride = window
     rows = WordRows.read(Dataset.from_dict(PEOPLE), tokenizer, NAMES, max_length=max_length, stride=stride)
-    assert rows.empty == 1 and set(rows.rows["example"]) == {0, 2} and (len(rows.rows) > 2) == (max_length == 8)
+    assert rows.empty == 1 and set(rows.rows["row"]) == {0, 2} and (len(rows.rows) > 2) == (max_length == 8)
     guesses, truth = rows.judged(perfect(rows))
     assert truth == [PEOPLE["tags"][0], PEOPLE["tags"][2][:3]] and guesses == truth
     assert rows.predicted(perfect(rows))[0] == PEOPLE["tags"][0]

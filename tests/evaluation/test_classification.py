@@ -8,7 +8,7 @@ import mmbert
 import numpy as np
 import pytest
 import torch
-from datasets import Dataset
+from datasets import Dataset, concatenate_datasets
 from mmbert.data import encode_texts
 from mmbert.evaluation import (
     ChoiceOptions,
@@ -120,7 +120,9 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("problem", list(KINDS))
+@pytest.mark.parametrize(
+    "problem", [SINGLE, pytest.param(SEVERAL, marks=pytest.mark.slow), pytest.param(NUMBER, marks=pytest.mark.slow)]
+)
 def test_every_kind_of_label_is_learned(problem, base, tokenizer, tmp_path):
     column, value, score, least = KINDS[problem]
     rows = {name: with_column(texts(seed), column, value) for name, seed in (("train", 0), ("dev", 1), ("test", 2))}
@@ -149,6 +151,33 @@ def test_labels_that_training_has_not(tokenizer, caplog):
     assert len(kept) == 2 and "left out 2 rows" in caplog.text
     with pytest.raises(ValueError, match="test has no row left"):
         encode_rows("test", rows, tokenizer, SINGLE, ["x", "y"], TextOptions(on_bad_row="skip"))
+
+
+def test_data_sets_of_different_kinds_are_refused(base, tokenizer, tmp_path):
+    rows = with_column(texts(0, 2), "label", lambda tag: tag)
+    other = with_column(texts(1, 2), "score", lambda _: 1.0)
+    pairs = rows.add_column("text_pair", rows["text"][:])
+    for test, message in ((other, "test has no label, which train has"), (pairs, "train has no pairs of texts")):
+        with pytest.raises(ValueError, match=message):
+            fine_tune_classifier(base, {"train": rows, "test": test}, tokenizer=tokenizer, output_dir=tmp_path)
+
+
+def test_windows_of_a_document_weigh_once_in_guesses_and_counts(base, tokenizer, tmp_path):
+    long, short = " ".join(sentences("eng_Latn", 9)), "the old bridge"
+    columns = {"text": [long, short, short + " a"], "language": ["eng_Latn"] * 3, "label": ["a", "b", "b"]}
+    strange = {"text": ["the"], "language": ["eng_Latn"], "label": ["c"]}
+    rows = {
+        "train": Dataset.from_dict(columns),
+        "test": concatenate_datasets([Dataset.from_dict(columns), Dataset.from_dict(strange)]),
+    }
+    (result,) = fine_tune_classifier(
+        base, rows, tokenizer=tokenizer, output_dir=tmp_path, seeds=[1],
+        texts=TextOptions(max_length=16, windows=True, overlap=2, on_bad_row="skip"),
+        options=FineTuneOptions(max_steps=1, training=FAST),
+    )  # fmt: skip
+    assert result.record["baselines"]["test"]["majority"]["accuracy"] == pytest.approx(2 / 3)
+    assert result.record["rows"] == {"train": 3, "test": 3} and result.by_language["test"]["eng_Latn"]["rows"] == 3
+    assert result.record["left_out"] == {"train": 0, "test": 1} and result.record["copies"] == {"test": 3}
 
 
 def test_one_class_only_and_rows_in_both_sets(base, tokenizer, tmp_path, caplog):
@@ -205,7 +234,14 @@ CHOICES = {"language": ["eng_Latn"] * 2, "text": ["a", "b"], "choices": [["x", "
 
 @pytest.mark.parametrize(
     ("labels", "right"),
-    [(["0", "1"], [0, 1]), (["1", "2"], [0, 1]), (["B", "a"], [1, 0]), (["y", "y"], [1, 0]), (["1", "1"], [1, 1])],
+    [
+        (["0", "1"], [0, 1]),
+        (["1", "2"], [0, 1]),
+        (["B", "a"], [1, 0]),
+        (["y", "y"], [1, 0]),
+        (["1", "1"], [1, 1]),
+        (["choice2", "choice1"], [1, 0]),
+    ],
 )
 def test_ways_to_say_which_choice_is_right(labels, right):
     if labels == ["1", "1"]:  # neither 0 nor the number of choices: from 0
@@ -215,6 +251,7 @@ def test_ways_to_say_which_choice_is_right(labels, right):
         assert right_choices("test", Dataset.from_dict({**CHOICES, "label": labels})) == right
 
 
+@pytest.mark.slow
 def test_choices_are_learned_and_the_head_goes_on(base, tokenizer, tmp_path, caplog):
     def rows(seed, count=32):
         german, english = sentences("deu_Latn", count, seed), sentences("eng_Latn", count, seed)

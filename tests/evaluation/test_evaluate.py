@@ -56,7 +56,7 @@ def write(path, rows):
 def files(tmp_path_factory):
     """Labels that a word decides, tags by the length of a word, answers that are words, in three languages."""
     folder, draw = tmp_path_factory.mktemp("rows"), random.Random(0)
-    found = {name: [] for name in ("labels", "tags", "answers", "score")}
+    found = {name: [] for name in ("labels", "tags", "answers", "score", "choices")}
     for split, count in (("train", 24), ("dev", 8), ("test", 8)):
         for tag in ("eng_Latn", "deu_Latn", "ell_Grek"):
             for text in sentences(tag, count, seed=len(split)):
@@ -70,6 +70,9 @@ def files(tmp_path_factory):
                 answer = draw.choice(words)
                 answers = {"text": [answer], "answer_start": [text.index(answer)]}
                 found["answers"].append({**row, "question": answer, "context": text, "answers": answers})
+                place = draw.randrange(3)  # counted from 1, as Belebele and Social IQa do
+                choices = [words[-1] if number == place else "of" for number in range(3)]
+                found["choices"].append({**row, "text": text, "choices": choices, "label": str(place + 1)})
     return {name: write(folder / f"{name}.jsonl", rows) for name, rows in found.items()}
 
 
@@ -92,6 +95,7 @@ def plain(records):
         ("stsb_multi", "score", {"spearman", "pearson"}),
         ("udpos", "tags", {"accuracy", "run_f1"}),
         ("xquad", "answers", {"f1", "exact"}),
+        ("xcopa", "choices", {"accuracy"}),
     ],
 )
 def test_every_head_is_trained_and_judged_in_every_language(checkpoint, files, tmp_path, name, kind, keys):
@@ -105,6 +109,7 @@ def test_every_head_is_trained_and_judged_in_every_language(checkpoint, files, t
     assert json.loads((tmp_path / "runs" / name / "final-lr0.001-ep1-seed1.json").read_text()) == record
 
 
+@pytest.mark.slow
 def test_a_stopped_evaluation_goes_on_and_ends_alike(checkpoint, files, tmp_path):
     rates = (1e-3, 2e-3)
     whole = evaluate(plan(checkpoint, files, tmp_path / "whole", rates=rates))
@@ -125,7 +130,9 @@ def test_a_stopped_evaluation_goes_on_and_ends_alike(checkpoint, files, tmp_path
 
 
 def test_changed_conditions_are_refused_or_done_anew(checkpoint, files, tmp_path):
-    evaluate(plan(checkpoint, files, tmp_path))
+    first = evaluate(plan(checkpoint, files, tmp_path))
+    again = evaluate(plan(checkpoint, files, tmp_path))
+    assert again.done_before == 1 and again.records == first.records
     changed = plan(checkpoint, files, tmp_path)
     settings = settings_of(task_named("sib200"), rates=(1e-3,), epochs=(1,), changes={"max_length": 40})
     changed = Evaluation(changed.jobs, {"sib200": settings}, (1,), tmp_path)

@@ -115,6 +115,16 @@ def test_entities_agree_with_the_definition(sentences):
     assert scores["f1"] == pytest.approx(2 * both / (len(guessed) + len(true)) if guessed or true else 0.0)
 
 
+def test_endings_and_single_words_may_have_tags_of_their_own():
+    plain = [["B-PER", "I-PER", "O", "B-LOC"], ["B-LOC", "B-PER", "I-PER", "I-PER"]]
+    guess = [["B-PER", "I-PER", "O", "B-PER"], ["B-LOC", "B-PER", "I-PER", "O"]]
+    expected = span_scores(guess, plain)["f1"]
+    for single, last in (("S", "E"), ("U", "L")):
+        truth = [["B-PER", f"{last}-PER", "O", f"{single}-LOC"], [f"{single}-LOC", "B-PER", "I-PER", f"{last}-PER"]]
+        said = [["B-PER", f"{last}-PER", "O", f"{single}-PER"], [f"{single}-LOC", "B-PER", f"{last}-PER", "O"]]
+        assert span_scores(said, truth)["f1"] == pytest.approx(expected) and 0 < expected < 1
+
+
 UPOS = st.sampled_from(["NOUN", "VERB", "ADP", "SCONJ"])
 TAGGED = st.lists(st.lists(st.tuples(UPOS, UPOS), min_size=1, max_size=9), min_size=1, max_size=6)
 

@@ -111,6 +111,12 @@ def test_the_catalogue_has_the_tasks_of_the_paper():
             assert len(code) == 3 and len(script) == 4, f"{task.name}: {tag}"
 
 
+def test_glue_is_judged_on_the_dev_that_papers_report_and_never_chosen_on_it():
+    glue = [task for task in load_tasks().values() if task.suite == "glue"]
+    assert len(glue) == 8 and all("dev" not in task.parts for task in glue)
+    assert {task.parts["test"].split for task in glue} == {"validation", "validation_matched"}
+
+
 def test_published_scores_are_those_of_the_paper():
     scores = {(row.model, row.task): row for row in published_scores()}
     assert scores["mmBERT-base", "xnli"].score == 77.1 and scores["XLM-R base", "wikiann"].score == 61.4

@@ -56,6 +56,7 @@ def test_a_tagger_learns_and_its_files_say_what_it_found(checkpoint, tokenizer, 
         options=FineTuneOptions(epochs=4, learning_rate=5e-3, **PLAN),
     )[0]  # fmt: skip
     table = result.by_language["test"]
+    assert table["eng_Latn"]["rows"] == 20 and result.record["rows"] == {"train": 160, "test": 40}  # not windows
     assert table["eng_Latn"]["f1"] > 0.5 and table["eng_Latn"]["trained"] and not table["deu_Latn"]["trained"]
     assert result.record["baselines"]["test"]["majority"]["f1"] == 0.0
     assert 0 < result.record["baselines"]["test"]["word memory"]["f1"] < 1.0
@@ -100,6 +101,7 @@ def questions(languages, count, seed=0, silent=0.0):
     return Dataset.from_dict(rows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("silent", [0.0, 0.4])
 def test_an_answerer_learns_also_to_be_silent(checkpoint, tokenizer, tmp_path, silent):
     rows = {
@@ -121,6 +123,12 @@ def test_an_answerer_learns_also_to_be_silent(checkpoint, tokenizer, tmp_path, s
     assert sum(judged) / len(judged) == pytest.approx(result.scores["test"]["f1"])
     assert ("unanswerable_f1" in result.scores["test"]) == (silent > 0)
     assert (tmp_path / "predictions_test" / "null_odds.json").is_file() == (silent > 0)
+    if silent:  # whoever uses the network needs it
+        odds = json.loads((tmp_path / "predictions_test" / "null_odds.json").read_text(encoding="utf-8"))
+        threshold = result.record["scores"]["test"]["null_threshold"]
+        assert {name for name, one in odds.items() if one > threshold} == {
+            n for n, one in predictions.items() if not one
+        }
 
 
 def test_the_threshold_of_silence_is_chosen_on_dev_alone(tokenizer):

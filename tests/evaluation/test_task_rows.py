@@ -108,6 +108,34 @@ def test_rows_that_stand_in_both_are_counted(task, tmp_path):
     assert "15 of 18 test rows stand in train too" in found.notes
 
 
+def test_dev_rows_of_the_test_choose_nothing(tmp_path):
+    """XQuAD's English questions are SQuAD's dev, there with more answers."""
+    squad = task_named("xquad")
+    asked = {"lang": "eng_Latn", "context": "Anna lives in Oslo."}
+    found = [{**asked, "split": "train", "question": "Who?", "answers": {"text": ["Anna"], "answer_start": [0]}}]
+    for split, texts in (("dev", ["Oslo", "in Oslo"]), ("test", ["Oslo"])):
+        starts = [asked["context"].index(text) for text in texts]
+        answers = {"text": texts, "answer_start": starts}
+        found.append({**asked, "split": split, "question": "Where?", "answers": answers})
+    path = write(tmp_path / "rows.jsonl", found)
+    with pytest.raises(ValueError, match="xquad: all 1 dev rows are test rows too, so the test would choose"):
+        read_task(squad, {"": path})
+    other = {**found[0], "split": "dev", "question": "What is she called?"}
+    rows = read_task(squad, {"": write(tmp_path / "more.jsonl", [*found, other])})
+    assert rows.dev["question"][:] == ["What is she called?"]
+    assert "1 of 2 dev rows stand in the test and were left out" in rows.notes
+
+
+def test_words_that_nobody_tagged_are_not_called_wrong(tmp_path):
+    def row(split, tags):
+        return {"split": split, "lang": "eng_Latn", "tokens": [split, "is", "it"], "tags": tags}
+
+    found = [row("train", ["X", "_", "Y"]), row("dev", ["X", "_", "_"]), row("test", ["X", "_", "Z"])]
+    rows = read_task(task_named("udpos"), {"": write(tmp_path / "rows.jsonl", found)})
+    assert rows.labels == ("X", "Y")
+    assert rows.notes == ("1 labels of the test (Z) are not in train and count as wrong",)
+
+
 def test_rows_that_lack_a_value_are_left_out_and_counted(task, tmp_path):
     found = [{**rows("train", 1)[0], "text": ""}, *rows("train", 9), *rows("test", 2)]
     path = write(tmp_path / "rows.jsonl", found)

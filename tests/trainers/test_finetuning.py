@@ -144,6 +144,7 @@ def test_records_and_languages(full, base):
         read_record(base)
 
 
+@pytest.mark.slow
 def test_a_language_that_was_not_trained_is_marked(run, tokenizer, tmp_path):
     rows = encoded(tokenizer, 0)
     english_marked = rows.map(lambda row: {"language": "eng_Latn"})
@@ -244,6 +245,7 @@ def test_class_weights_against_scikit_learn_and_torch():
     torch.testing.assert_close(WeightedLoss(weights)({"logits": logits}, several), reference)
 
 
+@pytest.mark.slow
 def test_weighted_classes_accumulate_like_one_batch(run, tokenizer, tmp_path):
     tests = {"test": encoded(tokenizer, 1, 4)}
     options = {"max_steps": 2, "class_weights": {"german": 3.0}, "training": {**FAST, "max_grad_norm": 0.0}}
@@ -252,6 +254,7 @@ def test_weighted_classes_accumulate_like_one_batch(run, tokenizer, tmp_path):
     np.testing.assert_allclose(*(np.stack(r.predictions["test"]) for r in (whole, parts)), atol=2e-4)
 
 
+@pytest.mark.slow
 def test_tokens_and_spans(base, tokenizer, tmp_path):
     rows = encoded(tokenizer, 0, 8)
     tags = [[-100, *[row["labels"]] * (len(row["input_ids"]) - 2), -100] for row in rows]
