@@ -32,6 +32,7 @@ def evaluate(
     batch_size: Annotated[int | None, typer.Option(help="Rows a step.", min=1)] = None,
     max_length: Annotated[int | None, typer.Option(help="Tokens of a row or window.", min=8)] = None,
     lora: Annotated[bool, typer.Option(help="Train low-rank adapters in place of all weights.")] = False,
+    bf16: Annotated[bool, typer.Option(help="Compute in bfloat16; weights stay in fp32.")] = False,
     seeds: Annotated[int, typer.Option(help="Runs of the chosen setting, with seeds 1, 2, ...", min=1)] = 3,
     oracle: Annotated[bool, typer.Option(help="Choose by the test scores as well; labelled so everywhere.")] = False,
     train_languages: Annotated[
@@ -60,7 +61,7 @@ def evaluate(
     todo = _jobs(
         checkpoint, tasks, catalogue, _files(data or []), limits, models, max(1, (os.cpu_count() or 1) // jobs)
     )
-    given = {"batch_size": batch_size, "max_length": max_length, "lora": lora or None}
+    given = {"batch_size": batch_size, "max_length": max_length, "lora": lora or None, "bf16": bf16 or None}
     changes = {name: value for name, value in given.items() if value is not None}
     tried = {"rates": _numbers("--learning-rate", learning_rate), "epochs": _numbers("--epochs", epochs)}
     settings = {job.task.name: settings_of(job.task, grid, changes=changes, **tried) for job in todo}

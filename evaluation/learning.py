@@ -106,6 +106,7 @@ def execute(job: Job, run: Run, identity: Mapping[str, Any]) -> dict[str, Any]:
                 warmup=setting.warmup,
                 weight_decay=setting.weight_decay,
                 lora=setting.lora,
+                bf16=setting.bf16,
                 seed=run.seed,
             ),
         )

@@ -39,6 +39,7 @@ class Setting:
         max_length: Tokens of a row, or of a window.
         stride: Tokens that neighbouring windows share.
         lora: Train low-rank adapters in place of all weights.
+        bf16: Compute in bfloat16; weights and optimizer stay in fp32.
     """
 
     learning_rate: float = 2e-5
@@ -49,6 +50,7 @@ class Setting:
     max_length: int = 128
     stride: int = 32
     lora: bool = False
+    bf16: bool = False
 
     def __post_init__(self) -> None:
         for name in ("learning_rate", "epochs", "batch_size", "max_length"):

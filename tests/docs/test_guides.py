@@ -23,7 +23,7 @@ DOCS = ROOT / "docs"
 ORDER = [
     "data", "recipes", "stream", "pretraining", "continuing", "merging", "classification", "multiple_choice", "tagging",
     "answering", "judging", "trimming", "embeddings",
-    "training_embeddings", "speed", "publishing", "onnx", "scaling",
+    "searching", "training_embeddings", "speed", "publishing", "onnx", "scaling",
 ]  # fmt: skip
 PAGES = [DOCS / f"{name}.md" for name in ORDER]
 FENCE = re.compile(r"^```([^\n`]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
