@@ -6,19 +6,9 @@ import sys
 import pytest
 
 VERBS = [
-    "demo",
-    "doctor",
-    "recipe",
-    "tokenize",
-    "merge",
-    "export",
-    "trim",
-    "push",
-    "embed",
-    "evaluate",
-    "bench",
+    "demo", "doctor", "recipe", "tokenize", "merge", "export", "trim", "push", "embed", "search", "evaluate", "bench",
     "card",
-]
+]  # fmt: skip
 
 
 def mmbert(*arguments, cwd="/"):
