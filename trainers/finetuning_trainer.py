@@ -17,11 +17,11 @@ from datasets import Dataset
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import Optimizer
-from transformers import Trainer
 from transformers.trainer_callback import PrinterCallback
 
 from ..modeling.losses import items_to_divide_by
 from .checkpointing import NonFiniteLoss
+from .publishing import PublishingTrainer
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ class RowCollator:
         return batch
 
 
-class FineTuneTrainer(Trainer):
+class FineTuneTrainer(PublishingTrainer):
     """Trains a head and its encoder.
 
     Args:

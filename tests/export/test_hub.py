@@ -77,6 +77,22 @@ def test_old_shards_leave_with_the_commit_that_replaces_them(hub, saved, tmp_pat
     assert weights == ["model.safetensors"]
 
 
+def test_parts_of_another_model_leave_and_what_is_no_model_stays(hub, saved):
+    push(saved, "you/tiny")
+    files = hub.repositories["you/tiny"].files()
+    old = ["adapter_config.json", "adapter/adapter_model.safetensors", "modules.json", "1_Pooling/config.json"]
+    old += ["openvino/openvino_model.xml", "openvino/openvino_model.bin", "onnx/model.onnx", "trim.json"]
+    stays = ["LICENSE", "parity.md", "pictures/loss.png"]
+    hub.repositories["you/tiny"].add("main", files | dict.fromkeys([*old, *stays], b"{}"), "by hand")
+    push(saved, "you/tiny")
+    assert set(hub.repositories["you/tiny"].files()) == set(files) | set(stays)
+
+
+def test_a_name_alone_is_a_repository_of_your_own(hub, saved):
+    push(saved, "tiny", tag="first")
+    assert list(hub.repositories) == ["you/tiny"] and set(hub.repositories["you/tiny"].tags) == {"first"}
+
+
 def test_tags_name_versions_and_are_not_moved_unasked(hub, saved, tmp_path, tokenizer):
     first = push(saved, "you/tiny", tag="merged")
     tiny(seed=1).save_pretrained(tmp_path / "other")
@@ -126,7 +142,7 @@ def test_offline(hub, saved, monkeypatch):
 
 
 def test_what_is_damaged_never_leaves(hub, saved, tmp_path):
-    with pytest.raises(ValueError, match="no Hub id"):
+    with pytest.raises(ValueError, match="^repository 'you/tiny/model' is no Hub id"):
         push(saved, "you/tiny/model")
     with pytest.raises(FileNotFoundError, match="is no folder"):
         push(tmp_path / "absent", "you/tiny")
