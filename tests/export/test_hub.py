@@ -142,7 +142,7 @@ def test_offline(hub, saved, monkeypatch):
 
 
 def test_what_is_damaged_never_leaves(hub, saved, tmp_path):
-    with pytest.raises(ValueError, match="^repository 'you/tiny/model' is no Hub id"):
+    with pytest.raises(ValueError, match=r"^repository 'you/tiny/model' is no Hub id"):
         push(saved, "you/tiny/model")
     with pytest.raises(FileNotFoundError, match="is no folder"):
         push(tmp_path / "absent", "you/tiny")
