@@ -99,10 +99,10 @@ def push(
         directory = Path(temporary) / "published"
         assemble(folder, directory, base_model=base_model, papers=papers)
         repo_id = ensure_repository(repo_id, private=private, token=token)
-        with _one_line(repo_id, "nothing was uploaded"):
-            if revision is not None:
+        known = published_tags(repo_id, token=token) if tag is not None else frozenset()
+        if revision is not None:
+            with _one_line(repo_id, "nothing was uploaded"):
                 api.create_branch(repo_id, branch=revision, exist_ok=True)
-            known = {found.name for found in api.list_repo_refs(repo_id).tags} if tag is not None else set()
         if tag in known and not replace_tag:
             raise ValueError(f"{repo_id} has a tag {tag!r} already; choose another, or replace it by --replace-tag")
         with _one_line(repo_id, "the repository is as it was"):
@@ -140,6 +140,26 @@ def ensure_repository(repo_id: str, *, private: bool | None = None, token: str |
 
     with _one_line(repo_id, "nothing was uploaded"):
         return str(HfApi(token=token).create_repo(repo_id, private=private, exist_ok=True).repo_id)
+
+
+def published_tags(repo_id: str, *, token: str | None = None) -> frozenset[str]:
+    """Return the tags that a repository has.
+
+    Args:
+        repo_id: Owner/name.
+        token: Access token; None takes the stored login.
+
+    Returns:
+        Their names.
+
+    Raises:
+        ValueError: If there is no such repository.
+        ConnectionError: If the Hub cannot be reached.
+    """
+    from huggingface_hub import HfApi
+
+    with _one_line(repo_id, "nothing was uploaded"):
+        return frozenset(found.name for found in HfApi(token=token).list_repo_refs(repo_id).tags)
 
 
 @contextmanager

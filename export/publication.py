@@ -12,11 +12,15 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..modeling.checkpoint import SIDE_FILES, read_json
 from ..modeling.checkpoint_files import PICKLES
 from ..modeling.checkpoint_writer import copy_files
 from .modernbert import export_modernbert
+
+if TYPE_CHECKING:
+    from huggingface_hub import ModelCard
 
 logger = logging.getLogger(__name__)
 
@@ -76,8 +80,7 @@ def assemble(
     for name in _FORMATS:
         if (source / name).is_dir():
             shutil.copytree(source / name, directory / name, ignore=shutil.ignore_patterns("*.partial"))
-    if not _has_card(directory / "README.md"):
-        _write_card(directory, source)
+    _complete_card(directory, source)
 
 
 def _copy_papers(place: Path, directory: Path) -> None:
@@ -128,16 +131,24 @@ def _pictures(place: Path) -> list[Path]:
     return sorted(p for folder in (place, place / "pictures") for p in folder.glob("*") if p.suffix in _PICTURES)
 
 
-def _has_card(path: Path) -> bool:
-    """Tell a card that somebody wrote from the empty form that peft leaves, which names folders of this machine."""
-    return path.is_file() and _EMPTY_FORM not in path.read_text(encoding="utf-8")
+def _complete_card(directory: Path, source: Path) -> None:
+    """Keep a card that somebody wrote; give it the Hub's metadata if it has none; write one where there is none."""
+    path = directory / "README.md"
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    if not text.strip() or _EMPTY_FORM in text:  # peft leaves an empty form that names folders of this machine
+        _build_card(directory, source).save(path)
+    elif not text.startswith("---"):
+        card = _build_card(directory, source)
+        title = "" if text.startswith("# ") else f"# {card.data.model_name}\n\n"
+        path.write_text(f"---\n{card.data.to_yaml()}\n---\n\n{title}{text}", encoding="utf-8", newline="\n")
 
 
-def _write_card(directory: Path, source: Path) -> None:
+def _build_card(directory: Path, source: Path) -> "ModelCard":
     """Fill a card from the records that lie there; say only what the files say where there are none."""
     from ..model_cards import build_card, build_fine_tune_card, build_merge_card, build_plain_card, read_records
 
-    name = source.parent.name if source.name == "final" else source.name
+    part = source.name == "final" or source.name.startswith("seed-")
+    name = source.absolute().parent.name if part else source.absolute().name
     if (directory / "run_record.json").is_file():
         record, retrieval, merge = read_records(directory)
         pictures = {path.stem: path.relative_to(directory).as_posix() for path in _pictures(directory)}
@@ -152,4 +163,4 @@ def _write_card(directory: Path, source: Path) -> None:
     else:
         embedder = (directory / "modules.json").is_file()
         card = build_plain_card(name, config=read_json(directory / "config.json"), embedder=embedder)
-    card.save(directory / "README.md")
+    return card

@@ -67,6 +67,15 @@ def test_a_card_that_is_there_stays(hub, saved):
     assert hub.repositories["you/tiny"].files()["README.md"].decode().endswith("# Mine\n")
 
 
+@pytest.mark.parametrize(("text", "title"), [("## Vocabulary\n\nTrimmed.\n", "# model\n"), ("# Mine\n\nText.\n", "")])
+def test_a_card_without_metadata_gets_them(hub, saved, text, title):
+    (saved / "README.md").write_text(text)
+    push(saved, "you/tiny")
+    card = ModelCard(hub.repositories["you/tiny"].files()["README.md"].decode())
+    assert card.data.pipeline_tag == "fill-mask" and card.data.license == "apache-2.0"
+    assert card.text.strip() == f"{title}\n{text}".strip()
+
+
 def test_old_shards_leave_with_the_commit_that_replaces_them(hub, saved, tmp_path, tokenizer):
     tiny().save_pretrained(tmp_path / "sharded", max_shard_size="5KB")
     tokenizer.save_pretrained(tmp_path / "sharded")
@@ -187,6 +196,12 @@ def test_command_publishes_the_history_of_a_run(hub, tmp_path, tokenizer):
     assert list(repository.tags) == ["pretrain/step10", "midtrain/step20", "last"]
     assert len({repository.files(tag)["model.safetensors"] for tag in repository.tags}) == 3
     assert repository.tags["last"] == repository.branches["main"]
+    # after a push that broke, the same command goes on with what is not there yet
+    del repository.tags["midtrain/step20"]
+    before = len(repository.commits)
+    result = CliRunner().invoke(app, [str(part), "you/run", "--history"], catch_exceptions=False)
+    assert "pretrain/step10: there already" in result.output and len(repository.commits) == before + 2
+    assert repository.files("midtrain/step20")["model.safetensors"] != repository.files()["model.safetensors"]
 
 
 LOAD = """
