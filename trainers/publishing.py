@@ -76,28 +76,31 @@ class PublishingTrainer(Trainer):
             ValueError: If the model cannot be exported, or the Hub refused.
         """
         weights, record, published = self.whole_weights(), self.publication_record(), None
-        if self.is_world_process_zero():
-            with tempfile.TemporaryDirectory(prefix="mmbert-push-") as temporary:
-                folder = Path(temporary) / Path(str(self.args.output_dir)).absolute().name
-                model: Any = self.accelerator.unwrap_model(self.model)
-                model.save_pretrained(folder, state_dict=weights)
-                if self.processing_class is not None:
-                    save_tokenizer(self.processing_class, folder)  # type: ignore[arg-type]
-                _write_record(record, folder)
-                given = {"token": token, "revision": revision, "private": private, "message": commit_message}
-                published = self._publish(folder, self.publication_tag(), **given)
-        self.accelerator.wait_for_everyone()
+        try:
+            if self.is_world_process_zero():
+                with tempfile.TemporaryDirectory(prefix="mmbert-push-") as temporary:
+                    folder = Path(temporary) / Path(str(self.args.output_dir)).absolute().name
+                    model: Any = self.accelerator.unwrap_model(self.model)
+                    model.save_pretrained(folder, state_dict=weights)
+                    if self.processing_class is not None:
+                        save_tokenizer(self.processing_class, folder)  # type: ignore[arg-type]
+                    _write_record(record, folder)
+                    given = {"token": token, "revision": revision, "private": private, "message": commit_message}
+                    published = self._publish(folder, self.publication_tag(), **given)
+        finally:  # other ranks wait, whatever the Hub said
+            self.accelerator.wait_for_everyone()
         return published
 
-    def publish_folder(self, folder: Path, tag: str | None) -> None:
+    def publish_folder(self, folder: Path, tag: str | None, message: str | None = None) -> None:
         """Publish a finished folder; a failure costs a warning with the command that makes up for it.
 
         Args:
             folder: The folder, whole.
             tag: Its tag.
+            message: Of the commit.
         """
         try:
-            published = self._publish(folder, tag)
+            published = self._publish(folder, tag, message=message)
             logger.info("published: %s", published.address)
         except (ValueError, OSError) as error:
             told = " ".join(str(error).split())
