@@ -139,7 +139,7 @@ def _complete_card(directory: Path, source: Path) -> None:
         _build_card(directory, source).save(path)
     elif not text.startswith("---"):
         card = _build_card(directory, source)
-        title = "" if text.startswith("# ") else f"# {card.data.model_name}\n\n"
+        title = "" if text.startswith("# ") else f"# {_name(source)}\n\n"
         path.write_text(f"---\n{card.data.to_yaml()}\n---\n\n{title}{text}", encoding="utf-8", newline="\n")
 
 
@@ -147,8 +147,7 @@ def _build_card(directory: Path, source: Path) -> "ModelCard":
     """Fill a card from the records that lie there; say only what the files say where there are none."""
     from ..model_cards import build_card, build_fine_tune_card, build_merge_card, build_plain_card, read_records
 
-    part = source.name == "final" or source.name.startswith("seed-")
-    name = source.absolute().parent.name if part else source.absolute().name
+    name = _name(source)
     if (directory / "run_record.json").is_file():
         record, retrieval, merge = read_records(directory)
         pictures = {path.stem: path.relative_to(directory).as_posix() for path in _pictures(directory)}
@@ -164,3 +163,9 @@ def _build_card(directory: Path, source: Path) -> "ModelCard":
         embedder = (directory / "modules.json").is_file()
         card = build_plain_card(name, config=read_json(directory / "config.json"), embedder=embedder)
     return card
+
+
+def _name(source: Path) -> str:
+    """Name a model after its run: `news` for `news`, `news/final` and `news/seed-1`."""
+    path = source.absolute()
+    return path.parent.name if path.name == "final" or path.name.startswith("seed-") else path.name

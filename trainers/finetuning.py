@@ -136,7 +136,7 @@ def fine_tune(
         "steps": trainer.state.global_step,
         "best_step": trainer.state.best_global_step,
         "seconds": seconds,
-        "parameters": _parameters(trainer.model),
+        "parameters": _parameters(network),
         "scores": scores,
         "by_language": by_language,
         "history": trainer.state.log_history,

@@ -90,13 +90,13 @@ class FineTuneTrainer(PublishingTrainer):
             The optimizer.
         """
         if self.optimizer is None:
-            network = model or self.model
+            network: Any = model or self.model
             kind, options = self.get_optimizer_cls_and_kwargs(self.args, network)
             groups = parameter_groups(network, self.args.learning_rate, self.args.weight_decay, self.layer_decay)
             self.optimizer = kind(groups, **options)
         return self.optimizer
 
-    def compute_loss(
+    def compute_loss(  # type: ignore[override]
         self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, **options: Any
     ) -> Any:
         """Compute the loss of a batch; while training, one that is not finite stops the run.
@@ -115,7 +115,7 @@ class FineTuneTrainer(PublishingTrainer):
         """
         languages = inputs.pop(_LANGUAGES, [])
         loss, outputs = super().compute_loss(model, inputs, return_outputs=True, **options)
-        if self.model.training and not torch.isfinite(loss):
+        if model.training and not torch.isfinite(loss):
             mask = inputs["attention_mask"]
             raise NonFiniteLoss(
                 f"the loss is {loss.item()} at step {self.state.global_step + 1}, languages "
