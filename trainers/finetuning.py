@@ -28,11 +28,12 @@ import transformers
 from datasets import Dataset
 from transformers import EarlyStoppingCallback, set_seed
 
+from .class_weights import balanced_weights
 from .finetuning_arguments import training_arguments
 from .finetuning_model import Head, add_lora, build_network
 from .finetuning_options import FineTuneOptions
 from .finetuning_saving import save_fine_tuned
-from .finetuning_trainer import FineTuneTrainer, Metrics, Predictions, balanced_weights
+from .finetuning_trainer import FineTuneTrainer, Metrics, Predictions
 
 
 @dataclass(frozen=True)
