@@ -51,11 +51,10 @@ def read_run(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         told = ", ".join(missing) if isinstance(flex, dict) else "model.model_config"
         raise ValueError(f"{path}: lacks {told}; give the YAML that the run was started with")
     for key in NEEDED:
-        kind = str if key in _WORDS else dict if key == "norm_kwargs" else (int, float)
+        kind: Any = str if key in _WORDS else dict if key == "norm_kwargs" else (int, float)
         if not isinstance(flex[key], kind):
-            raise ValueError(
-                f"{path}: {key} is {flex[key]!r}; write a {'number' if kind == (int, float) else kind.__name__}"
-            )
+            wanted = "word" if kind is str else "dict" if kind is dict else "number"
+            raise ValueError(f"{path}: {key} is {flex[key]!r}; write a {wanted}")
     loader = run.get("train_loader")
     loader = loader if isinstance(loader, dict) else {}
     dataset = loader.get("dataset")
