@@ -57,6 +57,7 @@ def merge(
     from .. import merging
 
     _refuse_what_does_not_apply(method, density, scale, decay, score)
+    _refuse_other_mistakes(method, weights, decay, trim, licence, parent_ids or ())
     base, variants, console = checkpoints[0], checkpoints[1:], Console()
     searched = len(density or ()) > 1 or len(scale or ()) > 1
     given: dict[str, Any] = {} if not scale else {"scale": scale[0]}
@@ -110,14 +111,40 @@ def _refuse_what_does_not_apply(
         )
 
 
+def _refuse_other_mistakes(
+    method: Method,
+    weights: Sequence[float] | None,
+    decay: float | None,
+    trim: str,
+    licence: str,
+    parent_ids: Sequence[str],
+) -> None:
+    """Refuse now what would be found when the model is merged already, or be left aside without a word."""
+    from ..model_cards.metadata import check_licence, check_repo_id
+
+    if weights and decay is not None:
+        raise ValueError("--weights and --decay are two ways to weigh the checkpoints; keep one")
+    if method is not Method.TIES and trim != "global":
+        raise ValueError(f"--trim belongs to ties, not to {method}; leave it out")
+    check_licence(licence)
+    for parent in parent_ids:
+        check_repo_id(parent, "parent")
+
+
 def _scorer(command: str) -> Callable[[Path], float]:
     """Make a score of a command that prints a number on its last line."""
-    words = shlex.split(command)
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise ValueError(f"--score {command!r} cannot be read: {error}") from None
     if not any("{}" in word for word in words):
         raise ValueError(f"--score {command!r} has no {{}}, which stands for the folder of the merge to score; add it")
 
     def score(merged: Path) -> float:
-        done = subprocess.run([word.replace("{}", str(merged)) for word in words], capture_output=True, text=True)
+        try:
+            done = subprocess.run([word.replace("{}", str(merged)) for word in words], capture_output=True, text=True)
+        except OSError as error:
+            raise ValueError(f"--score {command!r} cannot be run: {error.strerror}; give its full path") from None
         last = (done.stdout.strip().splitlines() or [""])[-1].strip()
         try:
             if done.returncode == 0:

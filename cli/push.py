@@ -22,10 +22,17 @@ def push(
 ) -> None:
     """Publish a model in the format that every ModernBERT reader loads, with card, reports and pictures."""
     from ..export import push as publish
+    from ..export.hub import ensure_repository, published_tags
 
     final = folder / "final"
     if history:
-        for name, checkpoint in _tagged(folder).items():
+        checkpoints = _tagged(folder)
+        repo_id = ensure_repository(repo_id, private=private)
+        there = frozenset() if replace_tag else published_tags(repo_id)
+        for name, checkpoint in checkpoints.items():
+            if name in there:
+                typer.echo(f"{name}: there already")
+                continue
             done = publish(checkpoint, repo_id, tag=name, replace_tag=replace_tag, revision=revision, private=private)
             typer.echo(f"{name}: {done.address}")
     done = publish(

@@ -15,9 +15,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from ..modeling.checkpoint import Checkpoint, TensorInfo, read_json
+from ..modeling.checkpoint import Checkpoint, TensorInfo
 from ..modeling.checkpoint_files import PICKLES, SIDE_FILES, SINGLE, find_shards, read_header
 from ..modeling.checkpoint_writer import CheckpointWriter, copy_files, refuse_existing, write_json
+from .composer_run import NEEDED, read_run
 from .modernbert import export_modernbert
 
 _PIECE = 1 << 24  # elements read at once
@@ -44,10 +45,6 @@ _BRICKS: dict[str, tuple[Any, ...]] = {
     "initial_mlp_layer": (None,),
 }
 _LEFT_OUT = {"head_pred_norm": True, "tie_word_embeddings": True, "rotary_emb_interleaved": False, "final_norm": True}
-_NEEDED = (
-    "num_hidden_layers hidden_size intermediate_size num_attention_heads rotary_emb_base sliding_window "
-    "global_attn_every_n_layers head_pred_act hidden_act norm_kwargs"
-).split()
 _TO_SAFETENSORS = (
     'where you trust it, run: python -c "import sys, torch, safetensors.torch as s; m = torch.load(sys.argv[1], '
     "'cpu', weights_only=False)['state']['model']; s.save_file({{k: v.clone() for k, v in m.items()}}, sys.argv[2])\" "
@@ -166,9 +163,8 @@ def _require_equal(source: Checkpoint, decoder: str, table: str) -> None:
 
 def _modernbert_fields(path: Path, source: Checkpoint) -> dict[str, Any]:
     """Say FlexBERT's configuration in ModernBERT's words."""
-    run, flex = _read_config(path)
+    loader, flex = read_run(path)
     _refuse_other_bricks(path, flex)
-    loader = run.get("train_loader") or {}
     biased = {new for old in source.tensors if (new := _new_name(old)) is not None and new.endswith(".bias")}
     layers = [f"model.layers.{number}" for number in range(flex["num_hidden_layers"])]
     local = flex.get("local_attn_rotary_emb_base")
@@ -180,11 +176,11 @@ def _modernbert_fields(path: Path, source: Checkpoint) -> dict[str, Any]:
         "model_type": "modernbert",
         "architectures": ["ModernBertForMaskedLM"],
         "vocab_size": _vocabulary(path, flex, source),
-        **{key: flex[key] for key in _NEEDED[:4]},
+        **{key: flex[key] for key in NEEDED[:4]},
         "hidden_activation": flex["hidden_act"],
         "classifier_activation": flex["head_pred_act"],
         "classifier_pooling": "mean",
-        "max_position_embeddings": (loader.get("dataset") or {}).get("max_seq_len", 8192),
+        "max_position_embeddings": loader["dataset"].get("max_seq_len", 8192),
         "norm_eps": flex["norm_kwargs"].get("eps", 1e-5),
         "local_attention": flex["sliding_window"],
         "global_attn_every_n_layers": _period(path, flex),
@@ -200,26 +196,6 @@ def _modernbert_fields(path: Path, source: Checkpoint) -> dict[str, Any]:
 
 
 _TOKENS = ("pad", "eos", "bos", "cls", "sep", "mask")
-
-
-def _read_config(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the run's YAML and, in it, FlexBERT's configuration; a JSON is the configuration itself."""
-    import yaml
-
-    if path.suffix == ".json":
-        run: Any = read_json(path)
-    else:
-        if not path.is_file():
-            raise FileNotFoundError(f"{path} does not exist; give the YAML that the run was started with")
-        try:
-            run = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise ValueError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
-    flex = ((run.get("model") or {}).get("model_config") or run) if isinstance(run, dict) else None
-    if not isinstance(flex, dict) or (missing := [key for key in _NEEDED if flex.get(key) is None]):
-        told = ", ".join(missing) if isinstance(flex, dict) else "model.model_config"
-        raise ValueError(f"{path}: lacks {told}; give the YAML that the run was started with")
-    return run, flex
 
 
 def _refuse_other_bricks(path: Path, flex: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ from torch.nn.functional import normalize
 from ..modeling.checkpoint import read_json
 from ..modeling.checkpoint_writer import write_json
 from ..modeling.pooling import pool
-from .network import read_modules
+from .modules import read_modules
 
 _KNOWN = ("Transformer", "Pooling", "Normalize")
 

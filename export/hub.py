@@ -2,9 +2,9 @@
 
 A commit is whole or absent, so a refused or interrupted upload leaves the repository as it was; everything that can be
 refused here (damaged files, a card that the Hub would reject, a tag that exists) is refused before the first byte is
-sent. Weight files of an earlier version that the new one does not have are deleted in the same commit, because two
-generations of shards beside each other would be no model. Trade-off: files travel even if only the card changed, but
-the Hub's client skips those whose bytes it knows.
+sent. Files of an earlier version's model that the new one does not have (shards, an ONNX folder, an adapter, pooling)
+are deleted in the same commit, because two generations beside each other would be no model. Trade-off: files travel
+even if only the card changed, but the Hub's client skips those whose bytes it knows.
 """
 
 import os
@@ -16,7 +16,27 @@ from pathlib import Path
 
 from .publication import assemble
 
-_WEIGHTS = ("*.safetensors", "*.safetensors.index.json", "*.bin", "*.bin.index.json")
+# What makes a model: all of it belongs to one version. Cards, reports and pictures may have come from elsewhere.
+_MODEL_FILES = (
+    "*.safetensors",
+    "*.safetensors.index.json",
+    "*.bin",
+    "*.bin.index.json",
+    "config.json",
+    "adapter_config.json",
+    "adapter/*",
+    "onnx/*",
+    "openvino/*",
+    "modules.json",
+    "sentence_bert_config.json",
+    "config_sentence_transformers.json",
+    "[0-9]_*/*",
+    "SHA256SUMS",
+    "self_test.json",
+    "trim.json",
+    "kept_ids.txt",
+    "merge.json",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +71,7 @@ def push(
 
     Args:
         folder: The checkpoint, in our format or exported; a run's `final` brings record, card and pictures along.
-        repo_id: Repository, owner/name; made if it does not exist.
+        repo_id: Repository, owner/name, or a name under your own account; made if it does not exist.
         tag: Revision tag for this version, such as `pretrain/step1200`, `decay-all/step3000` or `merged`.
         replace_tag: Move the tag if the repository has it already.
         revision: Branch to commit to; None for the main one.
@@ -73,16 +93,16 @@ def push(
 
     from ..model_cards.metadata import check_repo_id
 
-    check_repo_id(repo_id)
+    check_repo_id(repo_id, "repository")
     api = HfApi(token=token)
     with tempfile.TemporaryDirectory(prefix="mmbert-push-") as temporary:
         directory = Path(temporary) / "published"
         assemble(folder, directory, base_model=base_model, papers=papers)
-        with _one_line(repo_id, "nothing was uploaded"):
-            api.create_repo(repo_id, private=private, exist_ok=True)
-            if revision is not None:
+        repo_id = ensure_repository(repo_id, private=private, token=token)
+        known = published_tags(repo_id, token=token) if tag is not None else frozenset()
+        if revision is not None:
+            with _one_line(repo_id, "nothing was uploaded"):
                 api.create_branch(repo_id, branch=revision, exist_ok=True)
-            known = {found.name for found in api.list_repo_refs(repo_id).tags} if tag is not None else set()
         if tag in known and not replace_tag:
             raise ValueError(f"{repo_id} has a tag {tag!r} already; choose another, or replace it by --replace-tag")
         with _one_line(repo_id, "the repository is as it was"):
@@ -91,7 +111,7 @@ def push(
                 folder_path=directory,
                 revision=revision,
                 commit_message=message or f"Publish {tag or Path(folder).name}",
-                delete_patterns=list(_WEIGHTS),
+                delete_patterns=list(_MODEL_FILES),
             )
     if tag is not None:
         with _one_line(repo_id, f"commit {commit.oid} is whole but has no tag {tag}; push again with the same tag"):
@@ -99,6 +119,47 @@ def push(
                 api.delete_tag(repo_id, tag=tag)
             api.create_tag(repo_id, tag=tag, revision=commit.oid)
     return Publication(str(commit.commit_url), str(commit.oid), tag)
+
+
+def ensure_repository(repo_id: str, *, private: bool | None = None, token: str | None = None) -> str:
+    """Make a repository if it does not exist, which also shows whether the token may write.
+
+    Args:
+        repo_id: Owner/name, or a name under the account of the token.
+        private: Whether one that is made is private.
+        token: Access token; None takes the stored login.
+
+    Returns:
+        Its id with the owner.
+
+    Raises:
+        ValueError: If the Hub refused.
+        ConnectionError: If it cannot be reached.
+    """
+    from huggingface_hub import HfApi
+
+    with _one_line(repo_id, "nothing was uploaded"):
+        return str(HfApi(token=token).create_repo(repo_id, private=private, exist_ok=True).repo_id)
+
+
+def published_tags(repo_id: str, *, token: str | None = None) -> frozenset[str]:
+    """Return the tags that a repository has.
+
+    Args:
+        repo_id: Owner/name.
+        token: Access token; None takes the stored login.
+
+    Returns:
+        Their names.
+
+    Raises:
+        ValueError: If there is no such repository.
+        ConnectionError: If the Hub cannot be reached.
+    """
+    from huggingface_hub import HfApi
+
+    with _one_line(repo_id, "nothing was uploaded"):
+        return frozenset(found.name for found in HfApi(token=token).list_repo_refs(repo_id).tags)
 
 
 @contextmanager

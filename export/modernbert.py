@@ -12,14 +12,12 @@ prediction while training; `MmBertForMaskedLM.from_pretrained` reads it back all
 """
 
 import os
-import shutil
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from ..modeling.checkpoint import SIDE_FILES, Checkpoint, open_checkpoint, read_json
-from ..modeling.checkpoint_files import PICKLES
 from ..modeling.checkpoint_writer import (
     atomic_directory,
     copy_files,
@@ -28,6 +26,7 @@ from ..modeling.checkpoint_writer import (
     write_index,
     write_json,
 )
+from .modules import MODULE_FILES, copy_modules
 from .remote_code import auto_map, write_remote_code
 from .self_test import Comparison, make_self_test
 
@@ -41,7 +40,6 @@ _HEADS = (
     "ForMultipleChoice",
 )
 _PAPERS = ("README.md", "LICENSE", "LICENSE.txt", "NOTICE", "merge.json")
-_SENTENCE_TRANSFORMERS = ("modules.json", "sentence_bert_config.json", "config_sentence_transformers.json")
 _VERSION_5_ONLY = ("backend", "is_local", "local_files_only")  # bookkeeping that version 4 would take for options
 
 
@@ -79,8 +77,8 @@ def export_modernbert(checkpoint: str | os.PathLike[str], output: str | os.PathL
         if code:
             write_remote_code(directory)
         write_json(directory / "config.json", config | ({"auto_map": auto_map()} if code else {}))
-        copy_files(source.path, directory, (*SIDE_FILES, *_PAPERS, *_SENTENCE_TRANSFORMERS))
-        _copy_modules(source.path, directory)
+        copy_files(source.path, directory, (*SIDE_FILES, *_PAPERS, *MODULE_FILES))
+        copy_modules(source.path, directory)
         _rewrite_tokenizer_config(directory / "tokenizer_config.json", config)
         test.write(directory)
         _require_same_numbers(test.compare(directory, stock=True), source.path)
@@ -176,31 +174,6 @@ def _require_same_numbers(comparison: Comparison, path: Path) -> None:
             f"{path}: stock transformers computes other numbers from the exported files ({comparison}); "
             "nothing was written, please report this"
         )
-
-
-def _copy_modules(source: Path, target: Path) -> None:
-    """Copy the folders of a SentenceTransformer's modules, such as its pooling."""
-    if not (source / "modules.json").is_file():
-        return
-    for module in _read_modules(source / "modules.json"):
-        folder = PurePosixPath(module)
-        if not module or not (source / module).is_dir():
-            continue
-        if len(folder.parts) != 1 or folder.name == "..":
-            raise ValueError(f"{source / 'modules.json'}: {module!r} is not the plain name of a folder")
-        for file in sorted((source / module).iterdir()):
-            if file.suffix in PICKLES:
-                raise ValueError(f"{file} is a pickle, which can run code when opened; save the module as safetensors")
-        shutil.copytree(source / module, target / module)
-
-
-def _read_modules(path: Path) -> list[str]:
-    import json
-
-    try:
-        return [str(module["path"]) for module in json.loads(path.read_bytes())]
-    except (ValueError, TypeError, KeyError) as error:
-        raise ValueError(f"{path}: not a list of modules with a path each ({error!r})") from None
 
 
 def _rewrite_tokenizer_config(path: Path, config: dict[str, Any]) -> None:

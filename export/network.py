@@ -6,7 +6,6 @@ The folder of a LoRA adapter (peft) names its base; the adapter is merged into i
 Trade-off: a base that an adapter names must lie on this machine; nothing is fetched for an export.
 """
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -149,24 +148,3 @@ def _merged(network: Any, folder: Path) -> Any:
             f"{folder}: the adapter does not fit its base: {' '.join(str(error).split())[:200]}"
         ) from error
     return adapted.merge_and_unload().eval()
-
-
-def read_modules(folder: Path) -> list[dict[str, Any]]:
-    """Read modules.json of a SentenceTransformer, if there is one.
-
-    Args:
-        folder: The checkpoint.
-
-    Returns:
-        Its modules, or an empty list.
-
-    Raises:
-        ValueError: If the file is damaged.
-    """
-    path = folder / "modules.json"
-    if not path.is_file():
-        return []
-    try:
-        return [{"type": str(module["type"]), "path": str(module["path"])} for module in json.loads(path.read_bytes())]
-    except (ValueError, TypeError, KeyError) as error:
-        raise ValueError(f"{path}: not a list of modules with a type and a path each ({error!r})") from None

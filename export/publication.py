@@ -1,26 +1,35 @@
 """What is published of a folder: the model in the export format, its tokenizer, a card, its reports and pictures.
 
+A fine-tuned network brings the adapters that were merged into it along, if others have what they were trained on.
+
 Everything is put together and checked on disk first, so that an upload is one commit of a folder that is known to be
 whole. Only what is on these lists leaves the machine: optimizer states, logs and shards stay where they are.
 """
 
 import json
+import logging
 import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..modeling.checkpoint import SIDE_FILES, read_json
 from ..modeling.checkpoint_files import PICKLES
 from ..modeling.checkpoint_writer import copy_files
 from .modernbert import export_modernbert
 
+if TYPE_CHECKING:
+    from huggingface_hub import ModelCard
+
+logger = logging.getLogger(__name__)
+
 ADAPTER = "adapter_config.json"
 _ADAPTER_FILES = (ADAPTER, "adapter_model.safetensors", *SIDE_FILES)
 _PAPERS = ("README.md", "LICENSE", "LICENSE.txt", "NOTICE")
 _REPORTS = (
     "evaluation.json",
-    "fine_tuning.json",
+    "fine_tune_record.json",
     "language_report.json",
     "language_report.md",
     "merge.json",
@@ -28,6 +37,8 @@ _REPORTS = (
     "retrieval.json",
     "run_record.json",
     "scores.json",
+    "table.json",
+    "table.md",
     "trim.json",
 )
 _FORMATS = ("onnx", "openvino")  # folders that hold the same model for other runtimes
@@ -48,7 +59,6 @@ def assemble(
         folder: The checkpoint's folder. Of a run's `final` the record, card and pictures beside it belong to it.
         directory: A directory that does not exist or is empty.
         base_model: Hub id of the model that an adapter belongs to; None keeps the one that it names.
-
         papers: A further folder in which records, card and pictures are looked for.
 
     Raises:
@@ -63,19 +73,31 @@ def assemble(
         _assemble_adapter(source, directory, base_model)
     else:
         export_modernbert(source, directory)
+        if (source / "adapter" / ADAPTER).is_file():
+            _add_merged_adapter(source / "adapter", directory / "adapter", base_model)
     for place in (*_places(source), *([Path(papers)] if papers else [])):
-        for name in (*_PAPERS, *_REPORTS):
-            if not (directory / name).exists():
-                copy_files(place, directory, [name])
-        for picture in _pictures(place):
-            target = directory / picture.relative_to(place)
-            target.parent.mkdir(exist_ok=True)
-            shutil.copyfile(picture, target)
+        _copy_papers(place, directory)
     for name in _FORMATS:
         if (source / name).is_dir():
             shutil.copytree(source / name, directory / name, ignore=shutil.ignore_patterns("*.partial"))
-    if not _has_card(directory / "README.md"):
-        _write_card(directory, source)
+    _complete_card(directory, source)
+
+
+def _copy_papers(place: Path, directory: Path) -> None:
+    for name in (*_PAPERS, *_REPORTS):
+        if not (directory / name).exists():
+            copy_files(place, directory, [name])
+    for picture in _pictures(place):
+        target = directory / picture.relative_to(place)
+        target.parent.mkdir(exist_ok=True)
+        shutil.copyfile(picture, target)
+
+
+def _add_merged_adapter(source: Path, directory: Path, base_model: str | None) -> None:
+    try:
+        _assemble_adapter(source, directory, base_model)
+    except ValueError as unfit:  # the model is whole without it
+        logger.warning("the adapter alone is not published: %s", unfit)
 
 
 def _assemble_adapter(source: Path, directory: Path, base_model: str | None) -> None:
@@ -109,16 +131,23 @@ def _pictures(place: Path) -> list[Path]:
     return sorted(p for folder in (place, place / "pictures") for p in folder.glob("*") if p.suffix in _PICTURES)
 
 
-def _has_card(path: Path) -> bool:
-    """Tell a card that somebody wrote from the empty form that peft leaves, which names folders of this machine."""
-    return path.is_file() and _EMPTY_FORM not in path.read_text(encoding="utf-8")
+def _complete_card(directory: Path, source: Path) -> None:
+    """Keep a card that somebody wrote; give it the Hub's metadata if it has none; write one where there is none."""
+    path = directory / "README.md"
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    if not text.strip() or _EMPTY_FORM in text:  # peft leaves an empty form that names folders of this machine
+        _build_card(directory, source).save(path)
+    elif not text.startswith("---"):
+        card = _build_card(directory, source)
+        title = "" if text.startswith("# ") else f"# {_name(source)}\n\n"
+        path.write_text(f"---\n{card.data.to_yaml()}\n---\n\n{title}{text}", encoding="utf-8", newline="\n")
 
 
-def _write_card(directory: Path, source: Path) -> None:
+def _build_card(directory: Path, source: Path) -> "ModelCard":
     """Fill a card from the records that lie there; say only what the files say where there are none."""
-    from ..model_cards import build_card, build_merge_card, build_plain_card, read_records
+    from ..model_cards import build_card, build_fine_tune_card, build_merge_card, build_plain_card, read_records
 
-    name = source.parent.name if source.name == "final" else source.name
+    name = _name(source)
     if (directory / "run_record.json").is_file():
         record, retrieval, merge = read_records(directory)
         pictures = {path.stem: path.relative_to(directory).as_posix() for path in _pictures(directory)}
@@ -126,9 +155,17 @@ def _write_card(directory: Path, source: Path) -> None:
     elif (directory / "merge.json").is_file():
         picture = "agreement.png" if (directory / "agreement.png").is_file() else None
         card = build_merge_card(read_json(directory / "merge.json"), name=name, picture=picture)
+    elif (directory / "fine_tune_record.json").is_file():
+        card = build_fine_tune_card(read_json(directory / "fine_tune_record.json"), name=name)
     elif (directory / ADAPTER).is_file():
         card = build_plain_card(name, adapter=read_json(directory / ADAPTER))
     else:
         embedder = (directory / "modules.json").is_file()
         card = build_plain_card(name, config=read_json(directory / "config.json"), embedder=embedder)
-    card.save(directory / "README.md")
+    return card
+
+
+def _name(source: Path) -> str:
+    """Name a model after its run: `news` for `news`, `news/final` and `news/seed-1`."""
+    path = source.absolute()
+    return path.parent.name if path.name == "final" or path.name.startswith("seed-") else path.name

@@ -5,7 +5,6 @@ Rows are copied block by block from shard to shard, so that memory stays at some
 
 import json
 import re
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,8 +13,8 @@ from typing import Any
 import torch
 
 from ..modeling.checkpoint import Checkpoint, read_json
-from ..modeling.checkpoint_files import PICKLES
 from ..modeling.checkpoint_writer import CheckpointWriter, copy_files, write_checksums, write_index, write_json
+from .modules import MODULE_FILES, copy_modules
 from .vocabulary import Vocabulary
 
 KEPT_IDS = "kept_ids.txt"
@@ -29,9 +28,7 @@ _COPIED = (
     "LICENSE.txt",
     "NOTICE",
     "merge.json",
-    "modules.json",
-    "sentence_bert_config.json",
-    "config_sentence_transformers.json",
+    *MODULE_FILES,
 )
 
 
@@ -122,13 +119,13 @@ def write_trimmed(
     """
     _write_weights(source, directory, rows, kept)
     new = {old: place for place, old in enumerate(kept)}
-    write_json(directory / "config.json", _with_new_ids(source.config, new) | {"vocab_size": len(kept)})
+    write_json(directory / "config.json", _without_absent_code(source, new) | {"vocab_size": len(kept)})
     document = json.dumps(_relabelled(vocabulary.reduced(kept), new), ensure_ascii=False)
     (directory / "tokenizer.json").write_text(document, encoding="utf-8", newline="\n")
     _write_tokenizer_config(source.path, directory, new)
     (directory / KEPT_IDS).write_text("".join(f"{old}\n" for old in kept), encoding="utf-8", newline="\n")
     copy_files(source.path, directory, [*_COPIED, *(file.name for file in source.path.glob("*.py"))])
-    _copy_modules(source.path, directory)
+    copy_modules(source.path, directory)
     card = source.path / "README.md"
     text = card.read_text(encoding="utf-8").rstrip() + "\n\n" if card.is_file() else ""
     (directory / "README.md").write_text(text + section, encoding="utf-8", newline="\n")
@@ -157,6 +154,15 @@ def _write_weights(source: Checkpoint, directory: Path, rows: VocabularyRows, ke
                 written += block.numel()
     write_index(directory, template)
     write_checksums(directory, template.files)
+
+
+def _without_absent_code(source: Checkpoint, new: dict[int, int]) -> dict[str, Any]:
+    """Renumber config.json; an `auto_map` that leads to no file here, as after a save by transformers, is left out."""
+    fields = _with_new_ids(source.config, new)
+    places = {str(place).split(".")[0] for place in (fields.get("auto_map") or {}).values()}
+    if any("--" not in place and not (source.path / f"{place}.py").is_file() for place in places):
+        del fields["auto_map"]
+    return fields
 
 
 def _with_new_ids(config: dict[str, Any], new: dict[int, int]) -> dict[str, Any]:
@@ -188,24 +194,6 @@ def _write_tokenizer_config(source: Path, directory: Path, new: dict[int, int]) 
     if (source / "generation_config.json").is_file():
         fields = read_json(source / "generation_config.json")
         write_json(directory / "generation_config.json", _with_new_ids(fields, new))
-
-
-def _copy_modules(source: Path, target: Path) -> None:
-    """Copy the folders of a SentenceTransformer's modules, such as its pooling."""
-    if not (source / "modules.json").is_file():
-        return
-    try:
-        names = [str(module["path"]) for module in json.loads((source / "modules.json").read_bytes())]
-    except (ValueError, TypeError, KeyError) as error:
-        raise ValueError(f"{source / 'modules.json'}: not a list of modules with a path each ({error!r})") from None
-    for name in names:
-        if not name or not (source / name).is_dir():
-            continue
-        if Path(name).name != name:
-            raise ValueError(f"{source / 'modules.json'}: {name!r} is not the plain name of a folder")
-        if pickle := next((file for file in sorted((source / name).rglob("*")) if file.suffix in PICKLES), None):
-            raise ValueError(f"{pickle} is a pickle, which can run code when opened; save the module as safetensors")
-        shutil.copytree(source / name, target / name)
 
 
 __all__ = ["KEPT_IDS", "VocabularyRows", "write_trimmed"]

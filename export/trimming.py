@@ -24,6 +24,7 @@ from ..modeling.checkpoint_writer import atomic_directory, refuse_existing, writ
 from ..version import __version__
 from .common_words import word_frequencies
 from .coverage import CoverageCurve, LanguageCoverage
+from .self_test import SELF_TEST, make_self_test
 from .text_counts import HELDOUT_FRACTION, TextCounts, count_texts
 from .token_ranking import Ranking, rank_tokens
 from .token_scripts import is_tag, letters_of
@@ -57,7 +58,7 @@ def trim_vocabulary(
         texts_or_languages: Documents; or language tags such as `deu_Latn`; or texts by language tag, where a language
             may have none.
         output: Directory to make; it appears when it is complete, with `trim.json`, `kept_ids.txt` (line = new id,
-            number = old id) and a table of coverage in README.md.
+            number = old id) and a table of coverage in README.md. If the checkpoint has a self-test, a new one is made.
         max_tokens: Keep at most so many tokens, the most used first, then others of the languages' scripts.
         max_parameters: The same as a limit on the parameters of the whole checkpoint.
         coverage: Keep as few tokens as read this share of held-out running words, in every language, as before.
@@ -99,6 +100,8 @@ def trim_vocabulary(
     with atomic_directory(output) as directory:
         write_trimmed(source, directory, rows, vocabulary, kept, report.to_markdown())
         write_json(directory / RECORD, record)
+        if (source.path / SELF_TEST).is_file():  # that one feeds ids which may be gone
+            make_self_test(directory).write(directory)
     return Path(output)
 
 

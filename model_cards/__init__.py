@@ -2,6 +2,7 @@
 
 from .card import build_card, read_records
 from .embedding_scores import add_embedding_scores
+from .fine_tune_card import build_fine_tune_card
 from .language_pictures import draw_retrieval, draw_shares
 from .merge_card import build_merge_card
 from .pictures import draw_all, draw_losses, draw_schedule
@@ -12,6 +13,7 @@ from .score_picture import draw_language_scores
 __all__ = [
     "add_embedding_scores",
     "build_card",
+    "build_fine_tune_card",
     "build_merge_card",
     "build_plain_card",
     "draw_all",

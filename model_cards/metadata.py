@@ -103,11 +103,12 @@ def hub_datasets(urls: Iterable[str]) -> list[str]:
     return sorted({match.group(1) for match in found if match})
 
 
-def check_repo_id(repo_id: str) -> str:
+def check_repo_id(repo_id: str, what: str = "base_model") -> str:
     """Refuse what the Hub takes for no id of a repository.
 
     Args:
         repo_id: Like owner/name.
+        what: What it is called in a message.
 
     Returns:
         The id.
@@ -120,5 +121,5 @@ def check_repo_id(repo_id: str) -> str:
     try:
         validate_repo_id(repo_id)
     except HFValidationError as refused:
-        raise ValueError(f"base_model {repo_id!r} is no Hub id: write owner/name, or leave it out") from refused
+        raise ValueError(f"{what} {repo_id!r} is no Hub id: write owner/name") from refused
     return repo_id

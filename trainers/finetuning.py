@@ -28,11 +28,12 @@ import transformers
 from datasets import Dataset
 from transformers import EarlyStoppingCallback, set_seed
 
+from .class_weights import balanced_weights
 from .finetuning_arguments import training_arguments
 from .finetuning_model import Head, add_lora, build_network
 from .finetuning_options import FineTuneOptions
 from .finetuning_saving import save_fine_tuned
-from .finetuning_trainer import FineTuneTrainer, Metrics, Predictions, balanced_weights
+from .finetuning_trainer import FineTuneTrainer, Metrics, Predictions
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,7 @@ def fine_tune(
         "steps": trainer.state.global_step,
         "best_step": trainer.state.best_global_step,
         "seconds": seconds,
-        "parameters": _parameters(trainer.model),
+        "parameters": _parameters(network),
         "scores": scores,
         "by_language": by_language,
         "history": trainer.state.log_history,

@@ -9,8 +9,8 @@ import torch
 from transformers import TrainingArguments
 
 from .finetuning_options import FineTuneOptions
+from .finetuning_saving import repository_name
 
-HUB_FIELDS = ("push_to_hub", "hub_model_id", "hub_private_repo", "hub_revision")  # done once, at the end, by us
 _LABELS = {"spans": ["start_positions", "end_positions"]}
 
 
@@ -29,7 +29,7 @@ def training_arguments(options: FineTuneOptions, head: str, folder: Path, *, jud
     Raises:
         ValueError: If `options.training` names a field that TrainingArguments does not have.
     """
-    own = {name: value for name, value in options.training.items() if name not in HUB_FIELDS}
+    own = dict(options.training)
     unknown = sorted(set(own) - set(TrainingArguments.__dataclass_fields__))
     if unknown:
         raise ValueError(f"training names {unknown[0]!r}, which is no field of transformers.TrainingArguments.")
@@ -62,6 +62,7 @@ def training_arguments(options: FineTuneOptions, head: str, folder: Path, *, jud
         fields["activation_checkpointing" if newer else "gradient_checkpointing"] = True
     if judged:
         fields |= _judging(options)
+    own["hub_model_id"] = own.get("hub_model_id") or repository_name(folder)
     return TrainingArguments(str(folder), **{**fields, **own})
 
 

@@ -104,8 +104,9 @@ class FineTuneOptions:
         return self.learning_rate or (_LORA_RATE if self.lora else _FULL_RATE)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return every option as JSON can hold it, the learning rate resolved."""
+        """Return every option as JSON can hold it, the learning rate resolved, but for the secret `hub_token`."""
         plain = asdict(self)
+        plain["training"] = {name: value for name, value in self.training.items() if name != "hub_token"}
         plain["learning_rate"] = self.peak_learning_rate
         plain["class_weights"] = self.class_weights if isinstance(self.class_weights, str) else dict(self.class_weights)
         return plain

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import shutil
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,6 @@ from transformers import PreTrainedTokenizerFast
 
 from ..modeling.tokenizer import save_tokenizer
 from .finetuning_trainer import FineTuneTrainer
-
-logger = logging.getLogger(__name__)
 
 RECORD = "fine_tune_record.json"
 ADAPTER = "adapter"
@@ -36,6 +33,9 @@ def save_fine_tuned(trainer: FineTuneTrainer, folder: Path, record: dict[str, An
         for old in folder.glob("checkpoint-*"):
             shutil.rmtree(old)
         if hasattr(model, "merge_and_unload"):
+            if not Path(record["checkpoint"]).exists():  # loaded from the Hub's cache, which others do not have
+                for config in model.peft_config.values():
+                    config.base_model_name_or_path = record["checkpoint"]
             model.save_pretrained(folder / ADAPTER)
             model = model.merge_and_unload()
         model.save_pretrained(folder, state_dict=state)
@@ -46,9 +46,8 @@ def save_fine_tuned(trainer: FineTuneTrainer, folder: Path, record: dict[str, An
             tokenizer.save_pretrained(folder)  # type: ignore[union-attr]
         text = json.dumps(record, indent=1, ensure_ascii=False, default=_plain)
         (folder / RECORD).write_text(text + "\n", encoding="utf-8")
-        training = record["options"]["training"]
-        if training.get("push_to_hub"):
-            _push(folder, training)
+        if trainer.args.push_to_hub:
+            trainer.publish_folder(folder, f"seed-{trainer.args.seed}")
     trainer.accelerator.wait_for_everyone()
 
 
@@ -71,14 +70,17 @@ def read_record(folder: str | Path) -> dict[str, Any]:
     return record
 
 
-def _push(folder: Path, training: dict[str, Any]) -> None:
-    from huggingface_hub import HfApi
+def repository_name(folder: Path) -> str:
+    """Name a repository after a run's folder; runs of several seeds share one.
 
-    api = HfApi()
-    name = training.get("hub_model_id") or folder.resolve().name
-    made = api.create_repo(name, private=training.get("hub_private_repo"), exist_ok=True)
-    api.upload_folder(repo_id=made.repo_id, folder_path=folder, revision=training.get("hub_revision"))
-    logger.info("pushed to %s", made.repo_id)
+    Args:
+        folder: Such as `news` or `news/seed-1`.
+
+    Returns:
+        `news` for both.
+    """
+    whole = folder.absolute()
+    return whole.parent.name if whole.name.startswith("seed-") else whole.name
 
 
 def _plain(value: Any) -> Any:

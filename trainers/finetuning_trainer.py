@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 from datasets import Dataset
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.optim import Optimizer
-from transformers import Trainer
 from transformers.trainer_callback import PrinterCallback
 
-from ..modeling.losses import items_to_divide_by
 from .checkpointing import NonFiniteLoss
+from .class_weights import WeightedLoss
+from .publishing import PublishingTrainer
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +48,7 @@ class RowCollator:
         return batch
 
 
-class FineTuneTrainer(Trainer):
+class FineTuneTrainer(PublishingTrainer):
     """Trains a head and its encoder.
 
     Args:
@@ -90,13 +89,13 @@ class FineTuneTrainer(Trainer):
             The optimizer.
         """
         if self.optimizer is None:
-            network = model or self.model
+            network: Any = model or self.model
             kind, options = self.get_optimizer_cls_and_kwargs(self.args, network)
             groups = parameter_groups(network, self.args.learning_rate, self.args.weight_decay, self.layer_decay)
             self.optimizer = kind(groups, **options)
         return self.optimizer
 
-    def compute_loss(
+    def compute_loss(  # type: ignore[override]
         self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, **options: Any
     ) -> Any:
         """Compute the loss of a batch; while training, one that is not finite stops the run.
@@ -115,7 +114,7 @@ class FineTuneTrainer(Trainer):
         """
         languages = inputs.pop(_LANGUAGES, [])
         loss, outputs = super().compute_loss(model, inputs, return_outputs=True, **options)
-        if self.model.training and not torch.isfinite(loss):
+        if model.training and not torch.isfinite(loss):
             mask = inputs["attention_mask"]
             raise NonFiniteLoss(
                 f"the loss is {loss.item()} at step {self.state.global_step + 1}, languages "
@@ -190,30 +189,6 @@ def rows_of(predictions: Any, dataset: Dataset) -> Predictions:
     return [row[: len(ids)] for row, ids in zip(predictions, dataset["input_ids"], strict=True)]
 
 
-class WeightedLoss:
-    """Cross-entropy (or, for several labels at once, binary cross-entropy) in which classes weigh differently.
-
-    Args:
-        weights: (classes,).
-    """
-
-    def __init__(self, weights: Tensor) -> None:
-        self.weights = weights
-
-    def __call__(self, outputs: Any, labels: Tensor, num_items_in_batch: Tensor | int | None = None) -> Tensor:
-        """Return the loss of a batch: the weighted sum over the number of labels, not over the weights' sum."""
-        logits = outputs["logits"].float()
-        weights = self.weights.to(logits.device)
-        if labels.is_floating_point():
-            each = functional.binary_cross_entropy_with_logits(logits, labels, reduction="none")
-            total, items = (each * (1 + labels * (weights - 1))).sum(), torch.tensor(labels.numel())
-        else:
-            flat = logits.reshape(-1, logits.shape[-1])
-            total = functional.cross_entropy(flat, labels.reshape(-1).long(), weight=weights, reduction="sum")
-            items = (labels != -100).sum()
-        return total / items_to_divide_by(items, num_items_in_batch, total.device)
-
-
 def parameter_groups(model: nn.Module, rate: float, weight_decay: float, layer_decay: float) -> list[dict[str, Any]]:
     """Give every layer its rate: the head's is the whole, each layer below has `layer_decay` of the one above.
 
@@ -242,22 +217,3 @@ def parameter_groups(model: nn.Module, rate: float, weight_decay: float, layer_d
 
 def _layer_of(name: str) -> list[str]:
     return re.findall(r"\.layers\.(\d+)\.", name)
-
-
-def balanced_weights(labels: Sequence[Any], classes: int) -> Tensor:
-    """Weigh classes so that each has the same say: n / (classes * n of the class), as scikit-learn does.
-
-    Args:
-        labels: Per row a class, a list of classes (-100 for none), or 0 and 1 for every class.
-        classes: How many there are.
-
-    Returns:
-        (classes,); with 0 and 1 for every class, how often the class is absent for each time it is there.
-    """
-    first = labels[0]
-    if isinstance(first, (list, np.ndarray)) and isinstance(first[0], float):
-        there = np.asarray(labels).sum(0)
-        return torch.tensor((len(labels) - there) / np.maximum(there, 1), dtype=torch.float32)
-    flat = np.concatenate([np.atleast_1d(np.asarray(row)) for row in labels])
-    counts = np.bincount(flat[flat >= 0], minlength=classes)
-    return torch.tensor(counts.sum() / (classes * np.maximum(counts, 1)), dtype=torch.float32)

@@ -76,18 +76,36 @@ class PublishingTrainer(Trainer):
             ValueError: If the model cannot be exported, or the Hub refused.
         """
         weights, record, published = self.whole_weights(), self.publication_record(), None
-        if self.is_world_process_zero():
-            with tempfile.TemporaryDirectory(prefix="mmbert-push-") as temporary:
-                folder = Path(temporary) / Path(str(self.args.output_dir)).absolute().name
-                model: Any = self.accelerator.unwrap_model(self.model)
-                model.save_pretrained(folder, state_dict=weights)
-                if self.processing_class is not None:
-                    save_tokenizer(self.processing_class, folder)  # type: ignore[arg-type]
-                _write_record(record, folder)
-                given = {"token": token, "revision": revision, "private": private, "message": commit_message}
-                published = self._publish(folder, self.publication_tag(), **given)
-        self.accelerator.wait_for_everyone()
+        try:
+            if self.is_world_process_zero():
+                with tempfile.TemporaryDirectory(prefix="mmbert-push-") as temporary:
+                    folder = Path(temporary) / Path(str(self.args.output_dir)).absolute().name
+                    model: Any = self.accelerator.unwrap_model(self.model)
+                    model.save_pretrained(folder, state_dict=weights)
+                    if self.processing_class is not None:
+                        save_tokenizer(self.processing_class, folder)  # type: ignore[arg-type]
+                    _write_record(record, folder)
+                    given = {"token": token, "revision": revision, "private": private, "message": commit_message}
+                    published = self._publish(folder, self.publication_tag(), **given)
+        finally:  # other ranks wait, whatever the Hub said
+            self.accelerator.wait_for_everyone()
         return published
+
+    def publish_folder(self, folder: Path, tag: str | None, message: str | None = None) -> None:
+        """Publish a finished folder; a failure costs a warning with the command that makes up for it.
+
+        Args:
+            folder: The folder, whole.
+            tag: Its tag.
+            message: Of the commit.
+        """
+        try:
+            published = self._publish(folder, tag, message=message)
+            logger.info("published: %s", published.address)
+        except (ValueError, OSError) as error:
+            told = " ".join(str(error).split())
+            command = f"mmbert push {folder} {self._repository()}"
+            logger.warning("%s was not published: %s; by hand: %s", folder, told, command)
 
     def publish_checkpoint(self, checkpoint: Path, tag: str | None) -> None:
         """Publish a checkpoint that has just been written, if `hub_strategy` says so; every rank must call.
@@ -109,6 +127,26 @@ class PublishingTrainer(Trainer):
         except (ValueError, OSError) as error:
             logger.warning("%s was not published: %s", checkpoint.name, " ".join(str(error).split()))
 
+    def init_hf_repo(self, token: str | None = None, private: bool | None = None) -> None:
+        """Make the repository when training begins: who may not write there is told so before the first step.
+
+        Args:
+            token: Access token; `args.hub_token` if None.
+            private: Whether a repository that is made is private; `args.hub_private_repo` if None.
+        """
+        from ..export.hub import ensure_repository
+
+        if self.is_world_process_zero():
+            self.hub_model_id = ensure_repository(
+                self._repository(),
+                token=token or self.args.hub_token,
+                private=self.args.hub_private_repo if private is None else private,
+            )
+            self.push_in_progress = None
+
+    def _repository(self) -> str:
+        return self.hub_model_id or self.args.hub_model_id or Path(str(self.args.output_dir)).absolute().name
+
     def _publish(self, folder: Path, tag: str | None, **given: Any) -> "Publication":
         from ..export import push
 
@@ -118,8 +156,7 @@ class PublishingTrainer(Trainer):
             "private": self.args.hub_private_repo,
         }
         options = own | {name: value for name, value in given.items() if value is not None}
-        name = self.hub_model_id or self.args.hub_model_id or Path(str(self.args.output_dir)).absolute().name
-        return push(folder, name, tag=tag, replace_tag=True, **options)
+        return push(folder, self._repository(), tag=tag, replace_tag=True, **options)
 
     def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
         """Trainer's own upload, of a folder that is not finished yet; `publish_checkpoint` comes after it is."""

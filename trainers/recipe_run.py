@@ -120,9 +120,9 @@ class RecipeRun:
             with atomic_directory(final) as partial:
                 trainer.model.save_pretrained(partial, state_dict=weights)
                 save_tokenizer(self.data.tokenizer, partial)
+            if trainer.args.push_to_hub:
+                trainer.publish_folder(final, trainer.publication_tag(), message=f"{self.recipe.name}: {home.name}")
         trainer.accelerator.wait_for_everyone()
-        if trainer.args.push_to_hub:
-            trainer.push_to_hub(commit_message=f"{self.recipe.name}: {home.name}")
         return final
 
     def _start(self, home: Path, branch_from: Path | None) -> Path | None:

@@ -207,6 +207,9 @@ def test_names_without_composers_prefix_compiled_and_rotary_tables(tmp_path):
         ({"global_attn_every_n_layers": -1}, "no layer is global"),
         ({"vocab_size": 50}, "vocab_size is 50, the embedding has 304 rows"),
         ({"sliding_window": None}, r"lacks sliding_window; give the YAML"),
+        ({"sliding_window": "128"}, r"sliding_window is '128'; write a number"),
+        ({"norm_kwargs": 1e-5}, r"norm_kwargs is 1e-05; write a "),
+        ({"hidden_size": "${nowhere.size}"}, r"\$\{nowhere\.size\} leads nowhere"),
     ],
 )
 def test_other_bricks_are_refused(tmp_path, changes, match):
@@ -218,6 +221,22 @@ def test_other_bricks_are_refused(tmp_path, changes, match):
         convert_composer(tmp_path / "state.safetensors", tmp_path / "run.yaml", tmp_path / "out")
     assert "\n" not in str(caught.value)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run.yaml", "state.safetensors"]
+
+
+def test_values_that_the_yaml_repeats_are_looked_up(tmp_path):
+    write_run(tmp_path)
+    run = yaml.safe_load((tmp_path / "run.yaml").read_text())
+    width = run["model"]["model_config"]["hidden_size"]
+    run["model"]["model_config"]["hidden_size"] = "${sizes.width}"
+    run |= {"sizes": {"width": "${width}"}, "width": width, "max_seq_len": 96}
+    run["train_loader"] = {
+        **(run.get("train_loader") or {}),
+        "dataset": {"max_seq_len": "${max_seq_len}", "remote": "${r}"},
+    }
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(run))
+    out = convert_composer(tmp_path / "state.safetensors", tmp_path / "run.yaml", tmp_path / "out")
+    config = json.loads((out / "config.json").read_text())
+    assert (config["hidden_size"], config["max_position_embeddings"]) == (width, 96)
 
 
 WQKV = "model.bert.encoder.layers.1.attn.Wqkv.weight"

@@ -67,6 +67,15 @@ def test_a_card_that_is_there_stays(hub, saved):
     assert hub.repositories["you/tiny"].files()["README.md"].decode().endswith("# Mine\n")
 
 
+@pytest.mark.parametrize(("text", "title"), [("## Vocabulary\n\nTrimmed.\n", "# model\n"), ("# Mine\n\nText.\n", "")])
+def test_a_card_without_metadata_gets_them(hub, saved, text, title):
+    (saved / "README.md").write_text(text)
+    push(saved, "you/tiny")
+    card = ModelCard(hub.repositories["you/tiny"].files()["README.md"].decode())
+    assert card.data.pipeline_tag == "fill-mask" and card.data.license == "apache-2.0"
+    assert card.text.strip() == f"{title}\n{text}".strip()
+
+
 def test_old_shards_leave_with_the_commit_that_replaces_them(hub, saved, tmp_path, tokenizer):
     tiny().save_pretrained(tmp_path / "sharded", max_shard_size="5KB")
     tokenizer.save_pretrained(tmp_path / "sharded")
@@ -75,6 +84,22 @@ def test_old_shards_leave_with_the_commit_that_replaces_them(hub, saved, tmp_pat
     push(saved, "you/tiny")
     weights = [name for name in hub.repositories["you/tiny"].files() if "safetensors" in name]
     assert weights == ["model.safetensors"]
+
+
+def test_parts_of_another_model_leave_and_what_is_no_model_stays(hub, saved):
+    push(saved, "you/tiny")
+    files = hub.repositories["you/tiny"].files()
+    old = ["adapter_config.json", "adapter/adapter_model.safetensors", "modules.json", "1_Pooling/config.json"]
+    old += ["openvino/openvino_model.xml", "openvino/openvino_model.bin", "onnx/model.onnx", "trim.json"]
+    stays = ["LICENSE", "parity.md", "pictures/loss.png"]
+    hub.repositories["you/tiny"].add("main", files | dict.fromkeys([*old, *stays], b"{}"), "by hand")
+    push(saved, "you/tiny")
+    assert set(hub.repositories["you/tiny"].files()) == set(files) | set(stays)
+
+
+def test_a_name_alone_is_a_repository_of_your_own(hub, saved):
+    push(saved, "tiny", tag="first")
+    assert list(hub.repositories) == ["you/tiny"] and set(hub.repositories["you/tiny"].tags) == {"first"}
 
 
 def test_tags_name_versions_and_are_not_moved_unasked(hub, saved, tmp_path, tokenizer):
@@ -126,7 +151,7 @@ def test_offline(hub, saved, monkeypatch):
 
 
 def test_what_is_damaged_never_leaves(hub, saved, tmp_path):
-    with pytest.raises(ValueError, match="no Hub id"):
+    with pytest.raises(ValueError, match=r"^repository 'you/tiny/model' is no Hub id"):
         push(saved, "you/tiny/model")
     with pytest.raises(FileNotFoundError, match="is no folder"):
         push(tmp_path / "absent", "you/tiny")
@@ -171,6 +196,12 @@ def test_command_publishes_the_history_of_a_run(hub, tmp_path, tokenizer):
     assert list(repository.tags) == ["pretrain/step10", "midtrain/step20", "last"]
     assert len({repository.files(tag)["model.safetensors"] for tag in repository.tags}) == 3
     assert repository.tags["last"] == repository.branches["main"]
+    # after a push that broke, the same command goes on with what is not there yet
+    del repository.tags["midtrain/step20"]
+    before = len(repository.commits)
+    result = CliRunner().invoke(app, [str(part), "you/run", "--history"], catch_exceptions=False)
+    assert "pretrain/step10: there already" in result.output and len(repository.commits) == before + 2
+    assert repository.files("midtrain/step20")["model.safetensors"] != repository.files()["model.safetensors"]
 
 
 LOAD = """

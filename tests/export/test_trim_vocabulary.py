@@ -11,9 +11,10 @@ import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmbert.cli.trim import trim
-from mmbert.export import read_trim_report
+from mmbert.export import read_self_test, read_trim_report
 from mmbert.export.vocabulary import Vocabulary
 from mmbert.modeling import build_tokenizer
+from mmbert.modeling.checkpoint import open_checkpoint
 from safetensors.torch import load_file, save_file
 from tests_support import SIZES, documents, sentences
 from tokenizers import Tokenizer
@@ -168,6 +169,35 @@ def test_sentence_transformer_keeps_modules_and_vectors(tmp_path, vocabulary_tok
         for folder in (tmp_path / "whole", small)
     ]
     assert (vectors[0] == vectors[1]).all()
+
+
+@pytest.mark.parametrize("path", ["..", "../encoder"])
+def test_modules_outside_the_folder_are_refused(tmp_path, vocabulary_tokenizer, path):
+    folder = save(tmp_path / "encoder", vocabulary_tokenizer)
+    (folder / "modules.json").write_text(json.dumps([{"type": "T", "path": ""}, {"type": "P", "path": path}]))
+    with pytest.raises(ValueError, match="is not the plain name of a folder"):
+        mmbert.trim_vocabulary(folder, ["das Haus"], tmp_path / "out")
+    with pytest.raises(ValueError, match="is not the plain name of a folder"):
+        mmbert.export_modernbert(folder, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_told_of_the_whole_model_is_told_anew(tmp_path, checkpoint):
+    whole = mmbert.export_modernbert(checkpoint, tmp_path / "exported")
+    (whole / "onnx").mkdir()
+    (whole / "onnx" / "model.onnx").write_bytes(b"another vocabulary's graph")
+    small = mmbert.trim_vocabulary(whole, GERMAN_GREEK, tmp_path / "small")
+    test, before = read_self_test(small), read_self_test(whole)
+    assert test.compare(small).agrees and test.compare(small, stock=True).agrees
+    assert max(test.input_ids) < len(kept_ids(small)) and test.input_ids != before.input_ids
+    assert open_checkpoint(small).verify() and not (small / "onnx").exists()
+    remote = AutoModelForMaskedLM.from_pretrained(small, trust_remote_code=True)
+    assert remote.config.vocab_size == len(kept_ids(small))
+    # transformers' own save keeps auto_map without the files that it leads to
+    for code in whole.glob("*.py"):
+        code.unlink()
+    again = mmbert.trim_vocabulary(whole, GERMAN_GREEK, tmp_path / "again")
+    assert "auto_map" not in json.loads((again / "config.json").read_text())
 
 
 def test_shards_untied_decoder_and_trimming_again(tmp_path, vocabulary_tokenizer):

@@ -71,6 +71,12 @@ def test_search_by_a_command(run, tmp_path):
         (["--method", "average", "--density", "0.5"], "belong to ties, not to average"),
         (["--method", "average", "--scale", "2"], "--scale belongs to ties and arithmetic"),
         (["--decay", "0.5"], "add --method average"),
+        (["--method", "average", "--decay", "0.5", "--weights", "1"], "--weights and --decay are two ways"),
+        (["--method", "average", "--trim", "tensor"], "--trim belongs to ties, not to average"),
+        (["--licence", "apache"], "is no id of the Hub; near: apache-2.0"),
+        (["--parent-ids", "you/base/x"], "parent 'you/base/x' is no Hub id"),
+        (["--score", "nonesuch {}"], "--score 'nonesuch {}' cannot be run: No such file"),
+        (["--score", "echo '{}"], "cannot be read: No closing quotation"),
     ],
 )
 def test_refusals(run, tmp_path, options, match):

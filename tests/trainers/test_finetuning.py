@@ -11,8 +11,9 @@ import torch
 from datasets import Dataset
 from mmbert.modeling.tokenizer import save_tokenizer
 from mmbert.trainers import FineTuneOptions, fine_tune, label_order, parse_fine_tuning, read_record
+from mmbert.trainers.class_weights import WeightedLoss, balanced_weights
 from mmbert.trainers.finetuning_model import add_lora, build_network
-from mmbert.trainers.finetuning_trainer import RowCollator, WeightedLoss, balanced_weights, parameter_groups
+from mmbert.trainers.finetuning_trainer import RowCollator, parameter_groups
 from tests_support import sentences
 from transformers import (
     AutoModelForSequenceClassification,

@@ -7,7 +7,11 @@ import pytest
 import torch
 from hub_server import serving
 from huggingface_hub import ModelCard
+from mmbert.export import push
+from mmbert.recipes import Recipe
+from mmbert.trainers import RecipeRun
 from safetensors.torch import load, load_file
+from tests_support import documents
 
 
 @pytest.fixture
@@ -38,6 +42,29 @@ def test_checkpoints_are_commits_and_borders_are_tags(hub, make_trainer, tmp_pat
     card = ModelCard(repository.files()["README.md"].decode())
     assert "eng" in str(card.data.language) or card.data.language
     assert trainer.stream.recipe.name in card.content
+
+
+def test_a_run_whose_pushes_fail_is_trained_to_its_end_and_published_by_hand(
+    hub, recipe, tmp_path, caplog, monkeypatch
+):
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    corpus = tmp_path / "corpus.jsonl"
+    rows = [json.dumps({"lang": d.language, "text": d.text}) for d in documents()]
+    corpus.write_text("\n".join(rows), encoding="utf-8")
+    text = (tmp_path / "tiny.yaml").read_text()
+    text += f"data: {{corpus: {corpus}, vocabulary_size: 600, heldout_fraction: 0.1}}\n"
+    (tmp_path / "files.yaml").write_text(text)
+    arguments = {"use_cpu": True, "push_to_hub": True, "hub_model_id": "you/run", "hub_strategy": "end"}
+    hub.faults["POST", "/commit/"] = 403
+    run = RecipeRun(Recipe.from_yaml(tmp_path / "files.yaml"), tmp_path / "run", arguments=arguments)
+    with caplog.at_level(logging.WARNING, logger="mmbert.trainers.publishing"):
+        finals = run.run(["decay-all"])
+    assert list(finals) == ["trunk", "decay-all"] and len(hub.repositories["you/run"].commits) == 1
+    assert f"by hand: mmbert push {finals['trunk']} you/run" in caplog.text
+    hub.faults.clear()
+    push(finals["decay-all"], "you/run")
+    files = hub.repositories["you/run"].files()
+    assert same(files, finals["decay-all"]) and "run_record.json" in files
 
 
 def test_a_push_that_fails_costs_no_checkpoint(hub, make_trainer, tmp_path, caplog, monkeypatch):
