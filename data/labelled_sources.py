@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .labelled import read_labelled, sample_rows
@@ -36,6 +37,9 @@ class LabelledSources:
     configuration: str | None = field(default=None, metadata={"help": "Of a Hub dataset with several."})
     columns: list[str] = field(default_factory=list, metadata={"help": "Our name=the source's: text=review, ..."})
     on_bad_row: str = field(default="error", metadata={"help": "error, or skip: leave out and count."})
+    pretraining_record: str | None = field(
+        default=None, metadata={"help": "run_record.json of the pre-training: languages it read; mmBERT's own list."}
+    )
     rows_a_language: int | None = field(default=None, metadata={"help": "Judge at most so many rows of a language."})
 
     def read(self, require: Sequence[str | tuple[str, ...]]) -> dict[str, Dataset]:
@@ -96,6 +100,26 @@ class LabelledSources:
                     f"{self.data} does not tell train from {role}: every training row is a row of {role} too; add a"
                     f" column split, give --train and --{role}, or --{role}_split none."
                 )
+
+    def pretrained_on(self) -> list[str] | None:
+        """Return the languages of pre-training, None for mmBERT's own.
+
+        Returns:
+            Language tags.
+
+        Raises:
+            FileNotFoundError: If there is no such record.
+            ValueError: If it is none of a pre-training.
+        """
+        if self.pretraining_record is None:
+            return None
+        try:
+            found = json.loads(Path(self.pretraining_record).read_text(encoding="utf-8"))["data"]["languages"]
+        except (ValueError, KeyError, TypeError):
+            raise ValueError(
+                f"--pretraining_record {self.pretraining_record} names no languages; give the run_record.json of a run."
+            ) from None
+        return list(found)
 
     def where(self) -> dict[str, str]:
         """Return source and split of every role, for a record."""

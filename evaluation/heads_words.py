@@ -41,9 +41,9 @@ class TagHead(TaskHead):
 
     def encode(self, part: str) -> "Dataset":
         """Encode sentences in windows; every word has one label."""
-        limit = {"max_length": self.setting.max_length, "stride": self.setting.stride}
+        rows, longest, stride = self.part(part), self.setting.max_length, self.setting.stride
         try:
-            read = WordRows.read(self.part(part), self.tokenizer, self.labels, unknown="ignore", **limit)
+            read = WordRows.read(rows, self.tokenizer, self.labels, max_length=longest, stride=stride, unknown="ignore")
         except ValueError as error:
             raise ValueError(f"{self.task.name} {part}, {error}") from None
         self._words[part] = read
@@ -76,12 +76,18 @@ class AnswerHead(TaskHead):
 
     def encode(self, part: str) -> "Dataset":
         """Encode questions and passages in windows; of several answers the first is learned."""
-        longest = self.setting.max_length
-        limit = {"max_length": longest, "stride": self.setting.stride, "max_question": min(64, longest // 4)}
+        longest, stride = self.setting.max_length, self.setting.stride
         # Only train needs to know where its answers stand; dev and test are judged by their texts.
         names = ["question", "context", "language", *(["answers"] if part == "train" else [])]
         try:
-            read = PassageRows.read(self.part(part).select_columns(names), self.tokenizer, unanswerable=True, **limit)
+            read = PassageRows.read(
+                self.part(part).select_columns(names),
+                self.tokenizer,
+                max_length=longest,
+                stride=stride,
+                max_question=min(64, longest // 4),
+                unanswerable=True,
+            )
         except ValueError as error:
             raise ValueError(f"{self.task.name} {part}, {error}") from None
         self._passages[part] = read

@@ -22,6 +22,7 @@ from .tasks import Task
 
 # arXiv 2509.06888: learning rates 2e-5 to 8e-5, epochs 1, 2, 3, 5, 10, batch 32, warm-up 0.06. The points between the
 # two ends are not published; these four are ours.
+_LORA = 10  # adapters want ten times the rate of all weights, as `FineTuneOptions` has it
 PAPER_RATES, PAPER_EPOCHS = (2e-5, 3e-5, 5e-5, 8e-5), (1.0, 2.0, 3.0, 5.0, 10.0)
 STAGES = ("sweep", "final", "oracle")
 
@@ -103,7 +104,8 @@ def settings_of(
 
     Args:
         task: The task, for its hyper-parameters of the book.
-        grid: `book`: the task's own single setting; `paper`: 4 learning rates x 5 epochs.
+        grid: `book`: the task's own single setting; `paper`: 4 learning rates x 5 epochs. With LoRA its rates are
+            ten times as high, unless `rates` says otherwise.
         rates: Learning rates in place of the grid's.
         epochs: Epochs in place of the grid's.
         changes: Other fields of `Setting` that differ from the book.
@@ -121,7 +123,8 @@ def settings_of(
     longest = int(book.get("max_length", 128))
     book |= {"max_length": longest, "stride": min(int(book.get("stride", 32)), longest // 3)}
     base = Setting(**book)
-    tried_rates = rates or (PAPER_RATES if grid == "paper" else (base.learning_rate,))
+    usual = PAPER_RATES if grid == "paper" else (base.learning_rate,)
+    tried_rates = rates or (tuple(_LORA * rate for rate in usual) if base.lora else usual)
     tried_epochs = epochs or (PAPER_EPOCHS if grid == "paper" else (base.epochs,))
     points = sorted(set(product(map(float, tried_rates), map(float, tried_epochs))))
     return [replace(base, learning_rate=rate, epochs=passes) for rate, passes in points]

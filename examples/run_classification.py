@@ -35,9 +35,6 @@ class ScriptOptions(LabelledSources):
     windows: bool = field(default=False, metadata={"help": "Read longer texts in overlapping windows."})
     overlap: int = field(default=64, metadata={"help": "Tokens that neighbouring windows share."})
     table_score: str | None = field(default=None, metadata={"help": "Score of the table; the task's main one."})
-    pretraining_record: str | None = field(
-        default=None, metadata={"help": "run_record.json of the pre-training: languages it read; mmBERT's own list."}
-    )
 
 
 def main() -> None:
@@ -46,6 +43,7 @@ def main() -> None:
     transformers_logging.disable_progress_bar()
     datasets.disable_progress_bars()
     options, training, seeds, output = parse_fine_tuning(ScriptOptions, sys.argv[1:])
+    options.pretrained_on()  # a wrong path is told now, not after the training
     rows = options.read(require=("text", "text_pair?", ("label", "labels", "score")))
     reading = TextOptions(
         max_length=options.max_length, windows=options.windows, overlap=options.overlap, on_bad_row=options.on_bad_row
@@ -67,10 +65,7 @@ def main() -> None:
 
 def write_tables(options: ScriptOptions, records: list[dict[str, Any]], output: Path) -> None:
     """Print the groups of languages, and the languages if they are few; write all as markdown, JSON and a picture."""
-    saw = None
-    if options.pretraining_record is not None:
-        saw = json.loads(Path(options.pretraining_record).read_text(encoding="utf-8"))["data"]["languages"]
-    table = language_table(records, score=options.table_score, pretrained_on=saw)
+    table = language_table(records, score=options.table_score, pretrained_on=options.pretrained_on())
     print(table_lines(table, every_language=len(table["languages"]) <= 40))
     (output / "table.md").write_text(table_lines(table) + "\n", encoding="utf-8")
     (output / "table.json").write_text(json.dumps(table, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -34,9 +34,6 @@ class ScriptOptions(LabelledSources):
     """Options of this script."""
 
     max_length: int | None = field(default=None, metadata={"help": "Most tokens of a row and a choice; 8,192."})
-    pretraining_record: str | None = field(
-        default=None, metadata={"help": "run_record.json of the pre-training: languages it read; mmBERT's own list."}
-    )
 
 
 def main() -> None:
@@ -45,6 +42,7 @@ def main() -> None:
     transformers_logging.disable_progress_bar()
     datasets.disable_progress_bars()
     options, training, seeds, output = parse_fine_tuning(ScriptOptions, sys.argv[1:])
+    options.pretrained_on()  # a wrong path is told now, not after the training
     rows = options.read(require=("choices", "label"))
     results = fine_tune_chooser(
         options.model,
@@ -63,10 +61,7 @@ def main() -> None:
 
 def write_tables(options: ScriptOptions, records: list[dict[str, Any]], output: Path) -> None:
     """Print the groups of languages, and the languages if they are few; write all as markdown, JSON and a picture."""
-    saw = None
-    if options.pretraining_record is not None:
-        saw = json.loads(Path(options.pretraining_record).read_text(encoding="utf-8"))["data"]["languages"]
-    table = language_table(records, pretrained_on=saw)
+    table = language_table(records, pretrained_on=options.pretrained_on())
     print(table_lines(table, every_language=len(table["languages"]) <= 40))
     (output / "table.md").write_text(table_lines(table) + "\n", encoding="utf-8")
     (output / "table.json").write_text(json.dumps(table, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -80,5 +80,5 @@ def _judging(options: FineTuneOptions) -> dict[str, Any]:
         "save_only_model": True,
         "load_best_model_at_end": True,
         "metric_for_best_model": "main",
-        "greater_is_better": options.greater_is_better,
+        "greater_is_better": options.more_is_better,
     }

@@ -13,6 +13,7 @@ from typing import Any
 
 LORA_TARGETS = ("Wqkv", "attn.Wo", "Wi", "mlp.Wo")  # the four matrices of every layer; plain "Wo" would be two of them
 LORA_KEEPS = ("head", "classifier")  # trained whole and saved: a fresh head cannot be of low rank
+ERRORS = ("rmse", "loss")  # metrics of which less is better
 
 _FULL_RATE, _LORA_RATE = 3e-5, 3e-4
 
@@ -38,7 +39,7 @@ class FineTuneOptions:
         lora_dropout: Dropout before the adapters.
         class_weights: "none"; "balanced": a class weighs n / (classes * its rows); or a weight for each label.
         metric: The score that chooses the checkpoint; None: the first one that the task reports.
-        greater_is_better: Whether more of it is better.
+        greater_is_better: Whether more of it is better; None: it is, but of errors (`rmse`) less is.
         patience: Stop after so many evaluations on dev without a better score; None: never.
         evaluations_an_epoch: How often dev is scored.
         evaluation_batch_size: Rows at once while scoring.
@@ -69,7 +70,7 @@ class FineTuneOptions:
     lora_dropout: float = 0.05
     class_weights: str | Mapping[str, float] = "none"
     metric: str | None = None
-    greater_is_better: bool = True
+    greater_is_better: bool | None = None
     patience: int | None = None
     evaluations_an_epoch: int = 1
     evaluation_batch_size: int = 64
@@ -103,10 +104,16 @@ class FineTuneOptions:
         """The learning rate, also where none was given."""
         return self.learning_rate or (_LORA_RATE if self.lora else _FULL_RATE)
 
+    @property
+    def more_is_better(self) -> bool:
+        """Whether more of the metric is better, also where nobody said."""
+        return self.metric not in ERRORS if self.greater_is_better is None else self.greater_is_better
+
     def to_dict(self) -> dict[str, Any]:
-        """Return every option as JSON can hold it, the learning rate resolved, but for the secret `hub_token`."""
+        """Return every option as JSON can hold it, what was left open resolved, but for the secret `hub_token`."""
         plain = asdict(self)
         plain["training"] = {name: value for name, value in self.training.items() if name != "hub_token"}
+        plain["greater_is_better"] = self.more_is_better
         plain["learning_rate"] = self.peak_learning_rate
         plain["class_weights"] = self.class_weights if isinstance(self.class_weights, str) else dict(self.class_weights)
         return plain

@@ -207,10 +207,17 @@ class _Reader:
         missing = [tag for tag in languages or () if tag not in self.task.languages]
         if missing:
             raise ValueError(f"{self.task.name} has no {missing[0]}; there are {', '.join(self.task.languages)}")
-        parts = [
-            read_labelled(part.hub, configuration=part.config and part.config.format(code=code), language=tag, **given)
-            for tag, code in codes.items()
-        ]
+        parts, lacking = list[Any](), list[str]()
+        for tag, code in codes.items():
+            config = part.config and part.config.format(code=code)
+            try:
+                parts.append(read_labelled(part.hub, configuration=config, language=tag, **given))
+            except ValueError as error:  # AfriSenti has no train in two of its languages
+                if languages is not None or "has no split" not in str(error) or (tag == list(codes)[-1] and not parts):
+                    raise
+                lacking.append(tag)
+        if lacking:
+            self.notes.append(f"there is no {part.split} split in {', '.join(lacking)}")
         return concatenate_datasets(parts)
 
     def _there(self) -> str:

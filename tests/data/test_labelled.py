@@ -234,6 +234,16 @@ def test_a_file_without_splits_is_not_judged_on_what_it_trained(tmp_path):
     assert set(sources.read(("text", "label"))) == {"train", "test"}  # on purpose
 
 
+def test_the_record_of_a_pre_training_is_read_before_anything_is_trained(tmp_path):
+    path = tmp_path / "run_record.json"
+    path.write_text('{"data": {"languages": {"fao_Latn": 3}}}', encoding="utf-8")
+    assert LabelledSources(model="m").pretrained_on() is None
+    assert LabelledSources(model="m", pretraining_record=str(path)).pretrained_on() == ["fao_Latn"]
+    path.write_text('{"data": []}', encoding="utf-8")
+    with pytest.raises(ValueError, match=r"run_record\.json names no languages; give the"):
+        LabelledSources(model="m", pretraining_record=str(path)).pretrained_on()
+
+
 def test_sampled_rows_of_parallel_data_are_other_texts_in_every_language(tmp_path):
     rows = [{"lang": tag, "text": f"{tag} {n}", "label": "x"} for tag in ("eng_Latn", "swh_Latn") for n in range(50)]
     some = sample_rows(read_labelled(write(tmp_path / "d.jsonl", rows)), 5)

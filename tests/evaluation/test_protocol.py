@@ -70,6 +70,13 @@ def test_the_grid_of_the_paper():
     assert [run.seed for run in final_runs(task_named("xnli"), settings[0], [1, 2, 3])] == [1, 2, 3]
 
 
+def test_adapters_are_tried_at_rates_for_adapters():
+    task = task_named("xnli")
+    full, lora = (settings_of(task, changes={"lora": lora})[0] for lora in (False, True))
+    assert lora.learning_rate == pytest.approx(10 * full.learning_rate)
+    assert settings_of(task, rates=(1e-4,), changes={"lora": True})[0].learning_rate == 1e-4
+
+
 def test_the_book_has_one_setting_and_needs_no_sweep():
     (setting,) = settings_of(task_named("udpos"))
     assert (setting.learning_rate, setting.epochs, setting.max_length) == (2e-5, 10, 128)

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from datasets import Dataset
 from mmbert.evaluation.tasks import Part, Task, read_task, task_named
 from mmbert.evaluation.tasks.catalogue import load_tasks
 from mmbert.evaluation.tasks.rows import Limits
@@ -106,6 +107,20 @@ def test_rows_that_stand_in_both_are_counted(task, tmp_path):
     path = write(tmp_path / "rows.jsonl", rows("train", 5) + rows("dev", 3) + again + rows("test", 1))
     found = read_task(task, {"": path}, Limits(train_languages=("all",)))
     assert "15 of 18 test rows stand in train too" in found.notes
+
+
+def test_all_languages_means_those_that_have_the_split(monkeypatch):
+    def read(source, *, split, language, **_):
+        if split == "train" and language == "tir_Ethi":
+            raise ValueError(f"{source} has no split 'train'; there are test.")
+        return Dataset.from_list([{**row, "language": language} for row in rows(split, 4, [language])])
+
+    monkeypatch.setattr("mmbert.evaluation.tasks.rows.read_labelled", read)
+    found = read_task(task_named("afrisenti"))
+    assert "tir_Ethi" not in found.train_languages and "hau_Latn" in found.train_languages
+    assert "tir_Ethi" in found.test["language"][:] and "there is no train split in tir_Ethi" in found.notes
+    with pytest.raises(ValueError, match="has no split 'train'"):
+        read_task(task_named("afrisenti"), limits=Limits(train_languages=("tir_Ethi", "hau_Latn")))
 
 
 def test_dev_rows_of_the_test_choose_nothing(tmp_path):

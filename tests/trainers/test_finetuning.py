@@ -12,6 +12,7 @@ from datasets import Dataset
 from mmbert.modeling.tokenizer import save_tokenizer
 from mmbert.trainers import FineTuneOptions, fine_tune, label_order, parse_fine_tuning, read_record
 from mmbert.trainers.class_weights import WeightedLoss, balanced_weights
+from mmbert.trainers.finetuning_arguments import training_arguments
 from mmbert.trainers.finetuning_model import add_lora, build_network
 from mmbert.trainers.finetuning_trainer import RowCollator, parameter_groups
 from tests_support import sentences
@@ -308,6 +309,16 @@ def test_no_nan_from_padding_alone_or_single_tokens(run, tokenizer, tmp_path, bf
 def test_a_loss_that_is_not_finite_stops_and_names_its_batch(run, tokenizer, tmp_path):
     with pytest.raises(ValueError, match=r"the loss is (nan|inf) at step \d+, languages deu_Latn.* lengths \["):
         run(tmp_path, learning_rate=1e30, epochs=3, max_grad_norm=1e30, training={**FAST, "max_grad_norm": 0.0})
+
+
+def test_of_errors_less_is_better(tmp_path):
+    for options, more in (
+        ({}, True),
+        ({"metric": "rmse"}, False),
+        ({"metric": "x", "greater_is_better": False}, False),
+    ):
+        arguments = training_arguments(FineTuneOptions(**options), "sequence", tmp_path, judged=True)
+        assert arguments.greater_is_better is more
 
 
 @pytest.mark.parametrize(
