@@ -35,7 +35,7 @@ class Embedder(SentenceTransformer):
 
     Attributes:
         normalize: Whether `encode` gives back vectors of length 1 unless it is told otherwise.
-        rounded_from: The checkpoint's dtype if `load_embedder` rounded its weights unasked, else None.
+        rounded_from: The checkpoint's dtype if `load_embedder` rounded its weights unasked, or to int8; else None.
         token_budget: Most tokens of a batch; a longer text is a batch of its own. None: what suits the device.
         last_encoding: What the last `encode` in this process did, in tokens; None before it, and where
             sentence-transformers or a pool of processes did it.

@@ -24,7 +24,15 @@ def set_normalization(embedder: Any, normalize: bool) -> None:
     Args:
         embedder: What to change.
         normalize: Which of the two.
+
+    Raises:
+        ValueError: If an exported graph gives nothing but vectors of length 1.
     """
+    if not normalize and getattr(embedder[0], "normalized", False):
+        raise ValueError(
+            "the exported graph gives vectors of length 1, got normalize=False; export it with normalize=False, or "
+            "leave it out"
+        )
     from sentence_transformers.sentence_transformer.modules import Normalize
 
     embedder.normalize = normalize
