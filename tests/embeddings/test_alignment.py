@@ -32,10 +32,10 @@ print(json.dumps(model.encode(json.loads(sys.argv[2])).tolist()))
 
 @pytest.fixture(scope="module")
 def tuned(encoder, train_pairs, tmp_path_factory):
-    """An encoder after 150 steps on the toy language, and the report."""
+    """An encoder after 90 steps on the toy language, and the report."""
     output = tmp_path_factory.mktemp("tuned") / "model"
     report = align_encoder(
-        encoder, train_pairs, output, max_steps=150, batch_size=32, learning_rate=3e-3, seed=5, device="cpu"
+        encoder, train_pairs, output, max_steps=90, batch_size=32, learning_rate=3e-3, seed=5, device="cpu"
     )
     return output, report
 
@@ -51,8 +51,8 @@ def test_tuning_finds_translations_of_sentences_it_never_saw(encoder, tuned, hel
     output, report = tuned
     before = bitext_accuracy(load_embedder(encoder, device="cpu"), heldout_pairs)["macro"]
     after = bitext_accuracy(load_embedder(output, device="cpu"), heldout_pairs)["macro"]
-    assert before < 0.15 and after > 0.7
-    assert report.steps == 150 and report.losses[-1][1] < 0.5 * report.losses[0][1]
+    assert before < 0.15 and after > 0.6
+    assert report.steps == 90 and report.losses[-1][1] < 0.5 * report.losses[0][1]
     assert report.steps_per_second > 0 and report.output == output
 
 
@@ -67,6 +67,7 @@ def test_the_saved_model_needs_sentence_transformers_alone(tuned):
     assert tokenizer_config["tokenizer_class"] == "PreTrainedTokenizerFast"
 
 
+@pytest.mark.slow
 def test_the_export_of_a_saved_model_gives_the_same_vectors(tuned, tmp_path):
     output, _ = tuned
     exported = export_modernbert(output, tmp_path / "exported")
