@@ -19,6 +19,7 @@ import torch
 from sentence_transformers import SentenceTransformer
 
 from .saving import make_portable
+from .settings import known_device
 from .unpadded_encoding import EncodingRecord, can_encode, encode_texts
 
 _log = logging.getLogger(__name__)
@@ -91,6 +92,22 @@ class Embedder(SentenceTransformer):
     def encode_document(self, inputs: Any, *args: Any, **options: Any) -> Any:
         """Turn documents into vectors, with a prompt named `document` or like it if there is one; see `encode`."""
         return super().encode_document(inputs, *args, **self._without_row_limit(args, options))
+
+    def start_multi_process_pool(self, target_devices: list[str] | None = None) -> Any:
+        """Start a process a device; see `SentenceTransformer.start_multi_process_pool`.
+
+        Args:
+            target_devices: Such as ["cuda:0", "cuda:1"]; None: all GPUs, or four processes on the CPU.
+
+        Returns:
+            The pool, for `encode(..., pool=...)` and `stop_multi_process_pool`.
+
+        Raises:
+            ValueError: If a device is not here.
+        """
+        for name in target_devices or ():
+            known_device(name)
+        return super().start_multi_process_pool(target_devices)
 
     @torch.inference_mode()
     def _inference(self, inputs: list[Any], **options: Any) -> Any:

@@ -22,7 +22,7 @@ from transformers import PretrainedConfig
 
 from ..modeling import MmBertConfig, MmBertModel, quantise_weights, register
 from ..modeling.hardware import compiler_obstacle, describe_runtime, preferred_attention, preferred_dtype
-from .settings import check_pooling, set_dims, set_length, set_normalization, set_prompts
+from .settings import check_pooling, known_device, set_dims, set_length, set_normalization, set_prompts
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -135,10 +135,7 @@ def _exported(
 def _device(name: str | None) -> torch.device:
     """Return the device that sentence-transformers would take."""
     if name is not None:
-        try:
-            return torch.device(name)
-        except RuntimeError as error:
-            raise ValueError(f"device {name!r} is none that torch knows; give one like cpu or cuda:1") from error
+        return known_device(name)
     with _needs_sentence_transformers():
         from sentence_transformers.util import get_device_name
     return torch.device(get_device_name())

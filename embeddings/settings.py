@@ -1,6 +1,29 @@
-"""Settings of a loaded embedder: pooling, normalisation, limits, prompts; each checked against what the model has."""
+"""Settings of an embedder: device, pooling, normalisation, limits, prompts; each checked against what the model has."""
 
 from typing import Any
+
+import torch
+
+
+def known_device(name: str) -> torch.device:
+    """Return a device that is here.
+
+    Args:
+        name: Such as `cpu` or `cuda:1`.
+
+    Returns:
+        The device.
+
+    Raises:
+        ValueError: If torch knows no such kind, or this machine has no such GPU.
+    """
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(f"device {name!r} is none that torch knows; give one like cpu or cuda:1") from error
+    if device.type == "cuda" and (device.index or 0) >= (there := torch.cuda.device_count()):
+        raise ValueError(f"device {name!r} is not here, torch sees {there} CUDA devices; leave it out, or give cpu")
+    return device
 
 
 def check_pooling(embedder: Any, pooling: str | None) -> None:

@@ -185,10 +185,16 @@ def test_a_pool_of_processes_embeds_in_int8(encoder):
         embedder.stop_multi_process_pool(pool)
 
 
-def test_an_unknown_device_is_refused_in_one_line(encoder):
-    with pytest.raises(ValueError, match="device 'gpu' is none that torch knows") as caught:
-        load_embedder(encoder, device="gpu")
-    assert "\n" not in str(caught.value)
+@pytest.mark.parametrize(
+    "name, message",
+    [("gpu", "device 'gpu' is none that torch knows"), ("cuda:99", "device 'cuda:99' is not here, torch")],
+)
+def test_an_unknown_device_is_refused_in_one_line(encoder, name, message):
+    embedder = load_embedder(encoder, dtype="float32", device="cpu")
+    for use in (lambda: load_embedder(encoder, device=name), lambda: embedder.start_multi_process_pool(["cpu", name])):
+        with pytest.raises(ValueError, match=message) as caught:
+            use()
+        assert "\n" not in str(caught.value)
 
 
 def test_without_a_compiler_compiling_is_refused_before_anything_is_loaded(encoder):
