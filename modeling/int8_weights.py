@@ -69,14 +69,15 @@ class Int8Linear(nn.Module):
         return self._rows.to_dense().t().contiguous() if self._rows.is_mkldnn else self._rows
 
     def __getstate__(self) -> dict[str, Any]:
-        """Unpack the weights on the way to a copy or another process."""
-        return {**self.__dict__, "_rows": self.rows()}
+        """Unpack the weights on the way to a copy or another process, as an array, which has no handle to share."""
+        return {**self.__dict__, "_rows": self.rows().numpy()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Pack the weights again."""
-        super().__setstate__(state)
+        rows = torch.from_numpy(state["_rows"])
+        super().__setstate__({**state, "_rows": rows})
         if self._packs:
-            self._rows = torch.ops.onednn.qlinear_prepack(self._rows, None)
+            self._rows = torch.ops.onednn.qlinear_prepack(rows, None)
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         raise ValueError("int8 weights are for running only; save the checkpoint that they were rounded from")

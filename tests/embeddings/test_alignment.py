@@ -11,6 +11,7 @@ from mmbert import export_modernbert, load_embedder
 from mmbert.embeddings import align_encoder, save_embedder
 from mmbert.evaluation import bitext_accuracy
 from safetensors.torch import load_file
+from sentence_transformers import SentenceTransformer
 
 TEXTS = ["red river", "rud rio", "big old house", "", " ".join(["stone road"] * 40)]
 
@@ -56,10 +57,19 @@ def test_tuning_finds_translations_of_sentences_it_never_saw(encoder, tuned, hel
     assert report.steps_per_second > 0 and report.output == output
 
 
+@pytest.mark.slow
 def test_the_saved_model_needs_sentence_transformers_alone(tuned):
     output, _ = tuned
     ours = load_embedder(output, dtype="float32", device="cpu").encode(TEXTS)
     np.testing.assert_allclose(plain_vectors(output, TEXTS), ours, atol=1e-5)
+
+
+def test_the_saved_model_is_a_modernbert_in_the_words_of_transformers_4_and_5(tuned):
+    output, _ = tuned
+    stock = SentenceTransformer(str(output), device="cpu")
+    ours = load_embedder(output, dtype="float32", device="cpu").encode(TEXTS)
+    assert type(stock[0].model).__name__ == "ModernBertModel"
+    np.testing.assert_allclose(stock.encode(TEXTS), ours, atol=1e-5)
     config = json.loads((output / "config.json").read_text())
     assert config["model_type"] == "modernbert" and config["architectures"] == ["ModernBertModel"]
     assert config["local_rope_theta"] == config["rope_parameters"]["sliding_attention"]["rope_theta"] == 160_000
