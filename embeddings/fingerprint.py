@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from ..modeling.int8_weights import Int8Linear
 
@@ -39,7 +38,7 @@ def model_fingerprint(embedder: Any) -> str:
     return digest.hexdigest()
 
 
-def _tensors(embedder: Any) -> Iterator[tuple[str, Tensor]]:
+def _tensors(embedder: Any) -> Iterator[tuple[str, Any]]:
     """Yield what a state dict holds, and int8 weights, which none does."""
     rounded = {name: module for name, module in embedder.named_modules() if isinstance(module, Int8Linear)}
     if not rounded:

@@ -75,7 +75,7 @@ class Int8Linear(nn.Module):
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Pack the weights again."""
         rows = torch.from_numpy(state["_rows"])
-        super().__setstate__({**state, "_rows": rows})
+        super().__setstate__({**state, "_rows": rows})  # type: ignore[no-untyped-call]
         if self._packs:
             self._rows = torch.ops.onednn.qlinear_prepack(rows, None)
 
