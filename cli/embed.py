@@ -27,7 +27,9 @@ def embed(
     ] = None,
     dtype: Annotated[
         str | None,
-        typer.Option(help="float32, bfloat16, float16, or auto: as stored. Left out: bfloat16 where that is fast."),
+        typer.Option(
+            help="float32, bfloat16, float16, int8 (CPU), or auto: as stored. Left out: bfloat16 where that is fast."
+        ),
     ] = None,
     backend: Annotated[str, typer.Option(help="torch; onnx or openvino for an exported folder.")] = "torch",
     prompt: Annotated[str | None, typer.Option(help="Put before every text.")] = None,
@@ -44,7 +46,7 @@ def embed(
     if output.suffix != ".npy":
         raise ValueError(f"output must end in .npy, got {output}")
     stream = _texts(texts, field)
-    devices = [None] if device is None else device.split(",")
+    devices = [None] if device is None else [one.strip() for one in device.split(",")]
     options: Any = {"dims": dims, "max_seq_length": max_seq_length, "dtype": dtype, "backend": backend}
     options |= {"device": devices[0], "token_budget": token_budget, "compile": compile_layers}
     embedder = load_embedder(checkpoint, **options)

@@ -19,6 +19,7 @@ import torch
 from sentence_transformers import SentenceTransformer
 
 from .saving import make_portable
+from .settings import known_device
 from .unpadded_encoding import EncodingRecord, can_encode, encode_texts
 
 _log = logging.getLogger(__name__)
@@ -35,7 +36,7 @@ class Embedder(SentenceTransformer):
 
     Attributes:
         normalize: Whether `encode` gives back vectors of length 1 unless it is told otherwise.
-        rounded_from: The checkpoint's dtype if `load_embedder` rounded its weights unasked, else None.
+        rounded_from: The checkpoint's dtype if `load_embedder` rounded its weights unasked, or to int8; else None.
         token_budget: Most tokens of a batch; a longer text is a batch of its own. None: what suits the device.
         last_encoding: What the last `encode` in this process did, in tokens; None before it, and where
             sentence-transformers or a pool of processes did it.
@@ -91,6 +92,22 @@ class Embedder(SentenceTransformer):
     def encode_document(self, inputs: Any, *args: Any, **options: Any) -> Any:
         """Turn documents into vectors, with a prompt named `document` or like it if there is one; see `encode`."""
         return super().encode_document(inputs, *args, **self._without_row_limit(args, options))
+
+    def start_multi_process_pool(self, target_devices: list[str] | None = None) -> Any:
+        """Start a process a device; see `SentenceTransformer.start_multi_process_pool`.
+
+        Args:
+            target_devices: Such as ["cuda:0", "cuda:1"]; None: all GPUs, or four processes on the CPU.
+
+        Returns:
+            The pool, for `encode(..., pool=...)` and `stop_multi_process_pool`.
+
+        Raises:
+            ValueError: If a device is not here.
+        """
+        for name in target_devices or ():
+            known_device(name)
+        return super().start_multi_process_pool(target_devices)
 
     @torch.inference_mode()
     def _inference(self, inputs: list[Any], **options: Any) -> Any:

@@ -18,6 +18,7 @@ from sentence_transformers.base.modules.input_module import InputModule
 from transformers import AutoTokenizer
 
 from ..export.runtime import RECORD, open_runtime
+from ..modeling.checkpoint import read_json
 
 _TASKS = ("embedding", "feature-extraction")
 _INT8 = "_qint8"  # in the name of a graph whose weights are int8
@@ -60,7 +61,8 @@ class ExportedEncoder(InputModule):
         self.longest, self.normalized = int(record.max_length), bool(record.normalized)
         self._refuse_other_dtype(dtype, Path(record.file))
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
-        self.max_seq_length = self.longest
+        self.saved = read_json(Path(folder) / RECORD)  # what the embedder said that was exported, too
+        self.max_seq_length = min(self.longest, int(self.saved.get("max_seq_length") or self.longest))
 
     def forward(self, features: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         """Add the vectors of a padded batch.
@@ -91,9 +93,9 @@ class ExportedEncoder(InputModule):
         return int(self.runtime.record.dimensions)
 
     def fingerprint(self) -> str:
-        """Digest the graph and its weights, which may lie in files beside it."""
+        """Digest the graph, its weights, which may lie in files beside it, and what the engine rounds to."""
         graph = Path(self.folder) / self.runtime.record.file
-        digest = hashlib.sha256()
+        digest = hashlib.sha256(str(self.options.get("precision", "")).encode())
         for path in sorted(graph.parent.glob(f"{graph.stem}.*")):
             with path.open("rb") as file:
                 digest.update(hashlib.file_digest(file, "sha256").digest())
@@ -134,27 +136,36 @@ class ExportedEncoder(InputModule):
             )
 
 
-def exported_modules(folder: str, backend: str, dtype: str | None, pooling: str | None) -> list[Any]:
-    """Return the modules of an embedder that runs an exported folder.
+def exported_embedder(folder: str, backend: str, dtype: str | None, pooling: str | None) -> Any:
+    """Open an exported folder as an embedder, with the prompts and limit of what was exported.
 
     Args:
         folder: The folder.
         backend: `onnx` or `openvino`.
         dtype: See `ExportedEncoder`.
-        pooling: Of vectors of tokens: `mean` or `cls`; None: mean.
+        pooling: Of vectors of tokens: `mean` or `cls`; None: as saved, mean for a plain encoder.
 
     Returns:
         The encoder, pooling where the graph has none, and normalisation where the graph has that.
 
     Raises:
-        ValueError: If the graph pools by itself and a pooling is given.
+        ValueError: If another pooling was saved, or lies in the graph.
     """
     from sentence_transformers.sentence_transformer.modules import Normalize, Pooling
 
+    from .embedder import Embedder
+
     encoder = ExportedEncoder(folder, backend, dtype)
-    if encoder.gives_vectors and pooling is not None:
-        raise ValueError(f"{folder} pools inside its graph, got pooling={pooling!r}; leave it out")
+    saved, own = encoder.saved, encoder.saved.get("pooling")
+    if own is not None and pooling not in (None, own):
+        where = "pools inside its graph" if encoder.gives_vectors else "was tuned"
+        raise ValueError(f"{folder} {where} with {own!r}, got pooling={pooling!r}; leave it out")
     modules: list[Any] = [encoder]
     if not encoder.gives_vectors:
-        modules += [Pooling(encoder.get_embedding_dimension(), pooling_mode=pooling or "mean")]  # type: ignore[arg-type]
-    return [*modules, Normalize()] if encoder.normalized or not encoder.gives_vectors else modules
+        mode: Any = own or pooling or "mean"
+        include = bool(saved.get("include_prompt", True))
+        modules.append(Pooling(encoder.get_embedding_dimension(), pooling_mode=mode, include_prompt=include))
+    if encoder.normalized or not encoder.gives_vectors:
+        modules.append(Normalize())
+    prompts, default = dict(saved.get("prompts") or {}), saved.get("default_prompt_name")
+    return Embedder(modules=modules, device="cpu", prompts=prompts, default_prompt_name=default)

@@ -20,16 +20,20 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from transformers import PretrainedConfig
 
-from ..modeling import MmBertConfig, MmBertModel, register
+from ..modeling import MmBertConfig, MmBertModel, quantise_weights, register
 from ..modeling.hardware import compiler_obstacle, describe_runtime, preferred_attention, preferred_dtype
-from .settings import check_pooling, set_dims, set_length, set_normalization, set_prompts
+from .settings import check_pooling, known_device, set_dims, set_length, set_normalization, set_prompts
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 _log = logging.getLogger(__name__)
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-_DTYPES = (None, "auto", "float32", "bfloat16", "float16")
+_DTYPES = {  # None and auto are everywhere
+    "torch": ("float32", "bfloat16", "float16", "int8"),
+    "onnx": ("float32", "int8"),
+    "openvino": ("float32", "bfloat16", "int8"),
+}
 _announced: set[str] = set()  # what this process has said already
 
 
@@ -58,8 +62,8 @@ def load_embedder(
         normalize: Give back vectors of length 1, so that a dot product is the cosine.
         pooling: Mean over the tokens of a text, or its first token; None: as saved, mean for a plain encoder.
         dtype: Of the encoder; pooling and normalisation are always computed in float32. None: bfloat16 where the device
-            multiplies it by itself, else float32. auto: as stored. Name one to train or save the embedder. int8: for
-            a folder that was exported so.
+            multiplies it by itself, else float32. auto: as stored. Name one to train or save the embedder. int8: linear
+            layers rounded for a CPU, to embed only; for another backend, a folder that was exported so.
         device: Like `cpu` or `cuda:1`; None: the best one there is.
         compile: Compile the layers with `torch.compile` at the first text, which takes up to a minute. For GPUs; on one
             core of a CPU it gained 2 % at the most.
@@ -80,8 +84,8 @@ def load_embedder(
         ValueError: If an option lies outside what the checkpoint has, or contradicts it, or nothing here can compile.
     """
     _refuse_unknown("pooling", pooling, (None, "mean", "cls"))
-    _refuse_unknown("backend", backend, ("torch", "onnx", "openvino"))
-    _refuse_unknown("dtype", dtype, _DTYPES if backend == "torch" else (None, "auto", "float32", "bfloat16", "int8"))
+    _refuse_unknown("backend", backend, tuple(_DTYPES))
+    _refuse_unknown("dtype", dtype, (None, "auto", *_DTYPES[backend]))
     if token_budget is not None and token_budget < 1:
         raise ValueError(f"token_budget must be at least 1 token, got {token_budget}")
     checkpoint = _existing(checkpoint)
@@ -97,7 +101,7 @@ def load_embedder(
     set_prompts(embedder, prompts, default_prompt)
     embedder.token_budget = token_budget
     if backend == "torch":
-        _prepare_network(embedder, checkpoint, chosen=dtype is not None, compiled=compile)
+        _prepare_network(embedder, checkpoint, dtype, compiled=compile)
     embedder.eval()
     loaded: SentenceTransformer = embedder
     return loaded
@@ -108,7 +112,9 @@ def _torch(checkpoint: str, dtype: str | None, pooling: str | None, device: str 
     where = _device(device)
     if compiled and (obstacle := compiler_obstacle(where)):
         raise ValueError(f"{obstacle}; or leave compile out")
-    wanted = dtype or _name(preferred_dtype(where))
+    if dtype == "int8" and (compiled or where.type != "cpu"):
+        raise ValueError(f"dtype='int8' is for the CPU and not compiled, the device is {where}; choose bfloat16 there")
+    wanted = "float32" if dtype == "int8" else dtype or _name(preferred_dtype(where))
     with _one_line_errors(checkpoint):
         embedder = _assemble(checkpoint, pooling or "mean", {"dtype": wanted}, device)
     _use_our_network(embedder)
@@ -120,29 +126,26 @@ def _exported(
 ) -> Any:
     """Open a folder that was exported."""
     with _needs_sentence_transformers():
-        from .embedder import Embedder
-        from .exported_encoder import exported_modules
+        from .exported_encoder import exported_embedder
     if compiled or device not in (None, "cpu"):
         raise ValueError(f"backend={backend!r} runs on the CPU and is not compiled; leave device and compile out")
-    return Embedder(modules=exported_modules(checkpoint, backend, dtype, pooling), device="cpu")
+    return exported_embedder(checkpoint, backend, dtype, pooling)
 
 
 def _device(name: str | None) -> torch.device:
     """Return the device that sentence-transformers would take."""
     if name is not None:
-        try:
-            return torch.device(name)
-        except RuntimeError as error:
-            raise ValueError(f"device {name!r} is none that torch knows; give one like cpu or cuda:1") from error
+        return known_device(name)
     with _needs_sentence_transformers():
         from sentence_transformers.util import get_device_name
     return torch.device(get_device_name())
 
 
-def _prepare_network(embedder: Any, checkpoint: str, *, chosen: bool, compiled: bool) -> None:
-    """Choose the attention, compile if asked to, keep what follows the network in fp32, and say what runs."""
+def _prepare_network(embedder: Any, checkpoint: str, dtype: str | None, *, compiled: bool) -> None:
+    """Choose the attention, round or compile if asked to, keep the rest in fp32, and say what runs."""
     from .embedder import to_float32
 
+    chosen = dtype is not None
     network = embedder[0].model
     attention = preferred_attention(network.device, network.dtype)
     if attention != "sdpa":  # that is what it has been loaded with
@@ -154,6 +157,10 @@ def _prepare_network(embedder: Any, checkpoint: str, *, chosen: bool, compiled: 
         network.compile()
     line = describe_runtime(network, advise=not chosen)
     stored = _stored_dtype(checkpoint)
+    if dtype == "int8":
+        quantise_weights(network)
+        embedder.rounded_from = _name(stored)
+        line += "; linear layers in int8"
     if not chosen and torch.finfo(network.dtype).eps > torch.finfo(stored).eps:
         embedder.rounded_from = _name(stored)
         line += f'; rounded from {_name(stored)}, which dtype="auto" keeps'

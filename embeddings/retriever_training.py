@@ -18,7 +18,7 @@ from .objectives import retrieval_task
 from .pairs import PairSet
 from .presets import TrainingPreset
 from .retrievers import load_multi_vector, load_reranker, load_sparse_encoder, save_retriever
-from .training_run import TrainingReport, run_trainer
+from .training_run import TrainingReport, run_trainer, save_once
 
 _CANDIDATES = 20  # passages that a question of the held-out pairs is judged among
 
@@ -262,5 +262,6 @@ def _shorten(model: Any, settings: TrainingPreset) -> int:
 
 def _saved(model: Any, own_length: int, output: str | os.PathLike[str], record: Any, pairs: PairSet) -> TrainingReport:
     model.max_seq_length = own_length
-    report: TrainingReport = record.report(save_retriever(model.eval(), output), pairs)
+    path = save_once(lambda: save_retriever(model.eval(), output), output)
+    report: TrainingReport = record.report(path, pairs)
     return report

@@ -1,6 +1,29 @@
-"""Settings of a loaded embedder: pooling, normalisation, limits, prompts; each checked against what the model has."""
+"""Settings of an embedder: device, pooling, normalisation, limits, prompts; each checked against what the model has."""
 
 from typing import Any
+
+import torch
+
+
+def known_device(name: str) -> torch.device:
+    """Return a device that is here.
+
+    Args:
+        name: Such as `cpu` or `cuda:1`.
+
+    Returns:
+        The device.
+
+    Raises:
+        ValueError: If torch knows no such kind, or this machine has no such GPU.
+    """
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(f"device {name!r} is none that torch knows; give one like cpu or cuda:1") from error
+    if device.type == "cuda" and (device.index or 0) >= (there := torch.cuda.device_count()):
+        raise ValueError(f"device {name!r} is not here, torch sees {there} CUDA devices; leave it out, or give cpu")
+    return device
 
 
 def check_pooling(embedder: Any, pooling: str | None) -> None:
@@ -24,7 +47,15 @@ def set_normalization(embedder: Any, normalize: bool) -> None:
     Args:
         embedder: What to change.
         normalize: Which of the two.
+
+    Raises:
+        ValueError: If an exported graph gives nothing but vectors of length 1.
     """
+    if not normalize and getattr(embedder[0], "normalized", False):
+        raise ValueError(
+            "the exported graph gives vectors of length 1, got normalize=False; export it with normalize=False, or "
+            "leave it out"
+        )
     from sentence_transformers.sentence_transformer.modules import Normalize
 
     embedder.normalize = normalize

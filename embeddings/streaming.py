@@ -97,6 +97,8 @@ def encode_to_file(
         ValueError: If an option is out of range, a text is none, or an unfinished run cannot be continued because the
             model, an option or the texts changed.
     """
+    if isinstance(texts, str | bytes):
+        raise ValueError(f"texts must be an iterable of texts, got one {type(texts).__name__}; put it in a list")
     if window < 1:
         raise ValueError(f"window must be at least 1 text, got {window}")
     if on_bad_text not in ("raise", "zero") or dtype not in ("float32", "float16"):
@@ -135,7 +137,7 @@ def _fresh_state(
         "dtype": dtype,
         "normalize": bool(getattr(embedder, "normalize", False)),
         "max_seq_length": embedder.max_seq_length,
-        "prompt": prompt if prompt is not None else embedder.prompts.get(prompt_name) if prompt_name else None,
+        "prompt": prompt if prompt is not None else embedder.prompts.get(prompt_name or embedder.default_prompt_name),
         "window": [window, _WINDOW_CHARACTERS],
     }
     counts = {"rows": 0, "tokens": 0, "cut": 0, "blank": 0, "zeroed": 0}

@@ -19,7 +19,7 @@ from .objectives import build_evaluator, build_loss, refuse_unfit
 from .pairs import PairSet
 from .presets import TrainingPreset
 from .saving import save_embedder
-from .training_run import TrainingReport, refuse_bad_numbers, run_trainer
+from .training_run import TrainingReport, refuse_bad_numbers, run_trainer, save_once
 
 # every linear layer of the encoder, by names that do not take the head along
 LORA_TARGETS = ["Wqkv", "attn.Wo", "Wi", "mlp.Wo"]
@@ -103,7 +103,7 @@ def train_embedder(
     if lora_rank is not None:
         embedder[0].model = embedder[0].model.merge_and_unload()
     embedder.max_seq_length = own_length
-    path = save_embedder(embedder.eval(), output)
+    path = save_once(lambda: save_embedder(embedder.eval(), output), output)
     report: TrainingReport = record.report(path, pairs)
     return report
 

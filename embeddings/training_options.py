@@ -6,6 +6,7 @@ from pathlib import Path
 from .pair_sources import read_texts
 from .pairs import PairSet, read_pairs
 from .presets import PRESETS, TrainingPreset, preset
+from .training_run import TrainingReport, refuse_bad_numbers
 
 
 def training_parser(description: str, default_preset: str = "pairs") -> argparse.ArgumentParser:
@@ -67,6 +68,7 @@ def rows_of(options: argparse.Namespace, settings: TrainingPreset) -> tuple[Pair
     Raises:
         ValueError: If there is no source, or the rows do not do.
     """
+    refuse_bad_numbers(settings)
     sources = options.train or settings.train
     if not sources:
         raise ValueError("--train is missing; name a file of pairs, or a preset that has its data")
@@ -76,8 +78,8 @@ def rows_of(options: argparse.Namespace, settings: TrainingPreset) -> tuple[Pair
     if options.dev:
         dev: PairSet | None = read_pairs(*options.dev)
         pairs = pairs.without({text for row in dev.rows for text in row}, "in --dev") if dev else pairs
-    elif settings.heldout:
-        pairs, dev = pairs.split(min(settings.heldout, len(pairs) // 10), settings.seed)
+    elif heldout := min(settings.heldout, len(pairs) // 10):  # none of fewer than ten rows
+        pairs, dev = pairs.split(heldout, settings.seed)
     else:
         dev = None
     if len(pairs) < 2:
@@ -92,3 +94,21 @@ def rows_of(options: argparse.Namespace, settings: TrainingPreset) -> tuple[Pair
         embedder.max_seq_length = min(embedder.max_seq_length or settings.max_seq_length, settings.max_seq_length)
         pairs = mine_negatives(embedder, pairs, negatives=options.negatives or 1)
     return pairs, dev
+
+
+def write_report(report: TrainingReport) -> str:
+    """Write report.json and scores.md beside the model; of several processes the first does it.
+
+    Args:
+        report: What the run did.
+
+    Returns:
+        What to show: where it is, steps, seconds and scores; nothing in other processes.
+    """
+    from accelerate import PartialState
+
+    if not PartialState().is_main_process:
+        return ""
+    report.save(report.output / "report.json")
+    (report.output / "scores.md").write_text(report.table() + "\n", encoding="utf-8")
+    return f"{report.output}: {report.steps} steps in {report.seconds:.0f} s\n\n{report.table()}"

@@ -7,9 +7,10 @@ Trade-off: checkpoints of a run are not kept, since contrastive tuning takes hou
 import json
 import logging
 import math
+import os
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,8 @@ def run_trainer(
     import sentence_transformers
 
     refuse_bad_numbers(settings)
+    if max_steps is not None and max_steps < 1:
+        raise ValueError(f"max_steps must be at least 1, got {max_steps}")
 
     sampler = importlib.import_module("sentence_transformers.base.sampler").BatchSamplers.NO_DUPLICATES
     # sentence-transformers would ask the Hub about data and model for a card that model_cards writes anyway
@@ -144,6 +147,27 @@ def run_trainer(
         trainer.train()
         record.score(model, record.steps)
     return record
+
+
+def save_once(save: Callable[[], Path], output: str | os.PathLike[str]) -> Path:
+    """Save in the first of several processes that trained one model together; the others wait until it is there.
+
+    Args:
+        save: Writes the model.
+        output: Where to.
+
+    Returns:
+        The folder.
+    """
+    from accelerate import PartialState
+
+    state = PartialState()
+    try:
+        if state.is_main_process:
+            save()
+    finally:
+        state.wait_for_everyone()
+    return Path(output)
 
 
 class _Record(TrainerCallback):
@@ -210,3 +234,7 @@ def refuse_bad_numbers(settings: TrainingPreset) -> None:
         raise ValueError(f"learning_rate and epochs must be above 0, got {settings.learning_rate}, {settings.epochs}")
     if not 0 <= settings.warmup < 1:
         raise ValueError(f"warmup is a share of the steps, 0 to 1, got {settings.warmup}")
+    least = {"heldout": 0, "max_seq_length": 3, "mini_batch_tokens": 1}
+    for name, bound in least.items():
+        if (value := getattr(settings, name)) is not None and value < bound:
+            raise ValueError(f"{name} must be at least {bound}, got {value}")

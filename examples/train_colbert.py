@@ -10,7 +10,7 @@ import logging
 import sys
 
 from mmbert.embeddings import train_multi_vector
-from mmbert.embeddings.training_options import rows_of, settings_of, training_parser
+from mmbert.embeddings.training_options import rows_of, settings_of, training_parser, write_report
 from transformers.utils import logging as transformers_logging
 
 
@@ -36,9 +36,7 @@ def main() -> None:
         seed=options.seed,
         device=options.device,
     )
-    report.save(options.output / "report.json")
-    (options.output / "scores.md").write_text(report.table() + "\n", encoding="utf-8")
-    print(f"{options.output}: {report.steps} steps in {report.seconds:.0f} s\n\n{report.table()}")
+    print(write_report(report))
 
 
 if __name__ == "__main__":

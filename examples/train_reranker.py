@@ -11,7 +11,7 @@ import logging
 import sys
 
 from mmbert.embeddings import train_reranker
-from mmbert.embeddings.training_options import rows_of, settings_of, training_parser
+from mmbert.embeddings.training_options import rows_of, settings_of, training_parser, write_report
 from transformers.utils import logging as transformers_logging
 
 
@@ -35,9 +35,7 @@ def main() -> None:
         seed=options.seed,
         device=options.device,
     )
-    report.save(options.output / "report.json")
-    (options.output / "scores.md").write_text(report.table() + "\n", encoding="utf-8")
-    print(f"{options.output}: {report.steps} steps in {report.seconds:.0f} s\n\n{report.table()}")
+    print(write_report(report))
 
 
 if __name__ == "__main__":

@@ -70,6 +70,10 @@ class EmbeddingHead:
         saved = next(
             (_saved_pooling(folder / m["path"]) for m, k in zip(modules, kinds, strict=True) if k == "Pooling"), None
         )
+        if any(_leaves_prompts_out(folder / m["path"]) for m, k in zip(modules, kinds, strict=True) if k == "Pooling"):
+            raise ValueError(
+                f"{folder}: its pooling leaves prompts out, which a graph cannot; export it for feature-extraction"
+            )
         if saved is not None and pooling not in (None, saved):
             raise ValueError(f"the saved embedder was tuned with {saved!r} pooling, got {pooling!r}; leave it out")
         chosen: Any = saved or pooling or "mean"
@@ -82,14 +86,15 @@ class EmbeddingHead:
             vector = vector[:, : self.dims]
         return normalize(vector, dim=-1) if self.normalized else vector
 
-    def write_modules(self, folder: Path, width: int, max_length: int) -> None:
+    def write_modules(self, folder: Path, width: int, saved: dict[str, Any]) -> None:
         """Write the modules as sentence-transformers keeps them, so that its `backend=` finds them.
 
         Args:
             folder: The exported folder.
             width: Of the token vectors.
-            max_length: Tokens that a text may have.
+            saved: What `saved_settings` gave.
         """
+        said = {name: saved[name] for name in ("prompts", "default_prompt_name")}
         names = ["Transformer", "Pooling", *(["Normalize"] if self.normalized else [])]
         modules = [
             {
@@ -101,10 +106,12 @@ class EmbeddingHead:
             for i, name in enumerate(names)
         ]
         (folder / "modules.json").write_text(_as_json(modules), encoding="utf-8")
-        write_json(folder / "sentence_bert_config.json", {"max_seq_length": max_length, "do_lower_case": False})
+        write_json(
+            folder / "sentence_bert_config.json", {"max_seq_length": saved["max_seq_length"], "do_lower_case": False}
+        )
         write_json(
             folder / "config_sentence_transformers.json",
-            {"similarity_fn_name": "cosine", "truncate_dim": self.dims, "prompts": {}, "default_prompt_name": None},
+            {"similarity_fn_name": "cosine", "truncate_dim": self.dims, **said},
         )
         for module in modules[1:]:
             (folder / str(module["path"])).mkdir()
@@ -117,6 +124,37 @@ class EmbeddingHead:
     def as_fields(self) -> dict[str, Any]:
         """Return the head for the record of an export."""
         return asdict(self)
+
+
+def saved_settings(folder: Path, tokenizer: Any | None, limit: int) -> dict[str, Any]:
+    """Read what an embedder does with a text beside its network: an exported folder has to do the same.
+
+    Args:
+        folder: The checkpoint, a SentenceTransformer or not.
+        tokenizer: Its tokenizer, which knows the limit of tokens; None if there is none.
+        limit: Tokens that the network reads at most.
+
+    Returns:
+        `prompts`, `default_prompt_name`, `max_seq_length`; of a saved pooling `pooling` and `include_prompt`, too.
+    """
+    own = folder / "config_sentence_transformers.json"
+    said = read_json(own) if own.is_file() else {}
+    old = read_json(folder / "sentence_bert_config.json") if (folder / "sentence_bert_config.json").is_file() else {}
+    lengths = (limit, getattr(tokenizer, "model_max_length", None), old.get("max_seq_length"))
+    found = {
+        "prompts": said.get("prompts") or {},
+        "default_prompt_name": said.get("default_prompt_name"),
+        "max_seq_length": min(int(length) for length in lengths if length),
+    }
+    for module in read_modules(folder):
+        if module["type"].endswith("Pooling"):
+            found["pooling"] = _saved_pooling(folder / module["path"])
+            found["include_prompt"] = not _leaves_prompts_out(folder / module["path"])
+    return found
+
+
+def _leaves_prompts_out(folder: Path) -> bool:
+    return read_json(folder / "config.json").get("include_prompt") is False
 
 
 def _saved_pooling(folder: Path) -> str:

@@ -21,7 +21,7 @@ import torch
 from ..modeling.checkpoint_files import PICKLES
 from ..modeling.checkpoint_writer import atomic_directory, refuse_existing, write_json
 from ..modeling.tokenizer import save_tokenizer
-from .embedding_head import EmbeddingHead
+from .embedding_head import EmbeddingHead, saved_settings
 from .network import Source, read_source
 from .parity import Parity, compare, fixed_batches, refuse_another_network
 from .quantisation import calibration_batches, check_quantisation
@@ -29,6 +29,7 @@ from .runtime import RECORD, ExportRecord, open_runtime
 from .traceable import RowQuantisedEmbedding, TraceableModel
 
 PARITY = "parity.json"
+_EMBEDDERS = ("feature-extraction", "embedding")
 SUFFIXES = {"none": "", "int8": "_qint8", "int8-static": "_qint8_static"}
 
 
@@ -108,7 +109,9 @@ def write_exported(
     batches = None if order.calibration is None else calibration_batches(order.calibration, tokenizer)
     traceable = TraceableModel(source.model, source.task, head, tied=order.quantize == "none").eval()
     width = source.model.config.hidden_size
-    checked = fixed_batches(tokenizer, source.model.config.vocab_size, source.model.config.max_position_embeddings)
+    limit = source.model.config.max_position_embeddings
+    saved = saved_settings(source.folder, tokenizer, limit) if source.task in _EMBEDDERS else {}
+    checked = fixed_batches(tokenizer, source.model.config.vocab_size, limit)
     with torch.no_grad():
         expected = [_first(traceable(*batch)).numpy() for batch in checked]
     if order.quantize != "none":
@@ -122,8 +125,9 @@ def write_exported(
         if tokenizer is not None:
             save_tokenizer(tokenizer, folder)
         if head is not None:
-            head.write_modules(folder, width, source.model.config.max_position_embeddings)
-        _write_record(folder, source, head, traceable, file, expected[0].shape[-1])
+            head.write_modules(folder, width, saved)
+            saved |= head.as_fields()
+        _write_record(folder, source, saved, traceable, file, expected[0].shape[-1])
         parity = _compare(folder, kind, order.quantize, traceable.outputs[0], expected, checked)
         refuse_another_network(parity)
         write_json(folder / PARITY, parity.as_fields())
@@ -162,7 +166,7 @@ def _write_config(folder: Path, source: Source) -> None:
 
 
 def _write_record(
-    folder: Path, source: Source, head: EmbeddingHead | None, model: TraceableModel, file: str, numbers: int
+    folder: Path, source: Source, saved: dict[str, Any], model: TraceableModel, file: str, numbers: int
 ) -> None:
     from ..version import __version__
 
@@ -173,12 +177,10 @@ def _write_record(
         "output": model.outputs[0],
         "max_length": config.max_position_embeddings,
         "dimensions": numbers,
-        "normalized": head is not None and head.normalized,
+        "normalized": bool(saved.get("normalized")),
     }
     assert set(record) == set(ExportRecord.__slots__)
-    if head is not None:
-        record |= head.as_fields()
-    write_json(folder / RECORD, {**record, "mmbert": __version__, "torch": torch.__version__})
+    write_json(folder / RECORD, {**record, **saved, "mmbert": __version__, "torch": torch.__version__})
 
 
 def _compare(

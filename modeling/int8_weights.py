@@ -47,7 +47,7 @@ class Int8Linear(nn.Module):
         flat = inputs.reshape(-1, self.in_features)
         scale = cast(Tensor, self.scale)
         if not self._packs or not len(flat):
-            out = nn.functional.linear(flat, (self._unpacked() * scale[:, None]).to(flat.dtype))
+            out = nn.functional.linear(flat, (self.rows() * scale[:, None]).to(flat.dtype))
         else:
             low, high = torch.aminmax(flat, dim=1, keepdim=True)
             step = torch.maximum(high, -low).float().clamp_(min=1e-12).mul_(1 / _STEPS)
@@ -64,8 +64,20 @@ class Int8Linear(nn.Module):
         """Say the sizes, as nn.Linear does."""
         return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
 
-    def _unpacked(self) -> Tensor:
-        return self._rows.to_dense() if self._rows.is_mkldnn else self._rows
+    def rows(self) -> Tensor:
+        """Return the weights (out_features, in_features) in int8, without their scales."""
+        return self._rows.to_dense().t().contiguous() if self._rows.is_mkldnn else self._rows
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Unpack the weights on the way to a copy or another process, as an array, which has no handle to share."""
+        return {**self.__dict__, "_rows": self.rows().numpy()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Pack the weights again."""
+        rows = torch.from_numpy(state["_rows"])
+        super().__setstate__({**state, "_rows": rows})  # type: ignore[no-untyped-call]
+        if self._packs:
+            self._rows = torch.ops.onednn.qlinear_prepack(rows, None)
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         raise ValueError("int8 weights are for running only; save the checkpoint that they were rounded from")

@@ -11,6 +11,7 @@ from mmbert import export_modernbert, load_embedder
 from mmbert.embeddings import align_encoder, save_embedder
 from mmbert.evaluation import bitext_accuracy
 from safetensors.torch import load_file
+from sentence_transformers import SentenceTransformer
 
 TEXTS = ["red river", "rud rio", "big old house", "", " ".join(["stone road"] * 40)]
 
@@ -32,10 +33,10 @@ print(json.dumps(model.encode(json.loads(sys.argv[2])).tolist()))
 
 @pytest.fixture(scope="module")
 def tuned(encoder, train_pairs, tmp_path_factory):
-    """An encoder after 150 steps on the toy language, and the report."""
+    """An encoder after 90 steps on the toy language, and the report."""
     output = tmp_path_factory.mktemp("tuned") / "model"
     report = align_encoder(
-        encoder, train_pairs, output, max_steps=150, batch_size=32, learning_rate=3e-3, seed=5, device="cpu"
+        encoder, train_pairs, output, max_steps=90, batch_size=32, learning_rate=3e-3, seed=5, device="cpu"
     )
     return output, report
 
@@ -51,15 +52,24 @@ def test_tuning_finds_translations_of_sentences_it_never_saw(encoder, tuned, hel
     output, report = tuned
     before = bitext_accuracy(load_embedder(encoder, device="cpu"), heldout_pairs)["macro"]
     after = bitext_accuracy(load_embedder(output, device="cpu"), heldout_pairs)["macro"]
-    assert before < 0.15 and after > 0.7
-    assert report.steps == 150 and report.losses[-1][1] < 0.5 * report.losses[0][1]
+    assert before < 0.15 and after > 0.6
+    assert report.steps == 90 and report.losses[-1][1] < 0.5 * report.losses[0][1]
     assert report.steps_per_second > 0 and report.output == output
 
 
+@pytest.mark.slow
 def test_the_saved_model_needs_sentence_transformers_alone(tuned):
     output, _ = tuned
     ours = load_embedder(output, dtype="float32", device="cpu").encode(TEXTS)
     np.testing.assert_allclose(plain_vectors(output, TEXTS), ours, atol=1e-5)
+
+
+def test_the_saved_model_is_a_modernbert_in_the_words_of_transformers_4_and_5(tuned):
+    output, _ = tuned
+    stock = SentenceTransformer(str(output), device="cpu")
+    ours = load_embedder(output, dtype="float32", device="cpu").encode(TEXTS)
+    assert type(stock[0].model).__name__ == "ModernBertModel"
+    np.testing.assert_allclose(stock.encode(TEXTS), ours, atol=1e-5)
     config = json.loads((output / "config.json").read_text())
     assert config["model_type"] == "modernbert" and config["architectures"] == ["ModernBertModel"]
     assert config["local_rope_theta"] == config["rope_parameters"]["sliding_attention"]["rope_theta"] == 160_000
@@ -67,6 +77,7 @@ def test_the_saved_model_needs_sentence_transformers_alone(tuned):
     assert tokenizer_config["tokenizer_class"] == "PreTrainedTokenizerFast"
 
 
+@pytest.mark.slow
 def test_the_export_of_a_saved_model_gives_the_same_vectors(tuned, tmp_path):
     output, _ = tuned
     exported = export_modernbert(output, tmp_path / "exported")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from mmbert import MmBertModel, load_embedder
-from mmbert.embeddings import loader, save_embedder
+from mmbert.embeddings import loader, model_fingerprint, save_embedder
 from mmbert.modeling import hardware
 from safetensors.torch import load_file
 from sentence_transformers.sentence_transformer.modules import Dense
@@ -156,10 +156,45 @@ def test_a_copy_of_an_embedder_in_bf16_gives_the_same_vectors(with_bf16, encoder
     np.testing.assert_array_equal(copy.deepcopy(embedder).encode(TEXTS), embedder.encode(TEXTS))
 
 
-def test_an_unknown_device_is_refused_in_one_line(encoder):
-    with pytest.raises(ValueError, match="device 'gpu' is none that torch knows") as caught:
-        load_embedder(encoder, device="gpu")
-    assert "\n" not in str(caught.value)
+def test_int8_embeds_close_to_fp32_and_is_copied_but_neither_saved_nor_trained(encoder, tmp_path, caplog, monkeypatch):
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(loader, "_announced", set())
+    exact = load_embedder(encoder, dtype="float32", device="cpu")
+    embedder = load_embedder(encoder, dtype="int8", device="cpu", dims=16, prompts={"query": "old "})
+    expected = exact.encode(TEXTS, prompt="old ")[:, :16]
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    vectors = embedder.encode(TEXTS, prompt_name="query")
+    assert (vectors * expected).sum(axis=1).min() > 0.999 and np.abs(vectors - expected).max() > 1e-6
+    assert "linear layers in int8" in announcements(caplog)[-1]
+    np.testing.assert_array_equal(copy.deepcopy(embedder).encode(TEXTS, prompt_name="query"), vectors)
+    for refused in (lambda: save_embedder(embedder, tmp_path / "saved"), embedder.train):
+        with pytest.raises(ValueError, match=r'rounded from float32 .*dtype="float32"'):
+            refused()
+    assert not list(tmp_path.iterdir())
+    prints = [model_fingerprint(one) for one in (embedder, load_embedder(encoder, dtype="int8", device="cpu"), exact)]
+    assert prints[0] == prints[1] != prints[2]
+
+
+@pytest.mark.slow
+def test_a_pool_of_processes_embeds_in_int8(encoder):
+    embedder = load_embedder(encoder, dtype="int8", device="cpu")
+    pool = embedder.start_multi_process_pool(["cpu", "cpu"])
+    try:
+        np.testing.assert_allclose(embedder.encode(TEXTS, pool=pool), embedder.encode(TEXTS), atol=1e-5)
+    finally:
+        embedder.stop_multi_process_pool(pool)
+
+
+@pytest.mark.parametrize(
+    "name, message",
+    [("gpu", "device 'gpu' is none that torch knows"), ("cuda:99", "device 'cuda:99' is not here, torch")],
+)
+def test_an_unknown_device_is_refused_in_one_line(encoder, name, message):
+    embedder = load_embedder(encoder, dtype="float32", device="cpu")
+    for use in (lambda: load_embedder(encoder, device=name), lambda: embedder.start_multi_process_pool(["cpu", name])):
+        with pytest.raises(ValueError, match=message) as caught:
+            use()
+        assert "\n" not in str(caught.value)
 
 
 def test_without_a_compiler_compiling_is_refused_before_anything_is_loaded(encoder):

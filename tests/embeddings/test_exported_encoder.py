@@ -4,8 +4,8 @@ import importlib.util
 
 import numpy as np
 import pytest
-from mmbert import load_embedder
-from mmbert.embeddings import model_fingerprint
+from mmbert import MmBertModel, load_embedder
+from mmbert.embeddings import model_fingerprint, save_embedder
 from mmbert.export import export_onnx, export_openvino
 
 from .test_token_budget import TEXTS
@@ -84,9 +84,11 @@ def test_int8_is_asked_for_by_name_and_near(exported, expected, backend):
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_what_an_exported_embedder_cannot_do_is_refused(exported, backend, tmp_path):
     folder = exported(backend)
-    with pytest.raises(ValueError, match="pools inside its graph, got pooling='cls'; leave it out"):
+    with pytest.raises(ValueError, match="pools inside its graph with 'mean', got pooling='cls'; leave it out"):
         load_embedder(folder, backend=backend, pooling="cls")
-    embedder = load_embedder(folder, backend=backend)
+    with pytest.raises(ValueError, match="gives vectors of length 1, got normalize=False; export it with"):
+        load_embedder(folder, backend=backend, normalize=False)
+    embedder = load_embedder(folder, backend=backend, pooling="mean")
     with pytest.raises(ValueError, match="an exported embedder is not saved"):
         embedder.save_pretrained(str(tmp_path / "saved"))
     with pytest.raises(ValueError, match="dims must lie between 1 and the model's 48"):
@@ -109,6 +111,43 @@ def test_a_pool_opens_the_engine_in_each_process(exported, expected, backend):
         embedder.stop_multi_process_pool(pool)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("task", ["embedding", "feature-extraction"])
+def test_prompts_limit_and_pooling_of_a_saved_embedder_come_along(encoder, tmp_path, backend, task):
+    options = {"max_seq_length": 32, "prompts": {"question": "old house "}, "default_prompt": "question"}
+    torch_one = load_embedder(encoder, pooling="cls", dtype="float32", device="cpu", **options)
+    if task == "feature-extraction":
+        torch_one.set_pooling_include_prompt(False)
+    save_embedder(torch_one, tmp_path / "saved")
+    write = export_onnx if backend == "onnx" else export_openvino
+    engine = load_embedder(write(tmp_path / "saved", tmp_path / "out", task=task).output, backend=backend)
+    assert engine.max_seq_length == 32
+    np.testing.assert_allclose(engine.encode(TEXTS), torch_one.encode(TEXTS), atol=1e-5)
+    plain = [one.encode(TEXTS[:9], prompt="") for one in (engine, torch_one)]
+    np.testing.assert_allclose(*plain, atol=1e-5)
+    assert engine.last_encoding.cut == torch_one.last_encoding.cut
+    if task == "feature-extraction":
+        with pytest.raises(ValueError, match="leaves prompts out, which a graph cannot; export it for feature-extr"):
+            write(tmp_path / "saved", tmp_path / "other", task="embedding")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_exports_of_two_models_have_two_fingerprints(encoder, exported, tmp_path, backend):
+    other = MmBertModel.from_pretrained(encoder)
+    other.final_norm.weight.data[0] += 1
+    other.save_pretrained(tmp_path / "other")
+    load_embedder(encoder, device="cpu").tokenizer.save_pretrained(tmp_path / "other")
+    write = export_onnx if backend == "onnx" else export_openvino
+    folders = [exported(backend), write(tmp_path / "other", tmp_path / "out", task="embedding").output]
+    prints = [model_fingerprint(load_embedder(folder, backend=backend)) for folder in (*folders, folders[0])]
+    assert prints[0] == prints[2] != prints[1]
+    if backend == "openvino":
+        rounded = load_embedder(folders[0], backend=backend, dtype="bfloat16")
+        assert model_fingerprint(rounded) != prints[0]
+
+
 @pytest.mark.parametrize("backend", ["onnx", "openvino"])
 def test_a_folder_that_was_not_exported_is_refused(encoder, backend):
     with pytest.raises(
@@ -124,7 +163,9 @@ def test_a_folder_that_was_not_exported_is_refused(encoder, backend):
         ({"backend": "tensorrt"}, "backend must be one of torch, onnx, openvino, got 'tensorrt'"),
         ({"backend": "onnx", "compile": True}, "runs on the CPU and is not compiled"),
         ({"backend": "onnx", "device": "cuda"}, "runs on the CPU and is not compiled"),
-        ({"backend": "onnx", "dtype": "float16"}, "dtype must be one of None, auto, float32, bfloat16, int8"),
+        ({"backend": "onnx", "dtype": "float16"}, "dtype must be one of None, auto, float32, int8, got 'float16'"),
+        ({"backend": "onnx", "dtype": "bfloat16"}, "dtype must be one of None, auto, float32, int8, got 'bfloat16'"),
+        ({"backend": "openvino", "dtype": "float16"}, "None, auto, float32, bfloat16, int8, got 'float16'"),
     ],
 )
 def test_options_that_no_engine_has_are_refused(encoder, options, message):

@@ -125,6 +125,24 @@ def test_a_run_is_not_continued_with_something_else(embedder, tmp_path, texts, o
     assert encode_to_file(embedder, texts, output, restart=True, **options).rows == len(texts)
 
 
+def test_a_run_is_not_continued_with_another_default_prompt(encoder, embedder, tmp_path):
+    prompts = {"old": "old ", "red": "red "}
+    old, red = (
+        load_embedder(encoder, dtype="float32", device="cpu", prompts=prompts, default_prompt=name) for name in prompts
+    )
+    stopped(old, tmp_path / "v.npy")
+    with pytest.raises(ValueError, match="was begun with prompt 'old ', now it is 'red '"):
+        encode_to_file(red, TEXTS, tmp_path / "v.npy", window=8)
+    # the same prompt, said in another way
+    assert encode_to_file(embedder, TEXTS, tmp_path / "v.npy", window=8, prompt="old ").resumed == 24
+
+
+def test_a_single_text_is_not_taken_for_its_characters(embedder, tmp_path):
+    with pytest.raises(ValueError, match="an iterable of texts, got one str; put it in a list"):
+        encode_to_file(embedder, "red river", tmp_path / "v.npy")
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_run_is_not_continued_with_another_model(encoder, embedder, tmp_path):
     stopped(embedder, tmp_path / "v.npy")
     for other in ({"dtype": "bfloat16"}, {"dtype": "float32", "pooling": "cls"}):

@@ -13,7 +13,7 @@ from sentence_transformers import SentenceTransformer
 from .conftest import ENGLISH
 
 
-def texts_of_many_lengths(count=60, longest=300, seed=3):
+def texts_of_many_lengths(count=60, longest=120, seed=3):
     draw = random.Random(seed)
     return [" ".join(draw.choices(ENGLISH, k=draw.choice([1, 2, 5, 20, longest]))) for _ in range(count)]
 
@@ -85,8 +85,9 @@ def test_prompts_are_those_of_plain_sentence_transformers(saved, prompt, include
     ours = load_embedder(saved, dtype="float32", device="cpu", prompts=prompts)
     for model in (stock, ours):
         model.set_pooling_include_prompt(include)
-    np.testing.assert_allclose(ours.encode(TEXTS[2:], **prompt), stock.encode(TEXTS[2:], **prompt), atol=1e-5)
-    np.testing.assert_allclose(ours.encode_query(TEXTS[2:]), stock.encode_query(TEXTS[2:]), atol=1e-5)
+    few = TEXTS[2:14]
+    np.testing.assert_allclose(ours.encode(few, **prompt), stock.encode(few, **prompt), atol=1e-5)
+    np.testing.assert_allclose(ours.encode_query(few), stock.encode_query(few), atol=1e-5)
 
 
 def test_an_unknown_prompt_is_refused(embedder):
@@ -103,7 +104,7 @@ def test_shapes_and_kinds_follow_sentence_transformers(saved):
     assert [type(one) for one in ours.encode(["red"], convert_to_numpy=False)] == [torch.Tensor]
     assert ours.encode(np.array(["red", "blue"])).shape == ours.encode(("red", "blue")).shape == (2, 48)
     for kind in ("binary", "ubinary", "int8", "uint8"):
-        got, expected = (model.encode(TEXTS, precision=kind) for model in (ours, stock))
+        got, expected = (model.encode(TEXTS[:12], precision=kind) for model in (ours, stock))
         assert got.dtype == expected.dtype and got.shape == expected.shape
     tokens, expected = (model.encode(["red", "old dog"], output_value="token_embeddings") for model in (ours, stock))
     for got, wanted in zip(tokens, expected, strict=True):

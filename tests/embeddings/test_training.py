@@ -187,6 +187,7 @@ def test_a_sparse_encoder_learns_and_grows_sparser(toy_tokenizer, encoder, pairs
         ({"objective": "scored"}, {}, "objective 'scored' does not fit pairs"),
         ({"objective": "best"}, {}, "objective must be one of contrastive, gist"),
         ({"temperature": 0.5}, {}, "batches by language need two languages, the rows have toy_Latn"),
+        ({}, {"max_steps": 0}, "max_steps must be at least 1, got 0"),
         ({}, {"lora_rank": 0}, "lora_rank must be at least 1"),
         ({}, {"matryoshka": [64]}, r"matryoshka dimensions \[64\]: they must lie between 1 and 48"),
     ],

@@ -60,6 +60,28 @@ def test_rows_are_read_excluded_and_held_out(workspace):
         rows_of(bare, settings_of(bare))
 
 
+def test_a_handful_of_rows_is_trained_on_without_held_out_ones(tmp_path):
+    rows = [{"question": f"who is {n}?", "context": f"{n} is a person"} for n in range(6)]
+    (tmp_path / "few.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    given = options("--train", tmp_path / "few.jsonl")
+    train, dev = rows_of(given, settings_of(given))
+    assert len(train) == 6 and dev is None
+
+
+@pytest.mark.parametrize(
+    "named, message",
+    [
+        (("--heldout", -5), "heldout must be at least 0, got -5"),
+        (("--max_seq_length", 2), "max_seq_length must be at least 3, got 2"),
+        (("--mini_batch_tokens", 0), "mini_batch_tokens must be at least 1, got 0"),
+    ],
+)
+def test_numbers_out_of_range_are_refused_before_anything_is_read(named, message):
+    given = options("--train", "nowhere.jsonl", *named)
+    with pytest.raises(ValueError, match=message):
+        rows_of(given, settings_of(given))
+
+
 def run(script, folder, *given):
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
     command = [sys.executable, str(EXAMPLES / script), "--model", "model", "--train", "pairs.jsonl", "--device", "cpu"]
@@ -85,3 +107,27 @@ def test_a_script_trains_scores_and_saves(workspace, script, more):
     assert json.loads((workspace / name / "config.json").read_text())["model_type"] == "modernbert"
     again = run(script, workspace, "--output", name)
     assert again.returncode == 1 and "Traceback" not in again.stderr and "exists and is not empty" in again.stderr
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_model_and_save_it_once(workspace):
+    command = [
+        sys.executable,
+        "-m",
+        "accelerate.commands.launch",
+        "--cpu",
+        "--num_processes",
+        "2",
+        "--num_machines",
+        "1",
+    ]
+    command += ["--mixed_precision", "no", "--dynamo_backend", "no", str(EXAMPLES / "train_embeddings.py")]
+    command += ["--model", "model", "--train", "pairs.jsonl", "--output", "two", "--max_steps", "3", "--heldout", "20"]
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+    done = subprocess.run(
+        [*command, "--batch_size", "8"], capture_output=True, text=True, cwd=workspace, env=environment, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert (workspace / "two" / "model.safetensors").is_file() and done.stdout.count("| step |") == 1
+    assert json.loads((workspace / "two" / "report.json").read_text())["steps"] == 3
+    assert not list(workspace.glob(".two*"))

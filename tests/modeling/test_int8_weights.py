@@ -1,5 +1,7 @@
 """int8 weights against the network they were rounded from: close, alike in any company, small, and never saved."""
 
+import copy
+
 import pytest
 import torch
 from mmbert import MmBertForMaskedLM, MmBertModel
@@ -45,6 +47,15 @@ def test_a_text_has_one_vector_whatever_its_neighbours(tiny, make_batch):
         together = model(ids, mask).last_hidden_state[0]
         alone = model(ids[:1], mask[:1]).last_hidden_state[0]
     assert cosines(together, alone).min() > 0.99999
+
+
+def test_a_copy_gives_the_same_numbers_and_no_rows_give_none():
+    torch.manual_seed(0)
+    layer = torch.nn.Sequential(torch.nn.Linear(96, 40))
+    quantise_weights(layer)
+    inputs = torch.randn(5, 96)
+    assert torch.equal(copy.deepcopy(layer)(inputs), layer(inputs))
+    assert layer(torch.zeros(0, 96)).shape == (0, 40)
 
 
 def test_the_tied_decoder_stays_with_its_table(tiny, make_batch):
