@@ -45,6 +45,8 @@ def training_arguments(options: FineTuneOptions, head: str, folder: Path, *, jud
         "per_device_eval_batch_size": options.evaluation_batch_size,
         "gradient_accumulation_steps": options.accumulation,
         "bf16": options.bf16,
+        # transformers takes bf16 without a GPU only from who says that the CPU is meant
+        "use_cpu": not torch.accelerator.is_available(),
         "seed": options.seed,
         "label_names": _LABELS.get(head, ["labels"]),
         "remove_unused_columns": False,  # RowCollator chooses

@@ -375,3 +375,8 @@ def test_the_command_line_of_the_scripts():
     assert options.training == {"use_cpu": True, "hub_model_id": "x/y"}
     with pytest.raises(ValueError, match="--output_dir is missing"):
         parse_fine_tuning(LabelledSources, ["--model", "m"])
+
+
+def test_bf16_needs_no_word_about_the_device(tmp_path):
+    arguments = training_arguments(FineTuneOptions(bf16=True), "classes", tmp_path, judged=False)
+    assert arguments.bf16 and arguments.use_cpu == (not torch.accelerator.is_available())
