@@ -14,6 +14,7 @@ Letters in shapes: T tokens, H heads, D channels a head, N sequences.
 from collections.abc import Iterator
 from itertools import groupby, pairwise
 from typing import Any
+from zlib import crc32
 
 import torch
 from torch import Tensor
@@ -25,6 +26,11 @@ from .scratch import FRESH, Rooms
 from .tiled_products import TILE, attend, attend_backward
 
 Run = tuple[slice | Tensor, int]  # rows of the stream that hold equally long sequences, and how many those are
+
+
+# The copy of this file beside a published checkpoint has operators of its own: of two with one name the later would
+# take the earlier's place, also for the installed package.
+_SPACE = "mmbert" if __name__.startswith("mmbert.") else f"mmbert_{crc32(__name__.encode()):08x}"
 
 
 def attend_whole(qkv: Tensor, cu_seq_lens: Tensor, rooms: Rooms = FRESH) -> Tensor:
@@ -71,7 +77,7 @@ def _mix_whole(qkv: Tensor, cu_seq_lens: Tensor, rooms: Rooms = FRESH) -> Tensor
     return mixed
 
 
-@torch.library.custom_op("mmbert::attend_whole_backward", mutates_args=())
+@torch.library.custom_op(f"{_SPACE}::attend_whole_backward", mutates_args=())
 def _attend_whole_backward(grad: Tensor, qkv: Tensor, mixed: Tensor, cu_seq_lens: Tensor) -> Tensor:
     grad_qkv = torch.empty_like(qkv, memory_format=torch.contiguous_format)
     for rows, number in _runs_of_equal_length(cu_seq_lens):
@@ -90,7 +96,7 @@ def _mix_near(qkv: Tensor, bias: Tensor, reach: int, rooms: Rooms = FRESH) -> Te
     return mixed[: len(qkv)]
 
 
-@torch.library.custom_op("mmbert::attend_near_backward", mutates_args=())
+@torch.library.custom_op(f"{_SPACE}::attend_near_backward", mutates_args=())
 def _attend_near_backward(grad: Tensor, qkv: Tensor, mixed: Tensor, bias: Tensor, reach: int) -> Tensor:
     grad_padded = torch.zeros_like(padded_for_blocks(qkv, len(bias), reach))
     grad, mixed = (pad(t, (0, 0, 0, 0, 0, len(bias) * BLOCK - len(qkv))) for t in (grad, mixed))
@@ -119,12 +125,12 @@ def _remember(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     ctx.save_for_backward(qkv, output, layout)
 
 
-@torch.library.custom_op("mmbert::attend_whole", mutates_args=())
+@torch.library.custom_op(f"{_SPACE}::attend_whole", mutates_args=())
 def _attend_whole(qkv: Tensor, cu_seq_lens: Tensor) -> Tensor:
     return _mix_whole(qkv, cu_seq_lens)
 
 
-@torch.library.custom_op("mmbert::attend_near", mutates_args=())
+@torch.library.custom_op(f"{_SPACE}::attend_near", mutates_args=())
 def _attend_near(qkv: Tensor, bias: Tensor, reach: int) -> Tensor:
     return _mix_near(qkv, bias, reach)
 

@@ -4,6 +4,7 @@ The interpreters of other environments are named by MMBERT_TRANSFORMERS4_PYTHON 
 needs torch and transformers, and no mmbert.
 """
 
+import gc
 import json
 import os
 import re
@@ -17,7 +18,7 @@ import torch
 from mmbert.export import remote_code
 from transformers.dynamic_module_utils import check_imports
 
-from .conftest import HEADS, TEXTS, tiny
+from .conftest import HEADS, TEXTS, VOCABULARY, forget_remote_code, tiny
 
 PROGRAM = Path(__file__).with_name("read_back.py")
 
@@ -63,15 +64,6 @@ def test_in_another_environment(exported, tokenizer, tmp_path, version):
     check_report(report, tokenizer)
 
 
-@pytest.fixture
-def forgotten():
-    """Forget the checkpoint's classes afterwards: other tests count how many there are of a name."""
-    yield
-    for name in [name for name in sys.modules if name.partition(".")[0] == "transformers_modules"]:
-        del sys.modules[name]
-
-
-@pytest.mark.usefixtures("forgotten")
 @pytest.mark.parametrize("trust", [None, True])
 def test_with_mmbert_imported_both_networks_load(exported, monkeypatch, tmp_path, trust):
     """In this process `mmbert` is registered; the flag then runs the checkpoint's copy, and nothing else changes."""
@@ -166,3 +158,20 @@ def test_stock_and_ours_agree_before_anything_is_written(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=r"stock transformers computes other numbers .*9\.9e-03 > 1e-04"):
         mmbert.export_modernbert(tmp_path / "ours", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_the_copy_takes_no_operator_of_the_installed_package(exported, monkeypatch, tmp_path):
+    """Both define operators for attention in bf16; when the copy is forgotten, ours still learns."""
+    import transformers
+
+    monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path))
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    ids = torch.randint(5, VOCABULARY, (2, 40), generator=torch.Generator().manual_seed(1))
+    copy = transformers.AutoModelForMaskedLM.from_pretrained(exported / "ForMaskedLM", trust_remote_code=True)
+    copy.to(torch.bfloat16)(input_ids=ids).logits.sum().backward()
+    del copy
+    forget_remote_code()
+    gc.collect()
+    ours = tiny().to(torch.bfloat16)
+    ours(input_ids=ids).logits.sum().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in ours.parameters())
