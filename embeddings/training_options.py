@@ -30,6 +30,12 @@ def training_parser(description: str, default_preset: str = "pairs") -> argparse
     parser.add_argument("--max_rows", type=int, help="Draw so many of the rows.")
     parser.add_argument("--negatives", type=int, help="Hard negatives a row; read, or mined with --mine_with.")
     parser.add_argument("--mine_with", help="Embedder that mines the negatives of pairs.")
+    parser.add_argument(
+        "--relative_margin",
+        type=float,
+        default=0.05,
+        help="How much less similar a mined negative must be, as a share.",
+    )
     for name, kind in (("batch_size", int), ("learning_rate", float), ("epochs", float), ("warmup", float)):
         parser.add_argument(f"--{name}", type=kind)
     parser.add_argument("--max_seq_length", type=int, help="Cut texts after so many tokens while training.")
@@ -92,7 +98,8 @@ def rows_of(options: argparse.Namespace, settings: TrainingPreset) -> tuple[Pair
 
         embedder = load_embedder(options.mine_with, device=options.device)
         embedder.max_seq_length = min(embedder.max_seq_length or settings.max_seq_length, settings.max_seq_length)
-        pairs = mine_negatives(embedder, pairs, negatives=options.negatives or 1)
+        wanted = options.negatives or 1
+        pairs = mine_negatives(embedder, pairs, negatives=wanted, relative_margin=options.relative_margin)
     return pairs, dev
 
 
