@@ -34,7 +34,7 @@ def training_parser(description: str, default_preset: str = "pairs") -> argparse
         "--relative_margin",
         type=float,
         default=0.05,
-        help="How much less similar a mined negative must be, as a share.",
+        help="Share by which a mined negative is less similar.",
     )
     for name, kind in (("batch_size", int), ("learning_rate", float), ("epochs", float), ("warmup", float)):
         parser.add_argument(f"--{name}", type=kind)
