@@ -23,6 +23,7 @@ _HOMES = {
     "sts_scores": "sts",
     "summary_table": "embedding_judging",
     "table_lines": "language_table",
+    "write_language_table": "language_table",
 }
 
 __all__ = sorted(_HOMES)

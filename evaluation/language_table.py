@@ -5,14 +5,17 @@ The spread is the standard deviation of a sample of seeds; of a group of languag
 
 from __future__ import annotations
 
+import json
 import statistics
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
 from typing import Any
 
 from ..data.languages import entry_phase
 
 TRAINED, SEEN, UNSEEN = "trained", "zero-shot, seen in pre-training", "zero-shot, not seen"
 GROUPS = (TRAINED, SEEN, UNSEEN)
+_SHOWN = 40  # languages that a terminal lists
 
 
 def language_table(
@@ -112,3 +115,31 @@ def _spread(values: Sequence[float]) -> dict[str, Any]:
         "sd": statistics.stdev(values) if len(values) > 1 else None,
         "values": list(values),
     }
+
+
+def write_language_table(
+    records: Sequence[dict[str, Any]],
+    folder: Path,
+    *,
+    score: str | None = None,
+    pretrained_on: Collection[str] | None = None,
+    draw: Callable[[dict[str, Any], Path], Any] | None = None,
+) -> str:
+    """Write the table of a fine-tuning as `table.md`, `table.json` and, where something draws it, `table.png`.
+
+    Args:
+        records: One record a seed.
+        folder: Where to write.
+        score: As in `language_table`.
+        pretrained_on: As in `language_table`.
+        draw: Draws a table to a file, such as `mmbert.model_cards.draw_language_scores`; None for no picture.
+
+    Returns:
+        The table for the terminal: the groups of languages, and the languages if they are few.
+    """
+    table = language_table(records, score=score, pretrained_on=pretrained_on)
+    (folder / "table.md").write_text(table_lines(table) + "\n", encoding="utf-8")
+    (folder / "table.json").write_text(json.dumps(table, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    if draw is not None:
+        draw(table, folder / "table.png")
+    return table_lines(table, every_language=len(table["languages"]) <= _SHOWN)

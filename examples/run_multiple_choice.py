@@ -11,18 +11,15 @@ Every field of transformers' TrainingArguments is an option too. Writes the netw
 table.json, table.png.
 """
 
-import json
 import logging
 import sys
 from dataclasses import dataclass, field
 from importlib.util import find_spec
-from pathlib import Path
-from typing import Any
 
 import datasets
 from accelerate import PartialState
 from mmbert.data import LabelledSources
-from mmbert.evaluation import ChoiceOptions, fine_tune_chooser, language_table, table_lines
+from mmbert.evaluation import ChoiceOptions, fine_tune_chooser, write_language_table
 from mmbert.model_cards import draw_language_scores
 from mmbert.trainers import parse_fine_tuning
 from transformers import AutoTokenizer
@@ -55,19 +52,14 @@ def main() -> None:
         facts={"data": options.where()},
     )
     if PartialState().is_main_process and "test" in rows:
-        write_tables(options, [result.record for result in results], output)
+        table = write_language_table(
+            [result.record for result in results],
+            output,
+            pretrained_on=options.pretrained_on(),
+            draw=draw_language_scores if find_spec("matplotlib") else None,  # pip install "mmbert[plots]"
+        )
+        print(f"{table}\nnetworks, predictions and tables are in {output}")
     PartialState().destroy_process_group()
-
-
-def write_tables(options: ScriptOptions, records: list[dict[str, Any]], output: Path) -> None:
-    """Print the groups of languages, and the languages if they are few; write all as markdown, JSON and a picture."""
-    table = language_table(records, pretrained_on=options.pretrained_on())
-    print(table_lines(table, every_language=len(table["languages"]) <= 40))
-    (output / "table.md").write_text(table_lines(table) + "\n", encoding="utf-8")
-    (output / "table.json").write_text(json.dumps(table, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    if find_spec("matplotlib"):  # pip install "mmbert[plots]"
-        draw_language_scores(table, output / "table.png")
-    print(f"networks, predictions and tables are in {output}")
 
 
 if __name__ == "__main__":
