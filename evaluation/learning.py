@@ -108,6 +108,7 @@ def execute(job: Job, run: Run, identity: Mapping[str, Any]) -> dict[str, Any]:
                 lora=setting.lora,
                 bf16=setting.bf16,
                 seed=run.seed,
+                redo=True,  # whether a run may be done anew was asked before
             ),
         )
     scores = {part: judge(head, part, head.answers(part, result.predictions[part])) for part in parts}

@@ -47,6 +47,24 @@ class CheckpointingTrainer(PublishingTrainer):
             directory: The checkpoint being written.
         """
 
+    def keep(self, directory: Path) -> None:
+        """Keep a checkpoint that has just been written, and let go of older ones; called where files are written.
+
+        Args:
+            directory: The checkpoint.
+        """
+        write_tags(directory.parent)
+        rotate(directory.parent, self.args.save_total_limit)
+
+    def show(self, directory: Path) -> None:
+        """Publish a checkpoint that is kept, if the run publishes them; called on every rank.
+
+        Args:
+            directory: The checkpoint.
+        """
+        tag = next((tag for tag, path in tags(directory.parent).items() if path == directory), None)
+        self.publish_checkpoint(directory, tag and revision_of(tag))
+
     def refuse_broken_weights(self) -> None:
         """Stop before weights that are not finite are kept.
 
@@ -103,11 +121,10 @@ class CheckpointingTrainer(PublishingTrainer):
             self.write_facts(self._publishing / name)
             self.accelerator.wait_for_everyone()
             if self.args.should_save:
-                files = sorted(path.name for path in (self._publishing / name).glob("model*.safetensors"))
+                files = sorted(path.name for path in (self._publishing / name).glob("*model*.safetensors"))
                 write_checksums(self._publishing / name, files)
                 publish(self._publishing / name, home / name)
-                write_tags(home)
-                rotate(home, self.args.save_total_limit)
+                self.keep(home / name)
         except (OSError, SafetensorError, RuntimeError) as error:
             raise ValueError(
                 f"{name} could not be written ({' '.join(str(error).split())[:200]}); the checkpoints before it are "
@@ -118,8 +135,7 @@ class CheckpointingTrainer(PublishingTrainer):
                 shutil.rmtree(self._publishing, ignore_errors=True)
             self._publishing = None
         self.accelerator.wait_for_everyone()
-        tag = next((tag for tag, path in tags(home).items() if path == home / name), None)
-        self.publish_checkpoint(home / name, tag and revision_of(tag))
+        self.show(home / name)
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         super()._save(output_dir, state_dict and _without_copies(self.model, state_dict))
@@ -149,7 +165,14 @@ class CheckpointingTrainer(PublishingTrainer):
             super()._load_optimizer_and_scheduler(checkpoint)
         else:
             load_optimizer(_bare(self.optimizer), self.model, Path(checkpoint))
-        # The schedule is a function of the step, so there is no state to load, only a place to stand.
+        self.stand_at(Path(checkpoint))
+
+    def stand_at(self, directory: Path) -> None:
+        """Let the schedule stand where it stood; it is a function of the step, so there is no state to load.
+
+        Args:
+            directory: The checkpoint.
+        """
         step = self.state.global_step
         self.lr_scheduler.last_epoch = step
         for group in self.optimizer.param_groups:

@@ -11,12 +11,13 @@ and saved:
     )
     result.by_language["test"]["swh_Latn"]["f1"]
 
-The folder holds the network (adapters merged into it), its tokenizer and `fine_tune_record.json`; `adapter/` in it
-holds the adapters alone.
+The folder holds the network (adapters merged into it), its tokenizer, `predictions.safetensors` (logits of every row
+judged) and `fine_tune_record.json`; `adapter/` in it holds the adapters alone.
 """
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,15 +26,20 @@ from typing import Any
 
 import torch
 import transformers
+from accelerate import PartialState
 from datasets import Dataset
 from transformers import EarlyStoppingCallback, set_seed
 
 from .class_weights import balanced_weights
 from .finetuning_arguments import training_arguments
+from .finetuning_identity import clear, identity_of, look
 from .finetuning_model import Head, add_lora, build_network
 from .finetuning_options import FineTuneOptions
-from .finetuning_saving import save_fine_tuned
+from .finetuning_saving import read_predictions, save_fine_tuned
+from .finetuning_scores import judge, languages_of, row_count
 from .finetuning_trainer import FineTuneTrainer, Metrics, Predictions
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -70,8 +76,13 @@ def fine_tune(
     problem_type: str | None = None,
     options: FineTuneOptions | None = None,
     facts: Mapping[str, Any] | None = None,
+    conditions: Mapping[str, Any] | None = None,
 ) -> FineTuned:
     """Train a head and its encoder, score it by language, save it. Every process of a launch must call.
+
+    Called again with the same folder, a finished run is read back, not trained again; a stopped one goes on from its
+    last checkpoint, if `options.training` has `save_steps` or `save_strategy`; and a folder of other data, options,
+    labels or another checkpoint is refused.
 
     Args:
         checkpoint: What to start from, see `build_network`.
@@ -90,40 +101,59 @@ def fine_tune(
         problem_type: Of "sequence"; None: one class a row.
         options: Hyper-parameters.
         facts: Whatever else the record shall hold, as JSON: data, task, revision.
+        conditions: What else the scores depend on, as JSON: how rows are read, how answers are found.
 
     Returns:
         Scores, predictions and the folder.
 
     Raises:
-        ValueError: If checkpoint, labels or rows do not fit, or the loss is not finite.
+        ValueError: If checkpoint, labels or rows do not fit, the loss is not finite, or the folder holds another run.
         FileNotFoundError: If there is no such checkpoint.
     """
-    plan = options or FineTuneOptions()
-    folder = Path(output_dir)
+    plan, folder = options or FineTuneOptions(), Path(output_dir)
     if head == "sequence":
         problem_type = problem_type or "single_label_classification"
     check_rows(train, tokenizer)
+    judged = {**({} if dev is None else {"dev": dev}), **(tests or {})}
+    arguments = training_arguments(plan, head, folder, judged=dev is not None)
+    identity = identity_of(
+        checkpoint,
+        head,
+        {"train": train, **judged},
+        plan,
+        labels=labels,
+        problem_type=problem_type,
+        conditions=conditions,
+    )
+    before = look(folder, identity, redo=plan.redo)
+    if before.record is not None:
+        logger.info("%s is finished: read back, not trained again", folder)
+        return _read_back(folder, before.record, judged)
+    PartialState().wait_for_everyone()  # every process has looked
     set_seed(plan.seed)
     model, dropped = build_network(checkpoint, head, labels, problem_type)
-    network = add_lora(model, head, plan) if plan.lora else model
     trainer = FineTuneTrainer(
-        model=network,
-        args=training_arguments(plan, head, folder, judged=dev is not None),
+        model=add_lora(model, head, plan) if plan.lora else model,
+        args=arguments,
         train_dataset=_with_lengths(train) if plan.group_by_length else train,
         eval_dataset=dev,
         data_collator=collator,
         processing_class=tokenizer,
         metrics=metrics,
+        identity=identity,
         main_metric=plan.metric,
         layer_decay=plan.layer_decay,
         class_weights=_class_weights(plan, train, labels, problem_type),
         callbacks=[EarlyStoppingCallback(plan.patience)] if plan.patience and dev is not None else None,
     )
+    if before.checkpoint is not None:
+        logger.info("%s goes on from %s", folder, before.checkpoint.name)
+    elif PartialState().is_main_process:
+        clear(folder)
     started = time.perf_counter()
-    trainer.train()
+    trainer.train_from(before.checkpoint)
     seconds = time.perf_counter() - started
-    judged = {**({} if dev is None else {"dev": dev}), **(tests or {})}
-    predictions, scores, by_language = _judge(trainer, judged, _languages(train))
+    predictions, scores, by_language = judge(trainer, judged, languages_of(train))
     record = {
         "checkpoint": str(checkpoint),
         "head": head,
@@ -131,21 +161,34 @@ def fine_tune(
         "labels": list(labels or []),
         "dropped": dropped,
         "options": plan.to_dict(),
-        "processes": trainer.accelerator.num_processes,
-        "rows": {"train": _row_count(train), **{name: _row_count(rows) for name, rows in judged.items()}},
-        "train_languages": _languages(train),
-        "steps": trainer.state.global_step,
-        "best_step": trainer.state.best_global_step,
+        "resumed_from": before.checkpoint and before.checkpoint.name,
         "seconds": seconds,
-        "parameters": _parameters(network),
+        **_of_training(trainer, train, judged),
         "scores": scores,
         "by_language": by_language,
-        "history": trainer.state.log_history,
-        "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
+        "identity": identity,
         **(facts or {}),
     }
-    save_fine_tuned(trainer, folder, record)
+    save_fine_tuned(trainer, folder, record, predictions)
     return FineTuned(folder, scores, by_language, predictions, record)
+
+
+def _of_training(trainer: FineTuneTrainer, train: Dataset, judged: Mapping[str, Dataset]) -> dict[str, Any]:
+    model: Any = trainer.model
+    return {
+        "processes": trainer.accelerator.num_processes,
+        "rows": {"train": row_count(train), **{name: row_count(rows) for name, rows in judged.items()}},
+        "train_languages": languages_of(train),
+        "steps": trainer.state.global_step,
+        "best_step": trainer.state.best_global_step,
+        "parameters": _parameters(model),
+        "history": trainer.state.log_history,
+        "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
+    }
+
+
+def _read_back(folder: Path, record: dict[str, Any], judged: Mapping[str, Dataset]) -> FineTuned:
+    return FineTuned(folder, record["scores"], record["by_language"], read_predictions(folder, [*judged]), record)
 
 
 def check_rows(rows: Dataset, tokenizer: Any) -> None:
@@ -164,36 +207,6 @@ def check_rows(rows: Dataset, tokenizer: Any) -> None:
         raise ValueError(f"rows must be encoded first; there is no input_ids among {', '.join(rows.column_names)}.")
     if tokenizer.padding_side != "right":
         raise ValueError(f"the tokenizer pads on the {tokenizer.padding_side}; set tokenizer.padding_side = 'right'.")
-
-
-def _judge(
-    trainer: FineTuneTrainer, judged: Mapping[str, Dataset], trained: Sequence[str]
-) -> tuple[dict[str, Predictions], dict[str, dict[str, float]], dict[str, dict[str, dict[str, Any]]]]:
-    """Predict and score data sets, whole and by language."""
-    predictions: dict[str, Predictions] = {}
-    scores: dict[str, dict[str, float]] = {}
-    by_language: dict[str, dict[str, dict[str, Any]]] = {}
-    for name, rows in judged.items():
-        found, _ = trainer.predict_rows(rows)
-        predictions[name], scores[name], by_language[name] = found, trainer.metrics(found, rows), {}
-        tags = rows["language"] if "language" in rows.column_names else []
-        places: dict[str, list[int]] = {}
-        for place, tag in enumerate(tags):
-            places.setdefault(tag, []).append(place)
-        for tag, members in sorted(places.items()):
-            part = rows.select(members)
-            own = trainer.metrics([found[place] for place in members], part)
-            by_language[name][tag] = {"rows": _row_count(part), "trained": tag in trained, **own}
-    return predictions, scores, by_language
-
-
-def _row_count(rows: Dataset) -> int:
-    """Count the rows of the source; windows of one text are one row."""
-    return len(set(rows["row"][:])) if "row" in rows.column_names else len(rows)
-
-
-def _languages(rows: Dataset) -> list[str]:
-    return sorted(set(rows["language"])) if "language" in rows.column_names else []
 
 
 def _with_lengths(rows: Dataset) -> Dataset:

@@ -62,25 +62,65 @@ def training_arguments(options: FineTuneOptions, head: str, folder: Path, *, jud
     if options.gradient_checkpointing:
         newer = "activation_checkpointing" in TrainingArguments.__dataclass_fields__
         fields["activation_checkpointing" if newer else "gradient_checkpointing"] = True
+    if _keeps_state(options):
+        fields |= {"save_strategy": "steps", "save_total_limit": 1}
     if judged:
         fields |= _judging(options)
     own["hub_model_id"] = own.get("hub_model_id") or repository_name(folder)
     return TrainingArguments(str(folder), **{**fields, **own})
 
 
-def _judging(options: FineTuneOptions) -> dict[str, Any]:
-    """Score dev so often, keep the best network; checkpoints hold weights only, so no pickle is read back."""
-    often: dict[str, Any] = {"eval_strategy": "epoch", "save_strategy": "epoch"}
-    if options.evaluations_an_epoch > 1:
+def evaluations(options: FineTuneOptions) -> dict[str, Any]:
+    """Say when dev is scored: as often as checkpoints are kept, where options name that, because the best is one.
+
+    Args:
+        options: The options.
+
+    Returns:
+        `eval_strategy` and `eval_steps`, as TrainingArguments takes them.
+
+    Raises:
+        ValueError: If options say two things about it.
+    """
+    own = options.training
+    strategy, steps, often = "epoch", None, options.evaluations_an_epoch
+    if "eval_strategy" in own or "eval_steps" in own:
+        strategy, steps = _plain(own.get("eval_strategy", "steps")), own.get("eval_steps")
+    elif _keeps_state(options):
+        if often > 1:
+            raise ValueError(
+                f"evaluations_an_epoch is {often}, but dev is scored whenever a checkpoint is kept; leave one out."
+            )
+        strategy, steps = _plain(own.get("save_strategy", "steps")), own.get("save_steps")
+        strategy = "epoch" if strategy == "best" else strategy
+    elif often > 1:
         if options.max_steps > 0:
             raise ValueError("evaluations_an_epoch needs whole epochs; give eval_steps in `training` with max_steps.")
-        share = 1 / (options.epochs * options.evaluations_an_epoch)
-        often = {"eval_strategy": "steps", "eval_steps": share, "save_strategy": "steps", "save_steps": share}
+        strategy, steps = "steps", 1 / (options.epochs * often)
+    return {"eval_strategy": strategy, "eval_steps": steps}
+
+
+def _judging(options: FineTuneOptions) -> dict[str, Any]:
+    """Score dev so often, keep the best network; unless options ask for more, checkpoints hold weights only."""
+    often = evaluations(options)
     return {
         **often,
+        "save_strategy": often["eval_strategy"],
+        **({} if often["eval_steps"] is None else {"save_steps": often["eval_steps"]}),
         "save_total_limit": 1,
-        "save_only_model": True,
+        "save_only_model": not _keeps_state(options),
+        "restore_callback_states_from_checkpoint": True,  # how long early stopping has waited
         "load_best_model_at_end": True,
         "metric_for_best_model": "main",
         "greater_is_better": options.more_is_better,
     }
+
+
+def _keeps_state(options: FineTuneOptions) -> bool:
+    """Whether checkpoints are asked for that training can go on from."""
+    named = "save_steps" in options.training or "save_strategy" in options.training
+    return named and _plain(options.training.get("save_strategy")) != "no"
+
+
+def _plain(value: Any) -> Any:
+    return getattr(value, "value", value)

@@ -45,6 +45,7 @@ class FineTuneArguments:
     patience: int | None = field(default=None, metadata={"help": "Stop after so many evaluations without a gain."})
     evaluations_an_epoch: int = field(default=1, metadata={"help": "How often dev is scored."})
     group_by_length: bool = field(default=False, metadata={"help": "Rows of similar length share batches."})
+    redo: bool = field(default=False, metadata={"help": "Train anew what was made under other conditions."})
     seeds: int = field(default=3, metadata={"help": "Runs; the first has --seed (0), the others count on from it."})
 
 

@@ -48,6 +48,7 @@ class FineTuneOptions:
         bf16: Compute in bfloat16 (weights and optimizer stay in fp32).
         gradient_checkpointing: Compute activations twice instead of keeping them.
         seed: Of the head's first weights, of dropout and of the order of rows.
+        redo: Train anew where the folder holds a run made under other conditions, instead of refusing it.
         training: Further fields of transformers' TrainingArguments: `push_to_hub`, `hub_model_id`, `use_cpu`, ...
 
     Raises:
@@ -78,6 +79,7 @@ class FineTuneOptions:
     bf16: bool = False
     gradient_checkpointing: bool = False
     seed: int = 0
+    redo: bool = False
     training: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

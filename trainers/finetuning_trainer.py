@@ -7,8 +7,7 @@ prediction together with the data set it belongs to.
 from __future__ import annotations
 
 import logging
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,11 +15,15 @@ import torch
 from datasets import Dataset
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.utils.data import RandomSampler, Sampler
 from transformers.trainer_callback import PrinterCallback
+from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from .checkpointing import NonFiniteLoss
 from .class_weights import WeightedLoss
-from .publishing import PublishingTrainer
+from .epoch_order import EpochOrder
+from .finetuning_checkpoints import FineTuneCheckpoints
+from .layer_rates import parameter_groups
 
 logger = logging.getLogger(__name__)
 
@@ -48,11 +51,12 @@ class RowCollator:
         return batch
 
 
-class FineTuneTrainer(PublishingTrainer):
+class FineTuneTrainer(FineTuneCheckpoints):
     """Trains a head and its encoder.
 
     Args:
         metrics: Scores all predictions of a data set.
+        identity: What the run is made of, for its checkpoints.
         main_metric: The score that chooses among networks; None: the first one.
         layer_decay: See `FineTuneOptions.layer_decay`.
         class_weights: (classes,) weights of the loss; None weighs all alike.
@@ -63,6 +67,7 @@ class FineTuneTrainer(PublishingTrainer):
         self,
         *,
         metrics: Metrics,
+        identity: Mapping[str, Any] | None = None,
         main_metric: str | None = None,
         layer_decay: float = 1.0,
         class_weights: Tensor | None = None,
@@ -78,6 +83,12 @@ class FineTuneTrainer(PublishingTrainer):
             )
         self.remove_callback(PrinterCallback)
         self.metrics, self.main_metric, self.layer_decay = metrics, main_metric, layer_decay
+        self.identity = dict(identity or {})
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler | None:
+        sampler = super()._get_train_sampler(train_dataset)
+        seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
+        return EpochOrder(sampler, self, seed) if isinstance(sampler, RandomSampler | LengthGroupedSampler) else sampler
 
     def create_optimizer(self, model: nn.Module | None = None) -> Optimizer:
         """Build the optimizer that the arguments name, with a rate for each layer.
@@ -187,33 +198,3 @@ def rows_of(predictions: Any, dataset: Dataset) -> Predictions:
     if predictions.ndim == 2:
         return list(predictions)
     return [row[: len(ids)] for row, ids in zip(predictions, dataset["input_ids"], strict=True)]
-
-
-def parameter_groups(model: nn.Module, rate: float, weight_decay: float, layer_decay: float) -> list[dict[str, Any]]:
-    """Give every layer its rate: the head's is the whole, each layer below has `layer_decay` of the one above.
-
-    Args:
-        model: The network, with or without adapters.
-        rate: Of the head.
-        weight_decay: Of matrices.
-        layer_decay: Factor from a layer to the one below it; the embeddings come under the first layer.
-
-    Returns:
-        Groups for an optimizer, of what is trained.
-    """
-    top = 1 + max((int(number) for name, _ in model.named_parameters() for number in _layer_of(name)), default=-1)
-    groups: dict[tuple[int, bool], list[nn.Parameter]] = {}
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad:
-            numbers = _layer_of(name)
-            # From the top: 0 the head and the last norm, 1 the last layer, ..., layers + 1 the embeddings.
-            below = top - int(numbers[0]) if numbers else top + 1 if ".embeddings." in name else 0
-            groups.setdefault((below, parameter.ndim >= 2), []).append(parameter)
-    return [
-        {"params": members, "lr": rate * layer_decay**below, "weight_decay": weight_decay if matrices else 0.0}
-        for (below, matrices), members in sorted(groups.items(), key=lambda item: item[0])
-    ]
-
-
-def _layer_of(name: str) -> list[str]:
-    return re.findall(r"\.layers\.(\d+)\.", name)

@@ -108,19 +108,28 @@ def check_identity(
     allowed = {"data": allow_changed_data, "recipe": allow_changed_recipe}
     for name, value in RunIdentity.of(stream, step).facts.items():
         if saved.get(name) != value and not allowed.get(_UNDER_FLAG.get(name, ""), False):
-            what = _difference(name, saved.get(name), value)
+            what = difference(name, saved.get(name), value)
             raise ValueError(f"cannot resume from {checkpoint.name}: {what}; {_REMEDY[name]}.")
     return step
 
 
-def _difference(name: str, saved: Any, now: Any) -> str:
-    """Name the first entry that differs, as deep as it lies."""
+def difference(name: str, saved: Any, now: Any) -> str:
+    """Name the first entry that differs, as deep as it lies.
+
+    Args:
+        name: What to call the whole.
+        saved: As it was; plain values.
+        now: As it is; not equal to it.
+
+    Returns:
+        Such as `options.epochs was 3 and is now 4`.
+    """
     if isinstance(saved, dict) and isinstance(now, dict):
         key = next(key for key in [*saved, *now] if saved.get(key) != now.get(key))
-        return _difference(f"{name}.{key}", saved.get(key), now.get(key))
+        return difference(f"{name}.{key}", saved.get(key), now.get(key))
     if isinstance(saved, list) and isinstance(now, list) and len(saved) == len(now):
         index = next(i for i, (a, b) in enumerate(zip(saved, now, strict=True)) if a != b)
-        return _difference(f"{name}[{index}]", saved[index], now[index])
+        return difference(f"{name}[{index}]", saved[index], now[index])
     return f"{name} was {_short(saved)} and is now {_short(now)}"
 
 

@@ -91,14 +91,15 @@ def write_tags(directory: Path) -> None:
     partial.replace(directory / FILE)
 
 
-def rotate(directory: Path, limit: int | None) -> None:
-    """Delete old checkpoints: the newest stay, and every tagged one.
+def rotate(directory: Path, limit: int | None, best: Path | None = None) -> None:
+    """Delete old checkpoints: the newest stay, every tagged one, and the best.
 
     Args:
         directory: The run's directory.
         limit: How many of the newest; None or 0 keeps all.
+        best: One that stays, if there is any.
     """
-    kept = set(tags(directory).values())
+    kept = {*tags(directory).values(), best}
     for _, path in sorted(checkpoints(directory).items())[: -limit if limit else 0]:
         if path not in kept:
             shutil.rmtree(path)

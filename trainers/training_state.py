@@ -20,6 +20,7 @@ from torch.optim import Optimizer
 from .sharding import cut_like, whole
 
 OPTIMIZER_FILE = "optimizer.safetensors"
+SCHEDULE_FILE = "scheduler.json"
 # What an optimizer keeps a group beside its hyper-parameters. Which kernels it chose is the machine's affair, not the
 # run's: it chooses anew, so that a checkpoint of a GPU resumes on a CPU.
 _PROGRESS = ("step", "kahan_sum")
@@ -36,16 +37,20 @@ def save_optimizer(optimizer: Optimizer, model: nn.Module, directory: Path, *, w
         write: False on ranks that only help to gather.
     """
     tensors: dict[str, torch.Tensor] = {}
+    numbers: dict[str, float] = {}
     for name, parameter in model.named_parameters():
         for key, value in optimizer.state.get(parameter, {}).items():
             if isinstance(value, torch.Tensor) and key not in _SCRATCH and value.dtype != torch.uint8:
                 gathered = whole(value.detach())
                 if write:
                     tensors[f"{name}/{key}"] = gathered.cpu().contiguous()
+            elif isinstance(value, int | float):
+                numbers[f"{name}/{key}"] = value
     if not write:
         return
     progress = [{key: _plain(group[key]) for key in _PROGRESS if key in group} for group in optimizer.param_groups]
-    save_file(tensors, directory / OPTIMIZER_FILE, metadata={"groups": json.dumps(progress)})
+    metadata = {"groups": json.dumps(progress), "numbers": json.dumps(numbers)}
+    save_file(tensors, directory / OPTIMIZER_FILE, metadata=metadata)
 
 
 def load_optimizer(optimizer: Optimizer, model: nn.Module, directory: Path) -> None:
@@ -58,7 +63,7 @@ def load_optimizer(optimizer: Optimizer, model: nn.Module, directory: Path) -> N
 
     Raises:
         FileNotFoundError: If the checkpoint has no optimizer state.
-        ValueError: If a tensor of the state belongs to no parameter or has another shape, or the groups differ.
+        ValueError: If a part of the state belongs to no parameter or has another shape, or the groups differ.
     """
     path = directory / OPTIMIZER_FILE
     if not path.is_file():
@@ -66,22 +71,28 @@ def load_optimizer(optimizer: Optimizer, model: nn.Module, directory: Path) -> N
     parameters = dict(model.named_parameters())
     state: dict[nn.Parameter, dict[str, Any]] = {}
     with safe_open(path, framework="pt") as file:
-        progress = json.loads((file.metadata() or {}).get("groups", "[]"))
+        metadata = file.metadata() or {}
+        progress, numbers = (json.loads(metadata.get(key, "[]")) for key in ("groups", "numbers"))
         tensors = {name: file.get_tensor(name) for name in file.keys()}
-    for full_name, value in tensors.items():
+    for full_name, value in {**tensors, **dict(numbers)}.items():
         name, _, key = full_name.rpartition("/")
         if name not in parameters:
             raise ValueError(f"{OPTIMIZER_FILE} holds a state of {name}, which the model does not have.")
         parameter = parameters[name]
-        if value.numel() > 1 and value.shape != parameter.shape:
+        if not isinstance(value, torch.Tensor):
+            state.setdefault(parameter, {})[key] = value
+            continue
+        # Some optimizers keep a number a row or a column of a matrix.
+        if value.numel() > 1 and value.ndim == parameter.ndim and value.shape != parameter.shape:
             raise ValueError(f"{OPTIMIZER_FILE}: {full_name} is {tuple(value.shape)}, not {tuple(parameter.shape)}.")
         same = value.shape == parameter.shape
         state.setdefault(parameter, {})[key] = cut_like(value, parameter) if same else value.to(parameter.device)
     if len(progress) != len(optimizer.param_groups):
         raise ValueError(f"{OPTIMIZER_FILE} has {len(progress)} parameter groups, not {len(optimizer.param_groups)}.")
+    optimi = all("triton" in group for group in optimizer.param_groups)
     for parameter, moments in state.items():
-        optimizer.state[parameter] = {"kahan_comp": None, **moments}
-    for group, saved in zip(optimizer.param_groups, progress, strict=True):
+        optimizer.state[parameter] = {"kahan_comp": None, **moments} if optimi else moments
+    for group, saved in zip(optimizer.param_groups, progress, strict=True) if optimi else ():
         if "step" in saved:
             saved["step"] = torch.tensor(saved["step"], dtype=torch.int32)
         group.update(saved, setup=True)
@@ -104,6 +115,30 @@ def _choose_kernels(optimizer: Optimizer, group: dict[str, Any]) -> None:
 
 def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, torch.Tensor) else value
+
+
+def save_schedule(schedule: Any, directory: Path) -> None:
+    """Write where a schedule of learning rates stands.
+
+    Args:
+        schedule: The scheduler.
+        directory: The checkpoint.
+    """
+    text = json.dumps(schedule.state_dict(), default=_plain)
+    (directory / SCHEDULE_FILE).write_text(text, encoding="utf-8")
+
+
+def load_schedule(schedule: Any, optimizer: Optimizer, directory: Path) -> None:
+    """Let a schedule stand where it stood, and give every group of parameters its rate.
+
+    Args:
+        schedule: A fresh scheduler of the same kind.
+        optimizer: The optimizer that it steers.
+        directory: The checkpoint.
+    """
+    schedule.load_state_dict(json.loads((directory / SCHEDULE_FILE).read_text(encoding="utf-8")))
+    for group, rate in zip(optimizer.param_groups, schedule.get_last_lr(), strict=True):
+        group["lr"] = rate
 
 
 def save_random_state(directory: Path, rank: int) -> None:

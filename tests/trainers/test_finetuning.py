@@ -14,7 +14,8 @@ from mmbert.trainers import FineTuneOptions, fine_tune, label_order, parse_fine_
 from mmbert.trainers.class_weights import WeightedLoss, balanced_weights
 from mmbert.trainers.finetuning_arguments import training_arguments
 from mmbert.trainers.finetuning_model import add_lora, build_network
-from mmbert.trainers.finetuning_trainer import RowCollator, parameter_groups
+from mmbert.trainers.finetuning_trainer import RowCollator
+from mmbert.trainers.layer_rates import parameter_groups
 from tests_support import sentences
 from transformers import (
     AutoModelForSequenceClassification,
