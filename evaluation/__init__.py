@@ -20,6 +20,7 @@ _HOMES = {
     "local_task": "mteb_tasks",
     "neighbour_scores": "knn",
     "retrieval_scores": "retrieval",
+    "run_fine_tuning": "fine_tuning_script",
     "sts_scores": "sts",
     "summary_table": "embedding_judging",
     "table_lines": "language_table",

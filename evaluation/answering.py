@@ -10,21 +10,20 @@ import logging
 import re
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from accelerate import PartialState
 
 from ..data.answers import Answers, best_null_threshold, write_predictions
 from ..data.passage_rows import PassageRows
 from ..data.rows import OnBadRow
 from ..data.running_text import split_words
-from ..trainers import FineTuned, FineTuneOptions, fine_tune
-from .copies import warn_of_copies
+from ..trainers import FineTuned, FineTuneOptions
 from .metrics import Scores
 from .metrics_answers import exact_match, token_f1
+from .seeds import SeededTask, fine_tune_seeds
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -68,6 +67,7 @@ def fine_tune_answerer(
     seeds: Sequence[int] = (0, 1, 2),
     passages: PassageOptions | None = None,
     facts: Mapping[str, Any] | None = None,
+    score: str | None = None,
 ) -> list[FineTuned]:
     """Fine-tune a network that finds answers, with several seeds, and judge it in every language.
 
@@ -81,6 +81,7 @@ def fine_tune_answerer(
         seeds: One run each.
         passages: How questions and passages are read.
         facts: What else the records shall hold.
+        score: A score of the tests that will be wanted; one that there is not is refused before the training.
 
     Returns:
         A result a seed. Records hold `baselines` and `left_out`, and with `unanswerable` the threshold of "no answer"
@@ -91,45 +92,40 @@ def fine_tune_answerer(
     """
     from transformers import DataCollatorWithPadding
 
-    reading, plan = passages or PassageOptions(), options or FineTuneOptions()
+    reading = passages or PassageOptions()
     parts = {name: _read(name, part, tokenizer, reading) for name, part in rows.items()}
     encoded = {name: part.rows.add_column("part", [name] * len(part.rows)) for name, part in parts.items()}
-    copies = warn_of_copies(rows, ["question", "context"])
-    train, dev = encoded.pop("train"), encoded.pop("dev", None)
     metrics = AnswerMetrics(parts, reading)
-    baselines = {name: metrics.baselines(name) for name in parts if name != "train"}
     counted = ("bad_answers", "no_answer", "unreachable", "questions_cut")
-    left_out = {name: {field: getattr(part, field) for field in counted} for name, part in parts.items()}
-    results = []
-    for seed in seeds:
-        logger.info("seed %d", seed)
-        folder = Path(output_dir) / f"seed-{seed}" if len(seeds) > 1 else Path(output_dir)
-        metrics.threshold = 0.0
-        result = fine_tune(
-            checkpoint,
-            "spans",
-            train,
-            dev=dev,
-            tests=encoded,
-            tokenizer=tokenizer,
-            collator=DataCollatorWithPadding(tokenizer),
-            metrics=metrics,
-            output_dir=folder,
-            options=replace(plan, seed=seed),
-            facts={
-                "baselines": baselines,
-                "left_out": left_out,
-                "copies": copies,
-                "passages": vars(reading),
-                **(facts or {}),
-            },
-        )
-        for name, part in encoded.items() if PartialState().is_main_process else ():
-            answers = metrics.answers(result.predictions[name], part, reading.n_best)
-            by_id = {parts[name].ids[number]: found for number, found in answers.items()}
-            write_predictions(folder / f"predictions_{name}", by_id, unanswerable=reading.unanswerable)
-        results.append(result)
-    return results
+
+    def write(name: str, result: FineTuned) -> None:
+        metrics.threshold = result.scores[name].get("null_threshold", 0.0)
+        answers = metrics.answers(result.predictions[name], encoded[name], reading.n_best)
+        by_id = {parts[name].ids[number]: found for number, found in answers.items()}
+        write_predictions(result.folder / f"predictions_{name}", by_id, unanswerable=reading.unanswerable)
+
+    task = SeededTask(
+        head="spans",
+        sources=rows,
+        encoded=encoded,
+        same=["question", "context"],
+        collator=DataCollatorWithPadding(tokenizer),
+        metrics=metrics,
+        baselines={name: metrics.baselines(name) for name in parts if name != "train"},
+        write=write,
+        reading=("passages", vars(reading)),
+        facts={"left_out": {name: {key: getattr(part, key) for key in counted} for name, part in parts.items()}},
+    )
+    return fine_tune_seeds(
+        checkpoint,
+        task,
+        tokenizer=tokenizer,
+        output_dir=output_dir,
+        options=options,
+        seeds=seeds,
+        score=score,
+        facts=facts,
+    )
 
 
 class AnswerMetrics:

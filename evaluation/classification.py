@@ -10,18 +10,17 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from accelerate import PartialState
 
 from ..data.rows import OnBadRow
 from ..data.text_features import encode_texts
-from ..trainers import FineTuned, FineTuneOptions, fine_tune, label_order
+from ..trainers import FineTuned, FineTuneOptions, label_order
 from .classification_scores import ClassificationMetrics, baseline_scores, decide, pool_windows
-from .copies import warn_of_copies
+from .seeds import SeededTask, fine_tune_seeds
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -155,6 +154,7 @@ def fine_tune_classifier(
     seeds: Sequence[int] = (0, 1, 2),
     texts: TextOptions | None = None,
     facts: Mapping[str, Any] | None = None,
+    score: str | None = None,
 ) -> list[FineTuned]:
     """Fine-tune a classifier with several seeds and judge it in every language.
 
@@ -167,6 +167,7 @@ def fine_tune_classifier(
         seeds: One run each.
         texts: How texts are read.
         facts: What else the records shall hold.
+        score: A score of the tests that will be wanted; one that there is not is refused before the training.
 
     Returns:
         A result a seed. Records hold `baselines` and `left_out` (rows with labels unknown to training) by data set;
@@ -177,7 +178,7 @@ def fine_tune_classifier(
     """
     from transformers import DataCollatorWithPadding
 
-    plan, reading = options or FineTuneOptions(), texts or TextOptions()
+    reading = texts or TextOptions()
     problem_type = problem_of(rows["train"])
     labels = labels_of(rows["train"], problem_type)
     if problem_type != "regression":
@@ -185,36 +186,40 @@ def fine_tune_classifier(
     _require_same_kind(rows, problem_type)
     both = {name: encode_rows(name, part, tokenizer, problem_type, labels, reading) for name, part in rows.items()}
     encoded, sources = {name: one for name, (one, _) in both.items()}, {name: two for name, (_, two) in both.items()}
-    train = encoded.pop("train")
-    copies = warn_of_copies(sources, ["text", "text_pair"])
-    left_out = {name: len(part) - len(sources[name]) for name, part in rows.items()}
-    known = _document_labels(train)
-    baselines = {name: baseline_scores(problem_type, known, _document_labels(part)) for name, part in encoded.items()}
-    dev = encoded.pop("dev", None)
-    results = []
-    for seed in seeds:
-        logger.info("seed %d", seed)
-        folder = Path(output_dir) / f"seed-{seed}" if len(seeds) > 1 else Path(output_dir)
-        result = fine_tune(
-            checkpoint,
-            "sequence",
-            train,
-            dev=dev,
-            tests=encoded,
-            tokenizer=tokenizer,
-            collator=DataCollatorWithPadding(tokenizer),
-            metrics=ClassificationMetrics(problem_type),
-            labels=labels or None,
-            problem_type=problem_type,
-            output_dir=folder,
-            options=replace(plan, seed=seed),
-            facts={"baselines": baselines, "left_out": left_out, "copies": copies, **(facts or {})},
-        )
-        for name, part in encoded.items() if PartialState().is_main_process else ():
-            path = folder / f"predictions_{name}.jsonl"
-            write_predictions(path, sources[name], part, result.predictions[name], problem_type, labels)
-        results.append(result)
-    return results
+    known = _document_labels(encoded["train"])
+
+    def write(name: str, result: FineTuned) -> None:
+        path = result.folder / f"predictions_{name}.jsonl"
+        write_predictions(path, sources[name], encoded[name], result.predictions[name], problem_type, labels)
+
+    task = SeededTask(
+        head="sequence",
+        sources=sources,
+        encoded=encoded,
+        same=["text", "text_pair"],
+        collator=DataCollatorWithPadding(tokenizer),
+        metrics=ClassificationMetrics(problem_type),
+        baselines={
+            name: baseline_scores(problem_type, known, _document_labels(part))
+            for name, part in encoded.items()
+            if name != "train"
+        },
+        write=write,
+        reading=("texts", vars(reading)),
+        facts={"left_out": {name: len(part) - len(sources[name]) for name, part in rows.items()}},
+        labels=labels or None,
+        problem_type=problem_type,
+    )
+    return fine_tune_seeds(
+        checkpoint,
+        task,
+        tokenizer=tokenizer,
+        output_dir=output_dir,
+        options=options,
+        seeds=seeds,
+        score=score,
+        facts=facts,
+    )
 
 
 def _document_labels(encoded: Dataset) -> list[Any]:

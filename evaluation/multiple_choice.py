@@ -11,17 +11,16 @@ import json
 import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from accelerate import PartialState
 
-from ..trainers import FineTuned, FineTuneOptions, fine_tune
+from ..trainers import FineTuned, FineTuneOptions
 from .classification_scores import baseline_scores
-from .copies import warn_of_copies
 from .metrics import Scores, label_scores
+from .seeds import SeededTask, fine_tune_seeds
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -173,6 +172,7 @@ def fine_tune_chooser(
     seeds: Sequence[int] = (0, 1, 2),
     choices: ChoiceOptions | None = None,
     facts: Mapping[str, Any] | None = None,
+    score: str | None = None,
 ) -> list[FineTuned]:
     """Fine-tune a network that chooses, with several seeds, and judge it in every language.
 
@@ -185,6 +185,7 @@ def fine_tune_chooser(
         seeds: One run each.
         choices: How choices are read.
         facts: What else the records shall hold.
+        score: A score of the tests that will be wanted; one that there is not is refused before the training.
 
     Returns:
         A result a seed. Records hold `baselines` by data set; folders hold `predictions_<data set>.jsonl`.
@@ -192,38 +193,49 @@ def fine_tune_chooser(
     Raises:
         ValueError: If rows or options are of no use; the message says which.
     """
-    plan, reading = options or FineTuneOptions(), choices or ChoiceOptions()
+    reading = choices or ChoiceOptions()
     encoded = {name: encode_choices(name, part, tokenizer, reading) for name, part in rows.items()}
-    copies = warn_of_copies(rows, [*_FIRST, "choices"])
-    train = encoded.pop("train")
-    baselines = {}
-    for name, part in encoded.items():
-        guesses = baseline_scores("single_label_classification", train["labels"][:], part["labels"][:])
-        guesses["random"] = {"accuracy": 1 / len(part[0]["input_ids"])}
-        baselines[name] = guesses
-    dev = encoded.pop("dev", None)
-    results = []
-    for seed in seeds:
-        folder = Path(output_dir) / f"seed-{seed}" if len(seeds) > 1 else Path(output_dir)
-        result = fine_tune(
-            checkpoint,
-            "choices",
-            train,
-            dev=dev,
-            tests=encoded,
-            tokenizer=tokenizer,
-            collator=choice_collator(tokenizer),
-            metrics=choice_scores,
-            output_dir=folder,
-            options=replace(plan, seed=seed),
-            facts={"baselines": baselines, "copies": copies, **(facts or {})},
-        )
-        for name, part in encoded.items() if PartialState().is_main_process else ():
-            with (folder / f"predictions_{name}.jsonl").open("w", encoding="utf-8") as file:
-                for row, (tag, right, one) in enumerate(
-                    zip(part["language"][:], part["labels"][:], result.predictions[name], strict=True)
-                ):
-                    line = {"row": row, "language": tag, "right": right, "predicted": int(one.argmax())}
-                    file.write(json.dumps(line, ensure_ascii=False) + "\n")
-        results.append(result)
-    return results
+
+    def write(name: str, result: FineTuned) -> None:
+        write_choices(result.folder / f"predictions_{name}.jsonl", encoded[name], result.predictions[name])
+
+    task = SeededTask(
+        head="choices",
+        sources=rows,
+        encoded=encoded,
+        same=[*_FIRST, "choices"],
+        collator=choice_collator(tokenizer),
+        metrics=choice_scores,
+        baselines={name: _guesses(encoded["train"], part) for name, part in encoded.items() if name != "train"},
+        write=write,
+        reading=("choices", vars(reading)),
+    )
+    return fine_tune_seeds(
+        checkpoint,
+        task,
+        tokenizer=tokenizer,
+        output_dir=output_dir,
+        options=options,
+        seeds=seeds,
+        score=score,
+        facts=facts,
+    )
+
+
+def write_choices(path: Path, rows: Dataset, predictions: Sequence[np.ndarray]) -> None:
+    """Write a line of JSON a row: its language, which choice is right and which was made, from 0.
+
+    Args:
+        path: The file.
+        rows: The encoded rows.
+        predictions: (choices,) logits a row.
+    """
+    with path.open("w", encoding="utf-8") as file:
+        for row, (tag, right, one) in enumerate(zip(rows["language"][:], rows["labels"][:], predictions, strict=True)):
+            line = {"row": row, "language": tag, "right": right, "predicted": int(one.argmax())}
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+
+def _guesses(train: Dataset, part: Dataset) -> dict[str, Scores]:
+    guesses = baseline_scores("single_label_classification", train["labels"][:], part["labels"][:])
+    return {**guesses, "random": {"accuracy": 1 / len(part[0]["input_ids"])}}

@@ -10,21 +10,20 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from accelerate import PartialState
 
 from ..data.masking import IGNORED
 from ..data.rows import OnBadRow
 from ..data.word_labels import tag_names
 from ..data.word_rows import WordRows
 from ..data.words import Borders
-from ..trainers import FineTuned, FineTuneOptions, fine_tune, label_order
-from .copies import warn_of_copies
+from ..trainers import FineTuned, FineTuneOptions, label_order
 from .metrics import Scores, span_scores, tag_scores
+from .seeds import SeededTask, fine_tune_seeds
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -61,6 +60,7 @@ def fine_tune_tagger(
     seeds: Sequence[int] = (0, 1, 2),
     words: TagOptions | None = None,
     facts: Mapping[str, Any] | None = None,
+    score: str | None = None,
 ) -> list[FineTuned]:
     """Fine-tune a tagger with several seeds and judge it in every language.
 
@@ -73,6 +73,7 @@ def fine_tune_tagger(
         seeds: One run each.
         words: How sentences are read.
         facts: What else the records shall hold.
+        score: A score of the tests that will be wanted; one that there is not is refused before the training.
 
     Returns:
         A result a seed. Records hold `baselines` and `left_out`; folders hold `predictions_<data set>.jsonl`.
@@ -82,46 +83,43 @@ def fine_tune_tagger(
     """
     from transformers import DataCollatorForTokenClassification
 
-    reading, plan = words or TagOptions(), options or FineTuneOptions()
+    reading = words or TagOptions()
     for name, part in rows.items():
         if missing := [column for column in ("tokens", "tags") if column not in part.column_names]:
             raise ValueError(f"{name} has no {missing[0]}; its columns are {', '.join(part.column_names)}.")
-    copies = warn_of_copies(rows, ["tokens"])
     names = label_order(checkpoint, "tokens", tag_names(rows["train"]["tags"][:]))
     parts = {name: _read(name, part, tokenizer, names, reading) for name, part in rows.items()}
     metrics = TagMetrics(parts)
     encoded = {name: part.rows.add_column("part", [name] * len(part.rows)) for name, part in parts.items()}
-    train, dev = encoded.pop("train"), encoded.pop("dev", None)
-    baselines = {name: metrics.baselines(name) for name in parts if name != "train"}
-    left_out = {name: {"empty": part.empty, "unknown_labels": part.unknown} for name, part in parts.items()}
-    results = []
-    for seed in seeds:
-        logger.info("seed %d", seed)
-        folder = Path(output_dir) / f"seed-{seed}" if len(seeds) > 1 else Path(output_dir)
-        result = fine_tune(
-            checkpoint,
-            "tokens",
-            train,
-            dev=dev,
-            tests=encoded,
-            tokenizer=tokenizer,
-            collator=DataCollatorForTokenClassification(tokenizer),
-            metrics=metrics,
-            labels=names,
-            output_dir=folder,
-            options=replace(plan, seed=seed),
-            facts={
-                "baselines": baselines,
-                "left_out": left_out,
-                "copies": copies,
-                "words": vars(reading),
-                **(facts or {}),
-            },
-        )
-        for name in encoded if PartialState().is_main_process else ():
-            write_tags(folder / f"predictions_{name}.jsonl", parts[name], rows[name], result.predictions[name])
-        results.append(result)
-    return results
+
+    def write(name: str, result: FineTuned) -> None:
+        write_tags(result.folder / f"predictions_{name}.jsonl", parts[name], rows[name], result.predictions[name])
+
+    task = SeededTask(
+        head="tokens",
+        sources=rows,
+        encoded=encoded,
+        same=["tokens"],
+        collator=DataCollatorForTokenClassification(tokenizer),
+        metrics=metrics,
+        baselines={name: metrics.baselines(name) for name in parts if name != "train"},
+        write=write,
+        reading=("words", vars(reading)),
+        facts={
+            "left_out": {name: {"empty": part.empty, "unknown_labels": part.unknown} for name, part in parts.items()}
+        },
+        labels=names,
+    )
+    return fine_tune_seeds(
+        checkpoint,
+        task,
+        tokenizer=tokenizer,
+        output_dir=output_dir,
+        options=options,
+        seeds=seeds,
+        score=score,
+        facts=facts,
+    )
 
 
 class TagMetrics:

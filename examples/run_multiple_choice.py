@@ -8,22 +8,17 @@ choice itself) and what comes before: `context`, `text` or `question`. Other nam
 choices=first,second. --train, --dev and --test name three sources where --data does not hold all. A network that chose
 before keeps its head.
 Every field of transformers' TrainingArguments is an option too. Writes the networks, their predictions, table.md,
-table.json, table.png.
+table.json, table.png. Stopped, the same command goes on; with --save_steps also in
+the middle of a seed.
 """
 
-import logging
-import sys
 from dataclasses import dataclass, field
-from importlib.util import find_spec
+from typing import Any
 
-import datasets
-from accelerate import PartialState
 from mmbert.data import LabelledSources
-from mmbert.evaluation import ChoiceOptions, fine_tune_chooser, write_language_table
+from mmbert.evaluation import ChoiceOptions, fine_tune_chooser, run_fine_tuning
 from mmbert.model_cards import draw_language_scores
-from mmbert.trainers import parse_fine_tuning
-from transformers import AutoTokenizer
-from transformers.utils import logging as transformers_logging
+from mmbert.trainers import FineTuned
 
 
 @dataclass
@@ -33,37 +28,20 @@ class ScriptOptions(LabelledSources):
     max_length: int | None = field(default=None, metadata={"help": "Most tokens of a row and a choice; 8,192."})
 
 
-def main() -> None:
-    """Read, train, judge, write."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s  %(message)s", datefmt="%H:%M:%S")
-    transformers_logging.disable_progress_bar()
-    datasets.disable_progress_bars()
-    options, training, seeds, output = parse_fine_tuning(ScriptOptions, sys.argv[1:])
-    options.pretrained_on()  # a wrong path is told now, not after the training
-    rows = options.read(require=("choices", "label"))
-    results = fine_tune_chooser(
-        options.model,
-        rows,
-        tokenizer=AutoTokenizer.from_pretrained(options.model),
-        output_dir=output,
-        options=training,
-        seeds=seeds,
-        choices=ChoiceOptions(max_length=options.max_length),
-        facts={"data": options.where()},
-    )
-    if PartialState().is_main_process and "test" in rows:
-        table = write_language_table(
-            [result.record for result in results],
-            output,
-            pretrained_on=options.pretrained_on(),
-            draw=draw_language_scores if find_spec("matplotlib") else None,  # pip install "mmbert[plots]"
-        )
-        print(f"{table}\nnetworks, predictions and tables are in {output}")
-    PartialState().destroy_process_group()
+def train(options: ScriptOptions, rows: Any, **given: Any) -> list[FineTuned]:
+    """Train with the script's own options.
+
+    Args:
+        options: The options.
+        rows: By part.
+        **given: What every task takes.
+
+    Returns:
+        A result a seed.
+    """
+    reading = ChoiceOptions(max_length=options.max_length)
+    return fine_tune_chooser(options.model, rows, choices=reading, **given)
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (ValueError, OSError, ImportError) as error:
-        sys.exit(f"{type(error).__name__}: {' '.join(str(error).split())}")
+    run_fine_tuning(ScriptOptions, train, require=("choices", "label"), draw=draw_language_scores, tell=print)

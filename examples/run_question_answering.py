@@ -8,21 +8,16 @@ mapped: --columns context=passage. --train, --dev and --test name three sources 
 zero-shot is a --test in languages that --train lacks. Passages longer than --max_length are read in windows;
 --max_length 8192 reads documents whole. Every field of transformers' TrainingArguments is an option too. Writes the
 networks, SQuAD's prediction files, table.md, table.json, table.png.
+Stopped, the same command goes on; with --save_steps also in the middle of a seed.
 """
 
-import logging
-import sys
 from dataclasses import dataclass, field
-from importlib.util import find_spec
+from typing import Any
 
-import datasets
-from accelerate import PartialState
 from mmbert.data import LabelledSources
-from mmbert.evaluation import PassageOptions, fine_tune_answerer, write_language_table
+from mmbert.evaluation import PassageOptions, fine_tune_answerer, run_fine_tuning
 from mmbert.model_cards import draw_language_scores
-from mmbert.trainers import parse_fine_tuning
-from transformers import AutoTokenizer
-from transformers.utils import logging as transformers_logging
+from mmbert.trainers import FineTuned
 
 
 @dataclass
@@ -37,45 +32,28 @@ class ScriptOptions(LabelledSources):
     score: str | None = field(default=None, metadata={"help": "Score of the table: f1 or exact."})
 
 
-def main() -> None:
-    """Read, train, judge, write."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s  %(message)s", datefmt="%H:%M:%S")
-    transformers_logging.disable_progress_bar()
-    datasets.disable_progress_bars()
-    options, training, seeds, output = parse_fine_tuning(ScriptOptions, sys.argv[1:])
-    options.pretrained_on()  # a wrong path is told now, not after the training
-    rows = options.read(require=("question", "context"))
-    results = fine_tune_answerer(
-        options.model,
-        rows,
-        tokenizer=AutoTokenizer.from_pretrained(options.model),
-        output_dir=output,
-        options=training,
-        seeds=seeds,
-        passages=PassageOptions(
-            max_length=options.max_length,
-            stride=options.stride,
-            unanswerable=options.unanswerable,
-            longest=options.longest,
-            n_best=options.n_best,
-            on_bad_row=options.on_bad_row,
-        ),
-        facts={"data": options.where()},
+def train(options: ScriptOptions, rows: Any, **given: Any) -> list[FineTuned]:
+    """Train with the script's own options.
+
+    Args:
+        options: The options.
+        rows: By part.
+        **given: What every task takes.
+
+    Returns:
+        A result a seed.
+    """
+    reading = PassageOptions(
+        max_length=options.max_length,
+        stride=options.stride,
+        unanswerable=options.unanswerable,
+        longest=options.longest,
+        n_best=options.n_best,
+        on_bad_row=options.on_bad_row,
     )
-    if PartialState().is_main_process and "test" in rows:
-        table = write_language_table(
-            [result.record for result in results],
-            output,
-            score=options.score,
-            pretrained_on=options.pretrained_on(),
-            draw=draw_language_scores if find_spec("matplotlib") else None,  # pip install "mmbert[plots]"
-        )
-        print(f"{table}\nnetworks, predictions and tables are in {output}")
-    PartialState().destroy_process_group()
+    return fine_tune_answerer(options.model, rows, passages=reading, **given)
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (ValueError, OSError, ImportError) as error:
-        sys.exit(f"{type(error).__name__}: {' '.join(str(error).split())}")
+    columns = ("question", "context")
+    run_fine_tuning(ScriptOptions, train, require=columns, score="score", draw=draw_language_scores, tell=print)

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import mmbert
@@ -42,13 +43,23 @@ def folder(tokenizer, tmp_path_factory):
     return path
 
 
-def script(folder, *arguments, processes=1):
+def start(folder, *arguments, processes=1):
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
     launch = (
         [] if processes == 1 else ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
     )
     command = [sys.executable, *launch, str(EXAMPLES / "run_classification.py"), "--model", "base", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=250, cwd=folder, env=environment)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, **pipes, cwd=folder, env=environment)
+
+
+def script(folder, *arguments, processes=1):
+    with start(folder, *arguments, processes=processes) as running:
+        try:
+            out, errors = running.communicate(timeout=250)
+        finally:
+            running.kill()
+    return subprocess.CompletedProcess(running.args, running.returncode, out, errors)
 
 
 def test_from_a_file_to_a_table_and_a_pipeline(folder):
@@ -65,6 +76,31 @@ def test_from_a_file_to_a_table_and_a_pipeline(folder):
     assert labels == {0: "1", 1: "5"}
     classify = pipeline("text-classification", model=str(folder / "run" / "seed-0"), device="cpu")
     assert classify(sentences("eng_Latn", 1, 2)[0])[0]["label"] == "1"
+
+
+def test_killed_in_its_second_seed_it_goes_on_to_the_same_end(folder):
+    common = ["--data", "data.csv", "--columns", "text=review", "label=stars", "--seeds", "2", "--dev_split", "none",
+              "--use_cpu", "--learning_rate", "2e-3", "--per_device_train_batch_size", "8", "--num_train_epochs", "40",
+              "--save_steps", "30"]  # fmt: skip
+    peaceful = script(folder, *common, "--output_dir", "peace")
+    assert peaceful.returncode == 0, peaceful.stderr[-2000:]
+    with start(folder, *common, "--output_dir", "killed") as running:
+        deadline = time.monotonic() + 200
+        while not list((folder / "killed" / "seed-1").glob("checkpoint-*")) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        running.kill()
+    assert running.returncode < 0 and not (folder / "killed" / "seed-1" / "fine_tune_record.json").exists()
+    before = (folder / "killed" / "seed-0" / "model.safetensors").stat().st_mtime_ns
+    done = script(folder, *common, "--output_dir", "killed")
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "killed/seed-0 is finished: read back" in done.stderr and "killed/seed-1 goes on from check" in done.stderr
+    assert (folder / "killed" / "seed-0" / "model.safetensors").stat().st_mtime_ns == before
+    for name in ("table.json", *(f"seed-{seed}/{file}" for seed in (0, 1) for file in
+                 ("model.safetensors", "predictions.safetensors", "predictions_test.jsonl"))):  # fmt: skip
+        assert (folder / "killed" / name).read_bytes() == (folder / "peace" / name).read_bytes(), name
+    refused = script(folder, *common, "--output_dir", "killed", "--weight_decay", "0.5")
+    assert refused.returncode != 0 and "Traceback" not in refused.stderr
+    assert "options.weight_decay was 0.01 and is now 0.5; give another output folder" in refused.stderr
 
 
 def test_two_processes_train_as_one(folder):
@@ -94,6 +130,8 @@ def test_two_processes_train_as_one(folder):
           "swh_Latn"], "has no row in swh_Latn; there are deu_Latn, eng_Latn."),
         (["--data", "data.csv", "--columns", "text=review", "label=stars", "--output_dir", "x", "--lora_dropout", "2"],
          "lora_dropout is 2.0"),
+        (["--data", "data.csv", "--columns", "text=review", "label=stars", "--output_dir", "x", "--table_score", "bleu"],
+         "no score 'bleu'; there are accuracy"),
     ],
 )  # fmt: skip
 def test_bad_input_gets_one_line(folder, arguments, message):

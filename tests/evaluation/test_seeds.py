@@ -1,0 +1,121 @@
+"""Several seeds: what is finished is read back, what differs is refused before the first training, for every task."""
+
+import json
+import logging
+import re
+
+import numpy as np
+import pytest
+import torch
+from datasets import Dataset
+from mmbert import MmBertConfig, MmBertForMaskedLM
+from mmbert.evaluation import fine_tune_answerer, fine_tune_chooser, fine_tune_classifier, fine_tune_tagger
+from mmbert.evaluation.answering import PassageOptions
+from mmbert.modeling.tokenizer import save_tokenizer
+from mmbert.trainers import FineTuneOptions
+from tests_support import WORDS
+
+PLAN = {"max_steps": 1, "batch_size": 2, "learning_rate": 1e-2, "training": {"use_cpu": True}}
+NUMBER = 4
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tokenizer, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("encoder")
+    config = MmBertConfig(
+        vocab_size=len(tokenizer), hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=2
+    )
+    torch.manual_seed(0)
+    MmBertForMaskedLM(config).save_pretrained(folder)
+    save_tokenizer(tokenizer, folder)
+    return folder
+
+
+def rows_of(kind):
+    """Four rows of a task; training rows are other ones than those of dev and test."""
+
+    def part(first):
+        words = WORDS["eng_Latn"][first : first + NUMBER]
+        found = {"language": ["eng_Latn"] * NUMBER}
+        if kind == "class":
+            found |= {"text": words, "label": ["a", "b"] * (NUMBER // 2)}
+        elif kind == "tags":
+            found |= {"tokens": [[word, "x"] for word in words], "tags": [["A", "B"]] * NUMBER}
+        elif kind == "choices":
+            found |= {"text": words, "choices": [["yes", "no"]] * NUMBER, "label": ["yes", "no"] * (NUMBER // 2)}
+        else:
+            contexts = [f"{word} and {word}" for word in words]
+            answers = [{"text": [word], "answer_start": [0]} for word in words[:-1]]
+            answers.append({"text": [], "answer_start": []})
+            found |= {"id": words, "question": ["which?"] * NUMBER, "context": contexts, "answers": answers}
+        return Dataset.from_dict(found)
+
+    return {"train": part(0), "dev": part(4), "test": part(6)}
+
+
+SILENT = PassageOptions(unanswerable=True)
+TASKS = {
+    "class": (fine_tune_classifier, {}, "predictions_test.jsonl"),
+    "tags": (fine_tune_tagger, {}, "predictions_test.jsonl"),
+    "choices": (fine_tune_chooser, {}, "predictions_test.jsonl"),
+    "answers": (fine_tune_answerer, {"passages": SILENT}, "predictions_test/predictions.json"),
+}
+
+
+@pytest.mark.parametrize("kind", TASKS)
+def test_finished_seeds_are_read_back_and_the_others_trained(kind, checkpoint, tokenizer, tmp_path, caplog):
+    call, own, file = TASKS[kind]
+    given = {"tokenizer": tokenizer, "output_dir": tmp_path / "run", "options": FineTuneOptions(**PLAN), **own}
+    first = call(checkpoint, rows_of(kind), seeds=[0, 1], **given)
+    written = [(tmp_path / "run" / f"seed-{seed}" / file).read_text(encoding="utf-8") for seed in (0, 1)]
+    (tmp_path / "run" / "seed-0" / file).unlink()  # as if it had been stopped before writing it
+    weights = tmp_path / "run" / "seed-0" / "model.safetensors"
+    before = weights.stat().st_mtime_ns
+    with caplog.at_level(logging.INFO, logger="mmbert"):
+        again = call(checkpoint, rows_of(kind), seeds=[0, 1, 2], **given)
+    assert weights.stat().st_mtime_ns == before and caplog.text.count("read back, not trained again") == 2
+    assert [result.record["options"]["seed"] for result in again] == [0, 1, 2]
+    for one, other in zip(first, again, strict=False):
+        assert json.loads(json.dumps(one.record)) == other.record
+        assert (one.scores, one.by_language, one.folder) == (other.scores, other.by_language, other.folder)
+        for mine, theirs in zip(one.predictions["test"], other.predictions["test"], strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+    assert written == [(tmp_path / "run" / f"seed-{seed}" / file).read_text(encoding="utf-8") for seed in (0, 1)]
+    assert again[2].folder.name == "seed-2" and (again[2].folder / file).is_file()
+
+
+def test_what_is_read_back_must_be_the_same(checkpoint, tokenizer, tmp_path):
+    rows = rows_of("answers")
+    given = {"tokenizer": tokenizer, "options": FineTuneOptions(**PLAN)}
+
+    def call(changed=None, seeds=(0, 1), **options):
+        reading = PassageOptions(unanswerable=True, **options)
+        return fine_tune_answerer(
+            checkpoint, changed or rows, output_dir=tmp_path, seeds=seeds, passages=reading, **given
+        )
+
+    call(seeds=(1, 2))
+    call(seeds=(1, 2), n_best=3, on_bad_row="skip")  # neither says what is right or found
+    more = rows["test"].map(
+        lambda row: {"answers": {key: value * 2 for key, value in row["answers"].items()}}
+    )  # another right answer, which no encoded row shows
+    for arguments, told in (
+        ({"longest": 7}, "conditions.passages.longest was 40 and is now 7"),
+        ({"max_length": 100, "stride": 9}, "conditions.passages.max_length was 512 and is now 100"),
+        ({"changed": {**rows, "test": more}}, "conditions.sources.test was "),
+    ):
+        with pytest.raises(ValueError, match=re.escape(told)) as refused:
+            call(**arguments)
+        assert "seed-1 holds a run made under other conditions" in str(refused.value)
+    assert not (tmp_path / "seed-0").exists(), "nothing is trained before a later seed is refused"
+
+
+@pytest.mark.parametrize(
+    ("kind", "known"), [("class", "accuracy, "), ("tags", "accuracy, "), ("answers", "f1, exact.")]
+)
+def test_a_score_that_there_is_not_is_told_before_the_training(kind, known, checkpoint, tokenizer, tmp_path):
+    call, own, _ = TASKS[kind]
+    given = {"tokenizer": tokenizer, "output_dir": tmp_path / "run", **own}
+    with pytest.raises(ValueError, match=f"^no score 'f2'; there are {known}"):
+        call(checkpoint, rows_of(kind), score="f2", **given)
+    assert not (tmp_path / "run").exists()
