@@ -117,6 +117,7 @@ def measure(checkpoint: Path, source: Path, task: str, options: argparse.Namespa
                 learning_rate=options.learning_rate,
                 batch_size=16,
                 seed=seed,
+                redo=True,  # seeds follow each other in one folder
                 training={"use_cpu": True, "disable_tqdm": True},
             )
             fitted = fine_tune(

@@ -41,7 +41,7 @@ def evaluate(
     languages: Annotated[str | None, typer.Option(help="Tags to judge, comma-separated; all if left out.")] = None,
     max_train: Annotated[int | None, typer.Option(help="Train on so many rows at most.", min=1)] = None,
     max_test: Annotated[int | None, typer.Option(help="Judge so many rows of a language at most.", min=1)] = None,
-    skip_bad_rows: Annotated[bool, typer.Option(help="Leave out, and count, rows that lack a value.")] = False,
+    skip_bad_rows: Annotated[bool, typer.Option(help="Leave out, and count, rows that cannot be used.")] = False,
     jobs: Annotated[int, typer.Option(help="Runs at the same time, in processes of their own.", min=1)] = 1,
     keep_models: Annotated[bool, typer.Option(help="Keep the trained networks under OUTPUT/models.")] = False,
     redo: Annotated[bool, typer.Option(help="Do runs anew that were done under other conditions.")] = False,

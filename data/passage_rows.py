@@ -130,7 +130,7 @@ def _with_answers(
     kept: list[dict[str, Any]] = []
     spans: list[list[tuple[int, int]]] = []
     bad = silent = 0
-    for number, row in enumerate(questions):
+    for number, row in enumerate(questions, start=1):
         where = f"row {number}" + (f" (id {row['id']})" if row.get("id") is not None else "")
         try:
             found = answer_spans(row, where=where)

@@ -78,7 +78,7 @@ class WordRows:
         texts: list[RunningText] = []
         gold: list[list[int]] = []
         missed = 0
-        for number, row in enumerate(sentences):
+        for number, row in enumerate(sentences, start=1):
             words = list(row["tokens"])
             tags = list(row["tags"]) if row.get("tags") is not None else [None] * len(words)
             texts.append(_written(words, row, joiner, number))

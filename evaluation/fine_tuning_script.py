@@ -36,8 +36,8 @@ def run_fine_tuning(
 
     Args:
         script: Dataclass of its own options.
-        train: Called as `train(options, rows, **given)`; gives one result a seed. `given` is what every task takes:
-            `tokenizer`, `output_dir`, `options` (hyper-parameters), `seeds`, `score` and `facts`.
+        train: Called as `train(own, rows, **given)` with the script's own options; gives one result a seed. `given` is
+            what every task takes: `tokenizer`, `output_dir`, `options` (hyper-parameters), `seeds`, `score`, `facts`.
         require: Columns that rows need, see `mmbert.data.read_labelled`.
         score: Name of the script's option that says which score the table shows.
         draw: Draws the table, see `write_language_table`; left out where matplotlib is absent.

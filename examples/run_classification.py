@@ -29,11 +29,11 @@ class ScriptOptions(LabelledSources):
     table_score: str | None = field(default=None, metadata={"help": "Score of the table; the task's main one."})
 
 
-def train(options: ScriptOptions, rows: Any, **given: Any) -> list[FineTuned]:
+def train(own: ScriptOptions, rows: Any, **given: Any) -> list[FineTuned]:
     """Train with the script's own options.
 
     Args:
-        options: The options.
+        own: The options.
         rows: By part.
         **given: What every task takes.
 
@@ -41,9 +41,9 @@ def train(options: ScriptOptions, rows: Any, **given: Any) -> list[FineTuned]:
         A result a seed.
     """
     reading = TextOptions(
-        max_length=options.max_length, windows=options.windows, overlap=options.overlap, on_bad_row=options.on_bad_row
+        max_length=own.max_length, windows=own.windows, overlap=own.overlap, on_bad_row=own.on_bad_row
     )
-    return fine_tune_classifier(options.model, rows, texts=reading, **given)
+    return fine_tune_classifier(own.model, rows, texts=reading, **given)
 
 
 if __name__ == "__main__":

@@ -28,19 +28,19 @@ class ScriptOptions(LabelledSources):
     max_length: int | None = field(default=None, metadata={"help": "Most tokens of a row and a choice; 8,192."})
 
 
-def train(options: ScriptOptions, rows: Any, **given: Any) -> list[FineTuned]:
+def train(own: ScriptOptions, rows: Any, **given: Any) -> list[FineTuned]:
     """Train with the script's own options.
 
     Args:
-        options: The options.
+        own: The options.
         rows: By part.
         **given: What every task takes.
 
     Returns:
         A result a seed.
     """
-    reading = ChoiceOptions(max_length=options.max_length)
-    return fine_tune_chooser(options.model, rows, choices=reading, **given)
+    reading = ChoiceOptions(max_length=own.max_length)
+    return fine_tune_chooser(own.model, rows, choices=reading, **given)
 
 
 if __name__ == "__main__":

@@ -32,11 +32,11 @@ class ScriptOptions(LabelledSources):
     score: str | None = field(default=None, metadata={"help": "Score of the table: f1 or exact."})
 
 
-def train(options: ScriptOptions, rows: Any, **given: Any) -> list[FineTuned]:
+def train(own: ScriptOptions, rows: Any, **given: Any) -> list[FineTuned]:
     """Train with the script's own options.
 
     Args:
-        options: The options.
+        own: The options.
         rows: By part.
         **given: What every task takes.
 
@@ -44,14 +44,14 @@ def train(options: ScriptOptions, rows: Any, **given: Any) -> list[FineTuned]:
         A result a seed.
     """
     reading = PassageOptions(
-        max_length=options.max_length,
-        stride=options.stride,
-        unanswerable=options.unanswerable,
-        longest=options.longest,
-        n_best=options.n_best,
-        on_bad_row=options.on_bad_row,
+        max_length=own.max_length,
+        stride=own.stride,
+        unanswerable=own.unanswerable,
+        longest=own.longest,
+        n_best=own.n_best,
+        on_bad_row=own.on_bad_row,
     )
-    return fine_tune_answerer(options.model, rows, passages=reading, **given)
+    return fine_tune_answerer(own.model, rows, passages=reading, **given)
 
 
 if __name__ == "__main__":

@@ -30,21 +30,19 @@ class ScriptOptions(LabelledSources):
     score: str | None = field(default=None, metadata={"help": "Score of the table; f1 of spans, accuracy of words."})
 
 
-def train(options: ScriptOptions, rows: Any, **given: Any) -> list[FineTuned]:
+def train(own: ScriptOptions, rows: Any, **given: Any) -> list[FineTuned]:
     """Train with the script's own options.
 
     Args:
-        options: The options.
+        own: The options.
         rows: By part.
         **given: What every task takes.
 
     Returns:
         A result a seed.
     """
-    reading = TagOptions(
-        max_length=options.max_length, stride=options.stride, joiner=options.joiner, on_bad_row=options.on_bad_row
-    )
-    return fine_tune_tagger(options.model, rows, words=reading, **given)
+    reading = TagOptions(max_length=own.max_length, stride=own.stride, joiner=own.joiner, on_bad_row=own.on_bad_row)
+    return fine_tune_tagger(own.model, rows, words=reading, **given)
 
 
 if __name__ == "__main__":

@@ -2,9 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
+from ...data.passages import answer_spans
 from ...data.word_labels import UNLABELLED
 from .task import Task
 
@@ -87,6 +88,36 @@ def strange_labels(task: Task, labels: Sequence[str], test: "Dataset") -> list[s
     if not strange:
         return []
     return [f"{len(strange):,} labels of the test ({', '.join(names[:_LISTED])}) are not in train and count as wrong"]
+
+
+def answers_in_place(task: Task, train: "Dataset") -> "tuple[Dataset, list[str]]":
+    """Leave out training rows with an answer that is not in its passage; dev and test are judged by their texts.
+
+    Args:
+        task: The task.
+        train: Its rows.
+
+    Returns:
+        The rows that are left, and a note, or none.
+
+    Raises:
+        ValueError: If none is left.
+    """
+    keep = [place for place, row in enumerate(train) if _in_place(row)]
+    if not keep:
+        raise ValueError(f"{task.name}: none of {len(train):,} training rows has its answers in its passage")
+    if len(keep) == len(train):
+        return train, []
+    left = f"train: left out {len(train) - len(keep):,} of {len(train):,} rows, whose answer is not in their passage"
+    return train.select(keep), [left]
+
+
+def _in_place(row: Mapping[str, Any]) -> bool:
+    try:
+        answer_spans(row)
+    except ValueError:
+        return False
+    return True
 
 
 def shared_rows(task: Task, train: "Dataset", test: "Dataset") -> list[str]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...data.labelled import read_labelled
-from .row_checks import apart_from_test, labels_of, row_keys, shared_rows, strange_labels
+from .row_checks import answers_in_place, apart_from_test, labels_of, row_keys, shared_rows, strange_labels
 from .task import Part, Task
 
 if TYPE_CHECKING:
@@ -36,7 +36,8 @@ class Limits:
         languages: Languages to judge; None: all.
         train_rows: At most so many rows of training, over all languages.
         test_rows: At most so many rows of test and dev for each language.
-        skip_bad_rows: Leave out rows that lack a value, in place of stopping at the first.
+        skip_bad_rows: Leave out rows that lack a value, and training rows whose answer is not in their passage, in
+            place of stopping at the first.
     """
 
     train_languages: tuple[str, ...] | None = None
@@ -129,6 +130,9 @@ class _Reader:
         if dev is None:
             train, dev = _cut(train, self.task)
             self.notes.append(f"settings were chosen on {len(dev):,} rows cut out of train, which has no dev beside it")
+        if self.limits.skip_bad_rows and self.task.head == "answers":
+            train, left = answers_in_place(self.task, train)
+            self.notes += left
         if self.limits.train_rows is not None and len(train) > self.limits.train_rows:
             self.notes.append(f"trained on {self.limits.train_rows:,} of {len(train):,} rows")
             train = _first_by_hash(train, self.limits.train_rows)

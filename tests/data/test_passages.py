@@ -182,7 +182,7 @@ def refuse(tokenizer, **changes):
     [
         (
             lambda t: refuse(t, answers=[{"text": ["1984"], "answer_start": [3]}] * 3),
-            "row 0 (id a): answer '1984' is not at character 3 of its passage, there stands ' hou'; it is at 36",
+            "row 1 (id a): answer '1984' is not at character 3 of its passage, there stands ' hou'; it is at 36",
         ),
         (
             lambda t: refuse(t, answers=[["Oslo"], ["x"], ["x"]]),

@@ -111,7 +111,7 @@ RUNNING = join_words(["New", "York", "rocks"])
         (lambda t: entities(RUNNING, ["O"]), "1 tags for 3 words"),
         (
             lambda t: WordRows.read(Dataset.from_dict(PEOPLE), t, NAMES[:4]),
-            "row 0 (eng_Latn): label 'I-PER' is unknown",
+            "row 1 (eng_Latn): label 'I-PER' is unknown",
         ),
         (lambda t: WordRows.read(Dataset.from_dict({"tokens": [[]], "tags": [[]]}), t, ["O"]), "1 rows have no word"),
     ],

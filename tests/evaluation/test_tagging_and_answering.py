@@ -163,9 +163,9 @@ def test_what_the_data_lack_is_said_in_a_line(checkpoint, tokenizer, tmp_path):
         (
             fine_tune_tagger,
             {"train": good, "test": good.map(lambda row: {"tags": ["B-LNOG"] * 8})},
-            "test, row 0 (eng_Latn): label 'B-LNOG' is unknown to the head of 3; did you mean B-LONG",
+            "test, row 1 (eng_Latn): label 'B-LNOG' is unknown to the head of 3; did you mean B-LONG",
         ),
-        (fine_tune_answerer, {"train": asked, "test": bad}, "test, row 0 (id eng_Latn-0): answer 'Oslo' is not at"),
+        (fine_tune_answerer, {"train": asked, "test": bad}, "test, row 1 (id eng_Latn-0): answer 'Oslo' is not at"),
         (fine_tune_answerer, {"train": asked.remove_columns("context")}, "train has no context"),
     ]
     for call, rows, message in cases:

@@ -158,6 +158,32 @@ def test_rows_that_lack_a_value_are_left_out_and_counted(task, tmp_path):
     assert "train: left out 1 of 28 rows, which lack a value" in notes
 
 
+def test_training_rows_whose_answer_is_not_in_its_passage_are_left_out_and_counted(tmp_path):
+    def row(split, number, answer):
+        context = f"{split} {number} lives in Oslo"
+        answers = {"text": [answer], "answer_start": [context.find("Oslo")]}
+        return {
+            "split": split,
+            "lang": "eng_Latn",
+            "question": f"where {number}?",
+            "context": context,
+            "answers": answers,
+        }
+
+    found = [row("train", number, "Oslo" if number < 6 else "Rome") for number in range(8)]
+    found += [row("dev", 0, "Oslo"), row("test", 0, "Rome"), row("test", 1, "Oslo")]
+    path = write(tmp_path / "rows.jsonl", found)
+    asked = Task("asked", "Asked", "more", "answers", "f1")
+    kept = read_task(asked, {"": path}, Limits(skip_bad_rows=True, train_rows=6))
+    assert "train: left out 2 of 8 rows, whose answer is not in their passage" in kept.notes
+    assert len(kept.train) == 6 and {one["text"][0] for one in kept.train["answers"]} == {"Oslo"}
+    assert len(kept.test) == 2, "what is judged is judged by its text"
+    assert len(read_task(asked, {"": path}).train) == 8
+    bad = write(tmp_path / "bad.jsonl", [row("train", 0, "Rome"), row("dev", 0, "Oslo"), row("test", 1, "Oslo")])
+    with pytest.raises(ValueError, match="asked: none of 1 training rows has its answers in its passage"):
+        read_task(asked, {"": bad}, Limits(skip_bad_rows=True))
+
+
 def test_labels_that_only_the_test_has_are_counted(task, tmp_path):
     strange = rows("test", 4) + rows("test", 2, ["eng_Latn"], ["never"])
     path = write(tmp_path / "rows.jsonl", rows("train", 20) + strange)
