@@ -128,6 +128,8 @@ def fine_tune(
     before = look(folder, identity, redo=plan.redo)
     if before.record is not None:
         logger.info("%s is finished: read back, not trained again", folder)
+        if plan.training.get("push_to_hub"):
+            logger.warning("it is not pushed again; by hand: mmbert push %s %s", folder, arguments.hub_model_id)
         return _read_back(folder, before.record, judged)
     PartialState().wait_for_everyone()  # every process has looked
     set_seed(plan.seed)

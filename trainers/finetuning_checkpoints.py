@@ -106,5 +106,6 @@ class FineTuneCheckpoints(CheckpointingTrainer):
 
 
 def _has_ended(state: TrainerState) -> bool:
-    control = state.stateful_callbacks.get("TrainerControl", {})
-    return state.global_step >= state.max_steps or bool(control.get("args", {}).get("should_training_stop"))
+    callbacks: Any = state.stateful_callbacks  # as a checkpoint has them, plain values by name
+    told = callbacks.get("TrainerControl", {}).get("args", {})
+    return state.global_step >= state.max_steps or bool(told.get("should_training_stop"))

@@ -1,5 +1,6 @@
 """The scripts end to end: table, picture and networks from a CSV file; on two processes as on one; bad input told."""
 
+import contextlib
 import csv
 import json
 import os
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import mmbert
 import numpy as np
+import psutil
 import pytest
 import torch
 from mmbert.modeling.tokenizer import save_tokenizer
@@ -53,12 +55,19 @@ def start(folder, *arguments, processes=1):
     return subprocess.Popen(command, **pipes, cwd=folder, env=environment)
 
 
+def kill(running):
+    """Kill a command and the processes that it started."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for process in [psutil.Process(running.pid), *psutil.Process(running.pid).children(recursive=True)]:
+            process.kill()
+
+
 def script(folder, *arguments, processes=1):
     with start(folder, *arguments, processes=processes) as running:
         try:
             out, errors = running.communicate(timeout=250)
         finally:
-            running.kill()
+            kill(running)
     return subprocess.CompletedProcess(running.args, running.returncode, out, errors)
 
 
@@ -78,27 +87,30 @@ def test_from_a_file_to_a_table_and_a_pipeline(folder):
     assert classify(sentences("eng_Latn", 1, 2)[0])[0]["label"] == "1"
 
 
-def test_killed_in_its_second_seed_it_goes_on_to_the_same_end(folder):
+@pytest.mark.parametrize("processes", [1, 2])
+def test_killed_in_its_second_seed_it_goes_on_to_the_same_end(folder, processes):
+    peace, killed = f"peace{processes}", f"killed{processes}"
     common = ["--data", "data.csv", "--columns", "text=review", "label=stars", "--seeds", "2", "--dev_split", "none",
               "--use_cpu", "--learning_rate", "2e-3", "--per_device_train_batch_size", "8", "--num_train_epochs", "40",
               "--save_steps", "30"]  # fmt: skip
-    peaceful = script(folder, *common, "--output_dir", "peace")
+    peaceful = script(folder, *common, "--output_dir", peace, processes=processes)
     assert peaceful.returncode == 0, peaceful.stderr[-2000:]
-    with start(folder, *common, "--output_dir", "killed") as running:
+    with start(folder, *common, "--output_dir", killed, processes=processes) as running:
         deadline = time.monotonic() + 200
-        while not list((folder / "killed" / "seed-1").glob("checkpoint-*")) and time.monotonic() < deadline:
+        while not list((folder / killed / "seed-1").glob("checkpoint-*")) and time.monotonic() < deadline:
             time.sleep(0.01)
-        running.kill()
-    assert running.returncode < 0 and not (folder / "killed" / "seed-1" / "fine_tune_record.json").exists()
-    before = (folder / "killed" / "seed-0" / "model.safetensors").stat().st_mtime_ns
-    done = script(folder, *common, "--output_dir", "killed")
+        kill(running)
+    assert running.returncode < 0 and not (folder / killed / "seed-1" / "fine_tune_record.json").exists()
+    before = (folder / killed / "seed-0" / "model.safetensors").stat().st_mtime_ns
+    done = script(folder, *common, "--output_dir", killed, processes=processes)
     assert done.returncode == 0, done.stderr[-2000:]
-    assert "killed/seed-0 is finished: read back" in done.stderr and "killed/seed-1 goes on from check" in done.stderr
-    assert (folder / "killed" / "seed-0" / "model.safetensors").stat().st_mtime_ns == before
+    assert f"{killed}/seed-0 is finished: read back" in done.stderr
+    assert f"{killed}/seed-1 goes on from checkpoint-" in done.stderr
+    assert (folder / killed / "seed-0" / "model.safetensors").stat().st_mtime_ns == before
     for name in ("table.json", *(f"seed-{seed}/{file}" for seed in (0, 1) for file in
                  ("model.safetensors", "predictions.safetensors", "predictions_test.jsonl"))):  # fmt: skip
-        assert (folder / "killed" / name).read_bytes() == (folder / "peace" / name).read_bytes(), name
-    refused = script(folder, *common, "--output_dir", "killed", "--weight_decay", "0.5")
+        assert (folder / killed / name).read_bytes() == (folder / peace / name).read_bytes(), name
+    refused = script(folder, *common, "--output_dir", killed, "--weight_decay", "0.5")
     assert refused.returncode != 0 and "Traceback" not in refused.stderr
     assert "options.weight_decay was 0.01 and is now 0.5; give another output folder" in refused.stderr
 

@@ -108,14 +108,18 @@ def assert_equal(one, other):
         ({"layer_decay": 0.8, "training": {"save_steps": 3}}, {"batches": 8}, "checkpoint-6"),
         ({"group_by_length": True, "accumulation": 2, "batch_size": 2, "training": {"save_steps": 3}}, {"batches": 15},
          "checkpoint-6"),
-        ({"lora": True, "lora_dropout": 0.3, "dev": True, "training": {"save_strategy": "epoch"}}, {"batches": 7},
+        ({"lora": True, "lora_dropout": 0.3, "training": {"save_strategy": "epoch"}}, {"batches": 6},
          "checkpoint-4"),
         ({"dev": True, "metric": "margin", "greater_is_better": False, "patience": 2, "epochs": 9,
-          "training": {"save_steps": 2}}, {"scorings": 2}, "checkpoint-4"),
+          "training": {"save_steps": 2}}, {"scorings": 5}, "checkpoint-10"),
+        ({"dev": True, "metric": "margin", "greater_is_better": False, "patience": 2, "epochs": 9,
+          "training": {"save_steps": 2}}, {"scorings": 3}, "checkpoint-6"),
+        ({"dev": True, "metric": "margin", "greater_is_better": False, "lora": True, "learning_rate": 2e-2,
+          "training": {"save_steps": 3}}, {"batches": 6}, "checkpoint-3"),
         ({"max_steps": 6, "training": {"save_steps": 3}}, {"scorings": 0}, "checkpoint-6"),
         ({"schedule": "cosine", "training": {"save_steps": 3, "optim": "adafactor"}}, {"batches": 8}, "checkpoint-6"),
     ],
-    ids=["full", "lengths", "lora", "patience", "ended", "adafactor"],
+    ids=["full", "lengths", "lora", "patience", "best", "best adapters", "ended", "adafactor"],
 )  # fmt: skip
 def test_an_interrupted_run_ends_as_one_in_peace(run, tmp_path, options, stop, begins):
     if options.get("lora"):
@@ -130,6 +134,10 @@ def test_an_interrupted_run_ends_as_one_in_peace(run, tmp_path, options, stop, b
     assert resumed.record["resumed_from"] == begins and peaceful.record["resumed_from"] is None
     assert resumed.record["steps"] == peaceful.record["steps"]
     assert resumed.record["best_step"] == peaceful.record["best_step"]
+    if options.get("dev") and begins != "checkpoint-10":
+        assert peaceful.record["best_step"] > int(begins.removeprefix("checkpoint-")), "the best one is still to come"
+    if options.get("patience"):
+        assert (resumed.record["best_step"], resumed.record["steps"]) == (8, 12), "the sixth of 18 evaluations ends it"
     assert_equal(peaceful, resumed)
     assert not list((tmp_path / "moved").glob("checkpoint-*"))
 
