@@ -102,24 +102,27 @@ def assert_equal(one, other):
         np.testing.assert_array_equal(np.stack(found), np.stack(other.predictions[name]))
 
 
+BEST = {"dev": True, "metric": "margin", "greater_is_better": False, "training": {"save_steps": 2}}
+PATIENT = {**BEST, "patience": 2, "epochs": 9}
+THIRDS = {"training": {"save_steps": 3}}
+
+
 @pytest.mark.parametrize(
     ("options", "stop", "begins"),
     [
-        ({"layer_decay": 0.8, "training": {"save_steps": 3}}, {"batches": 8}, "checkpoint-6"),
-        ({"group_by_length": True, "accumulation": 2, "batch_size": 2, "training": {"save_steps": 3}}, {"batches": 15},
-         "checkpoint-6"),
-        ({"lora": True, "lora_dropout": 0.3, "training": {"save_strategy": "epoch"}}, {"batches": 6},
-         "checkpoint-4"),
-        ({"dev": True, "metric": "margin", "greater_is_better": False, "patience": 2, "epochs": 9,
-          "training": {"save_steps": 2}}, {"scorings": 5}, "checkpoint-10"),
-        ({"dev": True, "metric": "margin", "greater_is_better": False, "patience": 2, "epochs": 9,
-          "training": {"save_steps": 2}}, {"scorings": 3}, "checkpoint-6"),
-        ({"dev": True, "metric": "margin", "greater_is_better": False, "lora": True, "learning_rate": 2e-2,
-          "training": {"save_steps": 3}}, {"batches": 6}, "checkpoint-3"),
-        ({"max_steps": 6, "training": {"save_steps": 3}}, {"scorings": 0}, "checkpoint-6"),
-        ({"schedule": "cosine", "training": {"save_steps": 3, "optim": "adafactor"}}, {"batches": 8}, "checkpoint-6"),
+        pytest.param({"layer_decay": 0.8, **THIRDS}, {"batches": 8}, "checkpoint-6", id="full"),
+        pytest.param({"group_by_length": True, "accumulation": 2, "batch_size": 2, **THIRDS}, {"batches": 15},
+                     "checkpoint-6", id="lengths"),
+        pytest.param({"lora": True, "lora_dropout": 0.3, "training": {"save_strategy": "epoch"}}, {"batches": 6},
+                     "checkpoint-4", id="lora"),
+        pytest.param(PATIENT, {"scorings": 3}, "checkpoint-6", id="best"),
+        pytest.param(PATIENT, {"scorings": 5}, "checkpoint-10", id="patience", marks=pytest.mark.slow),
+        pytest.param({**BEST, "lora": True, "learning_rate": 2e-2, **THIRDS}, {"batches": 6}, "checkpoint-3",
+                     id="best adapters", marks=pytest.mark.slow),
+        pytest.param({"max_steps": 6, **THIRDS}, {"scorings": 0}, "checkpoint-6", id="ended"),
+        pytest.param({"schedule": "cosine", "training": {"save_steps": 3, "optim": "adafactor"}}, {"batches": 8},
+                     "checkpoint-6", id="adafactor", marks=pytest.mark.slow),
     ],
-    ids=["full", "lengths", "lora", "patience", "best", "best adapters", "ended", "adafactor"],
 )  # fmt: skip
 def test_an_interrupted_run_ends_as_one_in_peace(run, tmp_path, options, stop, begins):
     if options.get("lora"):
