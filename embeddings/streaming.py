@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from .encoding_progress import StreamProgress
 from .fingerprint import model_fingerprint
 from .vector_file import VectorFile
 
@@ -164,7 +165,7 @@ class _Run:
         """Yield the vectors of each window that is not there yet, after `state` was brought up to date."""
         there, known = int(state["rows"]), str(state["texts"])
         seen, digest = 0, ""
-        with _Bar(texts, there, shown=self.shown) as bar:
+        with StreamProgress(texts, there, state["tokens"], shown=self.shown) as bar:
             for first, window in _cut(texts, size):
                 kept, bad = self._checked(window, first)
                 digest = _chain(digest, kept)
@@ -235,31 +236,3 @@ def _other_texts(output: Path, rows: int) -> str:
         f"{output} was begun with other texts: the first {rows:,} differ from those given now; give the same ones, or "
         "begin anew with restart=True"
     )
-
-
-class _Bar:
-    """A bar over the texts, with the speed in tokens; the time left is known if the number of texts is."""
-
-    def __init__(self, texts: Any, there: int, *, shown: bool) -> None:
-        self._bar: Any = None
-        self._began, self._before = time.perf_counter(), None
-        if shown:
-            from tqdm.auto import tqdm  # type: ignore[import-untyped]
-
-            total = len(texts) if hasattr(texts, "__len__") else None
-            self._bar = tqdm(total=total, initial=there, desc="Embedding", unit=" texts")
-
-    def __enter__(self) -> "_Bar":
-        return self
-
-    def __exit__(self, *stop: object) -> None:
-        if self._bar is not None:
-            self._bar.close()
-
-    def advance(self, texts: int, tokens: int | None) -> None:
-        """Count texts that are done, and the tokens of all so far."""
-        if self._bar is None:
-            return
-        if tokens is not None:
-            self._bar.set_postfix_str(f"{tokens / (time.perf_counter() - self._began):,.0f} tokens/s", refresh=False)
-        self._bar.update(texts)

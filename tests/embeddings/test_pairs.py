@@ -101,7 +101,7 @@ def test_what_cannot_be_used_is_refused_in_one_line(tmp_path, rows, message):
 
 def test_half_a_surrogate_pair_is_refused(tmp_path):
     # no file format lets one through, data sets in memory do
-    from mmbert.embeddings.pairs import _Cleaner
+    from mmbert.embeddings.pair_reading import _Cleaner
 
     with pytest.raises(ValueError, match="half a surrogate pair"):
         _Cleaner(None).add({"anchor": "a\ud83d", "positive": "b"}, "row 0")
