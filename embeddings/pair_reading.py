@@ -1,7 +1,8 @@
 """Reads training pairs and cleans them: what a contrastive loss may learn from, and why the rest was left out.
 
 Three kinds, by the columns of the source: pairs (anchor, positive), triplets (with one negative or more), and scored
-pairs. NLI labels become triplets: a premise, what follows from it, what contradicts it.
+pairs. NLI labels become triplets: a premise, what follows from it, what contradicts it. Labels 0 and 1 alone are
+refused: in NLI 0 is what follows, in sets of duplicates it is what differs, and the numbers do not say which.
 
 A row that teaches nothing or teaches wrongly is left out and counted: a missing or empty text, a text paired with
 itself, a repeated row, a negative that is the positive. A value that is no text at all is an error, with its row.
@@ -65,6 +66,7 @@ class _Cleaner:
         self.skipped: Counter[str] = Counter()
         self._seen: set[tuple[str, ...]] = set()
         self._kind: str | None = None
+        self._numbers: set[int] = set()
         self._nli: dict[tuple[str, str], dict[int, list[str]]] = defaultdict(lambda: defaultdict(list))
 
     def add(self, row: dict[str, Any], where: str) -> None:
@@ -111,14 +113,13 @@ class _Cleaner:
         return different[: self.negatives]
 
     def _add_scored(self, anchor: str, positive: str, score: Any, language: str, where: str) -> None:
-        if score is None or (isinstance(score, float) and math.isnan(score)):
-            self.skipped["no score"] += 1
-            return
         try:
-            number = float(score)
+            number = math.nan if score is None else float(score)
         except (TypeError, ValueError) as error:
             raise ValueError(f"{where}: the score must be a number, got {score!r}") from error
-        if self._keep((anchor, positive), language):
+        if math.isnan(number):
+            self.skipped["no score"] += 1
+        elif self._keep((anchor, positive), language):
             self.scores.append(number)
 
     def _add_nli(self, premise: str, hypothesis: str, label: Any, language: str, where: str) -> None:
@@ -128,10 +129,17 @@ class _Cleaner:
         elif number not in (0, 1, 2):
             raise ValueError(f"{where}: NLI labels are 0, 1, 2 or entailment, neutral, contradiction, got {label!r}")
         else:
+            if number is label:  # no word said what it means
+                self._numbers.add(int(number))
             self._nli[language, premise][int(number)].append(hypothesis)
 
     def finish(self) -> PairSet:
         """Turn NLI groups into triplets, bring scores to 0 ... 1, and hand everything over."""
+        if self._numbers and _CONTRADICTION not in self._numbers:
+            raise ValueError(
+                f"labels are {', '.join(map(str, sorted(self._numbers)))} only: in NLI 0 is right, in sets of "
+                "duplicates 1 is; write NLI labels in words, or learn them as scores with ?score=label"
+            )
         contradicted = any(_CONTRADICTION in group for group in self._nli.values())
         for (language, premise), group in self._nli.items():
             negatives = group.get(_CONTRADICTION, []) if contradicted else [None] * len(group[_ENTAILMENT])

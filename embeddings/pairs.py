@@ -20,7 +20,8 @@ class PairSet:
     Attributes:
         columns: Names of the texts: `anchor`, `positive`, then `negative_1` and so on.
         rows: The texts of each row, in that order.
-        scores: Similarity of each row's two texts, 0 to 1; None if they are not scored.
+        scores: Similarity of each row's two texts, 0 to 1, or as they were if one is below 0; None if they are not
+            scored.
         languages: Language of each row's positive; empty where the source says none.
         skipped: Rows left out, by reason.
     """

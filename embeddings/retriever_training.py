@@ -42,7 +42,8 @@ def train_reranker(
         pairs: Training rows; triplets are best.
         output: Folder to write.
         settings: Batch, rate and so on; a batch counts question-passage pairs.
-        dev: Held-out rows: is the right passage ranked above 19 others?
+        dev: Held-out rows. Pairs and triplets: is the right passage ranked above 19 others, among them the row's own
+            negatives? Scored pairs: rank correlation.
         max_steps: Stop after so many steps, whatever `settings.epochs` says.
         seed: Of batches and dropout.
         device: Like `cpu` or `cuda:1`; None: the best one there is.
@@ -58,6 +59,9 @@ def train_reranker(
     from sentence_transformers.cross_encoder import losses
 
     run = TrainingRun(output, pairs, settings, max_steps=max_steps, seed=seed, arguments=arguments)
+    if pairs.scores is not None and not 0 <= min(pairs.scores) <= max(pairs.scores) <= 1:
+        low, high = min(pairs.scores), max(pairs.scores)
+        raise ValueError(f"a reranker learns scores between 0 and 1, got {low} to {high}; bring them there first")
     model = load_reranker(checkpoint, device=device)
     loss: Any
     if pairs.kind == "pairs":
@@ -199,19 +203,22 @@ def labelled_rows(pairs: PairSet) -> Any:
 
 
 def _reranking_evaluator(dev: PairSet, seed: int) -> Any:
-    from sentence_transformers.cross_encoder.evaluation import CrossEncoderRerankingEvaluator
+    from sentence_transformers.cross_encoder import evaluation
 
-    _refuse_scored(dev)
+    if dev.scores is not None:
+        texts = [[first, second] for first, second in dev.rows]
+        return evaluation.CrossEncoderCorrelationEvaluator(texts, dev.scores, name="dev", write_csv=False)
     draw = random.Random(seed)
     queries, passages, relevant = retrieval_task(dev)
     samples: list[Any] = []
     for number, query in queries.items():
         right = relevant[number]
-        own = [text for row in dev.rows if row[0] == query for text in row[2:]] if dev.kind == "triplets" else []
-        others = draw.sample(sorted(passages), min(len(passages), _CANDIDATES - 1 + len(right)))
-        wrong = own or [passages[other] for other in others if other not in right][: _CANDIDATES - 1]
-        samples.append({"query": query, "positive": [passages[n] for n in sorted(right)], "negative": wrong})
-    return CrossEncoderRerankingEvaluator(samples, name="dev", write_csv=False, batch_size=32)
+        answers = [passages[n] for n in sorted(right)]
+        own = [text for row in dev.rows if row[0] == query for text in row[2:]]
+        others = [passages[n] for n in draw.sample(sorted(passages), min(len(passages), 2 * _CANDIDATES + len(right)))]
+        wrong = [text for text in dict.fromkeys([*own, *others]) if text not in answers][: _CANDIDATES - 1]
+        samples.append({"query": query, "positive": answers, "negative": wrong})
+    return evaluation.CrossEncoderRerankingEvaluator(samples, name="dev", write_csv=False, batch_size=32)
 
 
 def _refuse_scored(*sets: PairSet | None) -> None:

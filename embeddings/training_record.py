@@ -41,13 +41,12 @@ class LossRecord(TrainerCallback):
         self.steps, self.seconds = state.global_step, self.elapsed()
 
     def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Keep a loss, and stop at one that is not finite."""
-        loss = kwargs["logs"].get("loss")
-        if loss is None:
-            return
-        if not math.isfinite(loss):
+        """Keep a loss, and stop at one that is not finite; the last entry is the mean over all steps."""
+        logs = kwargs["logs"]
+        if not math.isfinite(loss := logs.get("loss", logs.get("train_loss", 0.0))):
             raise ValueError(f"the loss became {loss} before step {state.global_step}; lower the learning rate")
-        self.losses.append((state.global_step, loss))
+        if "loss" in logs:
+            self.losses.append((state.global_step, loss))
 
 
 @contextmanager
@@ -86,6 +85,7 @@ def quiet_trainer(
             "batch_sampler": BatchSamplers.NO_DUPLICATES,
             "save_strategy": "no",
             "report_to": "none",
+            "logging_nan_inf_filter": False,  # a loss that is not finite must be seen: the record stops at it
             "disable_tqdm": True,
             "use_cpu": model.device.type == "cpu",
             "dataloader_pin_memory": model.device.type != "cpu",

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 # of the thirty numbers that the evaluators give, those that a table shows
-_SHOWN = ("accuracy@1", "mrr@10", "ndcg@10", "cosine_accuracy", "spearman_cosine", "active_dims")
+_SHOWN = ("accuracy@1", "mrr@10", "ndcg@10", "cosine_accuracy", "spearman_cosine", "spearman", "active_dims")
 
 
 @dataclass(frozen=True, slots=True)
