@@ -23,8 +23,12 @@ def index_documents(
     model: Annotated[
         str | None, typer.Option(help="Folder or Hub id of an embedder; an index that is there knows its own.")
     ] = None,
-    passage_tokens: Annotated[int, typer.Option(help="Most tokens of a passage; 0: one vector a document.")] = 256,
-    overlap: Annotated[int, typer.Option(help="Tokens of a passage that the next one repeats.")] = 0,
+    passage_tokens: Annotated[
+        int | None, typer.Option(help="Most tokens of a passage; 0: one vector a document. Left out: 256.")
+    ] = None,
+    overlap: Annotated[
+        int | None, typer.Option(help="Tokens of a passage that the next one repeats; none if left out.")
+    ] = None,
     dims: Annotated[int | None, typer.Option(help="Keep only the first so many dimensions.")] = None,
     half: Annotated[bool, typer.Option("--half", help="Store float16 instead of float32.")] = False,
     graph: Annotated[
@@ -39,23 +43,34 @@ def index_documents(
     dtype: Annotated[
         str | None, typer.Option(help="float32, bfloat16, float16 or auto; the fast one if left out.")
     ] = None,
-    backend: Annotated[str, typer.Option(help="torch; onnx or openvino for an exported folder.")] = "torch",
+    backend: Annotated[
+        str | None, typer.Option(help="torch, also if left out; onnx or openvino for an exported folder.")
+    ] = None,
+    mirror: Annotated[
+        bool, typer.Option("--mirror", help="Also remove what the index holds and these places do not hold any more.")
+    ] = False,
     restart: Annotated[bool, typer.Option("--restart", help="Begin anew instead of going on after a kill.")] = False,
 ) -> None:
-    """Embed documents, passage by passage. Called again it adds what is new; after a kill it goes on."""
+    """Embed documents, passage by passage. Called again it adds what is new or changed; after a kill it goes on."""
     from ..embeddings import SearchIndex, load_embedder, read_documents
+    from ..embeddings.index_manifest import read_manifest
 
     bad: Any = "skip" if skip_bad else "raise"
     read = read_documents(*documents, field=field, on_bad=bad)
     options: dict[str, Any] = {"on_bad": bad, "restart": restart, "show_progress": sys.stderr.isatty()}
+    options["mirror"] = mirror
     if (output / "index.json").is_file():
-        _refuse({"--dims": dims, "--query-prompt": query_prompt, "--document-prompt": document_prompt}, output)
-        index = SearchIndex.open(output, model)
+        given = {"--passage-tokens": passage_tokens, "--overlap": overlap, "--dims": dims, "--half": half or None}
+        given |= {"--graph": graph or None, "--no-texts": no_texts or None, "--dtype": dtype, "--backend": backend}
+        given |= {"--query-prompt": query_prompt, "--document-prompt": document_prompt}
+        _refuse_others(given, read_manifest(output), output)
+        index = SearchIndex.open(output, model, device=device)
         index.add(read, **options)
     else:
         if model is None:
             raise ValueError(f"{output} is a new index; say with --model which embedder makes its vectors")
         prompts = {"query": query_prompt, "document": document_prompt}
+        backend = backend or "torch"
         settings: Any = {"dims": dims, "device": device, "dtype": dtype, "backend": backend}
         settings["prompts"] = {name: text for name, text in prompts.items() if text is not None}
         embedder: Any = load_embedder(model, **settings)
@@ -66,8 +81,8 @@ def index_documents(
             output,
             read,
             embedder,
-            passage_tokens=passage_tokens or None,
-            overlap=overlap,
+            passage_tokens=256 if passage_tokens is None else passage_tokens or None,
+            overlap=overlap or 0,
             keep_texts=not no_texts,
             dtype="float16" if half else "float32",
             graph=graph,
@@ -75,6 +90,20 @@ def index_documents(
             **options,
         )
     typer.echo(_summary(index))
+
+
+@search.command("remove")
+def remove_documents(
+    index: Annotated[Path, typer.Argument(help="Folder that `mmbert search index` wrote.")],
+    names: Annotated[list[str], typer.Argument(help="Documents, as hits name them, without the line.")],
+) -> None:
+    """Let documents not be found any more. To follow a folder, call `index --mirror` on it instead."""
+    from ..embeddings import SearchIndex
+    from ..embeddings.index_manifest import read_manifest
+
+    opened = SearchIndex(index, read_manifest(index), None)  # no model is needed
+    count = opened.remove(names)
+    typer.echo(f"{index}: {count:,} document{'s' * (count != 1)} removed; now {len(opened):,} passages")
 
 
 @search.command("query")
@@ -92,13 +121,14 @@ def query_index(
         bool, typer.Option("--per-document", help="Show every document once, by its best passage.")
     ] = False,
     model: Annotated[str | None, typer.Option(help="The embedder, if it is not where it was.")] = None,
+    device: Annotated[str | None, typer.Option(help="Such as cpu or cuda:1; the best if left out.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="A JSON object a hit and line, for programs.")] = False,
 ) -> None:
     """Find the passages nearest to a question, in any language that the model knows."""
     from ..embeddings import SearchIndex, load_reranker
 
-    opened = SearchIndex.open(index, model)
-    judge = None if reranker is None else load_reranker(reranker)
+    opened = SearchIndex.open(index, model, device=device)
+    judge = None if reranker is None else load_reranker(reranker, device=device)
     options: dict[str, Any] = {"reranker": judge, "candidates": candidates, "one_per_document": per_document}
     for asked in [" ".join(question)] if question else _questions():
         hits = opened.search(asked, top, **options)
@@ -135,7 +165,7 @@ def _summary(index: Any) -> str:
     added = index.last_added
     remarks = {"there already": added.unchanged, "replaced": added.replaced, "passages cut": added.cut or 0}
     remarks |= {f"skipped ({reason})": number for reason, number in added.skipped.items()}
-    remarks |= {"passages embedded before": added.resumed}
+    remarks |= {"passages embedded before": added.resumed, "removed": added.removed}
     more = "".join(f"; {number:,} {what}" for what, number in remarks.items() if number)
     return (
         f"{index.folder}: {added.documents:,} documents added, {added.passages:,} passages{more}; now "
@@ -143,9 +173,16 @@ def _summary(index: Any) -> str:
     )
 
 
-def _refuse(options: dict[str, Any], output: Path) -> None:
-    for name, value in options.items():
-        if value is not None:
+def _refuse_others(given: dict[str, Any], manifest: dict[str, Any], output: Path) -> None:
+    """Refuse options that an index was not made with; they would have no effect."""
+    model, cut = manifest["model"], manifest["cut"] or {"tokens": 0, "overlap": 0}
+    made = {"--passage-tokens": cut["tokens"], "--overlap": cut["overlap"], "--dims": model["dimensions"]}
+    made |= {"--half": manifest["dtype"] == "float16", "--graph": manifest["graph"]}
+    made |= {"--no-texts": not manifest["keep_texts"], "--dtype": model["dtype"]}
+    made |= {"--backend": (model["source"] or {}).get("backend", "torch")}
+    made |= {"--query-prompt": model["query_prompt"], "--document-prompt": model["document_prompt"]}
+    for name, value in given.items():
+        if value is not None and value != made[name]:
             raise ValueError(
-                f"{output} is there already, made without {name} {value!r}; leave it out, or name another -o"
+                f"{output} was made with {name} {made[name]!r}, got {value!r}; leave it out, or name another -o"
             )
