@@ -41,7 +41,8 @@ def index_documents(
     document_prompt: Annotated[str | None, typer.Option(help="Put before a passage; as saved if left out.")] = None,
     device: Annotated[str | None, typer.Option(help="Such as cpu or cuda:1; the best if left out.")] = None,
     dtype: Annotated[
-        str | None, typer.Option(help="float32, bfloat16, float16 or auto; the fast one if left out.")
+        str | None,
+        typer.Option(help="float32, bfloat16, float16, int8 (CPU) or auto: as stored; the fast one if left out."),
     ] = None,
     backend: Annotated[
         str | None, typer.Option(help="torch, also if left out; onnx or openvino for an exported folder.")
@@ -52,44 +53,53 @@ def index_documents(
     restart: Annotated[bool, typer.Option("--restart", help="Begin anew instead of going on after a kill.")] = False,
 ) -> None:
     """Embed documents, passage by passage. Called again it adds what is new or changed; after a kill it goes on."""
-    from ..embeddings import SearchIndex, load_embedder, read_documents
+    from ..embeddings import SearchIndex, read_documents
     from ..embeddings.index_manifest import read_manifest
 
     bad: Any = "skip" if skip_bad else "raise"
     read = read_documents(*documents, field=field, on_bad=bad)
-    options: dict[str, Any] = {"on_bad": bad, "restart": restart, "show_progress": sys.stderr.isatty()}
-    options["mirror"] = mirror
+    options = {"on_bad": bad, "mirror": mirror, "restart": restart, "show_progress": sys.stderr.isatty()}
+    given: dict[str, Any] = {"--passage-tokens": passage_tokens, "--overlap": overlap, "--dims": dims}
+    given |= {"--half": half or None, "--graph": graph or None, "--no-texts": no_texts or None}
+    given |= {"--dtype": dtype, "--backend": backend}
+    given |= {"--query-prompt": query_prompt, "--document-prompt": document_prompt}
     if (output / "index.json").is_file():
-        given = {"--passage-tokens": passage_tokens, "--overlap": overlap, "--dims": dims, "--half": half or None}
-        given |= {"--graph": graph or None, "--no-texts": no_texts or None, "--dtype": dtype, "--backend": backend}
-        given |= {"--query-prompt": query_prompt, "--document-prompt": document_prompt}
         _refuse_others(given, read_manifest(output), output)
         index = SearchIndex.open(output, model, device=device)
         index.add(read, **options)
+    elif model is None:
+        raise ValueError(f"{output} is a new index; say with --model which embedder makes its vectors")
     else:
-        if model is None:
-            raise ValueError(f"{output} is a new index; say with --model which embedder makes its vectors")
-        prompts = {"query": query_prompt, "document": document_prompt}
-        backend = backend or "torch"
-        settings: Any = {"dims": dims, "device": device, "dtype": dtype, "backend": backend}
-        settings["prompts"] = {name: text for name, text in prompts.items() if text is not None}
-        embedder: Any = load_embedder(model, **settings)
-        place = str(Path(model).absolute()) if Path(model).exists() else model
-        used = getattr(getattr(embedder[0], "model", None), "dtype", None)
-        source = {"checkpoint": place, "backend": backend, "dtype": str(used).split(".")[-1] if used else dtype}
-        index = SearchIndex.build(
-            output,
-            read,
-            embedder,
-            passage_tokens=256 if passage_tokens is None else passage_tokens or None,
-            overlap=overlap or 0,
-            keep_texts=not no_texts,
-            dtype="float16" if half else "float32",
-            graph=graph,
-            source=source,
-            **options,
-        )
+        index = _made(output, read, model, device, given, options)
     typer.echo(_summary(index))
+
+
+def _made(
+    output: Path, read: Any, model: str, device: str | None, given: dict[str, Any], options: dict[str, Any]
+) -> Any:
+    """Make a new index."""
+    from ..embeddings import SearchIndex, load_embedder
+
+    prompts = {"query": given["--query-prompt"], "document": given["--document-prompt"]}
+    backend, tokens = given["--backend"] or "torch", given["--passage-tokens"]
+    settings: Any = {"dims": given["--dims"], "device": device, "dtype": given["--dtype"], "backend": backend}
+    settings["prompts"] = {name: text for name, text in prompts.items() if text is not None}
+    embedder: Any = load_embedder(model, **settings)
+    place = str(Path(model).absolute()) if Path(model).exists() else model
+    used = getattr(getattr(embedder[0], "model", None), "dtype", None)
+    dtype = given["--dtype"] if used is None or given["--dtype"] == "int8" else str(used).split(".")[-1]
+    return SearchIndex.build(
+        output,
+        read,
+        embedder,
+        passage_tokens=256 if tokens is None else tokens or None,
+        overlap=given["--overlap"] or 0,
+        keep_texts=not given["--no-texts"],
+        dtype="float16" if given["--half"] else "float32",
+        graph=bool(given["--graph"]),
+        source={"checkpoint": place, "backend": backend, "dtype": dtype},
+        **options,
+    )
 
 
 @search.command("remove")
@@ -178,11 +188,13 @@ def _refuse_others(given: dict[str, Any], manifest: dict[str, Any], output: Path
     model, cut = manifest["model"], manifest["cut"] or {"tokens": 0, "overlap": 0}
     made = {"--passage-tokens": cut["tokens"], "--overlap": cut["overlap"], "--dims": model["dimensions"]}
     made |= {"--half": manifest["dtype"] == "float16", "--graph": manifest["graph"]}
-    made |= {"--no-texts": not manifest["keep_texts"], "--dtype": model["dtype"]}
-    made |= {"--backend": (model["source"] or {}).get("backend", "torch")}
+    source = model["source"] or {}
+    made |= {"--no-texts": not manifest["keep_texts"], "--dtype": source.get("dtype", model["dtype"])}
+    made |= {"--backend": source.get("backend", "torch")}
     made |= {"--query-prompt": model["query_prompt"], "--document-prompt": model["document_prompt"]}
     for name, value in given.items():
-        if value is not None and value != made[name]:
+        same = value in (None, "auto", made[name]) or (value == "" and made[name] is None)
+        if not same:
             raise ValueError(
                 f"{output} was made with {name} {made[name]!r}, got {value!r}; leave it out, or name another -o"
             )

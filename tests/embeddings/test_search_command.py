@@ -56,6 +56,16 @@ def test_it_grows(notes, encoder, tmp_path):
     assert "0 documents added, 0 passages; 3 there already" in done.stdout, done.exception
 
 
+@pytest.mark.parametrize("dtype", ["auto", "int8"])
+def test_the_same_command_goes_on_with_the_same_model(notes, encoder, tmp_path, dtype):
+    output = tmp_path / "index"
+    command = ["-o", output, "--model", encoder, "--dtype", dtype, "--query-prompt", "", "--device", "cpu"]
+    assert run("index", notes / "b.txt", *command).exit_code == 0
+    done = run("index", notes, *command)
+    assert "2 documents added" in done.stdout and "1 there already" in done.stdout, done.exception
+    assert run("query", output, "snow", "--device", "cpu").exit_code == 0
+
+
 @pytest.mark.parametrize(
     ("option", "was"),
     [
