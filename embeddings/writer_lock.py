@@ -25,7 +25,8 @@ def only_writer(output: Path) -> Iterator[None]:
     Raises:
         ValueError: If another run is writing it.
     """
-    place = output.with_name(f".{output.name}.lock")
+    real = output.resolve()  # `.` has no name
+    place = real.with_name(f".{real.name}.lock")
     handle = _taken(output, place)
     try:
         yield

@@ -280,6 +280,12 @@ def test_an_index_that_grew_elsewhere_is_not_written_over(embedder, tmp_path):
     assert again.documents == ["a", "b", "c"]
 
 
+def test_an_index_is_written_from_within(embedder, tmp_path, monkeypatch):
+    SearchIndex.build(tmp_path / "index", [("a", "red house"), ("b", "blue dog")], embedder)
+    monkeypatch.chdir(tmp_path / "index")
+    assert SearchIndex.open(".", embedder).remove("a") == 1
+
+
 def test_two_runs_do_not_write_one_index(embedder, tmp_path):
     index = SearchIndex.build(tmp_path / "index", [("a", "red house")], embedder)
 
