@@ -15,64 +15,21 @@ import json
 import statistics
 import subprocess
 import sys
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from embed_contestants import Job, Run, write_checkpoint
+from embed_contestants import Job, Run, write_checkpoint, write_exported
 from embed_corpus import documents, log_uniform, real_texts
-from mmbert.evaluation.efficiency_contestants import MINILM, OURS, XLM_R
+from embed_lineup import BACKENDS, MMBERT, PLAIN, Contestant, contestants
+from mmbert.evaluation.efficiency_contestants import OURS, XLM_R
 from mmbert.evaluation.efficiency_report import conditions
 from mmbert.modeling import train_tokenizer
 from transformers import AutoTokenizer
 
 LONGEST = {"mixed": 8192, "short": 512}
-MMBERT, PLAIN = "mmbert", "sentence-transformers"
-TUNED_ROWS = 4  # rows of a batch for who knows that padding costs
 TOLERANCE = {"float32": 1e-4, "bfloat16": 0.05}  # between twins, of vectors of length 1; finer is for the tests
-
-
-@dataclass(frozen=True, slots=True)
-class Contestant:
-    """Who embeds, and how.
-
-    Attributes:
-        network: Shape: `mmbert`, `xlm-r` or `minilm`.
-        size: `base` or `small`.
-        loader: `mmbert` or `sentence-transformers`.
-        dtype: `default`: what the loader takes by itself.
-        rows: Rows of a batch where sentence-transformers is told; None: as installed.
-        backend: `torch`, `onnx` or `openvino`.
-    """
-
-    network: str
-    size: str
-    loader: str
-    dtype: str
-    rows: int | None = None
-    backend: str = "torch"
-
-    def __str__(self) -> str:
-        extra = f", {self.rows} rows" if self.rows else ""
-        extra += f", {self.backend}" if self.backend != "torch" else ""
-        return f"{self.network} {self.size}, {self.loader}, {self.dtype}{extra}"
-
-
-def contestants(corpus: str, sizes: list[str]) -> list[Contestant]:
-    """List who embeds a corpus: twins in both dtypes; on short texts, also as installed beside XLM-R and MiniLM."""
-    found = []
-    for size in sizes:
-        for dtype in ("float32", "bfloat16"):
-            if corpus == "mixed":
-                found += [Contestant(OURS, size, MMBERT, dtype), Contestant(OURS, size, PLAIN, dtype)]
-                found.append(Contestant(OURS, size, PLAIN, dtype, rows=TUNED_ROWS))
-        if corpus == "short":
-            found += [Contestant(OURS, size, loader, "default") for loader in (MMBERT, PLAIN)]
-            found.append(Contestant(OURS, size, MMBERT, "float32"))
-    if corpus == "short":
-        found += [Contestant(XLM_R, "base", PLAIN, "default"), Contestant(MINILM, "small", PLAIN, "default")]
-    return found
 
 
 class Bench:
@@ -101,11 +58,16 @@ class Bench:
         return path, len(found), sum(len(self._tokenizer(text)["input_ids"]) for text in found)
 
     def checkpoint(self, one: Contestant) -> Path:
-        """Return the folder of a contestant's weights, written when it is first asked for."""
+        """Return the folder of a contestant's weights, written or exported when it is first asked for."""
         folder: Path = self.folder / f"{one.network}-{one.size}-{self.options.layers or 'all'}"
         if not folder.is_dir():
             write_checkpoint(folder, one.network, one.size, self.options.layers, self._tokenizer)
-        return folder
+        if one.backend == "torch":
+            return folder
+        exported = folder.with_name(f"{folder.name}-{one.backend}-{one.dtype}")
+        if not exported.is_dir():
+            write_exported(folder, exported, one.backend, "int8" if one.dtype == "int8" else "none")
+        return exported
 
     def run(self, one: Contestant, corpus: Path) -> Run:
         """Embed the corpus in a process of its own."""
@@ -134,7 +96,7 @@ class Bench:
 
     def _refuse_other_vectors(self, one: Contestant, corpus: Path, path: Path) -> None:
         """A race between those who compute different things says nothing."""
-        twin = replace(one, loader=PLAIN, rows=None)
+        twin = replace(one, loader=PLAIN, rows=None, backend="torch")
         other = self._vectors(twin, corpus)
         if one.dtype in TOLERANCE and other != path and other.is_file():
             apart = float(np.abs(np.load(path) - np.load(other)).max())
@@ -145,7 +107,8 @@ class Bench:
 def measure(bench: Bench, name: str) -> list[dict[str, Any]]:
     """Run all contestants on one corpus, round after round."""
     path, count, tokens = bench.corpus(name)
-    runs: dict[Contestant, list[Run]] = {one: [] for one in contestants(name, bench.options.sizes)}
+    lineup = contestants(name, bench.options.sizes, bench.options.backends)
+    runs: dict[Contestant, list[Run]] = {one: [] for one in lineup}
     rows: list[dict[str, Any]] = []
     for number in range(bench.options.rounds):
         for one in runs:
@@ -181,10 +144,11 @@ def row(
 
 def table(rows: list[dict[str, Any]]) -> str:
     """Write rows as a Markdown table, each beside the first row of the same corpus and dtype."""
-    head = "corpus | network | size | loader | dtype | rows | documents/s | tokens/s | peak | over loaded"
-    lines = [f"| {head} |", "|---|---|---|---|---|---:|---:|---:|---:|---:|"]
+    head = "corpus | network | size | loader | backend | dtype | rows | documents/s | tokens/s | peak | over loaded"
+    lines = [f"| {head} |", "|---|---|---|---|---|---|---:|---:|---:|---:|---:|"]
     for one in rows:
-        cells = [one["corpus"], one["network"], one["size"], one["loader"], one["dtype"], str(one["rows"] or "")]
+        cells = [one[key] for key in ("corpus", "network", "size", "loader", "backend", "dtype")]
+        cells.append(str(one["rows"] or ""))
         cells += [f"{one['documents_per_second']:.2f}", f"{one['tokens_per_second']:,.0f}"]
         cells += [f"{one['peak'] / 1e6:,.0f} MB", f"{one['peak_over_loaded'] / 1e6:,.0f} MB"]
         lines.append("| " + " | ".join(cells) + " |")
@@ -195,8 +159,8 @@ def targets(rows: list[dict[str, Any]]) -> str:
     """Compare with what the project set out to reach."""
 
     def find(corpus: str, network: str, size: str, loader: str, dtype: str) -> dict[str, Any] | None:
-        wanted = (corpus, network, size, loader, dtype, None)
-        keys = ("corpus", "network", "size", "loader", "dtype", "rows")
+        wanted = (corpus, network, size, loader, dtype, None, "torch")
+        keys = ("corpus", "network", "size", "loader", "dtype", "rows", "backend")
         return next((one for one in rows if tuple(one[key] for key in keys) == wanted), None)
 
     lines = ["| ours | against | target | measured |", "|---|---|---:|---:|"]
@@ -225,6 +189,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--output", type=Path, required=True, help="folder for checkpoints and results")
     parser.add_argument("--corpora", nargs="+", choices=list(LONGEST), default=list(LONGEST))
     parser.add_argument("--sizes", nargs="+", choices=["base", "small"], default=["base", "small"])
+    parser.add_argument("--backends", nargs="*", choices=list(BACKENDS), default=list(BACKENDS), help="beside the pair")
     parser.add_argument("--documents", type=int, default=64, help="documents of each corpus")
     parser.add_argument("--layers", type=int, help="layers of every network, in place of its own number")
     parser.add_argument("--rounds", type=int, default=2)

@@ -18,6 +18,7 @@ from mmbert import load_embedder
 from mmbert.embeddings import save_embedder
 from mmbert.evaluation.efficiency_contestants import DTYPES, OURS, Entry, configuration
 from mmbert.evaluation.efficiency_memory import measure_peak
+from mmbert.export import export_onnx, export_openvino
 from mmbert.modeling.tokenizer import save_tokenizer
 from transformers import AutoModel
 
@@ -100,11 +101,17 @@ def write_checkpoint(folder: Path, network: str, size: str, layers: int | None, 
     SentenceTransformer(modules=modules, device="cpu").save_pretrained(str(folder), create_model_card=False)
 
 
+def write_exported(checkpoint: Path, folder: Path, backend: str, quantize: str) -> None:
+    """Export a SentenceTransformer as a user does."""
+    export = {"onnx": export_onnx, "openvino": export_openvino}[backend]
+    export(checkpoint, folder, quantize=quantize)
+
+
 def load(job: Job) -> Any:
     """Load as a user does."""
     if job.loader == "mmbert":
         dtype = None if job.dtype == "default" else job.dtype
-        return load_embedder(job.folder, dtype=dtype, device="cpu")
+        return load_embedder(job.folder, dtype=dtype, device="cpu", backend=job.backend)
     from sentence_transformers import SentenceTransformer
 
     kwargs = {} if job.dtype == "default" else {"dtype": DTYPES[job.dtype]}

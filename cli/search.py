@@ -23,8 +23,12 @@ def index_documents(
     model: Annotated[
         str | None, typer.Option(help="Folder or Hub id of an embedder; an index that is there knows its own.")
     ] = None,
-    passage_tokens: Annotated[int, typer.Option(help="Most tokens of a passage; 0: one vector a document.")] = 256,
-    overlap: Annotated[int, typer.Option(help="Tokens of a passage that the next one repeats.")] = 0,
+    passage_tokens: Annotated[
+        int | None, typer.Option(help="Most tokens of a passage; 0: one vector a document. Left out: 256.")
+    ] = None,
+    overlap: Annotated[
+        int | None, typer.Option(help="Tokens of a passage that the next one repeats; none if left out.")
+    ] = None,
     dims: Annotated[int | None, typer.Option(help="Keep only the first so many dimensions.")] = None,
     half: Annotated[bool, typer.Option("--half", help="Store float16 instead of float32.")] = False,
     graph: Annotated[
@@ -37,44 +41,79 @@ def index_documents(
     document_prompt: Annotated[str | None, typer.Option(help="Put before a passage; as saved if left out.")] = None,
     device: Annotated[str | None, typer.Option(help="Such as cpu or cuda:1; the best if left out.")] = None,
     dtype: Annotated[
-        str | None, typer.Option(help="float32, bfloat16, float16 or auto; the fast one if left out.")
+        str | None,
+        typer.Option(help="float32, bfloat16, float16, int8 (CPU) or auto: as stored; the fast one if left out."),
     ] = None,
-    backend: Annotated[str, typer.Option(help="torch; onnx or openvino for an exported folder.")] = "torch",
+    backend: Annotated[
+        str | None, typer.Option(help="torch, also if left out; onnx or openvino for an exported folder.")
+    ] = None,
+    mirror: Annotated[
+        bool, typer.Option("--mirror", help="Also remove what the index holds and these places do not hold any more.")
+    ] = False,
     restart: Annotated[bool, typer.Option("--restart", help="Begin anew instead of going on after a kill.")] = False,
 ) -> None:
-    """Embed documents, passage by passage. Called again it adds what is new; after a kill it goes on."""
-    from ..embeddings import SearchIndex, load_embedder, read_documents
+    """Embed documents, passage by passage. Called again it adds what is new or changed; after a kill it goes on."""
+    from ..embeddings import SearchIndex, read_documents
+    from ..embeddings.index_manifest import read_manifest
 
     bad: Any = "skip" if skip_bad else "raise"
     read = read_documents(*documents, field=field, on_bad=bad)
-    options: dict[str, Any] = {"on_bad": bad, "restart": restart, "show_progress": sys.stderr.isatty()}
+    options = {"on_bad": bad, "mirror": mirror, "restart": restart, "show_progress": sys.stderr.isatty()}
+    given: dict[str, Any] = {"--passage-tokens": passage_tokens, "--overlap": overlap, "--dims": dims}
+    given |= {"--half": half or None, "--graph": graph or None, "--no-texts": no_texts or None}
+    given |= {"--dtype": dtype, "--backend": backend}
+    given |= {"--query-prompt": query_prompt, "--document-prompt": document_prompt}
     if (output / "index.json").is_file():
-        _refuse({"--dims": dims, "--query-prompt": query_prompt, "--document-prompt": document_prompt}, output)
-        index = SearchIndex.open(output, model)
+        _refuse_others(given, read_manifest(output), output)
+        index = SearchIndex.open(output, model, device=device)
         index.add(read, **options)
+    elif model is None:
+        raise ValueError(f"{output} is a new index; say with --model which embedder makes its vectors")
     else:
-        if model is None:
-            raise ValueError(f"{output} is a new index; say with --model which embedder makes its vectors")
-        prompts = {"query": query_prompt, "document": document_prompt}
-        settings: Any = {"dims": dims, "device": device, "dtype": dtype, "backend": backend}
-        settings["prompts"] = {name: text for name, text in prompts.items() if text is not None}
-        embedder: Any = load_embedder(model, **settings)
-        place = str(Path(model).absolute()) if Path(model).exists() else model
-        used = getattr(getattr(embedder[0], "model", None), "dtype", None)
-        source = {"checkpoint": place, "backend": backend, "dtype": str(used).split(".")[-1] if used else dtype}
-        index = SearchIndex.build(
-            output,
-            read,
-            embedder,
-            passage_tokens=passage_tokens or None,
-            overlap=overlap,
-            keep_texts=not no_texts,
-            dtype="float16" if half else "float32",
-            graph=graph,
-            source=source,
-            **options,
-        )
+        index = _made(output, read, model, device, given, options)
     typer.echo(_summary(index))
+
+
+def _made(
+    output: Path, read: Any, model: str, device: str | None, given: dict[str, Any], options: dict[str, Any]
+) -> Any:
+    """Make a new index."""
+    from ..embeddings import SearchIndex, load_embedder
+
+    prompts = {"query": given["--query-prompt"], "document": given["--document-prompt"]}
+    backend, tokens = given["--backend"] or "torch", given["--passage-tokens"]
+    settings: Any = {"dims": given["--dims"], "device": device, "dtype": given["--dtype"], "backend": backend}
+    settings["prompts"] = {name: text for name, text in prompts.items() if text is not None}
+    embedder: Any = load_embedder(model, **settings)
+    place = str(Path(model).absolute()) if Path(model).exists() else model
+    used = getattr(getattr(embedder[0], "model", None), "dtype", None)
+    dtype = given["--dtype"] if used is None or given["--dtype"] == "int8" else str(used).split(".")[-1]
+    return SearchIndex.build(
+        output,
+        read,
+        embedder,
+        passage_tokens=256 if tokens is None else tokens or None,
+        overlap=given["--overlap"] or 0,
+        keep_texts=not given["--no-texts"],
+        dtype="float16" if given["--half"] else "float32",
+        graph=bool(given["--graph"]),
+        source={"checkpoint": place, "backend": backend, "dtype": dtype},
+        **options,
+    )
+
+
+@search.command("remove")
+def remove_documents(
+    index: Annotated[Path, typer.Argument(help="Folder that `mmbert search index` wrote.")],
+    names: Annotated[list[str], typer.Argument(help="Documents, as hits name them, without the line.")],
+) -> None:
+    """Let documents not be found any more. To follow a folder, call `index --mirror` on it instead."""
+    from ..embeddings import SearchIndex
+    from ..embeddings.index_manifest import read_manifest
+
+    opened = SearchIndex(index, read_manifest(index), None)  # no model is needed
+    count = opened.remove(names)
+    typer.echo(f"{index}: {count:,} document{'s' * (count != 1)} removed; now {len(opened):,} passages")
 
 
 @search.command("query")
@@ -92,13 +131,14 @@ def query_index(
         bool, typer.Option("--per-document", help="Show every document once, by its best passage.")
     ] = False,
     model: Annotated[str | None, typer.Option(help="The embedder, if it is not where it was.")] = None,
+    device: Annotated[str | None, typer.Option(help="Such as cpu or cuda:1; the best if left out.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="A JSON object a hit and line, for programs.")] = False,
 ) -> None:
     """Find the passages nearest to a question, in any language that the model knows."""
     from ..embeddings import SearchIndex, load_reranker
 
-    opened = SearchIndex.open(index, model)
-    judge = None if reranker is None else load_reranker(reranker)
+    opened = SearchIndex.open(index, model, device=device)
+    judge = None if reranker is None else load_reranker(reranker, device=device)
     options: dict[str, Any] = {"reranker": judge, "candidates": candidates, "one_per_document": per_document}
     for asked in [" ".join(question)] if question else _questions():
         hits = opened.search(asked, top, **options)
@@ -135,7 +175,7 @@ def _summary(index: Any) -> str:
     added = index.last_added
     remarks = {"there already": added.unchanged, "replaced": added.replaced, "passages cut": added.cut or 0}
     remarks |= {f"skipped ({reason})": number for reason, number in added.skipped.items()}
-    remarks |= {"passages embedded before": added.resumed}
+    remarks |= {"passages embedded before": added.resumed, "removed": added.removed}
     more = "".join(f"; {number:,} {what}" for what, number in remarks.items() if number)
     return (
         f"{index.folder}: {added.documents:,} documents added, {added.passages:,} passages{more}; now "
@@ -143,9 +183,18 @@ def _summary(index: Any) -> str:
     )
 
 
-def _refuse(options: dict[str, Any], output: Path) -> None:
-    for name, value in options.items():
-        if value is not None:
+def _refuse_others(given: dict[str, Any], manifest: dict[str, Any], output: Path) -> None:
+    """Refuse options that an index was not made with; they would have no effect."""
+    model, cut = manifest["model"], manifest["cut"] or {"tokens": 0, "overlap": 0}
+    made = {"--passage-tokens": cut["tokens"], "--overlap": cut["overlap"], "--dims": model["dimensions"]}
+    made |= {"--half": manifest["dtype"] == "float16", "--graph": manifest["graph"]}
+    source = model["source"] or {}
+    made |= {"--no-texts": not manifest["keep_texts"], "--dtype": source.get("dtype", model["dtype"])}
+    made |= {"--backend": source.get("backend", "torch")}
+    made |= {"--query-prompt": model["query_prompt"], "--document-prompt": model["document_prompt"]}
+    for name, value in given.items():
+        same = value in (None, "auto", made[name]) or (value == "" and made[name] is None)
+        if not same:
             raise ValueError(
-                f"{output} is there already, made without {name} {value!r}; leave it out, or name another -o"
+                f"{output} was made with {name} {made[name]!r}, got {value!r}; leave it out, or name another -o"
             )

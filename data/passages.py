@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..modeling.tokenizer import SPACE
-from .words import window_room, windows_over
+from .windows import window_room, windows_over
 
 NOWHERE = 0  # column of <bos>: the answer is not in this window
 OnBadAnswer = Literal["error", "skip"]

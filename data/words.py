@@ -18,10 +18,9 @@ it, so nothing is lost and nothing predicted twice. A word of 10,000 characters 
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -29,6 +28,8 @@ from numpy.typing import NDArray
 
 from ..modeling.tokenizer import SPACE
 from .running_text import RunningText, join_words
+from .windows import most_context, window_room, windows_over
+from .word_borders import Token, cut_at_borders
 
 Borders = Literal["cut", "keep"]
 
@@ -163,144 +164,10 @@ def encode_running(
     for running, ids, offsets in zip(texts, read["input_ids"], read["offset_mapping"], strict=True):
         tokens = [(token, start, end) for token, (start, end) in zip(ids, offsets, strict=True)]
         if cut:
-            tokens = _cut_at_borders(tokenizer, running, tokens)
+            tokens = cut_at_borders(tokenizer, running, tokens)
         tokens, places = _places(running, tokens, mark)
         encodings.append(_in_windows(running, [token for token, _, _ in tokens], places, room, stride, tokenizer))
     return encodings
-
-
-def window_room(max_length: int, stride: int, special: int) -> int:
-    """Counts the tokens of text that a window holds.
-
-    Args:
-        max_length: Tokens in a window.
-        stride: Tokens that neighbouring windows share.
-        special: Tokens that are not of the text.
-
-    Returns:
-        `max_length - special`.
-
-    Raises:
-        ValueError: If windows of this size could not move on.
-    """
-    room = max_length - special
-    if stride < 0 or room <= stride:
-        raise ValueError(
-            f"max_length {max_length} less {special} tokens leaves {max(room, 0)}, which must be more than the"
-            f" stride of {stride}; take longer windows or a smaller stride (0 or more)."
-        )
-    return room
-
-
-def windows_over(length: int, room: int, stride: int) -> list[tuple[int, int]]:
-    """Lays overlapping windows over a row of tokens; the last ends with the row and is as full as the others.
-
-    Args:
-        length: Tokens in the row.
-        room: Tokens in a window.
-        stride: Tokens that neighbours share at least.
-
-    Returns:
-        Start and end of every window; one empty window for an empty row.
-    """
-    starts = [*range(0, max(length - room, 0), room - stride), max(length - room, 0)]
-    return [(start, min(start + room, length)) for start in starts]
-
-
-def most_context(places: NDArray[np.int64], spans: Sequence[tuple[int, int]], length: int) -> NDArray[np.int64]:
-    """Finds, of each token, the window that shows most of the text on its poorer side; the first among equals.
-
-    Args:
-        places: Token numbers, shape (n,).
-        spans: Windows, from `windows_over`.
-        length: Tokens in the row. Its own ends are no lack of context.
-
-    Returns:
-        Window numbers, shape (n,).
-    """
-    best, found = np.full(len(places), -1), np.zeros(len(places), dtype=np.int64)
-    for number, (start, end) in enumerate(spans):
-        left = places - start if start else np.full(len(places), length)
-        right = end - 1 - places if end < length else np.full(len(places), length)
-        context = np.where((places >= start) & (places < end), np.minimum(left, right), -1)
-        found[context > best], best = number, np.maximum(context, best)
-    return found
-
-
-Token = tuple[int, int, int]  # id, first character, one after the last
-
-
-def _cut_at_borders(tokenizer: Any, running: RunningText, tokens: list[Token]) -> list[Token]:
-    """Read the words again that share a token with another, each by itself."""
-    spans = [span for span in running.spans if span[0] < span[1]]
-    starts, ends = [start for start, _ in spans], [end for _, end in spans]
-    whole: list[Token] = []
-    at = 0
-    while at < len(tokens):
-        first, last = _words_of(tokens[at], starts, ends)
-        if last <= first:
-            whole.append(tokens[at])
-            at += 1
-            continue
-        # Take along all tokens of these words, and the words that those reach.
-        begin, stop = tokens[at][1], tokens[at][2]
-        while whole and whole[-1][2] > starts[first]:
-            begin = min(begin, whole.pop()[1])
-        at += 1
-        while at < len(tokens) and tokens[at][1] < max(stop, ends[last]):
-            last = max(last, _words_of(tokens[at], starts, ends)[1])
-            stop = max(stop, tokens[at][2])
-            at += 1
-        whole += _read_apart(tokenizer, running.text, begin, max(stop, ends[last]), spans[first : last + 1])
-    return whole
-
-
-def _words_of(token: Token, starts: Sequence[int], ends: Sequence[int]) -> tuple[int, int]:
-    """First and last word that a token has letters of; the last before the first if none."""
-    return bisect_right(ends, token[1]), bisect_left(starts, token[2]) - 1
-
-
-def _read_apart(tokenizer: Any, text: str, begin: int, stop: int, words: Sequence[tuple[int, int]]) -> Iterator[Token]:
-    """Tokens of text[begin:stop], cut before every word but the first; blanks stay with the word after them."""
-    cuts = [begin]
-    for (_, before), (start, _) in pairwise(words):
-        while start > before and text[start - 1] == " ":
-            start -= 1
-        cuts.append(start)
-    model = tokenizer.backend_tokenizer.model
-    for start, end in zip(cuts, [*cuts[1:], stop], strict=True):
-        for piece_start, piece_end in _marked_pieces(text, start, end):
-            piece = text[piece_start:piece_end].replace(" ", SPACE)
-            added = start == 0 and piece_start == 0 and not piece.startswith(SPACE)
-            yield from _model_tokens(model, SPACE + piece if added else piece, piece_start - added, piece_start)
-
-
-def _marked_pieces(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """Cut before every blank, as the layout's pre-tokenizer does."""
-    last = start
-    for at in range(start + 1, end):
-        if text[at] in (" ", SPACE):
-            yield last, at
-            last = at
-    if last < end:
-        yield last, end
-
-
-def _model_tokens(model: Any, piece: str, shift: int, lowest: int) -> Iterator[Token]:
-    """Tokens of one piece; the model counts bytes of its characters (or one a byte token), we count characters."""
-    at = 0  # bytes
-    lengths = [len(character.encode()) for character in piece]
-    character_of = [number for number, length in enumerate(lengths) for _ in range(length)]
-    for token in model.tokenize(piece):
-        width = 1 if _is_byte(token.value, piece, character_of[at]) else len(token.value.encode())
-        first, last = character_of[at], character_of[at + width - 1]
-        yield token.id, max(first + shift, lowest), max(last + shift, lowest) + 1
-        at += width
-
-
-def _is_byte(value: str, piece: str, at: int) -> bool:
-    """Whether a token is one byte of a character, not the six signs "<0x0A>" of the text."""
-    return len(value) == 6 and value.startswith("<0x") and not piece.startswith(value, at)
 
 
 def _places(running: RunningText, tokens: list[Token], mark: int) -> tuple[list[Token], NDArray[np.int64]]:

@@ -10,7 +10,8 @@ from .index import SearchIndex
 from .index_search import SearchHit
 from .loader import load_embedder
 from .negatives import mine_negatives
-from .pairs import PairSet, read_pairs
+from .pair_reading import read_pairs
+from .pairs import PairSet
 from .passages import Passage, cut_passages
 from .presets import TrainingPreset, preset
 from .retriever_training import train_multi_vector, train_reranker, train_sparse_encoder
@@ -18,7 +19,7 @@ from .retrievers import load_multi_vector, load_reranker, load_sparse_encoder, s
 from .saving import save_embedder
 from .streaming import FileEncoding, encode_to_file
 from .training import train_embedder
-from .training_run import TrainingReport
+from .training_report import TrainingReport
 from .vectors import CompactVectors, compact
 
 __all__ = [

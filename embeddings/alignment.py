@@ -9,21 +9,17 @@ used to its end, but only a number of steps gives the same weights twice.
 """
 
 import logging
-import math
 import os
-import tempfile
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from transformers import PrinterCallback, TrainerCallback
-
 from ..modeling.checkpoint_writer import refuse_existing
 from .loader import load_embedder
 from .saving import save_embedder
+from .training_record import LossRecord, quiet_trainer
 
 _log = logging.getLogger(__name__)
 _WARMUP_SHARE = 0.1  # of the budget; recipe of sentence-transformers' training scripts
@@ -119,8 +115,7 @@ def align_encoder(
     rows, skipped = _training_rows(pairs)
     own_length, embedder.max_seq_length = embedder.max_seq_length, min(max_seq_length, embedder.max_seq_length)
     budget = _Budget(max_seconds, max_steps, on_step)
-    with tempfile.TemporaryDirectory() as scratch:
-        _trainer(embedder, rows, budget, scratch, batch_size, learning_rate, seed).train()
+    _train(embedder, rows, budget, batch_size, learning_rate, seed)
     embedder.max_seq_length = own_length
     path = save_embedder(embedder.eval(), output)
     _log.info("tuned on %d pairs: %d steps in %.0f s", len(rows["english"]), budget.steps, budget.seconds)
@@ -168,52 +163,30 @@ def _training_rows(pairs: Iterable[Pair]) -> tuple[dict[str, list[str]], Counter
     return rows, skipped
 
 
-def _trainer(
-    embedder: Any,
-    rows: dict[str, list[str]],
-    budget: "_Budget",
-    scratch: str,
-    batch_size: int,
-    learning_rate: float,
-    seed: int,
-) -> Any:
+def _train(
+    embedder: Any, rows: dict[str, list[str]], budget: "_Budget", batch_size: int, learning_rate: float, seed: int
+) -> None:
     import torch
     from datasets import Dataset
-    from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
     from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
-    from sentence_transformers.sentence_transformer.training_args import BatchSamplers
 
-    # sentence-transformers would ask the Hub about data and model for a card that model_cards writes anyway
-    embedder.model_card_data.local_files_only = True
-    embedder.model_card_data.widget = [{}]  # given, so that none is sought in the data
     optimizer = torch.optim.AdamW(embedder.parameters(), lr=learning_rate, weight_decay=0.0)
-    arguments = SentenceTransformerTrainingArguments(
-        output_dir=scratch,
-        max_steps=budget.max_steps or _NO_STEP_LIMIT,
-        per_device_train_batch_size=batch_size,
-        batch_sampler=BatchSamplers.NO_DUPLICATES,
-        seed=seed,
-        data_seed=seed,
-        logging_steps=_LOG_EVERY,
-        save_strategy="no",
-        report_to="none",
-        disable_tqdm=True,
-        use_cpu=embedder.device.type == "cpu",
-        dataloader_pin_memory=embedder.device.type != "cpu",
-    )
-    trainer = SentenceTransformerTrainer(
-        model=embedder,
-        args=arguments,
-        train_dataset=Dataset.from_dict(rows),
-        loss=MultipleNegativesRankingLoss(embedder, directions=("query_to_doc", "doc_to_query")),
-        callbacks=[budget],
-        optimizers=(optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, budget.learning_rate_factor)),
-    )
-    trainer.remove_callback(PrinterCallback)  # with its bar off, the Trainer would print every log entry
-    return trainer
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, budget.learning_rate_factor)
+    loss = MultipleNegativesRankingLoss(embedder, directions=("query_to_doc", "doc_to_query"))
+    arguments = {
+        "max_steps": budget.max_steps or _NO_STEP_LIMIT,
+        "per_device_train_batch_size": batch_size,
+        "seed": seed,
+        "data_seed": seed,
+        "logging_steps": _LOG_EVERY,
+    }
+    both: Any = (optimizer, schedule)
+    data = Dataset.from_dict(rows)
+    with quiet_trainer("SentenceTransformer", embedder, data, loss, budget, arguments, optimizers=both) as trainer:
+        trainer.train()
 
 
-class _Budget(TrainerCallback):
+class _Budget(LossRecord):
     """Ends training when time or steps are used up, and shapes the learning rate over whichever runs out first."""
 
     def __init__(
@@ -222,15 +195,12 @@ class _Budget(TrainerCallback):
         max_steps: int | None,
         on_step: Callable[[float, float | None], None] | None,
     ) -> None:
+        super().__init__()
         self.max_seconds, self.max_steps, self.on_step = max_seconds, max_steps, on_step
-        self.steps, self.seconds = 0, 0.0
-        self.losses: list[tuple[int, float]] = []
-        self._start: float | None = None
 
     def used(self, step: int) -> float:
         """Share of the budget that is used, 0 to 1, after so many steps."""
-        seconds = 0.0 if self._start is None else time.monotonic() - self._start
-        by_time = seconds / self.max_seconds if self.max_seconds else 0.0
+        by_time = self.elapsed() / self.max_seconds if self.max_seconds else 0.0
         by_steps = step / self.max_steps if self.max_steps else 0.0
         return min(1.0, max(by_time, by_steps))
 
@@ -240,20 +210,9 @@ class _Budget(TrainerCallback):
         ahead = self.used(step) + (0.5 / self.max_steps if self.max_steps else 1e-3)
         return min(ahead / _WARMUP_SHARE, max(0.0, 1 - ahead) / (1 - _WARMUP_SHARE))
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self._start = time.monotonic()
-
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.steps, self.seconds = state.global_step, time.monotonic() - (self._start or 0.0)
+        super().on_step_end(args, state, control, **kwargs)
         used = self.used(self.steps)
         control.should_training_stop = control.should_training_stop or used >= 1.0
         if self.on_step is not None:
             self.on_step(used, self.losses[-1][1] if self.losses else None)
-
-    def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        loss = kwargs["logs"].get("loss")
-        if loss is None:
-            return
-        if not math.isfinite(loss):
-            raise ValueError(f"the loss became {loss} before step {state.global_step}; lower the learning rate")
-        self.losses.append((state.global_step, loss))

@@ -86,7 +86,8 @@ def _drawer(
     counts = Counter(languages)
     tags = sorted(counts)
     weights = np.array([counts[tag] for tag in tags], dtype=np.float64) ** temperature
-    members = {tag: np.flatnonzero(np.array([language == tag for language in languages])) for tag in tags}
+    numbers = np.unique(np.array(languages), return_inverse=True)[1]  # in the order of the tags
+    members = {tag: np.flatnonzero(numbers == number) for number, tag in enumerate(tags)}
 
     def draw(seed: int, epoch: int) -> Iterator[list[int]]:
         generator = np.random.default_rng([seed, epoch])

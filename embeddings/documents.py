@@ -8,12 +8,14 @@ always skipped: its vector would be that of every other blank one, and near to s
 """
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 SUFFIXES = (".txt", ".md", ".rst")
+_PART = re.compile(r"part-\d{4,}|\.part-\d{4,}\.partial")  # folders of an index, see `index_part`
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +26,13 @@ class Document:
         name: What tells it from others; the same between runs.
         text: The whole text.
         file: Where it was read, if its text is that file's; passages can then be looked up instead of stored.
+        named: Whether somebody named it; otherwise its name is its number, which the next list has, too.
     """
 
     name: str
     text: str
     file: str | None = None
+    named: bool = True
 
 
 @dataclass(slots=True)
@@ -41,13 +45,17 @@ class Checked:
 
     Attributes:
         skipped: How many were left out, by reason.
-        names: Names so far.
+        names: Names of the good ones.
+        blank: Names of the blank ones.
+        broken: Names of those that are no text.
     """
 
     documents: Iterable[Any]
     on_bad: Literal["raise", "skip"] = "raise"
     skipped: dict[str, int] = field(default_factory=dict)
     names: set[str] = field(default_factory=set)
+    blank: set[str] = field(default_factory=set)
+    broken: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         if self.on_bad not in ("raise", "skip"):
@@ -68,6 +76,7 @@ class Checked:
                 raise ValueError(f"document {document.name!r}: {reason}; {remedy}, or skip such (on_bad='skip')")
             if reason:
                 self.skipped[reason] = self.skipped.get(reason, 0) + 1
+                (self.blank if reason == "blank" else self.broken).add(document.name)
                 continue
             self.names.add(document.name)
             yield document
@@ -79,8 +88,9 @@ def read_documents(
     """Read documents from folders, text files and .jsonl files.
 
     Args:
-        *places: A folder stands for its .txt, .md and .rst files, at any depth, and its .jsonl files; a .jsonl file has
-            an object a line, with its name under `id` (the line's number if there is none).
+        *places: A folder stands for its .txt, .md and .rst files, at any depth, and its .jsonl files, those of an index
+            in it left out; a .jsonl file has an object a line, with its name under `id` (the line's number if there is
+            none).
         field: Where the text is in an object.
         on_bad: `raise` at a file or row that cannot be read; `skip`: pass it on as what it is, for the index to count.
 
@@ -100,11 +110,17 @@ def read_documents(
         if place.is_file():
             files.append((place, place.as_posix()))
             continue
-        found = sorted(path for path in place.rglob("*") if path.suffix in (*SUFFIXES, ".jsonl") and path.is_file())
+        found = sorted(filter(_is_documents, place.rglob("*")))
         if not found:
             raise ValueError(f"{place} holds no {', '.join(SUFFIXES)} or .jsonl file; name another folder")
         files += [(path, path.as_posix()) for path in found]
     return _read(files, field, on_bad)
+
+
+def _is_documents(path: Path) -> bool:
+    """Tell a file of documents from others, and from the passages of an index that lies among them."""
+    ours = path.name == "passages.jsonl" and _PART.fullmatch(path.parent.name)
+    return path.suffix in (*SUFFIXES, ".jsonl") and not ours and path.is_file()
 
 
 def file_text(path: str | Path) -> str:
@@ -121,35 +137,40 @@ def file_text(path: str | Path) -> str:
 
 def _read(files: list[tuple[Path, str]], field: str, on_bad: str) -> Iterator[Document]:
     for path, name in files:
-        if path.suffix == ".jsonl":
-            yield from _rows(path, name, field, on_bad)
-            continue
         try:
-            yield Document(name, file_text(path), str(path.absolute()))
-        except UnicodeDecodeError as broken:
-            if on_bad == "raise":
-                raise ValueError(f"{path}: not UTF-8 ({broken.reason}); convert the file first, or skip it") from broken
-            yield Document(name, None)  # type: ignore[arg-type] # counted as no text
-
-
-def _rows(path: Path, name: str, field: str, on_bad: str) -> Iterator[Document]:
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.strip():
+            if path.suffix != ".jsonl":
+                yield Document(name, file_text(path), str(path.absolute()))
                 continue
-            text, own, reason = None, None, ""
-            try:
-                row = json.loads(line)
-                text = row[field] if isinstance(row, dict) else None
-                own = row.get("id") if isinstance(row, dict) else None
-                reason = "" if isinstance(text, str) else f"no text in {field!r}; name the right field"
-            except (UnicodeDecodeError, json.JSONDecodeError):
-                reason = "no JSON in UTF-8; write one object a line"
-            except KeyError:
-                reason = f"no {field!r} among {', '.join(map(str, row)) or 'nothing'}; name the right field"
-            if reason and on_bad == "raise":
-                raise ValueError(f"{path}, line {number}: {reason}")
-            yield Document(f"{name}:{number}" if own is None else str(own), text)  # type: ignore[arg-type]
+            file = path.open("rb")
+        except (OSError, UnicodeDecodeError) as broken:
+            if on_bad == "raise":
+                reason, remedy = f"cannot be read ({getattr(broken, 'strerror', '')})", "leave it out"
+                if isinstance(broken, UnicodeDecodeError):
+                    reason, remedy = f"not UTF-8 ({broken.reason})", "convert the file first"
+                raise ValueError(f"{path}: {reason}; {remedy}, or skip it") from broken
+            yield Document(name, None)  # type: ignore[arg-type] # counted as no text
+            continue
+        with file:
+            yield from _rows(path, file, name, field, on_bad)
+
+
+def _rows(path: Path, file: IO[bytes], name: str, field: str, on_bad: str) -> Iterator[Document]:
+    for number, line in enumerate(file, start=1):
+        if not line.strip():
+            continue
+        text, own, reason = None, None, ""
+        try:
+            row = json.loads(line)
+            text = row[field] if isinstance(row, dict) else None
+            own = row.get("id") if isinstance(row, dict) else None
+            reason = "" if isinstance(text, str) else f"no text in {field!r}; name the right field"
+        except (UnicodeDecodeError, json.JSONDecodeError):
+            reason = "no JSON in UTF-8; write one object a line"
+        except KeyError:
+            reason = f"no {field!r} among {', '.join(map(str, row)) or 'nothing'}; name the right field"
+        if reason and on_bad == "raise":
+            raise ValueError(f"{path}, line {number}: {reason}")
+        yield Document(f"{name}:{number}" if own is None else str(own), text)  # type: ignore[arg-type]
 
 
 def _document(entry: Any, number: int) -> Document:
@@ -157,18 +178,27 @@ def _document(entry: Any, number: int) -> Document:
         return entry
     if isinstance(entry, tuple) and len(entry) == 2:
         return Document(str(entry[0]), entry[1])
-    return Document(str(number), entry)
+    return Document(str(number), entry, named=False)
 
 
 def _objection(document: Document) -> tuple[str, str]:
     """Say what is wrong with a document's text, and the remedy; ("", "") if nothing is."""
     text: Any = document.text
+    if _torn(document.name):
+        return "half a surrogate pair in its name", "give it another name"
     if not isinstance(text, str):
         return "no text", f"it holds {type(text).__name__} {text!r:.40}: convert it first"
     if not text.strip():
         return "blank", ""
+    if _torn(text):
+        return "half a surrogate pair", "repair it with text.encode('utf-8', 'replace').decode()"
+    return "", ""
+
+
+def _torn(text: str) -> bool:
+    """Tell whether a text holds half a surrogate pair, which no file can."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
-        return "half a surrogate pair", "repair it with text.encode('utf-8', 'replace').decode()"
-    return "", ""
+        return True
+    return False

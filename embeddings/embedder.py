@@ -12,6 +12,7 @@ Trade-off: the cut of `dims` belongs to this object, not to the save: who loads 
 
 import logging
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -74,7 +75,8 @@ class Embedder(SentenceTransformer):
         Raises:
             ValueError: If something is not a text, or holds half a surrogate pair.
         """
-        texts = [inputs] if isinstance(inputs, str) else list(inputs) if hasattr(inputs, "__iter__") else [inputs]
+        several = hasattr(inputs, "__iter__") and not isinstance(inputs, str | Mapping)
+        texts = list(inputs) if several else [inputs]
         for row, text in enumerate(texts):
             check_text(text, f"row {row}")
         normalize = self.normalize if normalize_embeddings is None else normalize_embeddings

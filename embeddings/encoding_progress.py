@@ -1,7 +1,8 @@
-"""A bar that knows tokens: how fast the network reads, and when it will be done.
+"""Bars that know tokens: how fast the network reads, and when it will be done.
 
-Texts are encoded longest first, so a bar that counts texts would crawl and then leap. This one is filled by characters,
-which are known before anything is tokenised and cost about the same wherever they stand.
+The texts of one call are encoded longest first, so a bar that counts them would crawl and then leap. It is filled by
+characters, which are known before anything is tokenised and cost about the same wherever they stand. A stream, which is
+encoded window by window, has a bar of texts.
 """
 
 import time
@@ -57,3 +58,44 @@ class EncodingProgress:
             f"{self._texts:,} of {len(self._weights):,} texts, {rate:,.0f} tokens/s", refresh=False
         )
         self._bar.update(sum(self._weights[text.row] for text in batch))
+
+
+class StreamProgress:
+    """A bar over the texts of a stream, with the speed in tokens; the time left is known if the number of texts is.
+
+    Args:
+        texts: What will be encoded.
+        there: Texts that an earlier call encoded.
+        tokens: Tokens that it read; None if that is not known.
+        shown: Whether to draw.
+    """
+
+    def __init__(self, texts: Any, there: int, tokens: int | None, *, shown: bool) -> None:
+        self._bar: Any = None
+        self._began, self._before = time.perf_counter(), tokens or 0
+        if shown:
+            from tqdm.auto import tqdm
+
+            total = len(texts) if hasattr(texts, "__len__") else None
+            self._bar = tqdm(total=total, initial=there, desc="Embedding", unit=" texts")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *stop: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def advance(self, texts: int, tokens: int | None) -> None:
+        """Count texts that are done.
+
+        Args:
+            texts: How many more.
+            tokens: The tokens of all so far; None if that is not known.
+        """
+        if self._bar is None:
+            return
+        if tokens is not None:
+            rate = (tokens - self._before) / max(time.perf_counter() - self._began, 1e-9)
+            self._bar.set_postfix_str(f"{rate:,.0f} tokens/s", refresh=False)
+        self._bar.update(texts)

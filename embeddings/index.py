@@ -5,44 +5,38 @@
 
 A part is written under a hidden name; it counts when index.json names it, and that file is replaced in one step. So a
 kill leaves the index that was, and the same call goes on where it was. A document that is given again is skipped if its
-text is the same; if it changed, its new passages are added and the old ones are not found any more.
+text is the same; if it changed, its new passages are added and the old ones are not found any more. One run at a time
+writes an index; others may read it.
 
-Trade-off: what was replaced stays on disk until the index is made anew. All vectors are compared with a question unless
-a graph was asked for: exact, and fast enough up to some 500,000 passages (see `nearest`).
+Trade-off: what was replaced or removed stays on disk until the index is made anew.
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
-from .documents import Checked, Document
-from .index_manifest import FORMAT, MANIFEST, Added, check_cut, loaded_from, read_manifest, replace_manifest
+from .index_manifest import (
+    FORMAT,
+    MANIFEST,
+    Added,
+    check_cut,
+    loaded_from,
+    refuse_changed,
+    replace_manifest,
+)
 from .index_model import IndexModel
-from .index_part import Part, PartWriter, digest
-from .index_search import SearchHit, check_questions, find, rerank
+from .index_news import News
+from .index_part import PartWriter
+from .index_reading import ReadableIndex
+from .writer_lock import only_writer
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 
-class SearchIndex:
-    """Documents of one model, ready to be asked; made by `build` or `open`.
-
-    Args:
-        folder: Where it lies.
-        manifest: What index.json says.
-        embedder: The model, loaded.
-    """
-
-    def __init__(self, folder: Path, manifest: dict[str, Any], embedder: Any) -> None:
-        self.folder, self.manifest, self.embedder = folder, manifest, embedder
-        self.model = IndexModel(**manifest["model"])
-        self.parts: list[Part] = []
-        for entry in manifest["parts"]:
-            self._append(entry)
+class SearchIndex(ReadableIndex):
+    """Documents of one model, ready to be asked; made by `build` or `open`."""
 
     @classmethod
     def build(
@@ -95,49 +89,25 @@ class SearchIndex:
             raise ValueError(f"there was no document to index{_words(added.skipped)}; give some text")
         return index
 
-    @classmethod
-    def open(cls, folder: str | os.PathLike[str], embedder: Any = None) -> "SearchIndex":
-        """Open an index.
-
-        Args:
-            folder: What `build` wrote.
-            embedder: The model that made it, loaded, or its folder or Hub id; None: load it from where it was.
-
-        Returns:
-            The index.
-
-        Raises:
-            FileNotFoundError: If there is none, or its model is not where it was.
-            ValueError: If the embedder is another model or cut to other dimensions, or the index is broken.
-        """
-        path = Path(folder)
-        manifest = read_manifest(path)
-        model = IndexModel(**manifest["model"])
-        if isinstance(embedder, str | os.PathLike):
-            from .loader import load_embedder
-
-            exported = (model.source or {}).get("backend", "torch") != "torch"
-            dtype: Any = {} if exported else {"dtype": model.dtype}
-            embedder = load_embedder(embedder, dims=model.dimensions, **dtype)
-        embedder = model.load() if embedder is None else embedder
-        model.refuse_other(IndexModel.of(embedder, model.source), path)
-        return cls(path, manifest, embedder)
-
     def add(
         self,
         documents: Iterable[Any],
         *,
         on_bad: Literal["raise", "skip"] = "raise",
+        mirror: bool = False,
         restart: bool = False,
         show_progress: bool = False,
         pool: dict[str, Any] | None = None,
     ) -> Added:
         """Add documents; those that are there with the same text are left alone, changed ones are replaced.
 
+        One that is there and comes blank is removed.
+
         Args:
             documents: As for `build`.
             on_bad: `raise` at what is no text, holds half a surrogate pair, or has a name that came before; or `skip`
                 and count it. Blank documents are always skipped and counted.
+            mirror: Remove what is there and does not come now. What comes and cannot be read stays as it was.
             restart: Begin anew instead of going on after a kill.
             show_progress: Whether to draw a bar.
             pool: Processes of `embedder.start_multi_process_pool` to share the work.
@@ -146,122 +116,70 @@ class SearchIndex:
             What was added.
 
         Raises:
-            ValueError: If a document is bad, the embedder is not the one of the index, or a killed call had other
-                documents.
+            ValueError: If a document is bad, or a text without a name would replace another; if the embedder is not the
+                one of the index, a killed call had other documents, another run is writing, or wrote since this was
+                opened.
         """
         self.model.refuse_other(IndexModel.of(self.embedder, self.model.source), self.folder, adding=True)
-        known = {name: entry[0] for part in self.parts for name, entry in part.documents.items()}
-        checked, tally = Checked(documents, on_bad), {"unchanged": 0, "replaced": 0}
         manifest = self.manifest
-        writer = PartWriter(
-            self.folder, f"part-{len(self.parts) + 1:04d}", manifest["cut"], keep_texts=manifest["keep_texts"]
-        )
         encoding = {"prompt": self.model.document_prompt, "dtype": manifest["dtype"], "pool": pool}
         encoding |= {"restart": restart, "show_progress": show_progress}
-        done = writer.write(_news(checked, known, tally), self.embedder, manifest["graph"], **encoding)
-        if done is not None:
-            entry = {"name": writer.place.name, "documents": len(writer.documents), "passages": done.rows}
-            entry |= {"tokens": done.tokens, "cut": done.cut, "skipped": checked.skipped}
-            self.manifest = {**manifest, "parts": [*manifest["parts"], entry]}
-            replace_manifest(self.folder, self.manifest)
-            self._append(entry)
-        rows = 0 if done is None else done.rows
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with only_writer(self.folder):
+            refuse_changed(self.folder, manifest)
+            news = News(documents, self.content.digests(), on_bad, mirror=mirror)
+            name = f"part-{len(self.content.parts) + 1:04d}"
+            writer = PartWriter(self.folder, name, manifest["cut"], keep_texts=manifest["keep_texts"])
+            done = writer.write(news, self.embedder, manifest["graph"], **encoding)
+            gone = news.gone()
+            entry: dict[str, Any] | None = None
+            if done is not None:
+                entry = {"name": name, "documents": len(writer.documents), "passages": done.rows}
+                entry |= {"tokens": done.tokens, "cut": done.cut, "skipped": news.skipped}
+            self._let_count(entry, gone)
         self.last_added = Added(
             documents=len(writer.documents),
-            passages=rows,
-            skipped=checked.skipped,
+            passages=0 if done is None else done.rows,
+            unchanged=news.unchanged,
+            replaced=news.replaced,
+            skipped=news.skipped,
             cut=None if done is None else done.cut,
             resumed=0 if done is None else done.resumed,
-            **tally,
+            removed=len(gone),
         )
         return self.last_added
 
-    @overload
-    def search(
-        self,
-        queries: str,
-        top_k: int = ...,
-        *,
-        reranker: Any = ...,
-        candidates: int = ...,
-        one_per_document: bool = ...,
-    ) -> list[SearchHit]: ...
-    @overload
-    def search(
-        self,
-        queries: list[str],
-        top_k: int = ...,
-        *,
-        reranker: Any = ...,
-        candidates: int = ...,
-        one_per_document: bool = ...,
-    ) -> list[list[SearchHit]]: ...
-    def search(
-        self,
-        queries: Any,
-        top_k: int = 10,
-        *,
-        reranker: Any = None,
-        candidates: int = 50,
-        one_per_document: bool = False,
-    ) -> Any:
-        """Find the passages that are nearest to a question.
+    def remove(self, names: str | Iterable[str]) -> int:
+        """Let documents not be found any more; their vectors stay on disk until the index is made anew.
 
         Args:
-            queries: One question, or several.
-            top_k: Most hits of each.
-            reranker: What `load_reranker` gives, to put the best of them in order.
-            candidates: So many passages the reranker reads.
-            one_per_document: Find every document at most once, by its best passage.
+            names: Of one or several documents, as hits show them.
 
         Returns:
-            Hits, the best first; for several questions a list of those.
+            How many were removed.
 
         Raises:
-            ValueError: If a question is blank or no text, or a number is out of range.
+            ValueError: If one is not there, and then none is removed; if another run is writing, or wrote since this
+                was opened.
         """
-        if top_k < 1 or candidates < 1:
-            raise ValueError(f"top_k and candidates must be at least 1, got {top_k} and {candidates}")
-        questions = check_questions(queries)
-        if not questions:
-            return []
-        prompt = self.model.query_prompt
-        vectors = np.asarray(self.embedder.encode(questions, prompt=prompt, show_progress_bar=False), np.float32)
-        if not np.isfinite(vectors).all():
-            raise ValueError("the vector of a query is not finite; embed in float32")
-        count = top_k if reranker is None else max(top_k, candidates)
-        found = find(self.parts, vectors, count, one_per_document=one_per_document)
-        if reranker is not None:
-            found = rerank(questions, found, reranker, top_k)
-        return found[0] if isinstance(queries, str) else found
+        gone = {names} if isinstance(names, str) else set(names)
+        with only_writer(self.folder):
+            refuse_changed(self.folder, self.manifest)
+            self.content.refuse_unknown(sorted(gone))
+            self._let_count(None, gone)
+        return len(gone)
 
-    def __len__(self) -> int:
-        hidden = sum(int(part.hidden.sum()) for part in self.parts if part.hidden is not None)
-        return sum(map(len, self.parts)) - hidden
-
-    @property
-    def documents(self) -> list[str]:
-        """Names of the documents that can be found."""
-        return sorted({name for part in self.parts for name in part.documents})
-
-    def _append(self, entry: dict[str, Any]) -> None:
-        """Open a part; what it holds anew is hidden in those before."""
-        part = Part(self.folder / entry["name"], self.model.dimensions)
-        for earlier in self.parts:
-            for name in earlier.documents.keys() & part.documents.keys():
-                earlier.hide(name)
-        self.parts.append(part)
-
-
-def _news(documents: Iterable[Document], known: dict[str, str], tally: dict[str, int]) -> Iterator[Document]:
-    """Yield the documents that are new or changed, and count."""
-    for document in documents:
-        if document.name in known:
-            same = known[document.name] == digest(document.text)
-            tally["unchanged" if same else "replaced"] += 1
-            if same:
-                continue
-        yield document
+    def _let_count(self, entry: dict[str, Any] | None, gone: Collection[str]) -> None:
+        """Let a new part count and documents not any more, in one step."""
+        parts = self.content.entries_without(self.manifest["parts"], gone)
+        parts += [] if entry is None else [entry]
+        if parts == self.manifest["parts"]:
+            return
+        self.manifest = {**self.manifest, "parts": parts}
+        replace_manifest(self.folder, self.manifest)
+        self.content.hide(gone)
+        if entry is not None:
+            self.content.append(entry)
 
 
 def _words(skipped: dict[str, int]) -> str:

@@ -26,6 +26,7 @@ class Added:
         skipped: Documents that were left out, by reason.
         cut: Passages that were longer than the model reads; None if that is not known.
         resumed: Passages that an earlier call had embedded before it was killed.
+        removed: Documents that the index held and does not any more: they are blank now, or `mirror` missed them.
     """
 
     documents: int
@@ -35,6 +36,7 @@ class Added:
     skipped: dict[str, int]
     cut: int | None
     resumed: int
+    removed: int = 0
 
 
 def loaded_from(embedder: Any, source: dict[str, Any] | None) -> tuple[Any, dict[str, Any] | None]:
@@ -106,6 +108,21 @@ def read_manifest(path: Path) -> dict[str, Any]:
     if manifest.get("format") != FORMAT:
         raise ValueError(f"{path} has format {manifest.get('format')!r}, this version reads {FORMAT}; make it again")
     return manifest
+
+
+def refuse_changed(path: Path, manifest: dict[str, Any]) -> None:
+    """Refuse to write an index that has changed since it was read: what was added would be lost.
+
+    Args:
+        path: Its folder.
+        manifest: What was read.
+
+    Raises:
+        ValueError: If another one is there.
+    """
+    there = read_manifest(path) if (path / MANIFEST).exists() else {"parts": []}
+    if there["parts"] != manifest["parts"]:
+        raise ValueError(f"{path} has changed since it was opened; open it again")
 
 
 def replace_manifest(path: Path, manifest: dict[str, Any]) -> None:

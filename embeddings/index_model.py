@@ -4,6 +4,7 @@ Two models give vectors of the same size that have nothing to do with each other
 and says nothing. So an index holds a fingerprint of the weights, and every setting that changes a vector.
 """
 
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -65,23 +66,38 @@ class IndexModel:
             source=source,
         )
 
-    def load(self) -> Any:
+    def load(self, checkpoint: str | os.PathLike[str] | None = None, device: str | None = None) -> Any:
         """Load the embedder again.
 
+        Args:
+            checkpoint: Its folder or Hub id; None: where it was.
+            device: Where it shall compute; None: the best one there is.
+
         Returns:
-            It.
+            It, with the settings that the index was made with.
 
         Raises:
+            FileNotFoundError: If it is not where it was.
             ValueError: If the index does not know where it came from.
         """
         from .loader import load_embedder
 
-        if self.source is None:
+        if checkpoint is None and self.source is None:
             raise ValueError("the index does not know where its model lies; open it with the embedder that made it")
         prompts = {"query": self.query_prompt or "", "document": self.document_prompt or ""}
-        settings = {"dims": self.dimensions, "max_seq_length": self.max_seq_length, "prompts": prompts}
-        options = {key: value for key, value in self.source.items() if key != "checkpoint"}
-        return load_embedder(self.source["checkpoint"], **{**settings, **options})
+        settings: dict[str, Any] = {"dims": self.dimensions, "max_seq_length": self.max_seq_length, "prompts": prompts}
+        settings["dtype"] = None if self.dtype == "exported" else self.dtype
+        settings["pooling"] = self.pooling if self.pooling in ("mean", "cls") else None
+        settings |= {**(self.source or {}), **({} if device is None else {"device": device})}
+        was = settings.pop("checkpoint", None)
+        try:
+            return load_embedder(checkpoint if checkpoint is not None else was, **settings)
+        except FileNotFoundError as missing:
+            if checkpoint is not None:
+                raise
+            raise FileNotFoundError(
+                f"the index was made with {was}, which is not there ({missing}); name its new place (--model)"
+            ) from missing
 
     def refuse_other(self, other: "IndexModel", index: Path, *, adding: bool = False) -> None:
         """Refuse a model whose vectors do not belong among those of the index.

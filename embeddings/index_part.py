@@ -153,14 +153,14 @@ class Part:
         return len(self.vectors)
 
     def hide(self, name: str) -> None:
-        """Let a document not be found any more.
+        """Let a document not be found any more: this part does not hold it from now on.
 
         Args:
             name: Of a document of this part.
         """
         if self.hidden is None:
             self.hidden = np.zeros(len(self), dtype=np.bool_)
-        _, first, rows = self.documents[name]
+        _, first, rows = self.documents.pop(name)
         self.hidden[first : first + rows] = True
 
     def nearest(self, queries: npt.NDArray[np.float32], count: int) -> list[Any]:

@@ -102,6 +102,8 @@ def rerank(questions: Sequence[str], found: list[list[SearchHit]], reranker: Any
     Raises:
         ValueError: If a score is not finite, or a hit has no text to read.
     """
+    if not any(found):
+        return found
     pairs = [(question, hit.text) for question, row in zip(questions, found, strict=True) for hit in row]
     if lost := next((hit for row in found for hit in row if hit.text is None), None):
         raise ValueError(f"{lost.file} has changed, so its passages cannot be reranked; index the documents again")

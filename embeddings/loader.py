@@ -1,8 +1,6 @@
 """Loads an encoder, ours or ModernBERT's, as a SentenceTransformer that runs on our network.
 
-A plain encoder gets pooling and normalisation; a saved SentenceTransformer keeps its own modules. Checkpoints of type
-`modernbert` are read by transformers' class and handed over to ours without copying a weight: same numbers, but
-computed on the tokens alone, without padding.
+A plain encoder gets pooling and normalisation; a saved SentenceTransformer keeps its own modules.
 
 Trade-off: who names no dtype gets the one that the device is fast in, so an fp32 checkpoint runs in bf16 where the
 processor has the instructions. One line of the log says so. What was rounded on the way is for embedding: training and
@@ -11,24 +9,20 @@ saving it are refused until the user names a dtype.
 
 import logging
 import os
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from transformers import PretrainedConfig
 
-from ..modeling import MmBertConfig, MmBertModel, quantise_weights, register
+from ..modeling import MmBertModel, quantise_weights, register
 from ..modeling.hardware import compiler_obstacle, describe_runtime, preferred_attention, preferred_dtype
+from .checkpoints import existing, needs_sentence_transformers, one_line_errors, use_our_network
 from .settings import check_pooling, known_device, set_dims, set_length, set_normalization, set_prompts
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 _log = logging.getLogger(__name__)
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _DTYPES = {  # None and auto are everywhere
     "torch": ("float32", "bfloat16", "float16", "int8"),
     "onnx": ("float32", "int8"),
@@ -88,7 +82,7 @@ def load_embedder(
     _refuse_unknown("dtype", dtype, (None, "auto", *_DTYPES[backend]))
     if token_budget is not None and token_budget < 1:
         raise ValueError(f"token_budget must be at least 1 token, got {token_budget}")
-    checkpoint = _existing(checkpoint)
+    checkpoint = existing(checkpoint)
     register()
     if backend != "torch":
         embedder = _exported(checkpoint, backend, dtype, pooling, device, compiled=compile)
@@ -115,9 +109,9 @@ def _torch(checkpoint: str, dtype: str | None, pooling: str | None, device: str 
     if dtype == "int8" and (compiled or where.type != "cpu"):
         raise ValueError(f"dtype='int8' is for the CPU and not compiled, the device is {where}; choose bfloat16 there")
     wanted = "float32" if dtype == "int8" else dtype or _name(preferred_dtype(where))
-    with _one_line_errors(checkpoint):
+    with one_line_errors(checkpoint):
         embedder = _assemble(checkpoint, pooling or "mean", {"dtype": wanted}, device)
-    _use_our_network(embedder)
+    use_our_network(embedder, MmBertModel, "an embedder")
     return embedder
 
 
@@ -125,7 +119,7 @@ def _exported(
     checkpoint: str, backend: str, dtype: str | None, pooling: str | None, device: str | None, *, compiled: bool
 ) -> Any:
     """Open a folder that was exported."""
-    with _needs_sentence_transformers():
+    with needs_sentence_transformers():
         from .exported_encoder import exported_embedder
     if compiled or device not in (None, "cpu"):
         raise ValueError(f"backend={backend!r} runs on the CPU and is not compiled; leave device and compile out")
@@ -136,7 +130,7 @@ def _device(name: str | None) -> torch.device:
     """Return the device that sentence-transformers would take."""
     if name is not None:
         return known_device(name)
-    with _needs_sentence_transformers():
+    with needs_sentence_transformers():
         from sentence_transformers.util import get_device_name
     return torch.device(get_device_name())
 
@@ -189,43 +183,9 @@ def _refuse_unknown(option: str, value: Any, allowed: tuple[Any, ...]) -> None:
         raise ValueError(f"{option} must be one of {', '.join(map(str, allowed))}, got {value!r}")
 
 
-def _existing(checkpoint: str | os.PathLike[str]) -> str:
-    """Give the checkpoint back as text if it is a folder of a model, or looks like a Hub id."""
-    path = Path(checkpoint)
-    if path.is_dir():
-        if not (path / "config.json").is_file() and not (path / "modules.json").is_file():
-            raise FileNotFoundError(
-                f"{path} holds neither config.json nor modules.json; give the folder of a saved model"
-            )
-    elif path.exists() or not _HUB_ID.fullmatch(str(checkpoint)):
-        raise FileNotFoundError(
-            f"{path} is no folder of a saved model; give one, or a Hub id like jhu-clsp/mmBERT-base"
-        )
-    return str(checkpoint)
-
-
-@contextmanager
-def _one_line_errors(checkpoint: str) -> Iterator[None]:
-    """Shorten what transformers says about files it cannot find or read."""
-    try:
-        yield
-    except OSError as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise FileNotFoundError(f"cannot load {checkpoint}: {reason}") from error
-
-
-@contextmanager
-def _needs_sentence_transformers() -> Iterator[None]:
-    """Name the extra when the package is missing."""
-    try:
-        yield
-    except ImportError as missing:
-        raise ImportError('embeddings need sentence-transformers: pip install "mmbert[embeddings]"') from missing
-
-
 def _assemble(checkpoint: str, pooling: str, model_kwargs: dict[str, Any], device: str | None) -> Any:
     """Load the modules that were saved, or put pooling and normalisation on a plain encoder."""
-    with _needs_sentence_transformers():
+    with needs_sentence_transformers():
         from sentence_transformers.base.modules.transformer import Transformer
         from sentence_transformers.sentence_transformer.modules import Normalize, Pooling
         from sentence_transformers.util import is_sentence_transformer_model
@@ -236,18 +196,3 @@ def _assemble(checkpoint: str, pooling: str, model_kwargs: dict[str, Any], devic
     transformer = Transformer(checkpoint, model_kwargs=model_kwargs)
     width = transformer.get_embedding_dimension()
     return Embedder(modules=[transformer, Pooling(width, pooling_mode=pooling), Normalize()], device=device)
-
-
-def _use_our_network(embedder: Any) -> None:
-    """Put MmBertModel under the first module; a ModernBertModel gives it its own tensors."""
-    transformer = embedder[0]
-    network: Any = getattr(transformer, "model", None)
-    kind = getattr(getattr(network, "config", None), "model_type", None)
-    if kind not in (MmBertConfig.model_type, "modernbert"):
-        raise ValueError(f"the checkpoint is of type {kind!r}, an embedder needs mmbert or modernbert")
-    if isinstance(network, MmBertModel):
-        return
-    fields = network.config.to_dict() | {"model_type": MmBertConfig.model_type}
-    config = MmBertConfig.from_dict(fields)
-    ours = MmBertModel.from_pretrained(None, config=config, state_dict=network.state_dict(), dtype=network.dtype)
-    transformer.model = ours.to(network.device)

@@ -135,9 +135,24 @@ def build_evaluator(pairs: PairSet, dims: Sequence[int] = (), batch_size: int = 
         elif pairs.kind == "triplets":
             evaluators.append(evaluation.TripletEvaluator(*columns[:3], **options))
         else:
-            task: Any = retrieval_task(pairs)
-            evaluators.append(evaluation.InformationRetrievalEvaluator(*task, **options))
+            evaluators.append(search_evaluator(evaluation.InformationRetrievalEvaluator, pairs, **options))
     return SequentialEvaluator(evaluators, main_score_function=lambda scores: scores[0])
+
+
+def search_evaluator(kind: Any, pairs: PairSet, **options: Any) -> Any:
+    """Build an evaluator that searches held-out rows; see `retrieval_task`.
+
+    Args:
+        kind: Class of the evaluator.
+        pairs: Held-out rows.
+        **options: Of the class.
+
+    Returns:
+        The evaluator; its numbers are called `dev_...` and it writes no file.
+    """
+    queries, passages, relevant = retrieval_task(pairs)
+    named = {"name": "dev", "write_csv": False, **options}
+    return kind(queries=queries, corpus=passages, relevant_docs=relevant, **named)
 
 
 def retrieval_task(pairs: PairSet) -> tuple[dict[str, str], dict[str, str], dict[str, set[str]]]:

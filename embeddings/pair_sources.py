@@ -3,7 +3,7 @@
 A source is one string, `PLACE?role=column&...`, so that every source of a run can have columns of its own:
 
     pairs.jsonl                                        columns are found by their usual names
-    qa.parquet?anchor=question&positive=context        or named
+    qa.parquet?anchor=question&positive=context        or named; &negative= may be repeated
     ntrex.parquet?key=line&text=text&language=lang     translations of one line: each is paired with the pivot's text
     sentence-transformers/all-nli?name=pair-class      a data set of the Hub, with its configuration
 
@@ -41,14 +41,14 @@ class PairSource:
 
     Attributes:
         place: File, folder or Hub id.
-        columns: Column of each role that the user named.
+        columns: Column of each role that the user named; a list for several of negatives.
         name: Configuration of a Hub data set.
         split: Split of a Hub data set; in files, rows whose column `split` says so, where they have one.
         pivot: Language that translations of one key are paired with.
     """
 
     place: str
-    columns: dict[str, str]
+    columns: dict[str, str | list[str]]
     name: str | None = None
     split: str | None = None
     pivot: str = "eng_Latn"
@@ -67,7 +67,12 @@ class PairSource:
             ValueError: If a role is unknown.
         """
         place, _, query = source.partition("?")
-        given = dict(parse_qsl(query, strict_parsing=True)) if query else {}
+        named = parse_qsl(query, strict_parsing=True) if query else []
+        given: dict[str, Any] = dict(named)
+        if repeated := next((name for name in given if name != "negative" and len(_all(named, name)) > 1), None):
+            raise ValueError(f"{source}: {repeated} is named twice; name one column for it")
+        if len(negatives := _all(named, "negative")) > 1:
+            given["negative"] = negatives
         if unknown := sorted(set(given) - {*_ROLES, *_OPTIONS}):
             raise ValueError(f"{source}: {unknown[0]!r} is no role of a column; use {', '.join((*_ROLES, *_OPTIONS))}")
         options: dict[str, Any] = {name: given.pop(name) for name in _OPTIONS if name in given}
@@ -118,10 +123,12 @@ class PairSource:
 
     def _roles(self, names: list[str]) -> dict[str, Any]:
         """Return the column, or for negatives the columns, of every role."""
-        for role, column in self.columns.items():
-            if column not in names:
-                raise ValueError(f"{self.place} has no column {column!r} for {role}; it has {', '.join(names)}")
-        taken = set(self.columns.values())
+        taken: set[str] = set()
+        for role, given in self.columns.items():
+            for column in [given] if isinstance(given, str) else given:
+                if column not in names:
+                    raise ValueError(f"{self.place} has no column {column!r} for {role}; it has {', '.join(names)}")
+                taken.add(column)
         roles: dict[str, Any] = dict(self.columns)
         wanted = ("language",) if "key" in roles else tuple(USUAL_NAMES)
         for role in wanted:
@@ -142,6 +149,10 @@ class PairSource:
                 f"{self.place}: no column is the {missing[0]}; name it as {hint}, one of: {', '.join(names)}"
             )
         return roles
+
+
+def _all(named: list[tuple[str, str]], role: str) -> list[str]:
+    return [value for name, value in named if name == role]
 
 
 def read_texts(source: str) -> set[str]:

@@ -13,12 +13,12 @@ import random
 from collections.abc import Mapping
 from typing import Any
 
-from ..modeling.checkpoint_writer import refuse_existing
-from .objectives import retrieval_task
+from .objectives import retrieval_task, search_evaluator
 from .pairs import PairSet
 from .presets import TrainingPreset
 from .retrievers import load_multi_vector, load_reranker, load_sparse_encoder, save_retriever
-from .training_run import TrainingReport, run_trainer, save_once
+from .training_report import TrainingReport
+from .training_run import TrainingRun
 
 _CANDIDATES = 20  # passages that a question of the held-out pairs is judged among
 
@@ -42,7 +42,8 @@ def train_reranker(
         pairs: Training rows; triplets are best.
         output: Folder to write.
         settings: Batch, rate and so on; a batch counts question-passage pairs.
-        dev: Held-out rows: is the right passage ranked above 19 others?
+        dev: Held-out rows. Pairs and triplets: is the right passage ranked above 19 others, among them the row's own
+            negatives? Scored pairs: rank correlation.
         max_steps: Stop after so many steps, whatever `settings.epochs` says.
         seed: Of batches and dropout.
         device: Like `cpu` or `cuda:1`; None: the best one there is.
@@ -57,29 +58,23 @@ def train_reranker(
     import torch
     from sentence_transformers.cross_encoder import losses
 
-    refuse_existing(output)
+    run = TrainingRun(output, pairs, settings, max_steps=max_steps, seed=seed, arguments=arguments)
+    if pairs.scores is not None and not 0 <= min(pairs.scores) <= max(pairs.scores) <= 1:
+        low, high = min(pairs.scores), max(pairs.scores)
+        raise ValueError(f"a reranker learns scores between 0 and 1, got {low} to {high}; bring them there first")
     model = load_reranker(checkpoint, device=device)
-    own_length, dataset = _shorten(model, settings), pairs.dataset()
     loss: Any
     if pairs.kind == "pairs":
+        batches, dataset = None, pairs.dataset()
         loss = losses.MultipleNegativesRankingLoss(model, num_negatives=min(4, settings.batch_size - 1))
-    else:
+    else:  # a question comes up with each of its passages, so texts recur in a batch
+        batches, dataset = "batch_sampler", pairs.dataset() if pairs.kind == "scored" else labelled_rows(pairs)
         wrong = max(1, len(pairs.columns) - 2)
         loss = losses.BinaryCrossEntropyLoss(model, pos_weight=torch.tensor(float(wrong), device=model.device))
-        dataset = dataset if pairs.kind == "scored" else labelled_rows(pairs)
-    record = run_trainer(
-        "CrossEncoder",
-        model,
-        dataset,
-        loss,
-        settings,
-        evaluator=None if dev is None else _reranking_evaluator(dev, seed),
-        batches=None if pairs.kind == "pairs" else "batch_sampler",
-        max_steps=max_steps,
-        seed=seed,
-        arguments=arguments,
-    )
-    return _saved(model, own_length, output, record, pairs)
+    evaluator = None if dev is None else _reranking_evaluator(dev, seed)
+    with run.shortened(model):
+        run.train("CrossEncoder", model, dataset, loss, evaluator=evaluator, batches=batches)
+    return run.save(model, save_retriever)
 
 
 def train_multi_vector(
@@ -119,32 +114,20 @@ def train_multi_vector(
     import torch
     from sentence_transformers.multi_vector_encoder import evaluation, losses
 
-    refuse_existing(output)
-    _refuse_scored(pairs)
+    run = TrainingRun(output, pairs, settings, max_steps=max_steps, seed=seed, arguments=arguments)
+    _refuse_scored(pairs, dev)
     torch.manual_seed(seed)
     model = load_multi_vector(checkpoint, dims=dims, device=device)
-    own_length = _shorten(model, settings)
     if settings.mini_batch_tokens is None:
         loss: Any = losses.MultiVectorMultipleNegativesRankingLoss(model)
     else:
         parts: dict[str, Any] = {"mini_batch_num_tokens": settings.mini_batch_tokens}
         loss = losses.CachedMultiVectorMultipleNegativesRankingLoss(model, **parts)
-    evaluator = None
-    if dev is not None:
-        task: Any = retrieval_task(dev)
-        evaluator = evaluation.MultiVectorInformationRetrievalEvaluator(*task, name="dev", write_csv=False)
-    record = run_trainer(
-        "MultiVectorEncoder",
-        model,
-        pairs.dataset(),
-        loss,
-        settings,
-        evaluator=evaluator,
-        max_steps=max_steps,
-        seed=seed,
-        arguments=arguments,
-    )
-    return _saved(model, own_length, output, record, pairs)
+    searched = evaluation.MultiVectorInformationRetrievalEvaluator
+    with run.shortened(model):
+        evaluator = None if dev is None else search_evaluator(searched, dev)
+        run.train("MultiVectorEncoder", model, pairs.dataset(), loss, evaluator=evaluator)
+    return run.save(model, save_retriever)
 
 
 def train_sparse_encoder(
@@ -185,35 +168,22 @@ def train_sparse_encoder(
     """
     from sentence_transformers.sparse_encoder import evaluation, losses
 
-    refuse_existing(output)
-    _refuse_scored(pairs)
+    run = TrainingRun(output, pairs, settings, max_steps=max_steps, seed=seed, arguments=arguments)
+    _refuse_scored(pairs, dev)
     if query_weight < 0 or document_weight < 0:
         raise ValueError(f"weights must not be below 0, got {query_weight} and {document_weight}")
     model = load_sparse_encoder(checkpoint, device=device)
-    own_length = _shorten(model, settings)
     inner = losses.SparseMultipleNegativesRankingLoss(model)
     prices: dict[str, Any] = {"query_regularizer_weight": query_weight, "document_regularizer_weight": document_weight}
     if settings.mini_batch_tokens is None:
         loss: Any = losses.SpladeLoss(model, inner, **prices)
     else:
         loss = losses.CachedSpladeLoss(model, inner, mini_batch_num_tokens=settings.mini_batch_tokens, **prices)
-    evaluator = None
-    if dev is not None:
-        task: Any = retrieval_task(dev)
-        names = dict(zip(("queries", "corpus", "relevant_docs"), task, strict=True))
-        evaluator = evaluation.SparseInformationRetrievalEvaluator(**names, name="dev", write_csv=False)
-    record = run_trainer(
-        "SparseEncoder",
-        model,
-        pairs.dataset(),
-        loss,
-        settings,
-        evaluator=evaluator,
-        max_steps=max_steps,
-        seed=seed,
-        arguments=arguments,
-    )
-    return _saved(model, own_length, output, record, pairs)
+    searched = evaluation.SparseInformationRetrievalEvaluator
+    with run.shortened(model):
+        evaluator = None if dev is None else search_evaluator(searched, dev)
+        run.train("SparseEncoder", model, pairs.dataset(), loss, evaluator=evaluator)
+    return run.save(model, save_retriever)
 
 
 def labelled_rows(pairs: PairSet) -> Any:
@@ -233,35 +203,24 @@ def labelled_rows(pairs: PairSet) -> Any:
 
 
 def _reranking_evaluator(dev: PairSet, seed: int) -> Any:
-    from sentence_transformers.cross_encoder.evaluation import CrossEncoderRerankingEvaluator
+    from sentence_transformers.cross_encoder import evaluation
 
-    _refuse_scored(dev)
+    if dev.scores is not None:
+        texts = [[first, second] for first, second in dev.rows]
+        return evaluation.CrossEncoderCorrelationEvaluator(texts, dev.scores, name="dev", write_csv=False)
     draw = random.Random(seed)
     queries, passages, relevant = retrieval_task(dev)
     samples: list[Any] = []
     for number, query in queries.items():
         right = relevant[number]
-        own = [text for row in dev.rows if row[0] == query for text in row[2:]] if dev.kind == "triplets" else []
-        others = draw.sample(sorted(passages), min(len(passages), _CANDIDATES - 1 + len(right)))
-        wrong = own or [passages[other] for other in others if other not in right][: _CANDIDATES - 1]
-        samples.append({"query": query, "positive": [passages[n] for n in sorted(right)], "negative": wrong})
-    return CrossEncoderRerankingEvaluator(samples, name="dev", write_csv=False, batch_size=32)
+        answers = [passages[n] for n in sorted(right)]
+        own = [text for row in dev.rows if row[0] == query for text in row[2:]]
+        others = [passages[n] for n in draw.sample(sorted(passages), min(len(passages), 2 * _CANDIDATES + len(right)))]
+        wrong = [text for text in dict.fromkeys([*own, *others]) if text not in answers][: _CANDIDATES - 1]
+        samples.append({"query": query, "positive": answers, "negative": wrong})
+    return evaluation.CrossEncoderRerankingEvaluator(samples, name="dev", write_csv=False, batch_size=32)
 
 
-def _refuse_scored(pairs: PairSet) -> None:
-    if pairs.kind == "scored":
+def _refuse_scored(*sets: PairSet | None) -> None:
+    if any(rows is not None and rows.kind == "scored" for rows in sets):
         raise ValueError("scored pairs have no right answer to search for; give pairs or triplets")
-
-
-def _shorten(model: Any, settings: TrainingPreset) -> int:
-    """Cut texts at the settings' length while training; return the model's own."""
-    own: int = model.max_seq_length
-    model.max_seq_length = min(settings.max_seq_length, own)
-    return own
-
-
-def _saved(model: Any, own_length: int, output: str | os.PathLike[str], record: Any, pairs: PairSet) -> TrainingReport:
-    model.max_seq_length = own_length
-    path = save_once(lambda: save_retriever(model.eval(), output), output)
-    report: TrainingReport = record.report(path, pairs)
-    return report

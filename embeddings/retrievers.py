@@ -16,10 +16,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..modeling import MmBertConfig, MmBertForMaskedLM, MmBertForSequenceClassification, MmBertModel, register
+from ..modeling import MmBertForMaskedLM, MmBertForSequenceClassification, MmBertModel, register
 from ..modeling.checkpoint_writer import atomic_directory, write_json
 from ..modeling.tokenizer import save_tokenizer
+from .checkpoints import existing, needs_sentence_transformers, one_line_errors, use_our_network
 from .saving import make_portable
+from .settings import set_length
 
 _MULTI_VECTOR_DIMS = 128  # a token; ColBERT's choice (arXiv 2004.12832)
 
@@ -47,10 +49,12 @@ def load_reranker(
         ImportError: If sentence-transformers is not installed.
         ValueError: If it is no mmBERT or ModernBERT, has more outputs than one, or the length is beyond it.
     """
-    with _loading(checkpoint) as libraries:
-        model = libraries.CrossEncoder(str(checkpoint), device=device, model_kwargs={"dtype": dtype}, num_labels=1)
-    _use_our_network(model, MmBertForSequenceClassification)
-    _set_length(model, max_seq_length)
+    with _loading(checkpoint) as (libraries, place):
+        model = libraries.CrossEncoder(place, device=device, model_kwargs={"dtype": dtype}, num_labels=1)
+    if (outputs := model[0].model.config.num_labels) != 1:
+        raise ValueError(f"a reranker has one output, the checkpoint has {outputs}")
+    use_our_network(model, MmBertForSequenceClassification, "a retriever")
+    set_length(model, max_seq_length)
     return model
 
 
@@ -85,13 +89,13 @@ def load_multi_vector(
     if dims < 1:
         raise ValueError(f"dims must be at least 1, got {dims}")
     options: dict[str, Any] = {"device": device}
-    with _loading(checkpoint) as libraries:
-        if _saved_kind(checkpoint) == "MultiVectorEncoder":
-            model = libraries.MultiVectorEncoder(str(checkpoint), model_kwargs={"dtype": dtype}, **options)
+    with _loading(checkpoint) as (libraries, place):
+        if _saved_kind(place) == "MultiVectorEncoder":
+            model = libraries.MultiVectorEncoder(place, model_kwargs={"dtype": dtype}, **options)
         else:
-            model = libraries.MultiVectorEncoder(modules=_token_modules(checkpoint, dims, dtype), **options)
-    _use_our_network(model, MmBertModel)
-    _set_length(model, max_seq_length)
+            model = libraries.MultiVectorEncoder(modules=_token_modules(place, dims, dtype), **options)
+    use_our_network(model, MmBertModel, "a retriever")
+    set_length(model, max_seq_length)
     return model
 
 
@@ -120,19 +124,19 @@ def load_sparse_encoder(
         ImportError: If sentence-transformers is not installed.
         ValueError: If it is no mmBERT or ModernBERT with its masked-LM head, or does not pool by maximum.
     """
-    with _loading(checkpoint) as libraries:
+    with _loading(checkpoint) as (libraries, place):
         from .sparse import stream_vocabulary
 
-        model = libraries.SparseEncoder(str(checkpoint), device=device, model_kwargs={"dtype": dtype})
+        model = libraries.SparseEncoder(place, device=device, model_kwargs={"dtype": dtype})
     if type(model[0].model).__name__ not in ("MmBertForMaskedLM", "ModernBertForMaskedLM"):
         raise ValueError(
             f"SPLADE scores words with the masked-LM head, {checkpoint} is a {type(model[0].model).__name__}; "
             "give the checkpoint of the masked language model"
         )
-    _use_our_network(model, MmBertForMaskedLM)
+    use_our_network(model, MmBertForMaskedLM, "a retriever")
     stream_vocabulary(model)
     model.splade_pooling_chunk_size = chunk_size
-    _set_length(model, max_seq_length)
+    set_length(model, max_seq_length)
     return model
 
 
@@ -173,61 +177,31 @@ def _name_stock_modules(path: Path) -> None:
 
 
 @contextmanager
-def _loading(checkpoint: str | os.PathLike[str]) -> Iterator[Any]:
-    """Check the checkpoint, hand out the library, and shorten what it says about files."""
-    path = Path(checkpoint)
-    if path.exists() and not (path / "config.json").is_file() and not (path / "modules.json").is_file():
-        raise FileNotFoundError(f"{path} holds neither config.json nor modules.json; give the folder of a saved model")
-    try:
+def _loading(checkpoint: str | os.PathLike[str]) -> Iterator[tuple[Any, str]]:
+    """Hand out the library and the checkpoint's place; what goes wrong in the block is told in one line."""
+    place = existing(checkpoint)
+    with needs_sentence_transformers():
         import sentence_transformers
-    except ImportError as missing:
-        raise ImportError('retrievers need sentence-transformers: pip install "mmbert[embeddings]"') from missing
     register()
-    try:
-        yield sentence_transformers
-    except OSError as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise FileNotFoundError(f"cannot load {checkpoint}: {reason}") from error
+    with one_line_errors(place):
+        yield sentence_transformers, place
 
 
-def _saved_kind(checkpoint: str | os.PathLike[str]) -> str | None:
+def _saved_kind(checkpoint: str) -> str | None:
     """Return which class of sentence-transformers saved a folder; None for a plain encoder or a Hub id of one."""
     from sentence_transformers.util import load_file_path
 
-    path = load_file_path(str(checkpoint), "config_sentence_transformers.json")
+    path = load_file_path(checkpoint, "config_sentence_transformers.json")
     return json.loads(Path(path).read_text(encoding="utf-8")).get("model_type") if path else None
 
 
-def _token_modules(checkpoint: str | os.PathLike[str], dims: int, dtype: str) -> list[Any]:
+def _token_modules(checkpoint: str, dims: int, dtype: str) -> list[Any]:
     from sentence_transformers.base.modules import Dense, Normalize, Transformer
     from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
     from torch import nn
 
-    encoder = Transformer(str(checkpoint), model_kwargs={"dtype": dtype})
+    encoder = Transformer(checkpoint, model_kwargs={"dtype": dtype})
     width = encoder.get_embedding_dimension()
     names: dict[str, Any] = {"module_input_name": "token_embeddings"}
     projection = Dense(width, dims, bias=False, activation_function=nn.Identity(), **names)
     return [encoder, projection, MultiVectorMask(), Normalize(**names)]
-
-
-def _use_our_network(model: Any, wanted: Any) -> None:
-    """Put our class under the first module; a ModernBERT gives it its own tensors."""
-    network: Any = getattr(model[0], "model", None)
-    kind = getattr(getattr(network, "config", None), "model_type", None)
-    if kind not in (MmBertConfig.model_type, "modernbert"):
-        raise ValueError(f"the checkpoint is of type {kind!r}, a retriever needs mmbert or modernbert")
-    if network.config.num_labels != 1 and wanted is MmBertForSequenceClassification:
-        raise ValueError(f"a reranker has one output, the checkpoint has {network.config.num_labels}")
-    if isinstance(network, wanted):
-        return
-    config = MmBertConfig.from_dict(network.config.to_dict() | {"model_type": MmBertConfig.model_type})
-    ours = wanted.from_pretrained(None, config=config, state_dict=network.state_dict(), dtype=network.dtype)
-    model[0].model = ours.to(network.device)
-
-
-def _set_length(model: Any, max_seq_length: int | None) -> None:
-    limit = model[0].model.config.max_position_embeddings
-    if max_seq_length is not None and not 2 < max_seq_length <= limit:
-        raise ValueError(f"max_seq_length must lie between 3 and the model's {limit} tokens, got {max_seq_length}")
-    saved = model.max_seq_length or limit
-    model.max_seq_length = min(saved, limit) if max_seq_length is None else max_seq_length

@@ -20,8 +20,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from .encoding_progress import StreamProgress
 from .fingerprint import model_fingerprint
 from .vector_file import VectorFile
+from .writer_lock import only_writer
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -94,10 +96,10 @@ def encode_to_file(
         What was done.
 
     Raises:
-        ValueError: If an option is out of range, a text is none, or an unfinished run cannot be continued because the
-            model, an option or the texts changed.
+        ValueError: If an option is out of range, a text is none, a vector is not finite, another run writes the same
+            file, or an unfinished run cannot be continued because the model, an option or the texts changed.
     """
-    if isinstance(texts, str | bytes):
+    if isinstance(texts, str | bytes | dict):
         raise ValueError(f"texts must be an iterable of texts, got one {type(texts).__name__}; put it in a list")
     if window < 1:
         raise ValueError(f"window must be at least 1 text, got {window}")
@@ -109,19 +111,20 @@ def encode_to_file(
     width = int(embedder.get_embedding_dimension() or 0)
     file = VectorFile(output, width, dtype)
     state = _fresh_state(embedder, width, dtype, window, prompt_name, prompt)
-    earlier = None if restart else file.read_state()
-    if earlier is not None:
-        _refuse_other_conditions(file.output, earlier, state)
-        state = earlier
-        _log.info("%s: going on after %d rows", file.output, state["rows"])
-        file.keep(state["rows"])
-    else:
-        file.begin()
-    resumed = int(state["rows"])
-    run = _Run(embedder, {"prompt_name": prompt_name, "prompt": prompt, "pool": pool}, on_bad_text, show_progress)
-    for added in run.windows(texts, window, state, file.output):
-        file.append(added, state)
-    file.finish(state)
+    with only_writer(file.output):
+        earlier = None if restart else file.read_state()
+        if earlier is not None:
+            _refuse_other_conditions(file.output, earlier, state)
+            state = earlier
+            _log.info("%s: going on after %d rows", file.output, state["rows"])
+            file.keep(state["rows"])
+        else:
+            file.begin()
+        resumed = int(state["rows"])
+        run = _Run(embedder, {"prompt_name": prompt_name, "prompt": prompt, "pool": pool}, on_bad_text, show_progress)
+        for added in run.windows(texts, window, state, file.output):
+            file.append(added, state)
+        file.finish(state)
     seconds = time.perf_counter() - began
     counts = {key: state[key] for key in ("rows", "dimensions", "tokens", "cut", "blank", "zeroed")}
     return FileEncoding(path=file.output, resumed=resumed, seconds=seconds, **counts)
@@ -164,7 +167,7 @@ class _Run:
         """Yield the vectors of each window that is not there yet, after `state` was brought up to date."""
         there, known = int(state["rows"]), str(state["texts"])
         seen, digest = 0, ""
-        with _Bar(texts, there, shown=self.shown) as bar:
+        with StreamProgress(texts, there, state["tokens"], shown=self.shown) as bar:
             for first, window in _cut(texts, size):
                 kept, bad = self._checked(window, first)
                 digest = _chain(digest, kept)
@@ -175,7 +178,7 @@ class _Run:
                     continue
                 state.update(rows=seen, texts=digest, zeroed=state["zeroed"] + len(bad))
                 state["blank"] += sum(not text.strip() for text in kept) - len(bad)
-                vectors = self._encode(kept, state)
+                vectors = self._encode(kept, first, state)
                 vectors[bad] = 0
                 yield vectors
                 bar.advance(len(kept), state["tokens"])
@@ -198,12 +201,15 @@ class _Run:
             window[place] = ""
         return window, bad
 
-    def _encode(self, texts: list[str], state: dict[str, Any]) -> Any:
-        vectors = self.embedder.encode(texts, show_progress_bar=False, **self.options)
+    def _encode(self, texts: list[str], first: int, state: dict[str, Any]) -> Any:
+        found = self.embedder.encode(texts, show_progress_bar=False, **self.options)
         record = getattr(self.embedder, "last_encoding", None)
         for key in ("tokens", "cut"):
             state[key] = None if record is None or state[key] is None else state[key] + getattr(record, key)
-        return np.asarray(vectors)
+        vectors = np.asarray(found)
+        if not (finite := np.isfinite(vectors).all(axis=1)).all():
+            raise ValueError(f"the vector of text {first + int(np.argmin(finite))} is not finite; embed in float32")
+        return vectors
 
 
 def _cut(texts: Iterable[Any], size: int) -> Iterator[tuple[int, list[Any]]]:
@@ -235,31 +241,3 @@ def _other_texts(output: Path, rows: int) -> str:
         f"{output} was begun with other texts: the first {rows:,} differ from those given now; give the same ones, or "
         "begin anew with restart=True"
     )
-
-
-class _Bar:
-    """A bar over the texts, with the speed in tokens; the time left is known if the number of texts is."""
-
-    def __init__(self, texts: Any, there: int, *, shown: bool) -> None:
-        self._bar: Any = None
-        self._began, self._before = time.perf_counter(), None
-        if shown:
-            from tqdm.auto import tqdm  # type: ignore[import-untyped]
-
-            total = len(texts) if hasattr(texts, "__len__") else None
-            self._bar = tqdm(total=total, initial=there, desc="Embedding", unit=" texts")
-
-    def __enter__(self) -> "_Bar":
-        return self
-
-    def __exit__(self, *stop: object) -> None:
-        if self._bar is not None:
-            self._bar.close()
-
-    def advance(self, texts: int, tokens: int | None) -> None:
-        """Count texts that are done, and the tokens of all so far."""
-        if self._bar is None:
-            return
-        if tokens is not None:
-            self._bar.set_postfix_str(f"{tokens / (time.perf_counter() - self._began):,.0f} tokens/s", refresh=False)
-        self._bar.update(texts)

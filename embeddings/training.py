@@ -12,14 +12,14 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..modeling.checkpoint_writer import refuse_existing
 from .balanced_batches import language_batches
 from .loader import load_embedder
 from .objectives import build_evaluator, build_loss, refuse_unfit
 from .pairs import PairSet
 from .presets import TrainingPreset
 from .saving import save_embedder
-from .training_run import TrainingReport, refuse_bad_numbers, run_trainer, save_once
+from .training_report import TrainingReport
+from .training_run import TrainingRun
 
 # every linear layer of the encoder, by names that do not take the head along
 LORA_TARGETS = ["Wqkv", "attn.Wo", "Wi", "mlp.Wo"]
@@ -65,47 +65,31 @@ def train_embedder(
         ValueError: If objective and rows do not fit, a number is out of range, the output is in use, or the loss is
             not finite.
     """
-    refuse_existing(output)
+    run = TrainingRun(output, pairs, settings, max_steps=max_steps, seed=seed, arguments=arguments)
     refuse_unfit(settings.objective, pairs, teacher)
     _refuse_bad_numbers(settings, pairs, lora_rank)
     embedder: Any = load_embedder(checkpoint, dtype="float32", device=device)
     guide = None if teacher is None else load_teacher(teacher, device)
-    own_length, embedder.max_seq_length = (
-        embedder.max_seq_length,
-        min(settings.max_seq_length, embedder.max_seq_length),
-    )
-    loss, dataset = build_loss(
-        settings.objective,
-        embedder,
-        pairs.dataset(),
-        teacher=guide,
-        matryoshka=matryoshka,
-        both_directions=settings.both_directions,
-        mini_batch_tokens=settings.mini_batch_tokens,
-    )
-    if lora_rank is not None:
-        _add_lora(embedder, lora_rank)
-    batches: Any = None
-    if settings.temperature is not None:
-        batches = language_batches(pairs.languages, pairs.rows, settings.temperature)
-    record = run_trainer(
-        "SentenceTransformer",
-        embedder,
-        dataset,
-        loss,
-        settings,
-        evaluator=None if dev is None else build_evaluator(dev, matryoshka),
-        batches=batches,
-        max_steps=max_steps,
-        seed=seed,
-        arguments=arguments or {},
-    )
+    with run.shortened(embedder):
+        loss, dataset = build_loss(
+            settings.objective,
+            embedder,
+            pairs.dataset(),
+            teacher=guide,
+            matryoshka=matryoshka,
+            both_directions=settings.both_directions,
+            mini_batch_tokens=settings.mini_batch_tokens,
+        )
+        if lora_rank is not None:
+            _add_lora(embedder, lora_rank)
+        batches: Any = None
+        if settings.temperature is not None:
+            batches = language_batches(pairs.languages, pairs.rows, settings.temperature)
+        evaluator = None if dev is None else build_evaluator(dev, matryoshka)
+        run.train("SentenceTransformer", embedder, dataset, loss, evaluator=evaluator, batches=batches)
     if lora_rank is not None:
         embedder[0].model = embedder[0].model.merge_and_unload()
-    embedder.max_seq_length = own_length
-    path = save_once(lambda: save_embedder(embedder.eval(), output), output)
-    report: TrainingReport = record.report(path, pairs)
-    return report
+    return run.save(embedder, save_embedder)
 
 
 def load_teacher(teacher: str | os.PathLike[str], device: str | None) -> Any:
@@ -127,7 +111,6 @@ def load_teacher(teacher: str | os.PathLike[str], device: str | None) -> Any:
 
 
 def _refuse_bad_numbers(settings: TrainingPreset, pairs: PairSet, lora_rank: int | None) -> None:
-    refuse_bad_numbers(settings)
     if lora_rank is not None and lora_rank < 1:
         raise ValueError(f"lora_rank must be at least 1, got {lora_rank}")
     if settings.temperature is not None and len(set(pairs.languages)) < 2:

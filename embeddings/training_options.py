@@ -1,12 +1,21 @@
-"""The options that the four training scripts share, and the rows that they name."""
+"""What the four training scripts share: options, the rows that they name, the run and its report."""
 
 import argparse
+import logging
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+from ..modeling.checkpoint_writer import refuse_existing
+from .pair_reading import read_pairs
 from .pair_sources import read_texts
-from .pairs import PairSet, read_pairs
+from .pairs import PairSet
 from .presets import PRESETS, TrainingPreset, preset
-from .training_run import TrainingReport, refuse_bad_numbers
+from .training_report import TrainingReport
+from .training_run import refuse_bad_numbers
+
+_log = logging.getLogger(__name__)
 
 
 def training_parser(description: str, default_preset: str = "pairs") -> argparse.ArgumentParser:
@@ -45,6 +54,34 @@ def training_parser(description: str, default_preset: str = "pairs") -> argparse
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device")
     return parser
+
+
+def run_script(train: Callable[..., TrainingReport], options: argparse.Namespace, **own: Any) -> str:
+    """Read the rows, train and write the report; what a user can mend ends the program with one line.
+
+    Args:
+        train: `train_embedder`, `train_reranker`, `train_multi_vector` or `train_sparse_encoder`.
+        options: Of `training_parser`.
+        **own: Options of `train` that the others have not.
+
+    Returns:
+        What to show, see `write_report`.
+    """
+    from transformers.utils import logging as transformers_logging
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s  %(message)s", datefmt="%H:%M:%S")
+    logging.getLogger("sentence_transformers").setLevel(logging.WARNING)
+    transformers_logging.disable_progress_bar()
+    try:
+        refuse_existing(options.output)  # now, and not after an hour of mining
+        settings = settings_of(options)
+        pairs, dev = rows_of(options, settings)
+        spoken = f" in {count} languages" if (count := len(set(pairs.languages))) > 1 else ""
+        _log.info("%d %s%s, left out: %s", len(pairs), pairs.kind, spoken, pairs.skipped or "none")
+        limits = {name: getattr(options, name) for name in ("max_steps", "seed", "device")}
+        return write_report(train(options.model, pairs, options.output, settings=settings, dev=dev, **limits, **own))
+    except (ValueError, OSError, ImportError) as error:
+        sys.exit(f"{type(error).__name__}: {' '.join(str(error).split())}")
 
 
 def settings_of(options: argparse.Namespace) -> TrainingPreset:

@@ -30,7 +30,8 @@ class VectorFile:
         dtype: Of the values.
 
     Raises:
-        ValueError: If the name ends otherwise, or the folder cannot be made.
+        ValueError: If the name ends otherwise, the folder cannot be made, or the description beside the file would
+            replace a file of the user's.
     """
 
     def __init__(self, output: str | os.PathLike[str], width: int, dtype: str) -> None:
@@ -45,6 +46,10 @@ class VectorFile:
             self.output.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ValueError(f"cannot write {self.output}: {error.strerror}; choose another output") from error
+        if self.side.exists() and "conditions" not in (_read(self.side) or {}):
+            raise ValueError(
+                f"{self.side} is no description of vectors and would be replaced; move it, or choose another output"
+            )
 
     def read_state(self) -> dict[str, Any] | None:
         """Return the state of a run that did not end, or None if there is none that can be continued."""
@@ -111,7 +116,7 @@ def _read(path: Path) -> dict[str, Any] | None:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return content
+    return content if isinstance(content, dict) else None
 
 
 def _write_whole(path: Path, content: dict[str, Any]) -> None:

@@ -107,7 +107,7 @@ def read_set(name: str, path: str | Path) -> dict[str, list[Row]]:
 def _rows(file: Path) -> list[Row]:
     if file.suffix == ".jsonl":
         try:
-            return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+            return [json.loads(line) for line in file.read_text(encoding="utf-8").split("\n") if line.strip()]
         except ValueError as broken:
             raise ValueError(f"{file} cannot be read ({broken}); write one JSON object a line, in UTF-8") from broken
     from pyarrow import ArrowInvalid

@@ -269,6 +269,130 @@ def test_a_graph_finds_nearly_what_a_comparison_finds(embedder, tmp_path):
     assert graph.search("red blue old", 1)[0].document == "new" and len(graph) == len(exact) + 1
 
 
+def test_an_index_that_grew_elsewhere_is_not_written_over(embedder, tmp_path):
+    first = SearchIndex.build(tmp_path / "index", [("a", "red house")], embedder)
+    second = SearchIndex.open(tmp_path / "index", embedder)
+    first.add([("b", "blue dog")])
+    with pytest.raises(ValueError, match="has changed since it was opened; open it again"):
+        second.add([("c", "snow night")])
+    again = SearchIndex.open(tmp_path / "index", embedder)
+    again.add([("c", "snow night")])
+    assert again.documents == ["a", "b", "c"]
+
+
+def test_an_index_is_written_from_within(embedder, tmp_path, monkeypatch):
+    SearchIndex.build(tmp_path / "index", [("a", "red house"), ("b", "blue dog")], embedder)
+    monkeypatch.chdir(tmp_path / "index")
+    assert SearchIndex.open(".", embedder).remove("a") == 1
+
+
+def test_two_runs_do_not_write_one_index(embedder, tmp_path):
+    index = SearchIndex.build(tmp_path / "index", [("a", "red house")], embedder)
+
+    def documents():
+        yield ("b", "blue dog")
+        with pytest.raises(ValueError, match="index is being written by another run"):
+            SearchIndex.open(tmp_path / "index", embedder).add([("c", "snow night")])
+
+    index.add(documents())
+    assert SearchIndex.open(tmp_path / "index", embedder).documents == ["a", "b"]
+    assert not list(tmp_path.glob(".*")), "no lock is left"
+
+
+def test_an_index_within_its_documents_is_not_one_of_them(embedder, tmp_path):
+    (tmp_path / "a.txt").write_text("red house")
+    index = SearchIndex.build(tmp_path / "my.index", read_documents(tmp_path), embedder)
+    (tmp_path / "my.index" / "part-0001").rename(tmp_path / "my.index" / ".part-0002.partial")  # as if killed
+    (tmp_path / "rows.jsonl").write_text('{"id": "b", "text": "blue dog"}')
+    assert [one.text for one in read_documents(tmp_path)] == ["red house", "blue dog"]
+    (tmp_path / "my.index" / ".part-0002.partial").rename(tmp_path / "my.index" / "part-0001")
+    assert index.add(read_documents(tmp_path)).documents == 1 and len(index) == 2
+
+
+def test_a_text_without_a_name_does_not_replace_another(embedder, tmp_path):
+    index = SearchIndex.build(tmp_path / "index", ["red house", "blue dog"], embedder)
+    assert index.add(["red house"]).unchanged == 1
+    with pytest.raises(ValueError, match=r"text 0 has no name.*another document '0'; give \(name, text\) pairs"):
+        index.add(["snow night"])
+    assert {hit.text for hit in index.search("red")} == {"red house", "blue dog"}
+    assert index.add([("0", "snow night")]).replaced == 1
+
+
+def test_the_folder_of_a_model_is_opened_as_the_index_wants_it(encoder, tmp_path):
+    prompts = {"query": "red ", "document": "blue "}
+    made = load_embedder(encoder, dtype="float32", prompts=prompts, max_seq_length=40, pooling="cls", dims=16)
+    index = SearchIndex.build(tmp_path / "index", [("a", "house"), ("b", "dog")], made, passage_tokens=20)
+    opened = SearchIndex.open(index.folder, encoder, device="cpu")
+    assert [(hit.document, hit.score) for hit in opened.search("tree")] == [
+        (hit.document, pytest.approx(hit.score, abs=1e-5)) for hit in index.search("tree")
+    ]
+    assert opened.add([("c", "tree")]).documents == 1
+
+
+def test_a_model_that_is_gone_is_asked_for(encoder, tmp_path):
+    (tmp_path / "model").symlink_to(encoder)
+    index = SearchIndex.build(tmp_path / "index", ["red house"], str(tmp_path / "model"))
+    (tmp_path / "model").unlink()
+    with pytest.raises(FileNotFoundError, match=r"was made with .*model, which .*; name its new place \(--model\)"):
+        SearchIndex.open(index.folder)
+    assert len(SearchIndex.open(index.folder, encoder)) == 1
+
+
+def test_what_cannot_be_read_or_named_is_an_error_or_counted(embedder, tmp_path):
+    for name in ("a.txt", "b.jsonl", "c.txt"):
+        (tmp_path / name).write_text('{"text": "red"}' if name == "b.jsonl" else "red")
+    for on_bad in ("raise", "skip"):
+        found = read_documents(tmp_path, on_bad=on_bad)  # lists the files; two go before they are read
+        if on_bad == "raise":
+            (tmp_path / "a.txt").unlink()
+            with pytest.raises(ValueError, match=r"a\.txt: cannot be read \(No such file"):
+                list(found)
+            (tmp_path / "a.txt").write_text("red")
+            continue
+        (tmp_path / "a.txt").unlink()
+        (tmp_path / "b.jsonl").unlink()
+        assert [one.text for one in found] == [None, None, "red"]
+    with pytest.raises(ValueError, match=r"document 'x\\ud800': half a surrogate pair in its name"):
+        SearchIndex.build(tmp_path / "index", [("x\ud800", "red")], embedder)
+    index = SearchIndex.build(tmp_path / "index", [("x\ud800", "red"), ("y", "blue")], embedder, on_bad="skip")
+    assert index.documents == ["y"] and index.last_added.skipped == {"half a surrogate pair in its name": 1}
+
+
+def test_removed_documents_are_not_found_any_more(embedder, texts, tmp_path):
+    index = SearchIndex.build(tmp_path / "index", list(texts.items())[:30], embedder)
+    index.add(list(texts.items())[20:])
+    gone = ["doc3", "doc25", "doc40"]
+    assert index.remove(gone) == 3
+    kept = {name: text for name, text in texts.items() if name not in gone}
+    whole = SearchIndex.build(tmp_path / "whole", kept.items(), embedder)
+    for one in (index, SearchIndex.open(index.folder, embedder)):
+        assert one.documents == sorted(kept) and len(one) == len(whole)
+        for query in ("red river", texts["doc3"]):
+            assert [hit.document for hit in one.search(query, 100)] == [h.document for h in whole.search(query, 100)]
+    added = index.add([("doc3", texts["doc3"]), ("doc4", texts["doc4"])])
+    assert (added.documents, added.unchanged, added.replaced) == (1, 1, 0)
+    assert index.remove("doc3") == 1 and index.remove([]) == 0
+    assert SearchIndex.open(index.folder, embedder).documents == sorted(kept)
+    with pytest.raises(ValueError, match=r"holds no document 'doc3'.*did you mean 'doc\d+'"):
+        index.remove(["doc5", "doc3"])
+    assert "doc5" in index.documents, "all or none"
+
+
+def test_an_index_mirrors_its_documents(embedder, tmp_path):
+    index = SearchIndex.build(tmp_path / "index", {"a": "red", "b": "blue", "c": "snow", "d": "dog"}.items(), embedder)
+    added = index.add([("a", "red"), ("b", "night"), ("c", " "), ("e", "tree"), ("d", None)], on_bad="skip")
+    assert (added.removed, added.replaced, added.unchanged, added.documents) == (1, 1, 1, 2), "a blank one has no text"
+    assert index.documents == ["a", "b", "d", "e"], "what cannot be read now stays"
+    added = index.add([("a", "red"), ("d", None)], on_bad="skip", mirror=True)
+    assert (added.removed, added.unchanged, added.documents) == (2, 1, 0)
+    assert SearchIndex.open(index.folder, embedder).documents == index.documents == ["a", "d"]
+    with pytest.raises(ValueError, match="would remove all 2 documents"):
+        index.add([], mirror=True)
+    assert index.remove(["a", "d"]) == 2 and len(index) == 0
+    assert index.search("red") == [] and index.search(["red"], reranker=object()) == [[]]
+    assert index.add(["snow"], mirror=True).documents == 1
+
+
 KILLED = """
 import os, signal, sys
 from mmbert import load_embedder

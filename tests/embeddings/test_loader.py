@@ -102,6 +102,7 @@ def test_options_outside_the_model_are_refused(encoder, options, message):
         (["red", None], "row 1: expected text, got NoneType"),
         ([float("nan")], "row 0: expected text, got float"),
         (12, "row 0: expected text, got int"),
+        ({"text": "red"}, "row 0: expected text, got dict"),
         (["red", "\ud83d"], r"row 1: character 0 is half a surrogate pair \(U\+D83D\)"),
     ],
 )

@@ -101,7 +101,7 @@ def test_what_cannot_be_used_is_refused_in_one_line(tmp_path, rows, message):
 
 def test_half_a_surrogate_pair_is_refused(tmp_path):
     # no file format lets one through, data sets in memory do
-    from mmbert.embeddings.pairs import _Cleaner
+    from mmbert.embeddings.pair_reading import _Cleaner
 
     with pytest.raises(ValueError, match="half a surrogate pair"):
         _Cleaner(None).add({"anchor": "a\ud83d", "positive": "b"}, "row 0")
@@ -147,6 +147,34 @@ def test_nli_becomes_triplets(tmp_path):
     rows = [("a", "b", "entailment"), ("c", "d", "not_entailment"), ("e", "f", "entailment")]
     pairs = read_pairs(jsonl(tmp_path / "two.jsonl", [dict(zip(names, row, strict=True)) for row in rows]))
     assert pairs.rows == [("a", "b"), ("e", "f")]
+
+
+def test_labels_of_two_numbers_are_not_taken_for_nli(tmp_path):
+    # in sets of duplicates (QQP, PAWS, MRPC) 1 is right and 0 is wrong: as NLI, the wrong ones would be learned
+    rows = [("how old is it", "what is its age", 1), ("how old is it", "how big is it", 0), ("a", "b", 1)]
+    path = jsonl(
+        tmp_path / "two.jsonl", [dict(zip(("sentence1", "sentence2", "label"), row, strict=True)) for row in rows]
+    )
+    with pytest.raises(ValueError, match=r"labels are 0, 1 only.*in words.*\?score=label") as caught:
+        read_pairs(path)
+    assert "\n" not in str(caught.value)
+    assert read_pairs(f"{path}?score=label").scores == [1.0, 0.0, 1.0]
+
+
+def test_several_columns_of_negatives_may_be_named(tmp_path):
+    rows = [{"a": "a", "b": "b", "n1": "c", "n2": "d"}, {"a": "e", "b": "f", "n1": "g", "n2": "h"}]
+    path = jsonl(tmp_path / "a.jsonl", rows)
+    pairs = read_pairs(f"{path}?anchor=a&positive=b&negative=n1&negative=n2")
+    assert pairs.rows == [("a", "b", "c", "d"), ("e", "f", "g", "h")]
+    with pytest.raises(ValueError, match="anchor is named twice"):
+        read_pairs(f"{path}?anchor=a&anchor=n1&positive=b")
+
+
+def test_a_score_that_says_nan_is_no_score(tmp_path):
+    rows = [{"anchor": "a", "positive": "b", "score": value} for value in ("0.5", "nan", "1")]
+    rows = [{**row, "positive": f"b{number}"} for number, row in enumerate(rows)]
+    pairs = read_pairs(jsonl(tmp_path / "a.jsonl", rows))
+    assert pairs.scores == [0.5, 1.0] and pairs.skipped == {"no score": 1}
 
 
 def test_scores_come_between_0_and_1(tmp_path):

@@ -1,6 +1,7 @@
 """`mmbert search` indexes a folder and answers, grows, and gives one line for what it cannot do."""
 
 import json
+import shutil
 
 import pytest
 from mmbert.cli import app
@@ -50,8 +51,53 @@ def test_it_grows(notes, encoder, tmp_path):
     assert run("index", notes / "b.txt", "-o", output, "--model", encoder).exit_code == 0
     done = run("index", notes, "-o", output)
     assert "2 documents added, 2 passages; 1 there already; now 3 passages" in done.stdout, done.exception
-    done = run("index", notes, "-o", output, "--dims", 8)
-    assert "made without --dims 8" in str(done.exception)
+    same = ["--dims", 48, "--passage-tokens", 256, "--overlap", 0, "--backend", "torch", "--device", "cpu"]
+    done = run("index", notes, "-o", output, *same)
+    assert "0 documents added, 0 passages; 3 there already" in done.stdout, done.exception
+
+
+@pytest.mark.parametrize("dtype", ["auto", "int8"])
+def test_the_same_command_goes_on_with_the_same_model(notes, encoder, tmp_path, dtype):
+    output = tmp_path / "index"
+    command = ["-o", output, "--model", encoder, "--dtype", dtype, "--query-prompt", "", "--device", "cpu"]
+    assert run("index", notes / "b.txt", *command).exit_code == 0
+    done = run("index", notes, *command)
+    assert "2 documents added" in done.stdout and "1 there already" in done.stdout, done.exception
+    assert run("query", output, "snow", "--device", "cpu").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("option", "was"),
+    [
+        (("--dims", 8), "48"),
+        (("--passage-tokens", 64), "256"),
+        (("--overlap", 8), "0"),
+        (("--half",), "False"),
+        (("--graph",), "False"),
+        (("--no-texts",), "False"),
+        (("--dtype", "bfloat16"), "'float32'"),
+        (("--backend", "onnx"), "'torch'"),
+        (("--query-prompt", "query: "), "None"),
+    ],
+)
+def test_an_option_that_the_index_has_not_is_refused(made, notes, option, was):
+    done = run("index", notes, "-o", made, *option)
+    assert isinstance(done.exception, ValueError) and f"was made with {option[0]} {was}, got" in str(done.exception)
+
+
+def test_documents_are_removed_by_name_and_with_their_files(notes, encoder, tmp_path):
+    folder, output = tmp_path / "notes", tmp_path / "index"
+    shutil.copytree(notes, folder)
+    assert run("index", folder, "-o", output, "--model", encoder).exit_code == 0
+    done = run("remove", output, "tree")
+    assert f"{output}: 1 document removed; now 2 passages" in done.stdout, done.exception
+    (folder / "b.txt").unlink()
+    done = run("index", folder, "-o", output, "--mirror")
+    assert "1 documents added" in done.stdout and "1 removed; now 2 passages" in done.stdout, done.exception
+    found = [json.loads(line)["document"] for line in run("query", output, "--json", "snow").stdout.splitlines()]
+    assert sorted(found) == [(folder / "a.md").as_posix(), "tree"]
+    done = run("remove", output, "three")
+    assert "holds no document 'three' (did you mean 'tree'?)" in str(done.exception)
 
 
 @pytest.mark.parametrize(

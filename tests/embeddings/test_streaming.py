@@ -161,6 +161,36 @@ def test_what_is_not_text_is_refused_or_a_counted_row_of_zeros(embedder, tmp_pat
     assert not vectors[10].any() and np.allclose(np.linalg.norm(np.delete(vectors, 10, 0), axis=1), 1, atol=1e-5)
 
 
+def test_a_vector_that_is_not_finite_is_refused(encoder, tmp_path):
+    broken = load_embedder(encoder, dtype="float32", device="cpu")
+    plain = broken.encode
+    broken.encode = lambda texts, **options: np.where(np.array(texts)[:, None] == TEXTS[9], np.nan, plain(texts))
+    with pytest.raises(ValueError, match="the vector of text 9 is not finite; embed in float32"):
+        encode_to_file(broken, TEXTS, tmp_path / "v.npy", window=8)
+    assert not (tmp_path / "v.npy").exists()
+
+
+def test_a_json_file_of_the_user_is_not_overwritten(embedder, tmp_path):
+    (tmp_path / "v.json").write_text('{"mine": 1}')
+    with pytest.raises(ValueError, match=r"v\.json is no description of vectors and would be replaced"):
+        encode_to_file(embedder, TEXTS, tmp_path / "v.npy")
+    assert (tmp_path / "v.json").read_text() == '{"mine": 1}'
+    encode_to_file(embedder, TEXTS[:3], tmp_path / "w.npy")
+    assert encode_to_file(embedder, TEXTS[:2], tmp_path / "w.npy").rows == 2  # one of ours is
+
+
+def test_two_runs_do_not_write_one_file(embedder, tmp_path):
+    def texts():
+        yield from TEXTS[:20]
+        with pytest.raises(ValueError, match=r"v\.npy is being written by another run"):
+            encode_to_file(embedder, TEXTS, tmp_path / "v.npy", window=8)
+        encode_to_file(embedder, TEXTS, tmp_path / "other.npy", window=8)
+        yield from TEXTS[20:]
+
+    done = encode_to_file(embedder, texts(), tmp_path / "v.npy", window=8)
+    np.testing.assert_allclose(np.load(done.path), embedder.encode(TEXTS), atol=1e-5)
+
+
 def test_no_text_is_a_file_of_no_rows_and_half_precision_a_smaller_file(embedder, tmp_path):
     assert np.load(encode_to_file(embedder, [], tmp_path / "v.npy").path).shape == (0, 48)
     half = np.load(encode_to_file(embedder, TEXTS, tmp_path / "h.npy", dtype="float16").path)

@@ -8,6 +8,7 @@ import torch
 from mmbert import MmBertForMaskedLM, MmBertModel, load_embedder
 from mmbert.embeddings import (
     PairSet,
+    align_encoder,
     load_multi_vector,
     load_reranker,
     mine_negatives,
@@ -17,6 +18,7 @@ from mmbert.embeddings import (
     train_reranker,
     train_sparse_encoder,
 )
+from scipy.stats import spearmanr
 from sentence_transformers import CrossEncoder, MultiVectorEncoder, SentenceTransformer
 
 FAST = {"batch_size": 16, "learning_rate": 3e-3, "bf16": None}
@@ -206,6 +208,48 @@ def test_retrievers_refuse_scored_pairs_and_outputs_in_use(encoder, pairs, tmp_p
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(ValueError, match="exists and is not empty"):
         train_reranker(encoder, pairs, tmp_path, settings=preset("pairs"), device="cpu")
+
+
+@pytest.mark.parametrize("steps", [1, 12])
+def test_a_loss_that_is_not_finite_ends_the_run_and_saves_nothing(encoder, train_pairs, pairs, tmp_path, steps):
+    model = MmBertModel.from_pretrained(encoder)
+    with torch.no_grad():
+        model.layers[1].mlp.Wi.weight[0, 0] = float("nan")
+    model.save_pretrained(tmp_path / "broken")
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (tmp_path / "broken" / name).write_bytes((encoder / name).read_bytes())
+    few = pairs.subset(range(64))
+    with pytest.raises(ValueError, match=r"the loss became nan .* lower the learning rate"):
+        train_embedder(
+            tmp_path / "broken", few, tmp_path / "out", settings=preset("pairs"), max_steps=steps, device="cpu"
+        )
+    with pytest.raises(ValueError, match="the loss became nan"):
+        align_encoder(tmp_path / "broken", train_pairs[:64], tmp_path / "out", max_steps=steps, device="cpu")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_reranker_of_scored_pairs_is_judged_by_rank_correlation(encoder, pairs, tmp_path):
+    rows = pairs.rows[:40] + [(a[0], b[1]) for a, b in zip(pairs.rows[:40], pairs.rows[40:80], strict=True)]
+    scored = pair_set(rows, scores=[1.0] * 40 + [0.0] * 40)
+    settings = preset("pairs", batch_size=16)
+    report = train_reranker(encoder, scored, tmp_path / "out", settings=settings, dev=scored, max_steps=2, device="cpu")
+    ours = load_reranker(tmp_path / "out", device="cpu").predict(rows, show_progress_bar=False)
+    assert report.scores[-1][1]["dev_spearman"] == pytest.approx(spearmanr(ours, scored.scores).statistic, abs=1e-4)
+    below = pair_set(rows, scores=[1.0] * 40 + [-1.0] * 40)
+    with pytest.raises(ValueError, match=r"scores between 0 and 1, got -1\.0 to 1\.0"):
+        train_reranker(encoder, below, tmp_path / "x", settings=settings, device="cpu")
+
+
+def test_held_out_passages_are_ranked_among_nineteen_others(encoder, pairs, tmp_path, monkeypatch):
+    judged = []
+    monkeypatch.setattr(
+        CrossEncoder, "predict", lambda self, given, **options: judged.append(len(given)) or np.zeros(len(given))
+    )
+    rows = [(a, p, pairs.rows[number - 1][1]) for number, (a, p) in enumerate(pairs.rows[:60])]
+    train, dev = pair_set([row for row in rows if row[1] != row[2]]).split(25)
+    settings = preset("pairs", batch_size=8)
+    train_reranker(encoder, train, tmp_path / "out", settings=settings, dev=dev, max_steps=1, device="cpu")
+    assert judged and set(judged) == {len(dev) * 20}
 
 
 def test_mining_refuses_what_it_cannot_do(tuned, pairs):

@@ -14,6 +14,7 @@ from mmbert.evaluation import (
     sts_scores,
     summary_table,
 )
+from mmbert.evaluation.embedding_judging import read_set
 from mmbert.evaluation.embedding_tasks import TASKS
 
 
@@ -249,6 +250,14 @@ def test_files_are_checked_before_anything_is_embedded(tmp_path):
             judge_embedder(Never(), {**files, "stsb": tmp_path / path})
     with pytest.raises(ValueError, match="name their folder"):
         judge_embedder(Never(), {"cosqa": files["xquad"]})
+
+
+def test_a_line_ends_at_its_line_feed_only(tmp_path):
+    # JSON may hold U+2028 and U+0085 as they are, and texts of many languages do
+    text = "one\u2028two\x85three"
+    row = {"lang": "eng_Latn", "split": "test", "category": "a", "text": text}
+    (tmp_path / "sib.jsonl").write_text(json.dumps(row, ensure_ascii=False) + "\r\n", encoding="utf-8", newline="")
+    assert read_set("sib200", tmp_path / "sib.jsonl")["data"] == [row]
 
 
 def test_every_set_names_its_columns():
