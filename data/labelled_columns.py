@@ -1,7 +1,8 @@
 """Columns of a source under our names: what sources usually call them, and values in one shape.
 
-A name that the user gives wins; then the first usual name that the source has. Classes that a source stores as numbers
-with a list of names come out as those names.
+A name that the user gives wins; then the first usual name that the source has. Who names one of `label`, `labels` and
+`score` says what the rows ask for: the other two are not looked for. Classes that a source stores as numbers with a
+list of names come out as those names.
 """
 
 from __future__ import annotations
@@ -39,6 +40,10 @@ FIELDS = {
 }
 """Our names, each with what sources call it."""
 
+# Of the targets only the one that the user names, if any; a column is not both texts of a pair.
+_TARGETS = ("label", "labels", "score")
+_PAIR = ("text", "text_pair")
+
 # COPA's choice1, SWAG's ending0, Social IQa's answerA, Belebele's mc_answer1, WinoGrande's option1.
 _NUMBERED_CHOICES = re.compile(r"(choice|ending|answer|mc_answer|option)_?([0-9]|[A-F])")
 _SEPARATOR = "|"  # between the labels of one row, where a file has no lists
@@ -65,7 +70,7 @@ def fields_of(part: Part, columns: Mapping[str, Any]) -> dict[str, list[Any]]:
             found[name] = _named(part, name, given)
         else:
             usual = next((one for one in FIELDS.get(name, (name,)) if one in part.columns), None)
-            if usual is not None:
+            if usual is not None and not _is_taken(name, usual, columns):
                 found[name] = _decoded(part, usual)
     if "choices" not in found and (numbered := _numbered(part)):
         found["choices"] = _together(part, numbered)
@@ -88,6 +93,13 @@ _TEXTS = ("id", "text", "text_pair", "question", "context", "language")
 
 def _text(value: Any) -> str | None:
     return value if value is None or isinstance(value, str) else str(value)
+
+
+def _is_taken(name: str, usual: str, columns: Mapping[str, Any]) -> bool:
+    """Tell whether what the user named leaves no room for a usual name: STS-B's numbers stand in a column `label`."""
+    if name in _TARGETS:
+        return any(target in columns for target in _TARGETS)
+    return name in _PAIR and any(columns.get(text) == usual for text in _PAIR)
 
 
 def _named(part: Part, name: str, given: Any) -> list[Any]:

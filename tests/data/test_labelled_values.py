@@ -1,0 +1,22 @@
+"""What stands in a row comes out as it was meant: gaps stay gaps, and a column is what the user says it is."""
+
+import json
+
+import pytest
+from mmbert.data import read_labelled
+from mmbert.evaluation.classification import problem_of
+
+
+def write(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def test_the_target_that_the_user_names_is_the_only_one(tmp_path):
+    stsb = write(tmp_path / "stsb.jsonl", [{"sentence1": "a", "sentence2": "b", "label": 3.5, "labels": ["x"]}])
+    rows = read_labelled(stsb, columns={"score": "label"})
+    assert rows.column_names == ["language", "text", "text_pair", "score"]
+    assert problem_of(rows) == "regression" and rows["score"][:] == [3.5]
+    assert problem_of(read_labelled(stsb, columns={"labels": "labels"})) == "multi_label_classification"
+    alone = read_labelled(stsb, columns={"text": "sentence2"})  # a text is not its own pair
+    assert alone["text"][:] == ["b"] and "text_pair" not in alone.column_names
