@@ -54,7 +54,7 @@ def read_labelled(
             mean the same. None: all rows.
         languages: Only these, and all of these: one that has no row is an error. "swh_Latn" also finds a source's
             "sw" or "swh". None: all.
-        language: Language of all rows, where neither a column nor a name of a file or configuration says it.
+        language: Language of the rows of which neither a column nor a name of a file or configuration says it.
         columns: Name used here to name in the source. `choices` may name several columns; in a CoNLL file `tokens`
             and `tags` are numbers of columns.
         require: Names that every row must have a value for, such as ("text", "label"). Of a tuple of names the first
@@ -85,7 +85,9 @@ def read_labelled(
     count = 0
     for part in parts:
         found = _of_split(fields_of(part, columns or {}), part, split)
-        found.setdefault("language", [part.language or language or UNKNOWN] * len(next(iter(found.values()), [])))
+        silent = [None] * len(found["row"])
+        own = part.language or language or UNKNOWN
+        found["language"] = [tag or own for tag in found.get("language", silent)]
         seen.update(str(tag) for tag in found["language"])
         found.pop("split", None)
         keep = _chosen(found, part, languages, require, on_bad_row, skipped)

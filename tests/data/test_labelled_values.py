@@ -2,7 +2,6 @@
 
 import json
 
-import pytest
 from mmbert.data import read_labelled
 from mmbert.evaluation.classification import problem_of
 
@@ -20,3 +19,13 @@ def test_the_target_that_the_user_names_is_the_only_one(tmp_path):
     assert problem_of(read_labelled(stsb, columns={"labels": "labels"})) == "multi_label_classification"
     alone = read_labelled(stsb, columns={"text": "sentence2"})  # a text is not its own pair
     assert alone["text"][:] == ["b"] and "text_pair" not in alone.column_names
+
+
+def test_rows_that_do_not_say_their_language_stay(tmp_path):
+    rows = [{"text": "a", "lang": "eng_Latn"}, {"text": "b", "lang": None}, {"text": "c"}, {"text": "d", "lang": ""}]
+    path = write(tmp_path / "some.jsonl", rows)
+    assert read_labelled(path)["language"][:] == ["eng_Latn", "und", "und", "und"]
+    assert read_labelled(path, language="deu_Latn")["language"][:] == ["eng_Latn", "deu_Latn", "deu_Latn", "deu_Latn"]
+    assert read_labelled(path, languages=["eng_Latn"])["text"][:] == ["a"]
+    named = write(tmp_path / "swh_Latn.jsonl", rows)
+    assert read_labelled(named)["language"][:] == ["eng_Latn", "swh_Latn", "swh_Latn", "swh_Latn"]
