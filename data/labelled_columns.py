@@ -147,15 +147,15 @@ def _class(value: Any, name: str, place: str, row: int) -> str | None:
 def _classes(value: Any, name: str, place: str, row: int) -> list[str] | None:
     if isinstance(value, str):
         return [part.strip() for part in value.split(_SEPARATOR) if part.strip()]
-    return _strings(value, name, place, row)
+    return None if value is None else [str(one) for one in value if one is not None]
 
 
-def _strings(value: Any, name: str, place: str, row: int) -> list[str] | None:
+def _strings(value: Any, name: str, place: str, row: int) -> list[str | None] | None:
     if value is None:
         return None
     if isinstance(value, str):
-        return value.split()
-    return [str(one) for one in value]
+        return [*value.split()]
+    return [None if one is None else str(one) for one in value]  # a word that nobody labelled
 
 
 def _number(value: Any, name: str, place: str, row: int) -> float | None:

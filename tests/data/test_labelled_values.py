@@ -29,3 +29,9 @@ def test_rows_that_do_not_say_their_language_stay(tmp_path):
     assert read_labelled(path, languages=["eng_Latn"])["text"][:] == ["a"]
     named = write(tmp_path / "swh_Latn.jsonl", rows)
     assert read_labelled(named)["language"][:] == ["eng_Latn", "swh_Latn", "swh_Latn", "swh_Latn"]
+
+
+def test_words_and_rows_without_a_label_get_no_label_called_none(tmp_path):
+    path = write(tmp_path / "d.jsonl", [{"tokens": ["Anna", "."], "tags": ["B-PER", None], "labels": ["x", None]}])
+    (row,) = read_labelled(path)
+    assert row["tags"] == ["B-PER", None] and row["labels"] == ["x"]
