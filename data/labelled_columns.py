@@ -81,7 +81,8 @@ def fields_of(part: Part, columns: Mapping[str, Any]) -> dict[str, list[Any]]:
             found[name] = [shape(value, name, part.place, row) for row, value in enumerate(found[name], start=1)]
     if "answers" in found and "context" in found:
         found["answers"] = [
-            _answers(value, None if starts is None else starts[row]) for row, value in enumerate(found["answers"])
+            _answers(value, None if starts is None else starts[row], f"{part.place}, row {row + 1}")
+            for row, value in enumerate(found["answers"])
         ]
     else:
         found.pop("answers", None)
@@ -167,14 +168,24 @@ def _number(value: Any, name: str, place: str, row: int) -> float | None:
         raise ValueError(f"{place}, row {row}: {name} is {value!r:.40}, but must be a number.") from None
 
 
-def _answers(value: Any, starts: Any) -> dict[str, list[Any]]:
-    """Bring answers into SQuAD's shape; no answer is two empty lists."""
+def _answers(value: Any, starts: Any, where: str) -> dict[str, list[Any]]:
+    """Bring answers into SQuAD's shape; no answer is two empty lists, a start that nobody gave is None."""
     if isinstance(value, dict):
         texts, starts = value.get("text"), value.get("answer_start", starts)
     elif isinstance(value, list) and value and isinstance(value[0], dict):
-        texts, starts = [one["text"] for one in value], [one["answer_start"] for one in value]
+        texts, starts = [one.get("text") for one in value], [one.get("answer_start") for one in value]
     else:
         texts = value
     texts = [] if texts is None or texts == "" else [texts] if isinstance(texts, str) else list(texts)
-    starts = [] if starts is None else [starts] if isinstance(starts, int) else list(starts)
-    return {"text": [str(text) for text in texts], "answer_start": [int(start) for start in starts[: len(texts)]]}
+    starts = list(starts) if isinstance(starts, (list, tuple)) else [] if starts in (None, "") else [starts]
+    return {"text": [str(text) for text in texts], "answer_start": [_start(one, where) for one in starts[: len(texts)]]}
+
+
+def _start(value: Any, where: str) -> int | None:
+    """Read a place in a text; a CSV file has it as text, a column with gaps as a fraction."""
+    if value is None or value == "" or value != value:
+        return None
+    try:
+        return int(float(value))
+    except (TypeError, ValueError):
+        raise ValueError(f"{where}: answer_start is {value!r:.40}, but must be a number.") from None

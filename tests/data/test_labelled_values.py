@@ -2,7 +2,9 @@
 
 import json
 
+import pytest
 from mmbert.data import read_labelled
+from mmbert.data.passages import answer_spans
 from mmbert.evaluation.classification import problem_of
 
 
@@ -35,3 +37,26 @@ def test_words_and_rows_without_a_label_get_no_label_called_none(tmp_path):
     path = write(tmp_path / "d.jsonl", [{"tokens": ["Anna", "."], "tags": ["B-PER", None], "labels": ["x", None]}])
     (row,) = read_labelled(path)
     assert row["tags"] == ["B-PER", None] and row["labels"] == ["x"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.csv", "question,context,answers,answer_start\nWhere?,Anna lives in New York.,New York,14\n"),
+        ("b.jsonl", {"answers": "New York", "answer_start": 14.0}),
+        ("c.jsonl", {"answers": [{"text": "New York"}]}),
+        ("d.jsonl", {"answers": {"text": ["New York"], "answer_start": [None]}}),
+        ("e.jsonl", {"answers": {"text": ["New York"]}, "answer_start": ""}),
+    ],
+)
+def test_answers_are_found_however_their_start_is_written(tmp_path, name, text):
+    row = {"question": "Where?", "context": "Anna lives in New York."}
+    (tmp_path / name).write_text(text if isinstance(text, str) else json.dumps({**row, **text}), encoding="utf-8")
+    (read,) = read_labelled(tmp_path / name)
+    assert answer_spans(read) == [(14, 22)]
+
+
+def test_a_start_that_is_no_number_is_named(tmp_path):
+    path = write(tmp_path / "a.jsonl", [{"context": "Oslo", "answers": "Oslo", "answer_start": "first"}])
+    with pytest.raises(ValueError, match=r"a.jsonl, row 1: answer_start is 'first', but must be a number"):
+        read_labelled(path)
