@@ -44,7 +44,7 @@ def labels_of(task: Task, train: "Dataset") -> tuple[str, ...]:
         The names, sorted, "O" first; none for tasks without classes.
 
     Raises:
-        ValueError: If there are fewer than two.
+        ValueError: If there are fewer than two, or the one is not among them whose own F1 is wanted.
     """
     if task.head == "labels":
         found = set(train["label"])
@@ -56,6 +56,12 @@ def labels_of(task: Task, train: "Dataset") -> tuple[str, ...]:
         raise ValueError(
             f"{task.name}: all {len(train)} training rows have the label {', '.join(sorted(found)) or 'none'}; "
             "give rows of two or more"
+        )
+    if task.positive is not None and str(task.positive) not in found:
+        raise ValueError(
+            f"{task.name}: f1 is that of the label {task.positive!r}, which no training row has; the labels are "
+            f"{', '.join(sorted(found)[:_LISTED])}: write them as the task does, or give a --catalogue with your own "
+            "`positive`"
         )
     return tuple(sorted(found, key=lambda tag: (tag != "O", tag)))
 

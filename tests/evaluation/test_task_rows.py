@@ -95,6 +95,16 @@ def test_bad_rows_are_refused_in_one_line(task, tmp_path, found, limits, message
     assert "\n" not in str(refused.value)
 
 
+def test_the_class_whose_f1_counts_must_be_there(tmp_path):
+    """GLUE as many files have it: 0 and 1, none of which is MRPC's `equivalent`; F1 would be 0 whatever is said."""
+    found = [{**row, "text_pair": "x"} for row in rows("train", 9, labels=["0", "1"])]
+    found += [{**row, "text_pair": "x"} for row in rows("test", 3, labels=["0", "1"])]
+    path = write(tmp_path / "mrpc.jsonl", found)
+    message = "mrpc: f1 is that of the label 'equivalent', which no training row has; the labels are 0, 1"
+    with pytest.raises(ValueError, match=message):
+        read_task(task_named("mrpc"), {"": path})
+
+
 def test_a_file_without_splits_is_no_test_of_its_own_rows(task, tmp_path):
     path = write(tmp_path / "rows.jsonl", [{k: v for k, v in row.items() if k != "split"} for row in rows("x", 9)])
     dev = write(tmp_path / "dev.jsonl", rows("dev", 3))
