@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from ..data.text_features import encode_texts
+from .choice_labels import first_number, right_choices
 from .heads import TaskHead, commonest
-from .multiple_choice import ChoiceOptions, choice_collator, encode_choices, right_choices
+from .multiple_choice import ChoiceOptions, choice_collator, encode_choices
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -74,10 +75,14 @@ class ChoiceHead(TaskHead):
         """Pads all choices of all rows to one length."""
         return choice_collator(self.tokenizer)
 
+    @property
+    def _first(self) -> int | None:
+        return first_number(self.rows.train, self.rows.dev, self.rows.test)
+
     def encode(self, part: str) -> "Dataset":
         """Encode each text with each of its choices."""
         options = ChoiceOptions(max_length=self.setting.max_length)
-        return encode_choices(f"{self.task.name} {part}", self.part(part), self.tokenizer, options)
+        return encode_choices(f"{self.task.name} {part}", self.part(part), self.tokenizer, options, self._first)
 
     def answers(self, part: str, predictions: Sequence[np.ndarray]) -> list[Any]:
         """Return the place of the likeliest choice of each row."""
@@ -85,7 +90,7 @@ class ChoiceHead(TaskHead):
 
     def references(self, part: str) -> list[Any]:
         """Return the place of the right choice, counted from 0."""
-        return [str(place) for place in right_choices(f"{self.task.name} {part}", self.part(part))]
+        return [str(place) for place in right_choices(f"{self.task.name} {part}", self.part(part), self._first)]
 
     def trivial(self, part: str) -> list[Any]:
         """Return the place that is right most often in train."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..trainers import FineTuned, FineTuneOptions
+from .choice_labels import first_number, right_choices
 from .classification_scores import baseline_scores
 from .metrics import Scores, label_scores
 from .seeds import SeededTask, fine_tune_seeds
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _FIRST = ("context", "text", "question")
-_LETTERS = "ABCDEFGHIJ"
-_COUNTED = re.compile(r"(?:choice|ending|answer|option)_?(\d+)", re.IGNORECASE)  # COPA's classes on the Hub
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,47 +41,9 @@ class ChoiceOptions:
     max_length: int | None = None
 
 
-def right_choices(name: str, rows: Dataset) -> list[int]:
-    """Find which choice is right, from 0.
-
-    A label is a choice itself, a letter from A, a name that counts from 1 ("choice2"), or a number: from 1 if no row of
-    the data set has 0 and one has the number of choices, else from 0.
-
-    Args:
-        name: Of the data set, for messages.
-        rows: With `choices` and `label`.
-
-    Returns:
-        A place a row.
-
-    Raises:
-        ValueError: If a label is none of these.
-    """
-    labels, choices = rows["label"][:], rows["choices"][:]
-    numbers = [int(label) for label in labels if str(label).isdecimal()]
-    most = max(map(len, choices))
-    first = 1 if numbers and 0 not in numbers and max(numbers) == most else 0
-    found = []
-    for row, (label, several) in enumerate(zip(labels, choices, strict=True), start=1):
-        text = str(label).strip()
-        if text in several:
-            place = several.index(text)
-        elif text.isdecimal():
-            place = int(text) - first
-        elif counted := _COUNTED.fullmatch(text):
-            place = int(counted[1]) - 1
-        else:
-            place = _LETTERS.find(text.upper()) if len(text) == 1 else -1
-        if not 0 <= place < len(several):
-            raise ValueError(
-                f"{name}, row {row}: label {label!r} is none of the {len(several)} choices; give a number from {first},"
-                " a letter from A, or the choice itself."
-            )
-        found.append(place)
-    return found
-
-
-def encode_choices(name: str, rows: Dataset, tokenizer: Any, options: ChoiceOptions) -> Dataset:
+def encode_choices(
+    name: str, rows: Dataset, tokenizer: Any, options: ChoiceOptions, first: int | None = None
+) -> Dataset:
     """Encode every choice with what comes before it.
 
     Args:
@@ -91,12 +51,13 @@ def encode_choices(name: str, rows: Dataset, tokenizer: Any, options: ChoiceOpti
         rows: With `choices`, `label`, `language` and at least one of `context`, `text`, `question`.
         tokenizer: The checkpoint's.
         options: How choices are read.
+        first: See `right_choices`.
 
     Returns:
         `input_ids` and `attention_mask` (a list of lists a row), `labels` and `language`.
 
     Raises:
-        ValueError: If rows differ in how many choices they have, have fewer than 2, or nothing to choose by.
+        ValueError: If rows differ in how many choices they have, have fewer than 2, a gap, or nothing to choose by.
     """
     from datasets import Dataset
 
@@ -106,6 +67,8 @@ def encode_choices(name: str, rows: Dataset, tokenizer: Any, options: ChoiceOpti
     choices = rows["choices"][:]
     count = len(choices[0])
     for row, several in enumerate(choices, start=1):
+        if isinstance(several, str) or None in several:
+            raise ValueError(f"{name}, row {row}: choices are {several!r:.60}, but must be a list without gaps.")
         if len(several) != count or count < 2:
             raise ValueError(f"{name}, row {row}: {len(several)} choices, the first row has {count}; 2 or more, alike.")
     firsts = [" ".join(part for part in parts if part) for parts in zip(*(rows[c][:] for c in there), strict=True)]
@@ -124,7 +87,7 @@ def encode_choices(name: str, rows: Dataset, tokenizer: Any, options: ChoiceOpti
         key: [encoded[key][start : start + count] for start in range(0, len(firsts) * count, count)]
         for key in ("input_ids", "attention_mask")
     }
-    return Dataset.from_dict({**found, "labels": right_choices(name, rows), "language": rows["language"][:]})
+    return Dataset.from_dict({**found, "labels": right_choices(name, rows, first), "language": rows["language"][:]})
 
 
 def choice_collator(tokenizer: Any) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
@@ -194,7 +157,8 @@ def fine_tune_chooser(
         ValueError: If rows or options are of no use; the message says which.
     """
     reading = choices or ChoiceOptions()
-    encoded = {name: encode_choices(name, part, tokenizer, reading) for name, part in rows.items()}
+    first = first_number(*rows.values())
+    encoded = {name: encode_choices(name, part, tokenizer, reading, first) for name, part in rows.items()}
 
     def write(name: str, result: FineTuned) -> None:
         write_choices(result.folder / f"predictions_{name}.jsonl", encoded[name], result.predictions[name])

@@ -18,9 +18,10 @@ from mmbert.evaluation import (
     language_table,
     table_lines,
 )
+from mmbert.evaluation.choice_labels import first_number, right_choices
 from mmbert.evaluation.classification import encode_rows, labels_of, problem_of
 from mmbert.evaluation.classification_scores import ClassificationMetrics, baseline_scores, pool_windows
-from mmbert.evaluation.multiple_choice import encode_choices, right_choices
+from mmbert.evaluation.multiple_choice import encode_choices
 from mmbert.model_cards import draw_language_scores
 from mmbert.modeling.tokenizer import save_tokenizer
 from mmbert.trainers import FineTuneOptions
@@ -251,6 +252,23 @@ def test_ways_to_say_which_choice_is_right(labels, right):
         assert right_choices("test", Dataset.from_dict({**CHOICES, "label": labels})) == right
 
 
+def test_a_number_is_not_taken_for_a_choice_that_reads_like_it():
+    """Belebele asks how many, and counts its answers from 1."""
+    counted = {"choices": [["2", "3", "4", "5"], ["a", "b", "c", "d"]], "label": ["3", "4"]}
+    assert right_choices("test", Dataset.from_dict(counted)) == [2, 3]
+    letters = {"choices": [["B", "A", "O"], ["x", "y", "z"]], "label": ["A", "C"]}
+    assert right_choices("test", Dataset.from_dict(letters)) == [0, 2]
+    themselves = {"choices": [[2, 3, 4], [5, 4, 1]], "label": ["3", "1"]}
+    assert right_choices("test", Dataset.from_dict(themselves)) == [1, 2]
+
+
+def test_few_rows_count_as_the_others_do():
+    train = Dataset.from_dict({"choices": [["x", "y"]] * 2, "label": ["1", "2"]})
+    few = Dataset.from_dict({"choices": [["x", "y"]], "label": ["1"]})
+    assert first_number(train, few) == 1 and first_number(few) is None
+    assert right_choices("test", few, first_number(train, few)) == [0] and right_choices("test", few) == [1]
+
+
 @pytest.mark.slow
 def test_choices_are_learned_and_the_head_goes_on(base, tokenizer, tmp_path, caplog):
     def rows(seed, count=32):
@@ -287,6 +305,8 @@ def test_choices_are_learned_and_the_head_goes_on(base, tokenizer, tmp_path, cap
         ({"label": ["0", "2"], "choices": [["x", "y"], ["y", "z", "w"]]}, "row 2: 3 choices, the first row has 2"),
         ({"label": ["0", "7"]}, "row 2: label '7' is none of the 2 choices; give a number from 0"),
         ({"label": ["0", "c"]}, "row 2: label 'c' is none of"),
+        ({"label": ["0", "1"], "choices": [["x", "y"], ["y", None]]}, "row 2: choices are .* a list without gaps"),
+        ({"label": ["0", "1"], "choices": ["yes|no"] * 2}, "row 1: choices are 'yes|no', but must be a list"),
         ({"label": ["0", "1"], "text": None}, "test has no context, text, question"),
     ],
 )
