@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _DRAWS = 5
+_KINDS = ("answerable_f1", "unanswerable_f1")
 _SENTENCE_END = re.compile(r"[.!?](?=\s)|[。！？।؟።\n]")
 
 
@@ -115,6 +116,7 @@ def fine_tune_answerer(
         write=write,
         reading=("passages", vars(reading)),
         facts={"left_out": {name: {key: getattr(part, key) for key in counted} for name, part in parts.items()}},
+        more_scores=_kinds(parts["dev"].gold) if reading.unanswerable and "dev" in parts else (),
     )
     return fine_tune_seeds(
         checkpoint,
@@ -151,8 +153,8 @@ class AnswerMetrics:
         if self.reading.unanswerable:
             answerable = {number: one.best.text for number, one in found.items() if part.gold[number]}
             silent = {number: one.best.text for number, one in found.items() if not part.gold[number]}
-            kinds = (("answerable", answerable), ("unanswerable", silent))
-            scores |= {f"{kind}_f1": self.scores(part, some)["f1"] for kind, some in kinds if some}
+            kinds = ((_KINDS[0], answerable), (_KINDS[1], silent))
+            scores |= {kind: self.scores(part, some)["f1"] for kind, some in kinds if some}
             scores["null_threshold"] = self.threshold
         return scores
 
@@ -218,6 +220,10 @@ class AnswerMetrics:
             answered.append(token_f1(found.best.text, gold, language))
             silent.append(token_f1("", gold, language))
         return best_null_threshold(odds, answered, silent)
+
+
+def _kinds(gold: Sequence[Sequence[str]]) -> list[str]:
+    return [kind for kind, there in zip(_KINDS, (any(gold), not all(gold)), strict=True) if there]
 
 
 def _read(name: str, part: Dataset, tokenizer: Any, reading: PassageOptions) -> PassageRows:

@@ -202,4 +202,5 @@ def write_choices(path: Path, rows: Dataset, predictions: Sequence[np.ndarray]) 
 
 def _guesses(train: Dataset, part: Dataset) -> dict[str, Scores]:
     guesses = baseline_scores("single_label_classification", train["labels"][:], part["labels"][:])
-    return {**guesses, "random": {"accuracy": 1 / len(part[0]["input_ids"])}}
+    majority = {"accuracy": guesses["majority"]["accuracy"]}
+    return {"majority": majority, "random": {"accuracy": 1 / len(part[0]["input_ids"])}}

@@ -48,6 +48,7 @@ class SeededTask:
         facts: What else the records shall hold, such as `left_out`.
         labels: Names of the classes in the order of their numbers.
         problem_type: Of "sequence".
+        more_scores: What is scored on dev beside what the baselines have.
     """
 
     head: Head
@@ -62,6 +63,7 @@ class SeededTask:
     facts: Mapping[str, Any] = field(default_factory=dict)
     labels: Sequence[str] | None = None
     problem_type: str | None = None
+    more_scores: Sequence[str] = ()
 
 
 def fine_tune_seeds(
@@ -91,10 +93,11 @@ def fine_tune_seeds(
         A result a seed.
 
     Raises:
-        ValueError: If rows or options are of no use, there is no such score, or a folder holds another run.
+        ValueError: If rows or options are of no use, there is no such score or metric, or a folder holds another run.
     """
     plan = options or FineTuneOptions()
     _require_score(score, task.baselines)
+    _require_metric(plan.metric, task)
     folders = {seed: Path(output_dir) / f"seed-{seed}" if len(seeds) > 1 else Path(output_dir) for seed in seeds}
     conditions = _conditions(task)
     identity = identity_of(
@@ -148,3 +151,13 @@ def _require_score(score: str | None, baselines: Mapping[str, Mapping[str, Score
     known = next(iter(baselines.get("test", {}).values()), None)
     if score is not None and known is not None and score not in known:
         raise ValueError(f"no score {score!r}; there are {', '.join(known)}.")
+
+
+def _require_metric(metric: str | None, task: SeededTask) -> None:
+    """Refuse now what would be found out when dev is scored for the first time."""
+    scores = next(iter(task.baselines.get("dev", {}).values()), None)
+    known = [*(scores or ()), *task.more_scores, "loss"]
+    if metric is not None and scores is not None and metric not in known:
+        raise ValueError(f"no metric {metric!r} to choose by; there are {', '.join(known)}.")
+    if metric is not None and "dev" not in task.encoded:
+        logger.warning("metric %s chooses nothing, because there is no dev: the last network is kept", metric)

@@ -27,12 +27,14 @@ def training_arguments(options: FineTuneOptions, head: str, folder: Path, *, jud
         The arguments.
 
     Raises:
-        ValueError: If `options.training` names a field that TrainingArguments does not have.
+        ValueError: If `options.training` names a field that TrainingArguments does not have, or that `metric` decides.
     """
     own = dict(options.training)
     unknown = sorted(set(own) - set(TrainingArguments.__dataclass_fields__))
     if unknown:
         raise ValueError(f"training names {unknown[0]!r}, which is no field of transformers.TrainingArguments.")
+    if "metric_for_best_model" in own:  # of errors less is better, which only our `metric` knows
+        raise ValueError("training names metric_for_best_model; name the score as FineTuneOptions(metric=...) instead.")
     fields: dict[str, Any] = {
         "num_train_epochs": options.epochs,
         "max_steps": options.max_steps,

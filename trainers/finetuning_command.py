@@ -26,6 +26,7 @@ _NAMES = {
     "warmup_steps": "warmup",
     "lr_scheduler_type": "schedule",
     "activation_checkpointing": "gradient_checkpointing",
+    "metric_for_best_model": "metric",
 }
 
 
@@ -75,6 +76,8 @@ def parse_fine_tuning(script: type[Script], arguments: list[str]) -> tuple[Scrip
         if name in named and name != "output_dir":
             ours_too = _NAMES.get(name, name)
             (values if ours_too in known else training)[ours_too] = getattr(given, name)
+    if values["metric"] is not None:
+        values["metric"] = values["metric"].removeprefix("eval_")  # as TrainingArguments has it
     schedule = values.get("schedule")
     if schedule is not None:
         values["schedule"] = getattr(schedule, "value", schedule)

@@ -38,7 +38,7 @@ class FineTuneOptions:
         lora_alpha: Their scale is alpha / rank.
         lora_dropout: Dropout before the adapters.
         class_weights: "none"; "balanced": a class weighs n / (classes * its rows); or a weight for each label.
-        metric: The score that chooses the checkpoint; None: the first one that the task reports.
+        metric: The score that chooses the checkpoint, or "loss"; None: the first one that the task reports.
         greater_is_better: Whether more of it is better; None: it is, but of errors (`rmse`) less is.
         patience: Stop after so many evaluations on dev without a better score; None: never.
         evaluations_an_epoch: How often dev is scored.

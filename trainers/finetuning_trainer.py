@@ -159,11 +159,11 @@ class FineTuneTrainer(FineTuneCheckpoints):
         predictions, loss = self.predict_rows(rows)
         plain = self.metrics(predictions, rows)
         main = self.main_metric or next(iter(plain))
+        if loss is not None:
+            plain = {**plain, "loss": loss}
         if main not in plain:
             raise ValueError(f"metric is {main!r}, but the task reports {', '.join(plain)}.")
         scores = {f"{metric_key_prefix}_{name}": value for name, value in {**plain, "main": plain[main]}.items()}
-        if loss is not None:
-            scores[f"{metric_key_prefix}_loss"] = loss
         self.log(dict(scores))
         logger.info("step %d of %d: %s %.4f", self.state.global_step, self.state.max_steps, main, plain[main])
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, scores)

@@ -119,3 +119,29 @@ def test_a_score_that_there_is_not_is_told_before_the_training(kind, known, chec
     with pytest.raises(ValueError, match=f"^no score 'f2'; there are {known}"):
         call(checkpoint, rows_of(kind), score="f2", **given)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("kind", "known"),
+    [
+        ("class", "accuracy, macro_f1, micro_f1, matthews, loss"),
+        ("choices", "accuracy, loss"),
+        ("answers", "f1, exact, answerable_f1, unanswerable_f1, loss"),
+    ],
+)
+def test_a_metric_that_there_is_not_is_told_before_the_training(kind, known, checkpoint, tokenizer, tmp_path, caplog):
+    call, own, _ = TASKS[kind]
+    options = FineTuneOptions(**PLAN, metric="f2")
+    given = {"tokenizer": tokenizer, "output_dir": tmp_path / "run", "options": options, **own}
+    with pytest.raises(ValueError, match=f"^no metric 'f2' to choose by; there are {known}.$"):
+        call(checkpoint, rows_of(kind), **given)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("metric", ["answerable_f1", "unanswerable_f1", "loss"])
+def test_what_is_named_as_a_metric_is_there_when_dev_is_scored(metric, checkpoint, tokenizer, tmp_path):
+    options = FineTuneOptions(**PLAN, metric=metric)
+    given = {"tokenizer": tokenizer, "output_dir": tmp_path, "options": options, "passages": SILENT}
+    (result,) = fine_tune_answerer(checkpoint, rows_of("answers"), seeds=[0], **given)
+    (scored,) = [entry for entry in result.record["history"] if "eval_main" in entry]
+    assert scored["eval_main"] == scored[f"eval_{metric}"]

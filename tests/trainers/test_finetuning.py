@@ -167,6 +167,15 @@ def test_the_best_network_on_dev_is_kept_and_training_stops_early(run, tokenizer
     assert result.scores["dev"]["accuracy"] == pytest.approx(max(scored.values()))
 
 
+def test_the_loss_chooses_too(run, tokenizer, tmp_path):
+    dev = encoded(tokenizer, 5, 16)
+    record = run(
+        tmp_path, dev=dev, metric="loss", epochs=3, training={**FAST, "eval_strategy": "steps", "eval_steps": 4}
+    ).record
+    losses = {entry["step"]: entry["eval_loss"] for entry in record["history"] if "eval_loss" in entry}
+    assert record["best_step"] == min(losses, key=losses.get)
+
+
 def test_the_same_seed_gives_the_same_network(run, tokenizer, tmp_path):
     tests = {"test": encoded(tokenizer, 1, 4)}
     first, again, other = (
@@ -347,6 +356,7 @@ def test_what_does_not_fit_is_refused(run, base, tokenizer, tmp_path):
         ({"train": one.remove_columns("input_ids")}, "rows must be encoded first"),
         ({"class_weights": {"french": 2.0}}, "class_weights names 'french', but the labels are german, english"),
         ({"training": {"use_cpus": True}}, "training names 'use_cpus', which is no field"),
+        ({"training": {"metric_for_best_model": "rmse"}}, r"names metric_for_best_model; name the score as"),
         ({"dev": one, "metric": "f1"}, "metric is 'f1', but the task reports accuracy"),
     ):
         with pytest.raises(ValueError, match=message):
@@ -374,6 +384,8 @@ def test_the_command_line_of_the_scripts():
     assert options.bf16 and options.lora and options.peak_learning_rate == 3e-4
     assert options.class_weights == {"a": 2.0, "b": 0.5}
     assert options.training == {"use_cpu": True, "hub_model_id": "x/y"}
+    _, chosen, _, _ = parse_fine_tuning(LabelledSources, [*given.split(), "--metric_for_best_model", "eval_rmse"])
+    assert chosen.metric == "rmse" and not chosen.more_is_better  # left to Trainer, the worst network would be kept
     with pytest.raises(ValueError, match="--output_dir is missing"):
         parse_fine_tuning(LabelledSources, ["--model", "m"])
 
