@@ -18,7 +18,7 @@ from .heads import TaskHead
 from .heads_texts import ChoiceHead, LabelHead, ScoreHead
 from .heads_words import AnswerHead, TagHead
 from .metrics import FAMILIES, Scores
-from .protocol import Run
+from .protocol import Run, Setting
 from .tasks import Task, TaskRows, read_task
 from .tasks.rows import Limits
 
@@ -148,15 +148,39 @@ def judge(head: TaskHead, part: str, answers: Sequence[Any]) -> dict[str, dict[s
 
     Returns:
         By language: `rows`, `trained` (whether training had the language), and the numbers of the task's family.
+
+    Raises:
+        ValueError: If a language cannot be judged; the message names it.
     """
     references, found = head.references(part), dict[str, dict[str, Any]]()
     places: dict[str, list[int]] = {}
     for place, tag in enumerate(head.part(part)["language"]):
         places.setdefault(tag, []).append(place)
     for tag, members in sorted(places.items()):
-        own = _scores(head.task, [answers[place] for place in members], [references[place] for place in members], tag)
+        own_answers, own_references = ([side[place] for place in members] for side in (answers, references))
+        try:
+            own = _scores(head.task, own_answers, own_references, tag)
+        except ValueError as error:
+            raise ValueError(
+                f"{head.task.name}, {part} in {tag}: {error}; give the language more rows, or leave it out"
+            ) from None
         found[tag] = {"rows": len(members), "trained": tag in head.rows.train_languages, **own}
     return found
+
+
+def require_judgeable(task: Task, rows: TaskRows) -> None:
+    """Judge what is trivial, so that rows that cannot be judged are told before anything is trained.
+
+    Args:
+        task: The task.
+        rows: Its rows.
+
+    Raises:
+        ValueError: If a language of dev or test has nothing to judge, or but one gold score.
+    """
+    head = HEADS[task.head](task, rows, None, Setting())
+    for part in ("dev", "test"):
+        judge(head, part, head.trivial(part))
 
 
 def _scores(task: Task, answers: list[Any], references: list[Any], language: str) -> Scores:

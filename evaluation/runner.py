@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .learning import Job, execute
+from .learning import Job, execute, require_judgeable
 from .protocol import Run, Setting, choose, final_runs, sweep_runs
 from .runner_clock import Clock, Tell
 from .runner_workers import Workers
@@ -230,6 +230,7 @@ def _read(job: Job) -> tuple[dict[str, str], dict[str, int]]:
     from ..trainers.starting import local_checkpoint
 
     rows = job.rows()
+    require_judgeable(job.task, rows)
     identity = {"rows": rows.fingerprint, "checkpoint": checkpoint_fingerprint(local_checkpoint(job.checkpoint))}
     return identity, {"train": len(rows.train), "dev": len(rows.dev), "test": len(rows.test)}
 

@@ -89,6 +89,9 @@ def fine_tune_tagger(
             raise ValueError(f"{name} has no {missing[0]}; its columns are {', '.join(part.column_names)}.")
     names = label_order(checkpoint, "tokens", tag_names(rows["train"]["tags"][:]))
     parts = {name: _read(name, part, tokenizer, names, reading) for name, part in rows.items()}
+    for name, part in parts.items():
+        if name != "train":
+            _require_judged(name, part)
     metrics = TagMetrics(parts)
     encoded = {name: part.rows.add_column("part", [name] * len(part.rows)) for name, part in parts.items()}
 
@@ -209,6 +212,17 @@ def _read(name: str, part: Dataset, tokenizer: Any, names: Sequence[str], readin
             "%s: %d sentences without words, %d words with labels unknown to training", name, read.empty, read.unknown
         )
     return read
+
+
+def _require_judged(name: str, part: WordRows) -> None:
+    """Refuse a language in which nothing can be scored now, not after the training."""
+    languages = dict(zip(part.rows["row"][:], part.rows["language"][:], strict=True))
+    scored = {languages[row] for row in languages if any(number != IGNORED for number in part.gold[row])}
+    if silent := sorted(set(languages.values()) - scored):
+        raise ValueError(
+            f"{name} has no word with a label that training has in {', '.join(silent[:5])}; give its words labels, or "
+            "leave the language out."
+        )
 
 
 def _labelled(part: WordRows) -> list[tuple[str, int]]:

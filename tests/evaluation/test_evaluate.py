@@ -8,6 +8,7 @@ import sys
 import time
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 
 import mmbert
 import pytest
@@ -127,6 +128,30 @@ def test_a_stopped_evaluation_goes_on_and_ends_alike(checkpoint, files, tmp_path
     assert plain(rest.records) == plain(whole.records)
     assert [(done, known) for _, done, known, _, _ in told] == [(1, 3), (2, 3), (3, 3)]
     assert "(done before)" in told[0][0] and told[-1][4] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "message"),
+    [
+        (
+            "stsb_multi",
+            {"text": "a", "text_pair": "b", "score": 2.0},
+            "all 2 gold scores are 2: a correlation",
+        ),
+        ("udpos", {"tokens": ["x"], "tags": ["_"]}, "there are 0 words to judge"),
+    ],
+)
+def test_a_language_that_cannot_be_judged_is_told_before_the_training(
+    checkpoint, files, tmp_path, name, values, message
+):
+    kind = "score" if name == "stsb_multi" else "tags"
+    found = [json.loads(line) for line in Path(files[kind]).read_text(encoding="utf-8").splitlines()]
+    found = [row for row in found if (row["lang"], row["split"]) != ("deu_Latn", "test")]
+    path = write(tmp_path / "rows.jsonl", [*found, *[{"split": "test", "lang": "deu_Latn", **values}] * 2])
+    given = plan(checkpoint, {kind: path}, tmp_path / "out", name, kind, rates=(1e-3, 2e-3))
+    outcome = evaluate(given)
+    assert f"{name}, test in deu_Latn: {message}" in outcome.failures[name] and outcome.records == []
+    assert not (tmp_path / "out").exists(), "no run of the sweep was done"
 
 
 def test_changed_conditions_are_refused_or_done_anew(checkpoint, files, tmp_path):

@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 import torch
-from datasets import Dataset
+from datasets import Dataset, concatenate_datasets
 from mmbert import MmBertConfig, MmBertForMaskedLM
 from mmbert.evaluation import fine_tune_answerer, fine_tune_chooser, fine_tune_classifier, fine_tune_tagger
 from mmbert.evaluation.answering import PassageOptions
@@ -145,3 +145,13 @@ def test_what_is_named_as_a_metric_is_there_when_dev_is_scored(metric, checkpoin
     (result,) = fine_tune_answerer(checkpoint, rows_of("answers"), seeds=[0], **given)
     (scored,) = [entry for entry in result.record["history"] if "eval_main" in entry]
     assert scored["eval_main"] == scored[f"eval_{metric}"]
+
+
+def test_a_language_without_a_label_is_told_before_the_training(checkpoint, tokenizer, tmp_path):
+    rows = rows_of("tags")
+    bare = Dataset.from_dict({"language": ["swh_Latn"], "tokens": [["mto", "x"]], "tags": [[None, "_"]]})
+    rows["test"] = concatenate_datasets([rows["test"], bare])
+    given = {"tokenizer": tokenizer, "output_dir": tmp_path / "run", "options": FineTuneOptions(**PLAN)}
+    with pytest.raises(ValueError, match="test has no word with a label that training has in swh_Latn; give"):
+        fine_tune_tagger(checkpoint, rows, **given)
+    assert not (tmp_path / "run").exists()
