@@ -5,7 +5,7 @@ Files of rows only: `datasets` no longer runs scripts that come with a dataset, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from .labelled_files import SPLITS, Part
@@ -120,6 +120,19 @@ def same_language(one: str, other: str) -> bool:
     (code, _, script), (other_code, _, other_script) = one.partition("_"), other.partition("_")
     same = language_code(code.lower()) == language_code(other_code.lower())
     return same and (not script or not other_script)
+
+
+def is_among(tag: str, languages: Iterable[str]) -> bool:
+    """Tell whether a language is one of several, whichever way sources write it ("en", "eng_Latn").
+
+    Args:
+        tag: The language.
+        languages: The others.
+
+    Returns:
+        True or False.
+    """
+    return any(same_language(tag, one) for one in languages)
 
 
 def _some(names: Sequence[str]) -> str:

@@ -92,12 +92,12 @@ def entry_phase(tag: str) -> int | None:
     """Says in which of mmBERT's phases a language enters.
 
     Args:
-        tag: A language tag or a bare ISO 639-3 code.
+        tag: A language tag, or a bare ISO 639 code of three letters or two.
 
     Returns:
         1 (pre-training), 2 (mid-training), 3 (decay), or None for a language that mmBERT never saw.
     """
-    code = tag.partition("_")[0]
+    code = language_code(tag.partition("_")[0])
     for number, phase in enumerate(("pretrain", "ext", "decay-all"), start=1):
         if code in published_token_counts(phase):
             return number

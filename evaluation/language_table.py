@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..data.labelled_hub import is_among
 from ..data.languages import entry_phase
 
 TRAINED, SEEN, UNSEEN = "trained", "zero-shot, seen in pre-training", "zero-shot, not seen"
@@ -49,7 +50,7 @@ def language_table(
     languages = {}
     for tag, first in records[0]["by_language"][data_set].items():
         values = [record["by_language"][data_set][tag][score] for record in records]
-        known = entry_phase(tag) is not None if pretrained_on is None else tag in pretrained_on
+        known = entry_phase(tag) is not None if pretrained_on is None else is_among(tag, pretrained_on)
         group = TRAINED if first["trained"] else SEEN if known else UNSEEN
         languages[tag] = {"rows": first["rows"], "group": group, **_spread(values)}
     groups = {}

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ..data.labelled_hub import is_among
 from .heads import TaskHead
 from .heads_texts import ChoiceHead, LabelHead, ScoreHead
 from .heads_words import AnswerHead, TagHead
@@ -164,7 +165,7 @@ def judge(head: TaskHead, part: str, answers: Sequence[Any]) -> dict[str, dict[s
             raise ValueError(
                 f"{head.task.name}, {part} in {tag}: {error}; give the language more rows, or leave it out"
             ) from None
-        found[tag] = {"rows": len(members), "trained": tag in head.rows.train_languages, **own}
+        found[tag] = {"rows": len(members), "trained": is_among(tag, head.rows.train_languages), **own}
     return found
 
 

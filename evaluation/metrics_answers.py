@@ -16,6 +16,8 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import cache
 
+from ..data.languages import language_code
+
 _ARTICLES = {
     "eng": "a an the",
     "deu": "ein eine einen einem eines einer der die das den dem des",  # MLQA
@@ -66,7 +68,7 @@ def normalise_answer(text: str, language: str = "eng") -> str:
 
     Args:
         text: The answer.
-        language: Tag or ISO 639-3 code; decides which articles go.
+        language: Tag or ISO 639 code; decides which articles go.
 
     Returns:
         Its tokens, with one blank between two.
@@ -79,12 +81,12 @@ def answer_tokens(text: str, language: str = "eng") -> list[str]:
 
     Args:
         text: The answer.
-        language: Tag or ISO 639-3 code; decides which articles go. Unspaced scripts are known by their characters.
+        language: Tag or ISO 639 code; decides which articles go. Unspaced scripts are known by their characters.
 
     Returns:
         Lower-cased tokens without punctuation and articles.
     """
-    code = language.partition("_")[0]
+    code = language_code(language.partition("_")[0])
     text = unicodedata.normalize("NFC", text).lower()
     if code in _ELIDING:
         text = _ELIDED.sub(" ", text)

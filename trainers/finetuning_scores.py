@@ -7,6 +7,7 @@ from typing import Any
 
 from datasets import Dataset
 
+from ..data.labelled_hub import is_among
 from .finetuning_trainer import FineTuneTrainer, Predictions
 
 
@@ -36,7 +37,7 @@ def judge(
         for tag, members in sorted(places.items()):
             part = rows.select(members)
             own = trainer.metrics([found[place] for place in members], part)
-            by_language[name][tag] = {"rows": row_count(part), "trained": tag in trained, **own}
+            by_language[name][tag] = {"rows": row_count(part), "trained": is_among(tag, trained), **own}
     return predictions, scores, by_language
 
 

@@ -4,6 +4,7 @@ import json
 
 import pytest
 from mmbert.data import read_labelled
+from mmbert.data.labelled_hub import is_among
 from mmbert.data.passages import answer_spans
 from mmbert.evaluation.classification import problem_of
 
@@ -60,3 +61,8 @@ def test_a_start_that_is_no_number_is_named(tmp_path):
     path = write(tmp_path / "a.jsonl", [{"context": "Oslo", "answers": "Oslo", "answer_start": "first"}])
     with pytest.raises(ValueError, match=r"a.jsonl, row 1: answer_start is 'first', but must be a number"):
         read_labelled(path)
+
+
+def test_one_language_may_be_written_in_two_ways():
+    assert is_among("eng_Latn", ["deu_Latn", "en"]) and is_among("sw", ["swh_Latn"])
+    assert not is_among("srp_Cyrl", ["srp_Latn"]) and not is_among("und", ["en"])

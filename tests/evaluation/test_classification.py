@@ -218,6 +218,9 @@ def test_tables_of_seeds(tmp_path):
     told = language_table(records, pretrained_on=["qqq_Latn"])
     assert told["languages"]["qqq_Latn"]["group"] == "zero-shot, seen in pre-training"
     assert told["languages"]["swh_Latn"]["group"] == "zero-shot, not seen"
+    short = language_table([record(0, {"sw": 0.5})], pretrained_on=["swh_Latn"])
+    assert short["languages"]["sw"]["group"] == language_table([record(0, {"sw": 0.5})])["languages"]["sw"]["group"]
+    assert short["languages"]["sw"]["group"] == "zero-shot, seen in pre-training"
     lines = table_lines(table).splitlines()
     assert "| swh_Latn | zero-shot, seen in pre-training | 10 | 60.0 ± 14.1 |" in lines
     assert "| guess: majority | | | 25.0 |" in lines
