@@ -2,7 +2,8 @@
 
 CoNLL-U has ten columns by name; multiword ranges (`1-2`) and empty nodes (`8.1`) repeat or add words and are left out.
 Every other kind (CoNLL-2002, IOB2, UNER) is columns without names: the word is the first one that is no number, the tag
-the column after it in a file that numbers its words (UNER's `id word tag source`), the last one elsewhere.
+the column after it in a file that numbers its words (UNER's `id word tag source`), the last one elsewhere. A file
+numbers its words if all of its sentences begin with a number; CoNLL-2003 has some that do ("1996 CD I-NP O").
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 SUFFIXES = (".conll", ".conllu", ".iob", ".iob2", ".bio", ".conll2002", ".conll2003")
 # "# O" or "#news B-MISC" in a file without tabs: a word that begins a sentence, no comment.
 _TAGGED = re.compile(r"#[^\s=]*(\s+[^\s=]+)*\s+(O|[BIESLU]-\S+)")
+_NUMBER = re.compile(r"\d+([-.]\d+)?")
 UD_COLUMNS = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
 
 
@@ -35,6 +37,15 @@ def read_conll(path: Path, columns: Mapping[str, Any] | None = None) -> Iterator
     """
     wanted = columns or {}
     is_ud = path.suffix == ".conllu"
+    sentences = list(_lines(path, is_ud))
+    numbered = is_ud or _is_numbered([words for _, words, _ in sentences])
+    for comments, words, first in sentences:
+        picked = _sentence(words, wanted, is_ud, numbered, f"{path}, line {first}")
+        yield {**comments, **picked, "line": first}
+
+
+def _lines(path: Path, is_ud: bool) -> Iterator[tuple[dict[str, str], list[list[str]], int]]:
+    """Read of every sentence its comments, the columns of its words, and the number of its first line."""
     comments: dict[str, str] = {}
     words: list[list[str]] = []
     first = 0
@@ -50,13 +61,19 @@ def read_conll(path: Path, columns: Mapping[str, Any] | None = None) -> Iterator
                 words.append(line.split("\t") if "\t" in line else line.split())
             else:
                 if words and words[0][0] != "-DOCSTART-":
-                    yield {**comments, **_sentence(words, wanted, is_ud, f"{path}, line {first}"), "line": first}
+                    yield comments, words, first
                 comments, words, first = {}, [], 0
 
 
-def _sentence(words: list[list[str]], wanted: Mapping[str, Any], is_ud: bool, place: str) -> dict[str, Any]:
+def _is_numbered(sentences: list[list[list[str]]]) -> bool:
+    starts = [words[0] for words in sentences] + (sentences[0] if sentences else [])
+    return all(_NUMBER.fullmatch(word[0]) and len(word) > 2 for word in starts)
+
+
+def _sentence(
+    words: list[list[str]], wanted: Mapping[str, Any], is_ud: bool, numbered: bool, place: str
+) -> dict[str, Any]:
     """Pick the two columns of one sentence."""
-    numbered = re.fullmatch(r"\d+([-.]\d+)?", words[0][0]) is not None and len(words[0]) > 2
     if numbered:
         words = [word for word in words if word[0].isdecimal()]  # no ranges, no empty nodes
     token_column = _column(wanted.get("tokens", 1 if numbered else 0))

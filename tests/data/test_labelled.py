@@ -113,6 +113,15 @@ def test_conll_without_names(tmp_path, name, text):
     assert rows["tags"][:] == [["B-ORG", "O"], ["B-PER"]]
 
 
+def test_a_sentence_that_begins_with_a_number_keeps_its_words(tmp_path):
+    path = tmp_path / "train.conll"  # CoNLL-2003 has hundreds
+    path.write_text("1996 CD I-NP O\nWorld NNP I-NP B-MISC\n\nAnna NNP B-NP B-PER\n", encoding="utf-8")
+    rows = read_labelled(path)
+    assert rows["tokens"][:] == [["1996", "World"], ["Anna"]] and rows["tags"][:] == [["O", "B-MISC"], ["B-PER"]]
+    path.write_text("1996 CD I-NP O\nWorld NNP I-NP B-MISC\n", encoding="utf-8")  # alone too
+    assert read_labelled(path)["tags"][:] == [["O", "B-MISC"]]
+
+
 def test_a_word_that_begins_with_a_hash_is_no_comment(tmp_path):
     path = tmp_path / "tweets.conll"
     path.write_text("# text = # Oslo O\n#Oslo NN B-LOC\nrocks VBZ O\n\n# NN O\n1 CD O\n", encoding="utf-8")
