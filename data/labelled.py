@@ -71,7 +71,8 @@ def read_labelled(
 
     Raises:
         FileNotFoundError: If there is no such file or dataset.
-        ValueError: If a column, split or language is missing, the message lists what there is; if a row is bad.
+        ValueError: If a column, split or language is missing, the message lists what there is; if a row is bad; if
+            a file of a folder says no split, while others do.
     """
     from datasets import Dataset
 
@@ -124,6 +125,11 @@ def _parts(
 def _of_split(found: dict[str, list[Any]], part: Part, split: str | None) -> dict[str, list[Any]]:
     """Keep the rows of a split where a column tells it; numbers of rows stay those of the source, in `row`."""
     found["row"] = list(range(len(part)))
+    if split is not None and "split" not in found and part.of_no_split:
+        raise ValueError(
+            f"{part.place} says no split, in its name or in a column, while files beside it do: it would be read as "
+            f"{split} and as every other split too; put train, dev or test in its name, or take it out of the folder."
+        )
     if split is None or "split" not in found:
         return found
     there = {str(value) for value in found["split"]}

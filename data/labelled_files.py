@@ -10,8 +10,9 @@ import csv
 import json
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +34,14 @@ class Part:
         columns: Name to values, all of one length.
         language: What the place's name says of the language; None if it says nothing.
         names: Names of classes, by column, where the source stores numbers for them.
+        of_no_split: Its name says no split, while names of files beside it do: then a column must.
     """
 
     place: str
     columns: dict[str, list[Any]]
     language: str | None = None
     names: dict[str, list[str]] = field(default_factory=dict)
+    of_no_split: bool = False
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values()), []))
@@ -50,8 +53,8 @@ def read_parts(location: Path, split: str | None, columns: Mapping[str, Any] | N
     Args:
         location: The file or folder; names in the path may say the split (`train.csv`, `dev/`) and the language
             (`swh_Latn.tsv`, `swh_Latn/`).
-        split: Which files of a folder to read; None: all. A file whose name says no split is read too: a column may
-            tell.
+        split: Which files of a folder to read; None: all. A file whose name says no split is read too, and marked
+            where others' names say one: a column may tell.
         columns: For CoNLL files, see `read_conll`.
 
     Returns:
@@ -66,16 +69,17 @@ def read_parts(location: Path, split: str | None, columns: Mapping[str, Any] | N
     files = sorted(path for path in location.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
     if not files:
         raise FileNotFoundError(f"{location} holds no {', '.join(SUFFIXES)} file.")
-    inside = [path.relative_to(location).as_posix() for path in files]
+    inside = {path.relative_to(location).as_posix(): path for path in files}
+    said = {name: _split_of(name) for name in inside}
+    some_say = any(said.values())
     if split is not None:
-        said = {name: _split_of(name) for name in inside}
-        wanted = (split, *SPLITS.get(split, ()))
-        chosen = [name for name in inside if said[name] in wanted or said[name] is None]
-        if not chosen:
+        wanted = (split, *SPLITS.get(split, ()), None)
+        inside = {name: path for name, path in inside.items() if said[name] in wanted}
+        if not inside:
             there = ", ".join(sorted({found for found in said.values() if found}))
             raise FileNotFoundError(f"{location} has no split {split!r}; its files are of {there}.")
-        inside = chosen
-    return [_read(location / name, columns, _language_of(name)) for name in inside]
+    parts = {name: _read(path, columns, _language_of(name)) for name, path in inside.items()}
+    return [replace(part, of_no_split=some_say and said[name] is None) for name, part in parts.items()]
 
 
 def _split_of(name: str) -> str | None:
@@ -127,6 +131,9 @@ def _read_csv(path: Path, separator: str) -> dict[str, list[Any]]:
         # A lone " is common in tab-separated text, and no quote there.
         lines = csv.reader(file) if separator == "," else csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
         names = next(lines, [])
+        twice = [name for name, count in Counter(names).items() if count > 1]
+        if twice:
+            raise ValueError(f"{path} names the column {twice[0]!r} twice in its first line; rename or remove one.")
         columns: dict[str, list[Any]] = {name: [] for name in names}
         for number, line in enumerate(lines, start=1):
             if len(line) != len(names):

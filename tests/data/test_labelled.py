@@ -63,6 +63,20 @@ def test_files_of_a_folder_say_split_and_language(tmp_path):
         read_labelled(tmp_path, split="dev")
 
 
+def test_a_file_of_no_split_among_files_that_say_theirs_is_not_read_into_every_split(tmp_path):
+    for name in ("train", "test", "more"):
+        write(tmp_path / f"{name}.jsonl", [{"text": name, "label": "a"}])
+    for split in ("train", "test"):
+        with pytest.raises(ValueError, match=r"more\.jsonl says no split, .* put train, dev or test in its name"):
+            read_labelled(tmp_path, split=split)
+    assert len(read_labelled(tmp_path)) == 3
+    write(tmp_path / "more.jsonl", [{"text": "x", "label": "a", "split": split} for split in ("train", "test")])
+    assert [read_labelled(tmp_path, split=split)["text"][:] for split in ("train", "test")] == [
+        ["x", "train"],
+        ["x", "test"],
+    ]
+
+
 def test_tags_without_script_are_found_and_exact_ones_win(tmp_path):
     path = write(
         tmp_path / "a.jsonl", [{"lang": tag, "text": tag, "label": "x"} for tag in ("sw", "twi_Latn", "aka_Latn")]
@@ -208,6 +222,7 @@ def test_rows_without_labels_and_empty_texts(tmp_path, caplog):
             "text,label\nx,y\nx,y,z\n",
             r"a.csv, row 2: 3 fields, but the first line names 2 columns \(text, label\)",
         ),
+        ("a.csv", "text,label,text\nx,y,z\n", r"a.csv names the column 'text' twice in its first line"),
         ("a.jsonl", '{"text": "x"}\n{"text"\n', "a.jsonl, line 2: no JSON"),
         ("a.jsonl", "[1]\n", "a.jsonl, line 1: a list, not an object"),
         ("a.jsonl", '{"text": "x", "label": ["a"]}\n', "row 1: label is a list; several classes are `labels`"),
