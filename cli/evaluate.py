@@ -42,7 +42,13 @@ def evaluate(
     max_train: Annotated[int | None, typer.Option(help="Train on so many rows at most.", min=1)] = None,
     max_test: Annotated[int | None, typer.Option(help="Judge so many rows of a language at most.", min=1)] = None,
     skip_bad_rows: Annotated[bool, typer.Option(help="Leave out, and count, rows that cannot be used.")] = False,
-    jobs: Annotated[int, typer.Option(help="Runs at the same time, in processes of their own.", min=1)] = 1,
+    jobs: Annotated[
+        int,
+        typer.Option(
+            help="Runs at the same time, each in its process; they share the cores, or have OMP_NUM_THREADS each.",
+            min=1,
+        ),
+    ] = 1,
     keep_models: Annotated[bool, typer.Option(help="Keep the trained networks under OUTPUT/models.")] = False,
     redo: Annotated[bool, typer.Option(help="Do runs anew that were done under other conditions.")] = False,
     list_: Annotated[
@@ -58,9 +64,7 @@ def evaluate(
 
     limits = Limits(_tags(train_languages), _tags(languages), max_train, max_test, skip_bad_rows)
     models = str(output / "models") if keep_models else None
-    todo = _jobs(
-        checkpoint, tasks, catalogue, _files(data or []), limits, models, max(1, (os.cpu_count() or 1) // jobs)
-    )
+    todo = _jobs(checkpoint, tasks, catalogue, _files(data or []), limits, models, _threads(jobs))
     given = {"batch_size": batch_size, "max_length": max_length, "lora": lora or None, "bf16": bf16 or None}
     changes = {name: value for name, value in given.items() if value is not None}
     tried = {"rates": _numbers("--learning-rate", learning_rate), "epochs": _numbers("--epochs", epochs)}
@@ -99,6 +103,13 @@ def _jobs(
     if stray:
         raise ValueError(f"--data names {stray[0]}, which is not among the tasks {', '.join(names) or '(none)'}")
     return [Job(checkpoint, task, files.get(task.name, {}), limits, models, threads) for task in found]
+
+
+def _threads(jobs: int) -> int:
+    """Share the cores among runs at the same time; 0, torch's choice, where OMP_NUM_THREADS says how many each has."""
+    from ..modeling.hardware import usable_cores
+
+    return 0 if os.environ.get("OMP_NUM_THREADS") else max(1, (usable_cores() or os.cpu_count() or 1) // jobs)
 
 
 def _files(entries: list[str]) -> dict[str, dict[str, str]]:

@@ -9,6 +9,7 @@ import platform
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -64,7 +65,7 @@ class Job:
 
 
 def execute(job: Job, run: Run, identity: Mapping[str, Any]) -> dict[str, Any]:
-    """Train and judge.
+    """Train and judge, with the job's threads; torch has its own number of them again afterwards.
 
     Args:
         job: Checkpoint, task and data.
@@ -77,13 +78,18 @@ def execute(job: Job, run: Run, identity: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ValueError: If rows, labels and checkpoint do not fit, or a score is not finite.
     """
+    from .efficiency_timing import with_threads
+
+    with with_threads(job.threads) if job.threads else nullcontext():
+        return _execute(job, run, identity)
+
+
+def _execute(job: Job, run: Run, identity: Mapping[str, Any]) -> dict[str, Any]:
     import torch
 
     from ..trainers.finetuning import fine_tune
     from ..trainers.finetuning_options import FineTuneOptions
 
-    if job.threads:
-        torch.set_num_threads(job.threads)
     setting, rows = run.setting, job.rows()
     head = _head(job, rows, run)
     parts = ("dev",) if run.stage == "sweep" else ("dev", "test")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import mmbert
 import pytest
+import torch
 import typer
 from mmbert.cli.evaluate import evaluate as verb
 from mmbert.evaluation.learning import Job
@@ -167,7 +168,10 @@ def test_changed_conditions_are_refused_or_done_anew(checkpoint, files, tmp_path
     assert again.records[0]["setting"]["max_length"] == 40
 
 
-def test_the_command_reports_and_a_failing_task_takes_no_other_down(checkpoint, files, tmp_path):
+def test_the_command_reports_and_a_failing_task_takes_no_other_down(checkpoint, files, tmp_path, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr("mmbert.modeling.hardware.usable_cores", lambda: 2)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1}, raising=False)
     bad = write(tmp_path / "bad.jsonl", [{"split": "train", "lang": "eng_Latn", "text": "x", "label": "a"}])
     arguments = [checkpoint, "--tasks", "afrisenti,sib200", "-o", str(tmp_path / "out"), "--seeds", "2"]
     arguments += ["--data", f"sib200={files['labels']}", "--data", f"afrisenti={bad}"]
@@ -177,6 +181,8 @@ def test_the_command_reports_and_a_failing_task_takes_no_other_down(checkpoint, 
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     (task,) = report["tasks"]
     assert task["name"] == "sib200" and task["seeds"] == [1, 2] and task["sd"] is not None
+    runs = [json.loads(path.read_text()) for path in (tmp_path / "out").glob("runs/**/*.json")]
+    assert {run["threads"] for run in runs} == {2} and torch.get_num_threads() == 1
     assert set(report["failures"]) == {"afrisenti"}
     text = (tmp_path / "out" / "report.md").read_text()
     assert "| ell_Grek | phase 1 |" in text and "## Failed" in text
