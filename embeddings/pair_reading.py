@@ -71,6 +71,9 @@ class _Cleaner:
 
     def add(self, row: dict[str, Any], where: str) -> None:
         """Check one row and keep it, or count why not."""
+        if "left_out" in row:
+            self.skipped[row["left_out"]] += 1
+            return
         kind = "triplets" if "negative" in row else "scored" if "score" in row else "NLI" if "label" in row else "pairs"
         if self._kind not in (None, kind):
             raise ValueError(f"{where}: {kind} after {self._kind}; train on sources of one kind at a time")

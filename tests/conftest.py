@@ -14,7 +14,17 @@ from mmbert.data import TokenShards, write_shards
 from mmbert.recipes import Recipe
 from tests_support import TINY_RECIPE, documents
 
-torch.set_num_threads(1)  # the networks here are too small to share
+THREADS = 1  # the networks here are too small to share
+torch.set_num_threads(THREADS)
+
+
+@pytest.fixture(autouse=True)
+def threads_stay():
+    """Refuse a test that leaves torch with other threads: what follows it would no longer be what runs alone."""
+    yield
+    found = torch.get_num_threads()
+    torch.set_num_threads(THREADS)
+    assert found == THREADS, f"torch is left with {found} threads"
 
 
 @pytest.fixture(scope="session")
