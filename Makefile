@@ -12,8 +12,9 @@ export TOKENIZERS_PARALLELISM ?= true
 demo: $(READY)  ## the whole road on real text in more than a hundred languages, a few minutes on two cores
 	$(BIN)/mmbert demo --output-dir demo_run
 
-test: $(READY)  ## the default suite, offline
-	$(BIN)/python -m pytest
+# A file of tests stays in one process: what a file has built once serves all of it.
+test: $(READY)  ## the default suite, offline, on all cores (eight at most)
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile
 
 slow: $(READY)  ## the longer tests
 	$(BIN)/python -m pytest -m "slow and not gpu and not network" --durations=10

@@ -235,7 +235,7 @@ def write_predictions(
     problem_type: str,
     labels: Sequence[str],
 ) -> None:
-    """Write a line of JSON a row: its language, what is right and what was predicted.
+    """Write a line of JSON a row: its number among the rows, its id if it has one, language, text, right and predicted.
 
     Args:
         path: The file.
@@ -246,7 +246,8 @@ def write_predictions(
         labels: Classes in the order of their numbers.
     """
     documents, _, logits = pool_windows(predictions, encoded)
-    truth, languages = rows[COLUMNS[problem_type]][:], rows["language"][:]
+    truth = rows[COLUMNS[problem_type]][:]
+    shown = {name: rows[name][:] for name in ("id", "language", "text", "text_pair") if name in rows.column_names}
     with path.open("w", encoding="utf-8") as file:
         for document, decision in zip(documents, decide(problem_type, logits), strict=True):
             if problem_type == "regression":
@@ -255,5 +256,6 @@ def write_predictions(
                 said = [label for label, yes in zip(labels, decision, strict=True) if yes]
             else:
                 said = labels[decision]
-            line = {"row": int(document), "language": languages[document], "right": truth[document], "predicted": said}
+            row = {"row": int(document), **{name: values[document] for name, values in shown.items()}}
+            line = {**row, "right": truth[document], "predicted": said}
             file.write(json.dumps(line, ensure_ascii=False) + "\n")

@@ -184,8 +184,14 @@ def write_tags(path: Path, part: WordRows, sentences: Dataset, predictions: Sequ
     with path.open("w", encoding="utf-8") as file:
         for number, tags in found.items():
             row, running = sentences[number], part.encodings[number].running
-            line = {"row": number, "language": row.get("language"), "text": running.text, "words": running.words}
-            line |= {"spans": running.spans, "right": row["tags"], "predicted": tags}
+            line = {"row": number, **{name: row[name] for name in ("id", "language") if name in row}}
+            line |= {
+                "text": running.text,
+                "words": running.words,
+                "spans": running.spans,
+                "right": row["tags"],
+                "predicted": tags,
+            }
             if any(tag[:2] in ("B-", "I-") for tag in part.names):
                 line["entities"] = [
                     {"label": one.label, "start": one.start, "end": one.end, "text": one.text} for one in named[number]

@@ -137,6 +137,7 @@ def test_every_kind_of_label_is_learned(problem, base, tokenizer, tmp_path):
     assert result.record["baselines"]["test"]["majority"][score] < result.scores["test"][score]
     lines = [json.loads(line) for line in (tmp_path / "predictions_test.jsonl").read_text().splitlines()]
     assert len(lines) == 32 and lines[0]["language"] == "deu_Latn"
+    assert [line["text"] for line in lines] == rows["test"]["text"][:]
     if problem == SINGLE:
         assert sum(line["right"] == line["predicted"] for line in lines) / 32 == result.scores["test"]["accuracy"]
 
