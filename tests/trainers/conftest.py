@@ -71,12 +71,12 @@ def worker_environment():
 
 @pytest.fixture(scope="session")
 def start(worker_environment):
-    """Return a function that runs jobs one after the other on so many ranks."""
+    """Return a function that runs jobs of `rank_worker.py` one after the other on so many ranks."""
 
     def start(folder, ranks, *jobs):
         # `accelerate launch --cpu --num_processes 2` would quietly start one process.
         torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(ranks)] if ranks > 1 else []
-        command = [sys.executable, *torchrun, str(WORKER), str(folder), *jobs]
+        command = [sys.executable, "-X", "faulthandler", *torchrun, str(WORKER), str(folder), *jobs]
         done = subprocess.run(command, capture_output=True, text=True, timeout=280, env=worker_environment)
         assert done.returncode == 0, done.stderr[-3000:]
 

@@ -1,7 +1,8 @@
-"""One rank of a run, started by torchrun from test_ranks.py: `rank_worker.py FOLDER JOB...`.
+"""A run in processes of its own, by torchrun if it has ranks; the fixture `start` runs `rank_worker.py FOLDER JOB...`.
 
 FOLDER holds recipe.yaml, tokenizer/ and train/. A job is NAME:STOP:FROM: train into FOLDER/NAME until step STOP, going
-on from FOLDER/FROM's last checkpoint if FROM is given. With JOB `fsdp` first, the ranks shard the model by FSDP2.
+on from FOLDER/FROM's last checkpoint if FROM is given. With JOB `fsdp` first, the ranks shard the model by FSDP2; with
+training arguments as JSON first, all jobs have them.
 """
 
 import json
@@ -97,6 +98,8 @@ def main():
         let_accelerate_shard_on_a_cpu()
         options = {"fsdp": True, "fsdp_config": {"version": 2, "reshard_after_forward": True}}
         jobs = jobs[1:]
+    elif jobs[0].startswith("{"):
+        options, jobs = json.loads(jobs[0]), jobs[1:]
     for text in jobs:
         name, stop, source = text.split(":")
         trainer = job(folder, name, int(stop), source, options)
