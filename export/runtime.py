@@ -11,6 +11,7 @@ processors that multiply it; pass `precision="bf16"` to have that).
 
 import os
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -173,12 +174,11 @@ class OpenVinoEncoder(Runtime):
             raise ValueError(f"precision must be one of {', '.join(_PRECISIONS)}, got {precision!r}")
         super().__init__(folder)
         file = _existing(Path(folder) / (file_name or self.record.file))
-        openvino = import_openvino()
+        core = _openvino_core()
         settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
         if count := _threads(threads):
             settings["INFERENCE_NUM_THREADS"] = count
         try:
-            core = openvino.Core()
             self.model = core.compile_model(core.read_model(file), "CPU", settings)
         except RuntimeError as error:
             raise ValueError(f"{file}: OpenVINO cannot load it: {_one_line(error)}") from error
@@ -246,6 +246,17 @@ def import_openvino() -> Any:
     except ImportError as missing:
         raise ImportError('OpenVINO needs openvino: pip install "mmbert[openvino]"') from missing
     return openvino
+
+
+@lru_cache(maxsize=1)
+def _openvino_core() -> Any:
+    """Give the one Core that all models of this process share.
+
+    Each Core lays a stack of its own for signal handlers over the one before, and unmaps it when it goes. Where a first
+    Core went before a second, the second put the unmapped stack back, and the next signal that Python handles (Ctrl-C,
+    a worker that ends) killed the process without a word (OpenVINO 2026.4; `tests/export/test_onnx_export.py`).
+    """
+    return import_openvino().Core()
 
 
 def _existing(file: Path) -> Path:

@@ -264,6 +264,29 @@ def test_a_file_with_other_numbers_is_not_written(plain, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+COME_AND_GO = """
+import gc, os, signal, sys
+from mmbert.export import open_runtime
+
+signal.signal(signal.SIGUSR1, lambda *_: print("handled", flush=True))
+first, second = (open_runtime(sys.argv[1]) for _ in range(2))
+del first
+gc.collect()
+del second
+gc.collect()
+os.kill(os.getpid(), signal.SIGUSR1)
+print("alive")
+"""
+
+
+def test_a_signal_is_handled_after_models_of_openvino_have_gone(plain, tmp_path):
+    """Each of its Cores lays a signal stack under the others', and takes it away from under them when it goes."""
+    folder = export_openvino(plain, tmp_path / "out").output
+    command = [sys.executable, "-c", COME_AND_GO, str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout.split()) == (0, ["handled", "alive"]), done.stderr[-2000:]
+
+
 @pytest.mark.parametrize("package, extra", [("onnxruntime", "onnx"), ("onnxscript", "onnx"), ("openvino", "openvino")])
 def test_a_missing_package_names_its_extra(plain, tmp_path, monkeypatch, package, extra):
     monkeypatch.setitem(sys.modules, package, None)
