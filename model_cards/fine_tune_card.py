@@ -147,6 +147,8 @@ def _language_table(record: dict[str, Any], data_set: str) -> str:
 def _training(record: dict[str, Any]) -> str:
     options = record["options"]
     way = f"LoRA of rank {options['lora_rank']}" if options.get("lora") else "All weights"
+    if options.get("lora_embeddings"):
+        way += " and the embeddings of the tokens in training rows"
     versions = ", ".join(f"{package} {version}" for package, version in record["versions"].items())
     return (
         f"{way}, {record['rows']['train']:,} rows, {record['steps']:,} steps of {options['batch_size']} rows a process "

@@ -135,7 +135,7 @@ def fine_tune(
     set_seed(plan.seed)
     model, dropped = build_network(checkpoint, head, labels, problem_type)
     trainer = FineTuneTrainer(
-        model=add_lora(model, head, plan) if plan.lora else model,
+        model=add_lora(model, head, plan, _tokens(train) if plan.lora_embeddings else None) if plan.lora else model,
         args=arguments,
         train_dataset=_with_lengths(train) if plan.group_by_length else train,
         eval_dataset=dev,
@@ -209,6 +209,15 @@ def check_rows(rows: Dataset, tokenizer: Any) -> None:
         raise ValueError(f"rows must be encoded first; there is no input_ids among {', '.join(rows.column_names)}.")
     if tokenizer.padding_side != "right":
         raise ValueError(f"the tokenizer pads on the {tokenizer.padding_side}; set tokenizer.padding_side = 'right'.")
+
+
+def _tokens(rows: Dataset) -> list[int]:
+    """Find the ids that rows hold, also where a row is a list of choices."""
+    found: set[int] = set()
+    for ids in rows["input_ids"]:
+        for choice in ids if ids and isinstance(ids[0], list) else [ids]:
+            found.update(choice)
+    return sorted(found)
 
 
 def _with_lengths(rows: Dataset) -> Dataset:

@@ -38,6 +38,9 @@ class FineTuneArguments:
     lora_rank: int = field(default=16, metadata={"help": "Rank of the adapters."})
     lora_alpha: int = field(default=32, metadata={"help": "Scale of the adapters, times their rank."})
     lora_dropout: float = field(default=0.05, metadata={"help": "Dropout before the adapters."})
+    lora_embeddings: bool = field(
+        default=False, metadata={"help": "With --lora, also train the embeddings of tokens that training rows hold."}
+    )
     layer_decay: float = field(default=1.0, metadata={"help": "Learning rate of a layer over that of the next one up."})
     class_weights: str = field(
         default="none", metadata={"help": "none, balanced, or a weight for labels: neutral=0.5,positive=2."}

@@ -113,13 +113,16 @@ def build_network(
     return model, dropped
 
 
-def add_lora(model: MmBertPreTrainedModel, head: Head, options: FineTuneOptions) -> PeftModel:
+def add_lora(
+    model: MmBertPreTrainedModel, head: Head, options: FineTuneOptions, tokens: Sequence[int] | None = None
+) -> PeftModel:
     """Freeze a network and put adapters of low rank beside the four matrices of every layer.
 
     Args:
         model: The network; head and classifier are trained whole.
         head: What it decides.
         options: Rank, alpha and dropout.
+        tokens: Ids whose embeddings are trained too, and saved with the adapters; None: no embedding is.
 
     Returns:
         The network with adapters.
@@ -138,6 +141,7 @@ def add_lora(model: MmBertPreTrainedModel, head: Head, options: FineTuneOptions)
         lora_dropout=options.lora_dropout,
         target_modules=list(LORA_TARGETS),
         modules_to_save=list(LORA_KEEPS),
+        trainable_token_indices={"tok_embeddings": list(tokens)} if tokens else None,
     )
     return get_peft_model(model, config)
 

@@ -3,6 +3,7 @@
 import json
 import logging
 import math
+from pathlib import Path
 
 import mmbert
 import numpy as np
@@ -16,6 +17,7 @@ from mmbert.trainers.finetuning_arguments import training_arguments
 from mmbert.trainers.finetuning_model import add_lora, build_network
 from mmbert.trainers.finetuning_trainer import RowCollator
 from mmbert.trainers.layer_rates import parameter_groups
+from safetensors.torch import load_file
 from tests_support import sentences
 from transformers import (
     AutoModelForSequenceClassification,
@@ -98,7 +100,16 @@ def logits_of(model, tokenizer, rows):
         return model.eval()(**batch).logits.numpy()
 
 
-@pytest.mark.parametrize("kind", ["full", "lora"])
+@pytest.fixture(scope="module")
+def lora_embeddings(run, tokenizer, tmp_path_factory):
+    """A classifier of adapters and of the embeddings of the tokens that it is trained on."""
+    test = encoded(tokenizer, 1)
+    pytest.importorskip("peft")
+    options = {"lora": True, "lora_embeddings": True, "learning_rate": 5e-3}
+    return run(tmp_path_factory.mktemp("embeddings"), tests={"test": test}, **options), test
+
+
+@pytest.mark.parametrize("kind", ["full", "lora", "lora_embeddings"])
 def test_it_learns_and_what_is_loaded_gives_the_scored_logits(kind, request, tokenizer):
     result, test = request.getfixturevalue(kind)
     assert result.scores["test"]["accuracy"] > 0.9
@@ -110,11 +121,12 @@ def test_it_learns_and_what_is_loaded_gives_the_scored_logits(kind, request, tok
     assert not list(result.folder.glob("checkpoint-*")) and not list(result.folder.rglob("*.bin"))
 
 
-def test_adapters_alone_restore_head_and_logits(lora, base, tokenizer):
+@pytest.mark.parametrize("kind", ["lora", "lora_embeddings"])
+def test_adapters_alone_restore_head_and_logits(kind, request, tokenizer):
     """The head is saved beside the adapters and restored: users_ask.md N."""
     from peft import AutoPeftModelForSequenceClassification
 
-    result, test = lora
+    result, test = request.getfixturevalue(kind)
     whole = AutoPeftModelForSequenceClassification.from_pretrained(result.folder / "adapter", num_labels=2)
     np.testing.assert_allclose(logits_of(whole, tokenizer, test), np.stack(result.predictions["test"]), atol=1e-5)
     trained = result.record["parameters"]
@@ -131,6 +143,19 @@ def test_lora_touches_four_matrices_a_layer_and_the_head(base):
     assert sum(".head.modules_to_save." in name for name in trained) == 2
     assert sum(".classifier.modules_to_save." in name for name in trained) == 2
     assert len(trained) == 2 * len(adapters) + 4
+
+
+def test_embeddings_of_tokens_in_training_rows_are_trained_and_no_others(lora_embeddings, base, tokenizer):
+    result, _ = lora_embeddings
+    name = "model.embeddings.tok_embeddings.weight"
+    before, after = (load_file(folder / "model.safetensors")[name] for folder in (Path(base), result.folder))
+    changed = (before != after).any(1).nonzero().flatten().tolist()
+    seen = {number for ids in encoded(tokenizer, 0)["input_ids"] for number in ids}
+    assert changed and set(changed) <= seen and len(changed) > len(seen) / 2 and len(seen) < len(before)
+    saved = load_file(result.folder / "adapter" / "adapter_model.safetensors")
+    assert max(len(tensor) for key, tensor in saved.items() if "embeddings" in key) == len(seen)
+    with pytest.raises(ValueError, match="lora_embeddings goes with lora"):
+        FineTuneOptions(lora_embeddings=True)
 
 
 def test_records_and_languages(full, base):

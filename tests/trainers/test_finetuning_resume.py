@@ -115,6 +115,8 @@ THIRDS = {"training": {"save_steps": 3}}
                      "checkpoint-6", id="lengths"),
         pytest.param({"lora": True, "lora_dropout": 0.3, "training": {"save_strategy": "epoch"}}, {"batches": 6},
                      "checkpoint-4", id="lora"),
+        pytest.param({"lora": True, "lora_embeddings": True, **THIRDS}, {"batches": 8}, "checkpoint-6",
+                     id="lora and embeddings"),
         pytest.param(PATIENT, {"scorings": 3}, "checkpoint-6", id="best"),
         pytest.param(PATIENT, {"scorings": 5}, "checkpoint-10", id="patience", marks=pytest.mark.slow),
         pytest.param({**BEST, "lora": True, "learning_rate": 2e-2, **THIRDS}, {"batches": 6}, "checkpoint-3",
