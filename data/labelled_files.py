@@ -78,8 +78,10 @@ def read_parts(location: Path, split: str | None, columns: Mapping[str, Any] | N
         if not inside:
             there = ", ".join(sorted({found for found in said.values() if found}))
             raise FileNotFoundError(f"{location} has no split {split!r}; its files are of {there}.")
-    parts = {name: _read(path, columns, _language_of(name)) for name, path in inside.items()}
-    return [replace(part, of_no_split=some_say and said[name] is None) for name, part in parts.items()]
+    return [
+        replace(_read(path, columns, _language_of(name)), of_no_split=some_say and said[name] is None)
+        for name, path in inside.items()
+    ]
 
 
 def _split_of(name: str) -> str | None:

@@ -4,8 +4,8 @@
 
 Contriever's independent cropping (Izacard et al., arXiv 2112.09118): each piece begins anywhere and is 5 to 50 % of its
 text long, so two of them may share words, as a question and its passage do. Contriever's texts have 256 tokens; a
-stretch here is 192 words, about as many. Every piece is drawn from the text and its number alone: the same documents
-give the same pairs in any order, on any machine.
+stretch here is 192 words, about as many. Pieces are drawn from the text alone: the same documents give the same pairs
+in any order, on any machine.
 """
 
 import random
@@ -38,10 +38,10 @@ def crops(text: str, seed: int = 0) -> Iterator[tuple[str, str]]:
     if len(units) < LEAST:
         return
     count = max(1, round(len(units) / STRETCH))
+    draw = random.Random(f"{seed}/{text}")  # once: it reads the whole text
     for number in range(count):
         first = number * STRETCH
         stretch = units[first : first + STRETCH] if number + 1 < count else units[first:]
-        draw = random.Random(f"{seed}/{number}/{text}")
         one, other = _piece(stretch, draw), _piece(stretch, draw)
         while one == other:
             other = _piece(stretch, draw)

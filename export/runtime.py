@@ -10,8 +10,9 @@ processors that multiply it; pass `precision="bf16"` to have that).
 """
 
 import os
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -65,7 +66,7 @@ class ExportRecord:
             raise ValueError(f"{Path(folder) / RECORD}: has no {missing}; export the checkpoint again") from None
 
 
-class Runtime:
+class Runtime(ABC):
     """What both engines share: checks of the input, and the output that matters.
 
     Args:
@@ -99,8 +100,9 @@ class Runtime:
         found = self._run(ids, (mask != 0).astype(np.int64))
         return np.asarray(found, dtype=np.float32)
 
+    @abstractmethod
     def _run(self, ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        raise NotImplementedError
+        """Give the output that matters for ids and a mask of ones and zeros."""
 
 
 class OnnxEncoder(Runtime):
@@ -248,7 +250,7 @@ def import_openvino() -> Any:
     return openvino
 
 
-@lru_cache(maxsize=1)
+@cache
 def _openvino_core() -> Any:
     """Give the one Core that all models of this process share.
 
