@@ -11,7 +11,7 @@ from typing import Any
 
 _HOMES = {
     "__version__": "version",
-    "LanguageMixture": "data",
+    "LanguageMixture": "languages",
     "LanguagePhaseCallback": "callbacks",
     "MaskingRatioCallback": "callbacks",
     "MlmTrainer": "trainers",
@@ -47,6 +47,8 @@ def __dir__() -> list[str]:
 
 
 if __name__ == "mmbert":
+    from .common.moved import install
     from .modeling import register
 
+    install()
     register()

@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 from mmbert import load_embedder
-from mmbert.data.languages import entry_phase
 from mmbert.evaluation import bitext_accuracy
-from mmbert.model_cards import canvas
+from mmbert.languages.tags import entry_phase
+from mmbert.model_cards.plots import style as canvas
 from pyarrow import parquet
 
 GROUPS = {1: "high (first 60)", 2: "mid (110)", 3: "low (1,833)", None: "not in mmBERT"}

@@ -13,12 +13,12 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
-from mmbert.evaluation.efficiency import SETTINGS, Case, Entry, Plan, Setting, fits, measure
-from mmbert.evaluation.efficiency_contestants import COMPILED, MINILM, OURS, STOCK, XLM_R
-from mmbert.evaluation.efficiency_picture import draw
-from mmbert.evaluation.efficiency_progress import progress
-from mmbert.evaluation.efficiency_report import Report, conditions, markdown_table
-from mmbert.evaluation.efficiency_targets import Runner, Target, targets_table
+from mmbert.evaluation.efficiency.contestants import COMPILED, MINILM, OURS, STOCK, XLM_R
+from mmbert.evaluation.efficiency.measure import SETTINGS, Case, Entry, Plan, Setting, fits, measure
+from mmbert.evaluation.efficiency.picture import draw
+from mmbert.evaluation.efficiency.progress import progress
+from mmbert.evaluation.efficiency.report import Report, conditions, markdown_table
+from mmbert.evaluation.efficiency.targets import Runner, Target, targets_table
 
 # XLM-R's short batches also run in the rounds of 8,192, in fp32, which is what it is installed as.
 LONG_AGAINST = {"fixed-8192": ("fixed-512", "variable-512")}

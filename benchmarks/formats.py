@@ -25,7 +25,7 @@ import torch
 from mmbert import MmBertConfig, MmBertModel
 from mmbert.export import export_onnx, export_openvino, open_runtime
 from mmbert.modeling import quantise_weights, train_tokenizer
-from mmbert.modeling.tokenizer import save_tokenizer
+from mmbert.modeling.tokenization_mmbert import save_tokenizer
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 SHAPES = ((8, 32), (8, 128), (1, 512))

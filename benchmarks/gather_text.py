@@ -17,7 +17,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from mmbert.modeling.checkpoint_writer import atomic_directory
+from mmbert.common.checkpoints.writer import atomic_directory
 
 COLUMNS = ["lang", "text"]
 SCHEMA = pa.schema([(name, pa.string()) for name in COLUMNS])

@@ -1,6 +1,6 @@
 """Shards of 1,833 languages and code for the benchmarks of the stream: the published counts, scaled; words at random.
 
-The counts are those of the phase decay-all (data/language_counts.csv), which is what was read of each language, after
+The counts are those of the phase decay-all (languages/language_counts.csv), what was read of each language after
 sampling. Taken as a corpus at temperature 1 they give the published mixture back: 1,833 languages as that phase has
 them. Lengths of documents are log-normal, as they are on the web; ids are uniform over the vocabulary, since the stream
 looks at none but the special ones.
@@ -11,8 +11,9 @@ import json
 from pathlib import Path
 
 import numpy as np
-from mmbert.data import MlmStream, TokenShards, published_token_counts
-from mmbert.modeling.tokenizer import PreTrainedTokenizerFast, build_tokenizer, tokenizer_fingerprint
+from mmbert.data import MlmStream, TokenShards
+from mmbert.languages import published_token_counts
+from mmbert.modeling.tokenization_mmbert import PreTrainedTokenizerFast, build_tokenizer, tokenizer_fingerprint
 from mmbert.recipes import Recipe
 
 SPECIALS = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>"]

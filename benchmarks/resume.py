@@ -24,8 +24,8 @@ from pathlib import Path
 
 from language_shards import open_stream, plan, word_list_tokenizer, write_random_shards
 from mmbert.data import MlmStream, PackedCollator
-from mmbert.evaluation.efficiency_report import conditions
-from mmbert.modeling.tokenizer import build_tokenizer
+from mmbert.evaluation.efficiency.report import conditions
+from mmbert.modeling.tokenization_mmbert import build_tokenizer
 
 POSITIONS = (0, 10**6, 10**9)
 PARTS = 144

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mmbert.embeddings.nearest import build_graph, compare_all, open_graph, walk_graph
+from mmbert.embeddings.search.nearest import build_graph, compare_all, open_graph, walk_graph
 
 
 def drawn(count: int, dims: int, seed: int) -> np.ndarray:

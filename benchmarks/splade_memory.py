@@ -18,7 +18,7 @@ import time
 def measure(kind: str, rows: int, length: int, words: int, hidden: int) -> dict[str, float]:
     """Run one pooling forward and backward in this process."""
     import torch
-    from mmbert.embeddings.splade_max import max_linear, splade_scores
+    from mmbert.embeddings.retrievers.splade import max_linear, splade_scores
     from sentence_transformers.sparse_encoder.modules import SpladePooling
 
     torch.set_num_threads(1)

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 from language_shards import open_stream, plan, word_list_tokenizer, write_random_shards
 from mmbert.data import MlmStream
-from mmbert.evaluation.efficiency_report import conditions
+from mmbert.evaluation.efficiency.report import conditions
 from stream_contestants import DOCUMENTS, OURS, PACKED
 from stream_picture import draw_shares
 

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from language_shards import open_stream, plan
 from mmbert.data import MlmStream, PackedCollator, TokenShards
-from mmbert.modeling.tokenizer import PreTrainedTokenizerFast, build_tokenizer
+from mmbert.modeling.tokenization_mmbert import PreTrainedTokenizerFast, build_tokenizer
 
 OURS, DOCUMENTS, PACKED = "mmbert", "interleave", "interleave, packed"
 TOKENS_AN_ITEM = 32 * 1024  # a micro-batch

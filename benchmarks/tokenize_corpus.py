@@ -25,10 +25,10 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from mmbert.data.document_tokenizer import DocumentTokenizer
-from mmbert.data.languages import is_language_tag
-from mmbert.data.tokenization import tokenize_corpus
-from mmbert.modeling.tokenizer import build_tokenizer, save_tokenizer
+from mmbert.data.tokenization.document_tokenizer import DocumentTokenizer
+from mmbert.data.tokenization.pipeline import tokenize_corpus
+from mmbert.languages.tags import is_language_tag
+from mmbert.modeling.tokenization_mmbert import build_tokenizer, save_tokenizer
 
 TARGET = 0.80
 BATCH = 1024
@@ -95,7 +95,7 @@ class FromFirstWork(logging.Handler):
 def ours(source: Path, work: Path, tokenizer: Any, **options: Any) -> dict[str, float]:
     """Run our side; what it does once (listing, saving a tokenizer of 580,000 merges) stands apart."""
     handler = FromFirstWork()
-    log = logging.getLogger("mmbert.data.tokenization")
+    log = logging.getLogger("mmbert.data.tokenization.pipeline")
     log.addHandler(handler)
     log.setLevel(logging.INFO)
     log.propagate = False

@@ -17,10 +17,10 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from mmbert.evaluation.efficiency_memory import Peak
-from mmbert.evaluation.efficiency_progress import progress
-from mmbert.evaluation.efficiency_report import conditions
-from mmbert.evaluation.efficiency_timing import Timing, clock_for, interleave, with_threads
+from mmbert.evaluation.efficiency.memory import Peak
+from mmbert.evaluation.efficiency.progress import progress
+from mmbert.evaluation.efficiency.report import conditions
+from mmbert.evaluation.efficiency.timing import Timing, clock_for, interleave, with_threads
 from training_steps import DENSE, OURS, PACKED, SPARSE, Step, build, peak_of, require_memory, step_of
 
 # Of the issue: speed and memory against stock with dense logits, and what 8,192 tokens may take at base size in fp32.

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mmbert import MmBertConfig, Recipe
-from mmbert.evaluation.efficiency_flops import EncoderShape, useful_flops
+from mmbert.evaluation.efficiency.flops import EncoderShape, useful_flops
 
 # Of the published run (arXiv 2509.06888 section 3 and the released YAMLs): the decay is trained three times.
 ROWS = 4608

@@ -13,8 +13,8 @@ from typing import Any
 
 import torch
 from mmbert import MmBertConfig, MmBertForMaskedLM
-from mmbert.evaluation.efficiency_memory import Peak, measure_peak, peak_in_child, print_peak
-from mmbert.evaluation.efficiency_timing import with_threads
+from mmbert.evaluation.efficiency.memory import Peak, measure_peak, peak_in_child, print_peak
+from mmbert.evaluation.efficiency.timing import with_threads
 from transformers import ModernBertConfig, ModernBertForMaskedLM
 
 OURS, PACKED, DENSE, SPARSE = "mmbert", "mmbert packed", "modernbert dense", "modernbert sparse"

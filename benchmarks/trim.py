@@ -19,7 +19,7 @@ import torch
 from mmbert import MmBertConfig, MmBertForMaskedLM, trim_vocabulary
 from mmbert.data import open_corpus
 from mmbert.export import read_trim_report
-from mmbert.modeling.tokenizer import build_tokenizer, save_tokenizer
+from mmbert.modeling.tokenization_mmbert import build_tokenizer, save_tokenizer
 from transformers import AutoTokenizer
 
 ROWS, LENGTH = 2, 256

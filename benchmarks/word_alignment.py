@@ -26,10 +26,10 @@ from typing import Any
 import numpy as np
 from datasets import Dataset, disable_progress_bars
 from mmbert.data import RunningText, WordEncoding, WordRows, join_words, read_labelled, tag_names, tag_numbers
-from mmbert.data.running_text import GLUED_SCRIPTS
-from mmbert.data.scripts import script_of
-from mmbert.data.words import encode_running
-from mmbert.evaluation.metrics import span_scores, tag_scores
+from mmbert.data.features.running_text import GLUED_SCRIPTS
+from mmbert.data.features.words import encode_running
+from mmbert.languages.scripts import script_of
+from mmbert.tasks.metrics.classification import span_scores, tag_scores
 from mmbert.trainers import FineTuneOptions, fine_tune
 from transformers import AutoTokenizer, DataCollatorForTokenClassification
 from transformers.utils import logging as transformers_logging

@@ -14,7 +14,7 @@ from ..recipes import MaskingSchedule
 from .stream_of import stream_of
 
 if TYPE_CHECKING:
-    from ..data.stream import MlmStream
+    from ..data.pretraining.dataset import MlmStream
 
 
 class MaskingRatioCallback(TrainerCallback):

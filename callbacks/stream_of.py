@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from torch.utils.data import DataLoader, RandomSampler
 
 if TYPE_CHECKING:
-    from ..data.stream import MlmStream
+    from ..data.pretraining.dataset import MlmStream
 
 
 def stream_of(loader: Any, caller: str) -> "MlmStream":

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from ..evaluation.efficiency import Entry, Setting
-    from ..evaluation.efficiency_report import Report, Row
+    from ..evaluation.efficiency.measure import Entry, Setting
+    from ..evaluation.efficiency.report import Report, Row
 
 logger = logging.getLogger(__name__)
 
@@ -40,9 +40,9 @@ def bench(
     """Measure how fast an encoder is on this machine's processor, in the settings of the paper."""
     import torch
 
-    from ..evaluation.efficiency import Case, Plan, measure
-    from ..evaluation.efficiency_progress import progress
-    from ..evaluation.efficiency_report import Report, conditions, markdown_table
+    from ..evaluation.efficiency.measure import Case, Plan, measure
+    from ..evaluation.efficiency.progress import progress
+    from ..evaluation.efficiency.report import Report, conditions, markdown_table
 
     plan = Plan(threads or torch.get_num_threads(), rounds, seconds, memory=memory)
     entries = _entries(checkpoint, size, dtype, compile_, against_stock)
@@ -66,8 +66,8 @@ def _entries(checkpoint: str | None, size: str, dtype: str | None, compiled: boo
     """Say who runs, and check that there is such a network."""
     import torch
 
-    from ..evaluation.efficiency import Entry
-    from ..evaluation.efficiency_contestants import COMPILED, OURS, STOCK, configuration
+    from ..evaluation.efficiency.contestants import COMPILED, OURS, STOCK, configuration
+    from ..evaluation.efficiency.measure import Entry
     from ..modeling.hardware import preferred_dtype
 
     if checkpoint is not None:
@@ -104,8 +104,8 @@ def _one_line(checkpoint: str | None) -> Iterator[None]:
 
 def _say_what_runs(entry: "Entry", threads: int) -> None:
     """Say once in which dtype and on which backend the network runs, and what would make it faster."""
-    from ..evaluation.efficiency_contestants import Builder
-    from ..evaluation.efficiency_timing import with_threads
+    from ..evaluation.efficiency.contestants import Builder
+    from ..evaluation.efficiency.timing import with_threads
     from ..modeling.hardware import describe_runtime
 
     with with_threads(threads), _one_line(entry.checkpoint):
@@ -120,8 +120,8 @@ def _settings(names: list[str] | None, entry: "Entry", rows: int | None) -> "lis
     """Return the settings asked for, or all that the encoder's limit allows."""
     from dataclasses import replace
 
-    from ..evaluation.efficiency import SETTINGS, Case, fits
-    from ..evaluation.efficiency_contestants import configuration, longest_input
+    from ..evaluation.efficiency.contestants import configuration, longest_input
+    from ..evaluation.efficiency.measure import SETTINGS, Case, fits
 
     unknown = [name for name in names or [] if name not in SETTINGS]
     if unknown:
@@ -144,7 +144,7 @@ def _explanation(rows: "list[Row]") -> str:
 
 def _draw(report: "Report", rows: "list[Row]", path: Path) -> None:
     """Draw the picture; without matplotlib the table must do."""
-    from ..evaluation.efficiency_picture import draw
+    from ..evaluation.efficiency.picture import draw
 
     title = f"mmbert bench on {_count(rows[0].threads)}"
     try:

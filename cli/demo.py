@@ -65,7 +65,7 @@ def _stage(title: str) -> Iterator[None]:
 
 
 def _tell_data(run: "RecipeRun") -> None:
-    from ..data.preparation import open_planned_corpus
+    from ..data.tokenization.prepare import open_planned_corpus
 
     index = run.data.train.index
     for source in index["sources"]:
@@ -79,7 +79,7 @@ def _tell_data(run: "RecipeRun") -> None:
 def _merge(run: "RecipeRun", parts: dict[str, Path]) -> tuple[Path, dict[str, dict[str, float]]]:
     """Merge the variants and judge them and the merge by held-out loss at the recipe's evaluation ratio."""
     from ..merging import merge_ties, read_report
-    from ..trainers.record import read_group_losses
+    from ..trainers.pretraining.record import read_group_losses
 
     merged = run.output_dir / "merged"
     variants = [path for name, path in parts.items() if name in run.recipe.variants]
@@ -92,7 +92,7 @@ def _merge(run: "RecipeRun", parts: dict[str, Path]) -> tuple[Path, dict[str, di
 
 def _align(run: "RecipeRun", merged: Path, seconds: float, max_pairs: int) -> dict[str, Any]:
     """Tune on training pairs; judge bitext retrieval on held-out pairs before and after."""
-    from ..data.preparation import open_planned_corpus
+    from ..data.tokenization.prepare import open_planned_corpus
     from ..embeddings import align_encoder, load_embedder
     from ..evaluation import bitext_accuracy
 

@@ -76,8 +76,8 @@ def _examine(checkpoint: Path, run: bool, interpreters: list[Path], quiet: bool)
     """Check a checkpoint's files, numbers and readers; print unless quiet."""
     from dataclasses import asdict
 
+    from ..common.checkpoints.reader import open_checkpoint
     from ..export import put_together, read_self_test, read_verdicts, run_verdicts
-    from ..modeling.checkpoint import open_checkpoint
 
     files = check_checkpoint(checkpoint)
     test = read_self_test(checkpoint)
@@ -160,8 +160,8 @@ def check_checkpoint(path: Path) -> str:
     import torch
 
     from .. import modeling
+    from ..common.checkpoints.reader import open_checkpoint
     from ..modeling import MmBertConfig
-    from ..modeling.checkpoint import open_checkpoint
 
     opened = open_checkpoint(path)
     verified = opened.verify()

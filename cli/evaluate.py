@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from ..evaluation.learning import Job
-    from ..evaluation.protocol import Setting
-    from ..evaluation.runner import Outcome
+    from ..evaluation.benchmark.run_task import Job
+    from ..evaluation.benchmark.runner import Outcome
+    from ..evaluation.benchmark.sweep import Setting
 
 
 def evaluate(
@@ -56,11 +56,11 @@ def evaluate(
     ] = False,
 ) -> None:
     """Fine-tune an encoder on tasks and judge it in every language. Stopped or killed, the same call goes on."""
-    from ..evaluation.protocol import settings_of
-    from ..evaluation.runner import Evaluation
-    from ..evaluation.runner import evaluate as run_all
-    from ..evaluation.runner_progress import progress
-    from ..evaluation.tasks.rows import Limits
+    from ..evaluation.benchmark.catalogue.rows import Limits
+    from ..evaluation.benchmark.progress import progress
+    from ..evaluation.benchmark.runner import Evaluation
+    from ..evaluation.benchmark.runner import evaluate as run_all
+    from ..evaluation.benchmark.sweep import settings_of
 
     limits = Limits(_tags(train_languages), _tags(languages), max_train, max_test, skip_bad_rows)
     models = str(output / "models") if keep_models else None
@@ -91,8 +91,8 @@ def _jobs(
     threads: int,
 ) -> "list[Job]":
     """Find the tasks; a file for a task that is not asked for is an error, not a trifle."""
-    from ..evaluation.learning import Job
-    from ..evaluation.tasks import load_tasks, task_named
+    from ..evaluation.benchmark.catalogue import load_tasks, task_named
+    from ..evaluation.benchmark.run_task import Job
 
     names: list[str] = []
     for name in filter(None, (part.strip() for part in tasks.split(","))):
@@ -140,8 +140,8 @@ def _numbers(option: str, text: str | None) -> tuple[float, ...]:
 
 
 def _require_checkpoint(checkpoint: str) -> None:
-    from ..modeling.checkpoint import open_checkpoint
-    from ..trainers.starting import local_checkpoint
+    from ..common.checkpoints.reader import open_checkpoint
+    from ..trainers.pretraining.model_init import local_checkpoint
 
     folder = local_checkpoint(checkpoint)
     open_checkpoint(folder)
@@ -150,7 +150,7 @@ def _require_checkpoint(checkpoint: str) -> None:
 
 
 def _plan(jobs: "list[Job]", settings: "dict[str, list[Setting]]", seeds: int) -> str:
-    from ..evaluation.report_tables import table
+    from ..evaluation.benchmark.report_tables import table
 
     rows = []
     for job in jobs:
@@ -163,9 +163,9 @@ def _plan(jobs: "list[Job]", settings: "dict[str, list[Setting]]", seeds: int) -
 
 def _write(outcome: "Outcome", output: Path, checkpoint: str, about: dict[str, str]) -> None:
     """Write report.json, report.md, the picture and the facts for a model card."""
-    from ..evaluation.report import build_report, model_index
-    from ..evaluation.report_picture import draw
-    from ..evaluation.report_tables import markdown_report, task_table
+    from ..evaluation.benchmark.report import build_report, model_index
+    from ..evaluation.benchmark.report_picture import draw
+    from ..evaluation.benchmark.report_tables import markdown_report, task_table
     from ..version import __version__
 
     facts = {"checkpoint": checkpoint, **about, "mmbert": __version__}

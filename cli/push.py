@@ -22,7 +22,7 @@ def push(
 ) -> None:
     """Publish a model in the format that every ModernBERT reader loads, with card, reports and pictures."""
     from ..export import push as publish
-    from ..export.hub import ensure_repository, published_tags
+    from ..export.hub.push import ensure_repository, published_tags
 
     final = folder / "final"
     if history:
@@ -50,7 +50,7 @@ def push(
 
 def _tagged(folder: Path) -> dict[str, Path]:
     """Return the checkpoints at the borders of phases, as `phase/stepN`, oldest first."""
-    from ..trainers.tags import revision_of
+    from ..trainers.checkpointing.paths import revision_of
 
     path = folder / "tags.json"
     if not path.is_file():

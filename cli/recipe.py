@@ -25,7 +25,7 @@ def recipe(
     plan, all_languages = outline(planned), _all_languages(planned)
     drawn = None
     if plot is not None:
-        from ..model_cards.plan_picture import draw_plan
+        from ..model_cards.plots.plan import draw_plan
 
         drawn = draw_plan(plan, plot, all_languages)
     console = Console(highlight=False)
@@ -42,7 +42,7 @@ def recipe(
 
 def _all_languages(planned: "Recipe") -> int | None:
     """Count what `all` means: FineWeb2's languages where mmBERT's own sources are read, unknown for another corpus."""
-    from ..data.languages import known_codes
+    from ..languages.tags import known_codes
 
     return len(known_codes()) if planned.data.corpus is None else None
 
@@ -67,7 +67,7 @@ def _stretches(title: str, stretches: list[dict[str, Any]], all_languages: int |
 
 
 def _cells(stretch: dict[str, Any], all_languages: int | None) -> dict[str, str]:
-    from ..model_cards.canvas import short_count
+    from ..model_cards.plots.style import short_count
 
     languages = stretch["languages"] or all_languages
     (first, last), (peak, end) = stretch["rows"], stretch["learning_rate"]
@@ -90,7 +90,7 @@ def _sources(sources: "tuple[DataSource, ...]") -> "Table":
     from rich.console import Group
     from rich.padding import Padding
 
-    from ..model_cards.canvas import short_count
+    from ..model_cards.plots.style import short_count
 
     table = _table("data sets to fetch")
     table.add_column("data set", min_width=47, overflow="fold")  # the longest id: they are there to be copied

@@ -54,7 +54,7 @@ def index_documents(
 ) -> None:
     """Embed documents, passage by passage. Called again it adds what is new or changed; after a kill it goes on."""
     from ..embeddings import SearchIndex, read_documents
-    from ..embeddings.index_manifest import read_manifest
+    from ..embeddings.search.manifest import read_manifest
 
     bad: Any = "skip" if skip_bad else "raise"
     read = read_documents(*documents, field=field, on_bad=bad)
@@ -109,7 +109,7 @@ def remove_documents(
 ) -> None:
     """Let documents not be found any more. To follow a folder, call `index --mirror` on it instead."""
     from ..embeddings import SearchIndex
-    from ..embeddings.index_manifest import read_manifest
+    from ..embeddings.search.manifest import read_manifest
 
     opened = SearchIndex(index, read_manifest(index), None)  # no model is needed
     count = opened.remove(names)

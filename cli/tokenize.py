@@ -49,17 +49,17 @@ def tokenize(
         raise ValueError("give SOURCE and OUTPUT, or a recipe and --output.")
     if join:
         _refuse_options(context, "--join takes parts as they are; drop")
-        from ..data.tokenization import join_parts
+        from ..data.tokenization.pipeline import join_parts
 
         _report(join_parts(sources, target))
         return
     if tokenizer is None:
         _from_recipe(context, sources, target)
         return
-    from ..data.rows import ReadOptions
-    from ..data.shard_writer import ShardOptions
-    from ..data.tokenization import tokenize_corpus
-    from ..modeling.tokenizer import build_tokenizer
+    from ..data.corpora.rows import ReadOptions
+    from ..data.tokenization.pipeline import tokenize_corpus
+    from ..data.tokenization.writer import ShardOptions
+    from ..modeling.tokenization_mmbert import build_tokenizer
 
     options = ReadOptions(
         language_column=language_column,
@@ -103,8 +103,8 @@ def _refuse_options(context: typer.Context, why: str) -> None:
 
 
 def _from_recipe(context: typer.Context, sources: list[str], target: Path) -> None:
-    from ..data.preparation import prepare
-    from ..data.tokenized_folder import tokenized_folder
+    from ..data.tokenization.prepare import prepare
+    from ..data.tokenization.tokenized_folder import tokenized_folder
     from ..recipes import Recipe
 
     if len(sources) != 1:
@@ -148,7 +148,7 @@ def _part(text: str | None) -> tuple[int, int]:
 def _source(name: str | None, licence: str | None, sources: list[str], revision: str | None) -> "Source | None":
     if name is None and licence is None:
         return None
-    from ..data.corpus import Source
+    from ..data.corpora.base import Source
 
     if len(sources) > 1:
         raise ValueError("--source-name and --licence speak of one source; tokenize several one by one, then together.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from ..export.trim_report import TrimReport
+    from ..export.vocabulary.report import TrimReport
 
 _UNITS = {"": 1, "K": 1_000, "M": 1_000_000, "B": 1_000_000_000}
 PICTURE = "trim.png"
@@ -62,7 +62,7 @@ def trim(
 def _texts(tags: list[str], corpus: str | None, options: dict[str, Any]) -> dict[str, Iterable[str]]:
     """Texts by tag; a tag without a script, such as `deu`, means the tags of the corpus that have this code."""
     from ..data import open_corpus
-    from ..data.languages import check_languages, language_code, near_matches
+    from ..languages.tags import check_languages, language_code, near_matches
 
     if corpus is None:
         if not tags:

@@ -1,72 +1,54 @@
 """What the model reads: corpora, token shards, the language mixture, packed and masked batches; position -> batch."""
 
-from importlib import import_module
-from typing import Any
+from ..common.lazy import lazy_exports
 
 _HOMES = {
-    "Answer": "answers",
-    "Answers": "answers",
-    "CatalogueCorpus": "catalogues",
-    "Corpus": "corpus",
-    "Document": "corpus",
-    "Entity": "word_labels",
-    "DocumentTokenizer": "document_tokenizer",
-    "FileCorpus": "files",
-    "HubCorpus": "hub",
-    "LabelledSources": "labelled_sources",
-    "LanguageMixture": "mixture",
-    "MlmStream": "stream",
-    "ReadOptions": "rows",
-    "RunningText": "running_text",
-    "ShardOptions": "shard_writer",
-    "PackedCollator": "collator",
-    "Pair": "corpus",
-    "PassageEncoding": "passages",
-    "PassageRows": "passage_rows",
-    "ParallelCorpus": "corpus",
-    "Source": "corpus",
+    "Answer": "features.answers",
+    "Answers": "features.answers",
+    "CatalogueCorpus": "corpora.demo",
+    "Corpus": "corpora.base",
+    "Document": "corpora.base",
+    "Entity": "features.word_labels",
+    "DocumentTokenizer": "tokenization.document_tokenizer",
+    "FileCorpus": "corpora.files",
+    "HubCorpus": "corpora.hub",
+    "MlmStream": "pretraining.dataset",
+    "ReadOptions": "corpora.rows",
+    "RunningText": "features.running_text",
+    "ShardOptions": "tokenization.writer",
+    "PackedCollator": "pretraining.collator",
+    "Pair": "corpora.base",
+    "PassageEncoding": "features.passages",
+    "PassageRows": "features.passage_rows",
+    "ParallelCorpus": "corpora.base",
+    "Source": "corpora.base",
     "TokenShards": "shards",
-    "WordEncoding": "words",
-    "WordRows": "word_rows",
-    "answer_spans": "passages",
-    "best_null_threshold": "answers",
-    "character_tags": "word_labels",
-    "check_languages": "languages",
-    "decode_answers": "answers",
-    "encode_passages": "passages",
-    "encode_running": "words",
-    "encode_words": "words",
-    "entities": "word_labels",
-    "entry_phase": "languages",
-    "join_parts": "tokenization",
-    "join_words": "running_text",
-    "natural_token_counts": "official_mixture",
-    "open_corpus": "opening",
-    "planned_mixture": "official_mixture",
-    "published_mixture": "official_mixture",
-    "encode_texts": "text_features",
-    "sample_rows": "labelled",
-    "read_labelled": "labelled",
-    "published_token_counts": "languages",
-    "split_words": "running_text",
-    "tag_names": "word_labels",
-    "tag_numbers": "word_labels",
-    "tags_of_spans": "word_labels",
-    "tokenize_corpus": "tokenization",
-    "write_predictions": "answers",
+    "WordEncoding": "features.words",
+    "WordRows": "features.word_rows",
+    "answer_spans": "features.passages",
+    "best_null_threshold": "features.answers",
+    "character_tags": "features.word_labels",
+    "decode_answers": "features.answers",
+    "encode_passages": "features.passages",
+    "encode_running": "features.words",
+    "encode_words": "features.words",
+    "entities": "features.word_labels",
+    "join_parts": "tokenization.pipeline",
+    "join_words": "features.running_text",
+    "natural_token_counts": "pretraining.published_counts",
+    "open_corpus": "corpora.open",
+    "planned_mixture": "pretraining.published_counts",
+    "published_mixture": "pretraining.published_counts",
+    "encode_texts": "features.texts",
+    "sample_rows": "labelled.read",
+    "read_labelled": "labelled.read",
+    "split_words": "features.running_text",
+    "tag_names": "features.word_labels",
+    "tag_numbers": "features.word_labels",
+    "tags_of_spans": "features.word_labels",
+    "tokenize_corpus": "tokenization.pipeline",
+    "write_predictions": "features.answers",
     "write_shards": "shards",
 }
 
-__all__ = sorted(_HOMES)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f".{_HOMES[name]}", __name__), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__, __all__ = lazy_exports(__name__, _HOMES)

@@ -13,7 +13,9 @@ import hashlib
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -22,14 +24,26 @@ import numpy as np
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerFast
 
-from ..modeling.checkpoint_writer import atomic_directory
-from ..modeling.tokenizer import tokenizer_fingerprint
-from .bundles import BundleWriter, read_finished
-from .corpus import Document, Source
-from .document_tokenizer import DocumentTokenizer
-from .duplicates import text_hash
-from .shard_writer import FORMAT, ShardOptions, write_languages
-from .verification import verify_files
+from ..common.checkpoints.format import sha256
+from ..common.checkpoints.writer import atomic_directory
+from ..modeling.tokenization_mmbert import tokenizer_fingerprint
+from .corpora.base import Document, Source
+from .tokenization.dedup import text_hash
+from .tokenization.document_tokenizer import DocumentTokenizer
+from .tokenization.intermediate import BundleWriter, read_finished
+from .tokenization.writer import FORMAT, ShardOptions, write_languages
+
+# CODEMOD section data.shards
+# Token shards: one flat file of token ids and one of document offsets a language, memory-mapped.
+#
+#     DIR/index.json            counts, checksums, tokenizer fingerprint, sources with licences, what was skipped
+#     DIR/deu_Latn.tokens       uint32, little-endian, documents one after the other without specials
+#     DIR/deu_Latn.offsets      int64, where each document begins, and the end
+#     DIR/verified.json         (made on reading) sizes and times of files that were compared with their checksums
+#
+# uint32 costs twice uint16 on small vocabularies and saves a second format; the 256,000 words of Gemma need it anyway.
+# Opening lists the directory once and maps files on first use only. A directory appears whole or not at all.
+
 
 _BATCH = 1024  # documents encoded at a time; the tokenizer spreads them over its threads
 
@@ -207,3 +221,59 @@ def _batches(documents: Iterable[Document]) -> Iterable[list[Document]]:
             batch = []
     if batch:
         yield batch
+
+
+# CODEMOD section data.verification
+# Files compared with their checksums, once: what was found good is remembered by size and time of change.
+#
+# `verified.json` beside the shards is a note to ourselves, not a proof: damage that leaves a file's time as it was (a
+# failing disk) is found only by `verify="again"`. A file that changed within two seconds before the note is not noted,
+# because clocks of file systems are coarse. Where the directory cannot be written, every opening compares again.
+
+
+NOTE = "verified.json"
+_COARSE_CLOCK = 2_000_000_000  # nanoseconds; the coarsest file systems keep two seconds
+
+
+def verify_files(directory: Path, checksums: Mapping[str, str], *, again: bool = False) -> None:
+    """Compare files with their SHA-256, and note those that are good.
+
+    Args:
+        directory: Where the files are.
+        checksums: File name to SHA-256.
+        again: Compare files that are noted as good, too.
+
+    Raises:
+        ValueError: If a file is not what was written.
+    """
+    known = {} if again else _read_note(directory)
+    good: dict[str, list[object]] = {}
+    began = time.time_ns()
+    for name, wanted in checksums.items():
+        path = directory / name
+        stat = path.stat()
+        stamp: list[object] = [stat.st_size, stat.st_mtime_ns, wanted]
+        if known.get(name) != stamp and sha256(path) != wanted:
+            raise ValueError(f"shard {path} is not what was written (SHA-256 differs); write the shards again.")
+        if stat.st_mtime_ns < began - _COARSE_CLOCK:
+            good[name] = stamp
+    if good != known:
+        _write_note(directory, good)
+
+
+def _read_note(directory: Path) -> dict[str, list[object]]:
+    try:
+        note = json.loads((directory / NOTE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return note if isinstance(note, dict) else {}
+
+
+def _write_note(directory: Path, good: Mapping[str, list[object]]) -> None:
+    partial = directory / f".{NOTE}.{os.getpid()}.tmp"
+    try:
+        partial.write_text(json.dumps(good), encoding="utf-8")
+        partial.replace(directory / NOTE)
+    except OSError:  # a directory that is read only, or a full disk: no note, no harm
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)

@@ -3,24 +3,24 @@
 sentence-transformers is imported only when one of these functions runs.
 """
 
-from .alignment import AlignmentReport, align_encoder
-from .documents import Document, read_documents
-from .fingerprint import model_fingerprint
-from .index import SearchIndex
-from .index_search import SearchHit
-from .loader import load_embedder
-from .negatives import mine_negatives
-from .pair_reading import read_pairs
-from .pairs import PairSet
-from .passages import Passage, cut_passages
-from .presets import TrainingPreset, preset
-from .retriever_training import train_multi_vector, train_reranker, train_sparse_encoder
-from .retrievers import load_multi_vector, load_reranker, load_sparse_encoder, save_retriever
-from .saving import save_embedder
-from .streaming import FileEncoding, encode_to_file
-from .training import train_embedder
-from .training_report import TrainingReport
-from .vectors import CompactVectors, compact
+from .encoding.fingerprint import model_fingerprint
+from .encoding.load import load_embedder
+from .encoding.model import save_embedder
+from .encoding.to_file import FileEncoding, encode_to_file
+from .encoding.vectors import CompactVectors, compact
+from .pairs.cleaning import read_pairs
+from .pairs.pair_set import PairSet
+from .retrievers.load import load_multi_vector, load_reranker, load_sparse_encoder, save_retriever
+from .search.documents import Document, read_documents
+from .search.index import SearchIndex
+from .search.passages import Passage, cut_passages
+from .search.query import SearchHit
+from .training.alignment import AlignmentReport, align_encoder
+from .training.embedder import train_embedder
+from .training.hard_negatives import mine_negatives
+from .training.presets import TrainingPreset, preset
+from .training.retrievers import train_multi_vector, train_reranker, train_sparse_encoder
+from .training.run import TrainingReport
 
 __all__ = [
     "AlignmentReport",

@@ -19,13 +19,13 @@ from typing import Any
 from accelerate import Accelerator
 from mmbert import MmBertForMaskedLM, Recipe, merge_ties, merge_weighted_average
 from mmbert.data import TokenShards, write_shards
-from mmbert.data.heldout import HeldOut
-from mmbert.data.preparation import open_planned_corpus, planned_languages
-from mmbert.data.tokenized_folder import tokenized_folder
-from mmbert.modeling.tokenizer import build_tokenizer, tokenizer_fingerprint
+from mmbert.data.pretraining.heldout import HeldOut
+from mmbert.data.tokenization.prepare import open_planned_corpus, planned_languages
+from mmbert.data.tokenization.tokenized_folder import tokenized_folder
+from mmbert.modeling.tokenization_mmbert import build_tokenizer, tokenizer_fingerprint
 from mmbert.recipes.replay import with_replayed_languages
 from mmbert.trainers import RecipeRun
-from mmbert.trainers.language_loss import language_losses
+from mmbert.trainers.pretraining.eval_loss import language_losses
 from transformers import AutoTokenizer, HfArgumentParser, TrainingArguments
 from transformers.utils import logging as transformers_logging
 

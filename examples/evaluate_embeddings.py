@@ -19,7 +19,7 @@ from typing import Any
 from mmbert import load_embedder
 from mmbert.embeddings import model_fingerprint
 from mmbert.evaluation import embedding_markdown, embedding_model_index, judge_embedder, summary_table
-from mmbert.evaluation.report_picture import draw
+from mmbert.evaluation.benchmark.report_picture import draw
 from mmbert.model_cards import add_embedding_scores
 
 

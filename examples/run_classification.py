@@ -13,9 +13,8 @@ the middle of a seed.
 from dataclasses import dataclass, field
 from typing import Any
 
-from mmbert.data import LabelledSources
-from mmbert.evaluation import TextOptions, fine_tune_classifier, run_fine_tuning
 from mmbert.model_cards import draw_language_scores
+from mmbert.tasks import LabelledSources, TextOptions, fine_tune_classifier, run_fine_tuning
 from mmbert.trainers import FineTuned
 
 

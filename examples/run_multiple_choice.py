@@ -15,9 +15,8 @@ the middle of a seed.
 from dataclasses import dataclass, field
 from typing import Any
 
-from mmbert.data import LabelledSources
-from mmbert.evaluation import ChoiceOptions, fine_tune_chooser, run_fine_tuning
 from mmbert.model_cards import draw_language_scores
+from mmbert.tasks import ChoiceOptions, LabelledSources, fine_tune_chooser, run_fine_tuning
 from mmbert.trainers import FineTuned
 
 

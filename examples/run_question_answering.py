@@ -14,9 +14,8 @@ Stopped, the same command goes on; with --save_steps also in the middle of a see
 from dataclasses import dataclass, field
 from typing import Any
 
-from mmbert.data import LabelledSources
-from mmbert.evaluation import PassageOptions, fine_tune_answerer, run_fine_tuning
 from mmbert.model_cards import draw_language_scores
+from mmbert.tasks import LabelledSources, PassageOptions, fine_tune_answerer, run_fine_tuning
 from mmbert.trainers import FineTuned
 
 

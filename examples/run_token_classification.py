@@ -14,9 +14,8 @@ the middle of a seed.
 from dataclasses import dataclass, field
 from typing import Any
 
-from mmbert.data import LabelledSources
-from mmbert.evaluation import TagOptions, fine_tune_tagger, run_fine_tuning
 from mmbert.model_cards import draw_language_scores
+from mmbert.tasks import LabelledSources, TagOptions, fine_tune_tagger, run_fine_tuning
 from mmbert.trainers import FineTuned
 
 

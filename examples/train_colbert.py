@@ -7,7 +7,7 @@ The scores search each held-out passage among all held-out ones.
 """
 
 from mmbert.embeddings import train_multi_vector
-from mmbert.embeddings.training_options import run_script, training_parser
+from mmbert.embeddings.training.options import run_script, training_parser
 
 
 def main() -> None:

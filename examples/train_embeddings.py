@@ -11,7 +11,7 @@ scores.md of the output, everything else of the run in report.json. The output l
 """
 
 from mmbert.embeddings import train_embedder
-from mmbert.embeddings.training_options import run_script, training_parser
+from mmbert.embeddings.training.options import run_script, training_parser
 
 
 def dimensions(text: str) -> list[int]:

@@ -8,7 +8,7 @@ embedder that finds them. The scores rank each held-out passage among 19 others.
 """
 
 from mmbert.embeddings import train_reranker
-from mmbert.embeddings.training_options import run_script, training_parser
+from mmbert.embeddings.training.options import run_script, training_parser
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ not limit the batch. The two weights are the price of words that score: higher o
 """
 
 from mmbert.embeddings import train_sparse_encoder
-from mmbert.embeddings.training_options import run_script, training_parser
+from mmbert.embeddings.training.options import run_script, training_parser
 
 
 def main() -> None:

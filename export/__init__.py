@@ -1,18 +1,18 @@
 """How a model leaves: formats that other software reads, smaller vocabularies, the way to the Hub, who will load it."""
 
-from .composer import convert_composer
-from .exported_folder import Exported
-from .hub import Publication, push
-from .modernbert import export_modernbert
-from .onnx import export_onnx
-from .openvino import export_openvino
-from .parity import Parity
-from .runtime import OnnxEncoder, OpenVinoEncoder, open_runtime
-from .self_test import Comparison, SelfTest, make_self_test, read_self_test
-from .serving import Verdict, read_verdicts
-from .serving_run import put_together, run_verdicts
-from .trim_report import TrimReport, read_trim_report
-from .trimming import trim_vocabulary
+from .graphs.folder import Exported
+from .graphs.onnx import export_onnx
+from .graphs.openvino import export_openvino
+from .graphs.parity import Parity
+from .graphs.runtime import OnnxEncoder, OpenVinoEncoder, open_runtime
+from .hub.push import Publication, push
+from .modernbert.composer import convert_composer
+from .modernbert.convert import export_modernbert
+from .modernbert.self_test import Comparison, SelfTest, make_self_test, read_self_test
+from .serving.check import Verdict, read_verdicts
+from .serving.run import put_together, run_verdicts
+from .vocabulary.report import TrimReport, read_trim_report
+from .vocabulary.trim import trim_vocabulary
 
 __all__ = [
     "Comparison",

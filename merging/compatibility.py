@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from ..modeling.checkpoint import Checkpoint, read_json
+from ..common.checkpoints.reader import Checkpoint, read_json
 
 _ARCHITECTURE = (  # two models whose configs differ here give the same weight another meaning
     "vocab_size",

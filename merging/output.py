@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from ..modeling.checkpoint import DTYPES, SIDE_FILES, checkpoint_fingerprint
-from ..modeling.checkpoint_writer import (
+from ..common.checkpoints.reader import DTYPES, SIDE_FILES, checkpoint_fingerprint
+from ..common.checkpoints.writer import (
     CheckpointWriter,
     atomic_directory,
     copy_files,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import torch
 
-from ..modeling.checkpoint import Checkpoint, open_checkpoint
+from ..common.checkpoints.reader import Checkpoint, open_checkpoint
 from .compatibility import check_config, check_tensors, check_tokenizer
 
 PIECE = 1 << 16  # elements read at once: a merge's dozen float64 buffers of this size stay in a core's cache

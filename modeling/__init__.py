@@ -8,22 +8,22 @@ from importlib import import_module
 from typing import Any
 
 from .configuration_mmbert import MmBertConfig
-from .heads import (
+from .modeling_mmbert import (
+    MmBertForMaskedLM,
     MmBertForMultipleChoice,
     MmBertForQuestionAnswering,
     MmBertForSequenceClassification,
     MmBertForTokenClassification,
+    MmBertModel,
+    MmBertPreTrainedModel,
 )
-from .masked_lm import MmBertForMaskedLM
-from .modeling_mmbert import MmBertModel
-from .pretrained import MmBertPreTrainedModel
 
 # Not needed to run a network, so not imported before they are used.
 _HOMES = {
-    "build_tokenizer": "tokenizer",
-    "initialise_from": "warm_start",
+    "build_tokenizer": "tokenization_mmbert",
+    "initialise_from": "resize",
     "quantise_weights": "int8_weights",
-    "train_tokenizer": "tokenizer",
+    "train_tokenizer": "tokenization_mmbert",
 }
 
 __all__ = [

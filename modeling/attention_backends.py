@@ -27,12 +27,12 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from .attention import MmBertAttention
+from .buffers import FRESH, Scratch
 from .configuration_mmbert import SLIDING, MmBertConfig
+from .cpu_attention import attend_near, attend_whole
 from .hardware import has_fast_bf16
-from .local_attention import attend_in_blocks, bias_of_blocks
 from .packing import TokenStream, tracing
-from .scratch import FRESH, Scratch
-from .tiled_attention import attend_near, attend_whole
+from .sliding_attention import attend_in_blocks, bias_of_blocks
 from .varlen_attention import VarlenAttention, varlen_obstacle
 
 

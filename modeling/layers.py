@@ -28,11 +28,11 @@ from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 from .attention import MmBertAttention
 from .attention_backends import AttentionBackend
+from .buffers import Scratch
 from .configuration_mmbert import MmBertConfig
-from .gated_activation import gated
+from .geglu import gated
 from .packing import tracing
 from .plain_linear import add_linear, is_watched
-from .scratch import Scratch
 
 # Scalings whose frequencies depend on the length of the input; the network computes its angles without knowing it.
 LENGTH_DEPENDENT_ROPE = ("dynamic", "longrope")

@@ -29,8 +29,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .losses import cross_entropy, items_to_divide_by
-from .modeling_mmbert import refuse_ids_beyond
-from .packing import tracing
+from .packing import refuse_ids_beyond, tracing
 
 # Logits at a time: 262 rows of 256,000 words in fp32, 524 in bf16. CPU time a row, forward and backward, at h = 768 and
 # M = 1,200 on one thread (M = 300 gives the same order); beyond 256 rows there is little to gain, and memory to lose.

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .modeling_mmbert import refuse_ids_beyond
+from .packing import refuse_ids_beyond
 
 ProblemType = Literal["regression", "single_label_classification", "multi_label_classification"]
 

@@ -9,19 +9,115 @@ Trade-off: what stock computes at padding is arbitrary and nobody should read it
 copy at either end.
 """
 
-from typing import Any, Self, cast
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
-from transformers.modeling_outputs import BaseModelOutput
+from torch.nn.utils.rnn import pad_sequence
+from transformers.activations import ACT2FN
+from transformers.modeling_outputs import (
+    BaseModelOutput,
+    MaskedLMOutput,
+    MultipleChoiceModelOutput,
+    QuestionAnsweringModelOutput,
+    SequenceClassifierOutput,
+    TokenClassifierOutput,
+)
+from transformers.modeling_utils import PreTrainedModel
+from transformers.utils.generic import can_return_tuple
 
 from .attention_backends import attention_backend, is_flash
+from .buffers import Scratch, may_reuse
 from .configuration_mmbert import MmBertConfig
-from .layers import MmBertEmbeddings, MmBertEncoderLayer, layer_norm, rotations
-from .packing import TokenStream, stream_of_packed, stream_of_padded, tracing
-from .plain_linear import is_watched
-from .pretrained import MmBertPreTrainedModel, returns_output
-from .scratch import Scratch, may_reuse
+from .layers import MmBertEmbeddings, MmBertEncoderLayer, initialise, layer_norm, rotations, start_with
+from .linear_cross_entropy import linear_cross_entropy
+from .losses import classification_loss, cross_entropy, problem_type_of, require_shape, span_loss
+from .packing import TokenStream, refuse_ids_beyond, stream_of_packed, stream_of_padded, tracing
+from .plain_linear import is_plain_linear, is_watched
+from .pooling import pool
+
+# CODEMOD section modeling.pretrained
+# What the encoder and its heads share as models of transformers: loading, initialisation, compilation, flags.
+
+
+Forward = TypeVar("Forward", bound=Callable[..., Any])
+
+
+def returns_output(forward: Forward) -> Forward:
+    """Let `forward` give its output as a tuple when the caller or the configuration says `return_dict=False`."""
+    return cast(Forward, can_return_tuple(forward))
+
+
+class MmBertPreTrainedModel(PreTrainedModel):
+    """What the encoder and its heads share: loading, initialisation, the flags that transformers reads."""
+
+    config: MmBertConfig
+    base_model_prefix = "model"
+    supports_gradient_checkpointing = True
+    _no_split_modules = ["MmBertEncoderLayer"]  # noqa: RUF012 - transformers' class attribute
+    _supports_flash_attn = True
+    _supports_sdpa = True
+
+    @classmethod
+    def from_pretrained(cls, *args: Any, use_safetensors: bool | None = None, **kwargs: Any) -> Any:
+        """Load a checkpoint of type `mmbert` or `modernbert`; see `PreTrainedModel.from_pretrained`.
+
+        Args:
+            *args: The directory or Hub id first.
+            use_safetensors: True or None. Pickled weights are never read.
+            **kwargs: As for every transformers model, `attn_implementation` and `dtype` among them.
+
+        Returns:
+            The model, in evaluation mode and in the checkpoint's dtype.
+
+        Raises:
+            ValueError: If `use_safetensors` is False, or the directory has pickled weights only.
+        """
+        if use_safetensors is False or _is_pickled(args[0] if args else kwargs.get("pretrained_model_name_or_path")):
+            raise ValueError(
+                "pytorch_model.bin is a pickle, which can run any code when read; save the model with safetensors "
+                "(model.save_pretrained does) where the file is trusted, and load that"
+            )
+        return super().from_pretrained(*args, use_safetensors=True, **kwargs)
+
+    def compile(self, *, dynamic: bool | None = True, **options: Any) -> None:
+        """Compile what works on each token alone, once for all layers; padding, lengths and attention stay as they are.
+
+        Unlike `torch.compile(model)`, which also works, this keeps the removal of padding and the attention kernels of
+        the processor, and takes seconds, at the first call. On a CPU it needs a C++ compiler.
+
+        Args:
+            dynamic: Expect any number of tokens.
+            **options: For `torch.compile`.
+        """
+        for layer in cast(Any, self.base_model).layers:
+            layer.compile(dynamic=dynamic, **options)
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        initialise(module, self.config)
+
+
+def _is_pickled(checkpoint: Any) -> bool:
+    """Return True for a directory whose only weights are pickles."""
+    folder = Path(checkpoint) if isinstance(checkpoint, str | Path) else None
+    if folder is None or not folder.is_dir() or any(folder.glob("*.safetensors")):
+        return False
+    return any(folder.glob("pytorch_model*.bin"))
+
+
+# CODEMOD section modeling.modeling_mmbert
+# The mmBERT encoder: ModernBERT's tensors and numbers on a stream without padding.
+#
+#     input_ids (B, L) --unpad--> (T,) --embeddings--> (T, h) --layers--> (T, h) --norm, pad--> (B, L, h)
+#
+# Padding leaves once and returns once; input that is packed already (`cu_seq_lens_q`) skips both. Stock transformers 5
+# computes every layer on padding and the full L x L in its sliding layers.
+#
+# Trade-off: what stock computes at padding is arbitrary and nobody should read it; here it is zero, at the price of a
+# copy at either end.
 
 
 class MmBertModel(MmBertPreTrainedModel):
@@ -72,7 +168,7 @@ class MmBertModel(MmBertPreTrainedModel):
         Raises:
             ValueError: If `model` is not stock ModernBERT, is spread over devices, or was changed beyond its layers.
         """
-        from .sharing import share_modernbert
+        from .from_modernbert import share_modernbert
 
         return share_modernbert(model, cls)
 
@@ -201,27 +297,6 @@ class MmBertModel(MmBertPreTrainedModel):
         return not any(is_watched(module) for module in self.modules() if module is not self)
 
 
-def refuse_ids_beyond(what: str, ids: Tensor, size: int) -> None:
-    """Refuse ids outside [0, size), where looking is free: on a CPU, not while a graph is traced.
-
-    Args:
-        what: Name of the ids in the message.
-        ids: Integers of any shape.
-        size: Number of valid ids.
-
-    Raises:
-        ValueError: If an id is negative or not below `size`.
-    """
-    if tracing() or ids.device.type != "cpu" or ids.numel() == 0:
-        return
-    low, high = (int(bound) for bound in torch.aminmax(ids))
-    if low < 0 or high >= size:
-        raise ValueError(
-            f"{what} {low if low < 0 else high} is outside the model's {size} (0 to {size - 1}); "
-            "tokenizer, labels and model must belong together"
-        )
-
-
 def _chosen(argument: bool | None, default: bool | None) -> bool:
     return bool(default if argument is None else argument)
 
@@ -247,4 +322,369 @@ def _positions(stream: TokenStream, position_ids: Tensor | None, shape: torch.Si
     return stream.take(position_ids.expand(shape).flatten())
 
 
-__all__ = ["MmBertModel"]
+# CODEMOD section modeling.masked_lm
+# Masked LM on the encoder, and the head that all five share.
+#
+# Only masked positions are scored (`config.sparse_prediction`), a chunk of them at a time: dense logits over 256,000
+# words take 1 MB a token. With labels the model therefore returns no logits; set `config.sparse_prediction = False`, at
+# any time, to have them.
+
+
+class MmBertPredictionHead(nn.Module):
+    """Dense, GELU, norm: the step between the encoder and the last linear layer.
+
+    Args:
+        config: Width, activation, bias.
+    """
+
+    def __init__(self, config: MmBertConfig) -> None:
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size, bias=config.classifier_bias)
+        self.act = ACT2FN[config.classifier_activation]
+        self.norm = layer_norm(config)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Map (..., hidden_size) to (..., hidden_size)."""
+        out: Tensor = self.norm(self.act(self.dense(hidden)))
+        return out
+
+
+class MmBertForMaskedLM(MmBertPreTrainedModel):
+    """Guesses masked tokens; the decoder is the embedding table, with a bias of its own.
+
+    Args:
+        config: The model's configuration.
+    """
+
+    _tied_weights_keys = {"decoder.weight": "model.embeddings.tok_embeddings.weight"}  # noqa: RUF012
+
+    def __init__(self, config: MmBertConfig) -> None:
+        super().__init__(config)
+        self.model = MmBertModel(config)
+        self.head = MmBertPredictionHead(config)
+        self.decoder = nn.Linear(config.hidden_size, config.vocab_size, bias=config.decoder_bias)
+        if not config.tie_word_embeddings:
+            start_with(self.decoder, config.hidden_size**-0.5)
+        self.post_init()  # type: ignore[no-untyped-call]
+
+    def get_output_embeddings(self) -> nn.Linear:
+        """Return the decoder."""
+        return self.decoder
+
+    def set_output_embeddings(self, new_embeddings: nn.Linear) -> None:
+        """Replace the decoder."""
+        self.decoder = new_embeddings
+
+    @returns_output
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        labels: Tensor | None = None,
+        num_items_in_batch: Tensor | int | None = None,
+        **kwargs: Any,
+    ) -> MaskedLMOutput:
+        """Score the masked tokens, or predict every token.
+
+        Args:
+            input_ids: (B, L) token ids, or (1, T) packed.
+            attention_mask: (B, L), zero at padding.
+            position_ids: See `MmBertModel.forward`.
+            inputs_embeds: (B, L, hidden_size) in place of `input_ids`.
+            labels: (B, L) the token that was masked; `config.sparse_pred_ignore_index` elsewhere.
+            num_items_in_batch: Masked tokens in the whole optimizer step; the loss is divided by it.
+            **kwargs: See `MmBertModel.forward`.
+
+        Returns:
+            The loss if there are labels: 0 where none is masked. `logits` (B, L, vocab_size) without labels or with
+            `sparse_prediction` off; what they hold at padding means nothing.
+        """
+        inputs = {"attention_mask": attention_mask, "position_ids": position_ids, "inputs_embeds": inputs_embeds}
+        outputs = self.model(input_ids, **inputs, **kwargs, return_dict=True)
+        hidden = outputs.last_hidden_state
+        loss, logits = None, None
+        if labels is not None:
+            require_shape("labels", labels, hidden.shape[:2])
+            labels = labels.to(hidden.device)
+        if labels is not None and self.config.sparse_prediction:
+            loss = self._loss_where_masked(hidden, labels, num_items_in_batch)
+        else:
+            logits = self.decoder(self.head(hidden))
+            if labels is not None:
+                ignored = self.config.sparse_pred_ignore_index
+                loss = cross_entropy(logits.flatten(0, 1), labels.flatten(), num_items_in_batch, ignored)
+        return MaskedLMOutput(
+            loss=loss, logits=logits, hidden_states=outputs.hidden_states, attentions=outputs.attentions
+        )
+
+    def _loss_where_masked(self, hidden: Tensor, labels: Tensor, items: Tensor | int | None) -> Tensor:
+        ignored = self.config.sparse_pred_ignore_index
+        masked = labels != ignored
+        read, targets = self.head(hidden[masked]), labels[masked]
+        if is_plain_linear(self.decoder):
+            return linear_cross_entropy(read, self.decoder.weight, self.decoder.bias, targets, items, ignored)
+        return cross_entropy(self.decoder(read), targets, items, ignored)
+
+
+# CODEMOD section modeling.heads
+# The four classifying heads on the encoder: sequences, tokens, spans of an answer, choices.
+#
+# Every head is dense + GELU + norm, then a linear layer, under ModernBERT's names. They pass `cu_seq_lens_q` and the
+# other arguments of `MmBertModel.forward` on to it, and read packed input where one row can hold many sequences. Where
+# stock ModernBERT lets padding take part in a result (first column of a left-padded row, spans), these do not.
+
+
+class _Classifier(MmBertPreTrainedModel):
+    """What the four classifying heads share: encoder, head, dropout, linear layer.
+
+    Args:
+        config: The model's configuration.
+        outputs: Numbers that the last layer gives.
+    """
+
+    def __init__(self, config: MmBertConfig, outputs: int) -> None:
+        super().__init__(config)
+        self.num_labels = outputs
+        self.model = MmBertModel(config)
+        self.head = MmBertPredictionHead(config)
+        self.drop = nn.Dropout(config.classifier_dropout)
+        self.classifier = nn.Linear(config.hidden_size, outputs)
+        start_with(self.classifier, config.hidden_size**-0.5)
+        self.post_init()  # type: ignore[no-untyped-call]
+
+    def _classify(self, hidden: Tensor) -> Tensor:
+        logits: Tensor = self.classifier(self.drop(self.head(hidden)))
+        return logits
+
+
+class MmBertForSequenceClassification(_Classifier):
+    """One decision a sequence: classes, several classes at once, or numbers.
+
+    Args:
+        config: The model's configuration; `classifier_pooling` says how tokens become one vector.
+    """
+
+    def __init__(self, config: MmBertConfig) -> None:
+        super().__init__(config, config.num_labels or 2)
+
+    @returns_output
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        labels: Tensor | None = None,
+        num_items_in_batch: Tensor | int | None = None,
+        **kwargs: Any,
+    ) -> SequenceClassifierOutput:
+        """Classify every sequence.
+
+        Args:
+            input_ids: (B, L) token ids, or (1, T) packed.
+            attention_mask: (B, L), zero at padding.
+            position_ids: See `MmBertModel.forward`.
+            inputs_embeds: (B, L, hidden_size) in place of `input_ids`.
+            labels: (N,) classes, or (N, num_labels) numbers; see `config.problem_type`.
+            num_items_in_batch: Labels in the whole optimizer step; the loss is divided by it.
+            **kwargs: See `MmBertModel.forward`.
+
+        Returns:
+            `logits` (N, num_labels), and the loss if there are labels.
+        """
+        inputs = {"attention_mask": attention_mask, "position_ids": position_ids, "inputs_embeds": inputs_embeds}
+        outputs = self.model(input_ids, **inputs, **kwargs, return_dict=True)
+        pooling, boundaries = self.config.classifier_pooling, kwargs.get("cu_seq_lens_q")
+        logits = self._classify(pool(outputs.last_hidden_state, pooling, attention_mask, boundaries))
+        loss = None
+        if labels is not None:
+            # Kept once guessed, as in transformers, so that a later batch cannot change the problem.
+            problem = self.config.problem_type or problem_type_of(labels, self.num_labels)
+            self.config.problem_type = problem
+            loss = classification_loss(logits, labels, problem, num_items_in_batch)
+        return SequenceClassifierOutput(
+            loss=loss, logits=logits, hidden_states=outputs.hidden_states, attentions=outputs.attentions
+        )
+
+
+class MmBertForTokenClassification(_Classifier):
+    """One class a token: names, parts of speech.
+
+    Args:
+        config: The model's configuration.
+    """
+
+    def __init__(self, config: MmBertConfig) -> None:
+        super().__init__(config, config.num_labels or 2)
+
+    @returns_output
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        labels: Tensor | None = None,
+        num_items_in_batch: Tensor | int | None = None,
+        **kwargs: Any,
+    ) -> TokenClassifierOutput:
+        """Classify every token.
+
+        Args:
+            input_ids: (B, L) token ids, or (1, T) packed.
+            attention_mask: (B, L), zero at padding.
+            position_ids: See `MmBertModel.forward`.
+            inputs_embeds: (B, L, hidden_size) in place of `input_ids`.
+            labels: (B, L) classes, -100 where nothing is scored.
+            num_items_in_batch: Labels in the whole optimizer step; the loss is divided by it.
+            **kwargs: See `MmBertModel.forward`.
+
+        Returns:
+            `logits` (B, L, num_labels), without meaning at padding, and the loss if there are labels.
+        """
+        inputs = {"attention_mask": attention_mask, "position_ids": position_ids, "inputs_embeds": inputs_embeds}
+        outputs = self.model(input_ids, **inputs, **kwargs, return_dict=True)
+        logits = self._classify(outputs.last_hidden_state)
+        loss = None
+        if labels is not None:
+            require_shape("labels", labels, logits.shape[:2])
+            loss = cross_entropy(logits.flatten(0, 1), labels.flatten(), num_items_in_batch)
+        return TokenClassifierOutput(
+            loss=loss, logits=logits, hidden_states=outputs.hidden_states, attentions=outputs.attentions
+        )
+
+
+class MmBertForQuestionAnswering(_Classifier):
+    """Where in the passage the answer starts and ends.
+
+    Padding can be neither: its logits are the lowest number of the dtype, so that padding changes no loss and no
+    answer. (Stock ModernBERT lets padding compete; on input without padding the numbers are the same.)
+
+    Args:
+        config: The model's configuration.
+
+    Raises:
+        ValueError: If `config.num_labels` is not 2.
+    """
+
+    def __init__(self, config: MmBertConfig) -> None:
+        if config.num_labels != 2:
+            raise ValueError(f"config.num_labels is {config.num_labels}; question answering needs 2, start and end")
+        super().__init__(config, config.num_labels or 2)
+
+    @returns_output
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        start_positions: Tensor | None = None,
+        end_positions: Tensor | None = None,
+        **kwargs: Any,
+    ) -> QuestionAnsweringModelOutput:
+        """Score every token as start and as end of the answer.
+
+        Args:
+            input_ids: (B, L) token ids of question and passage, or (1, T) packed.
+            attention_mask: (B, L), zero at padding.
+            position_ids: See `MmBertModel.forward`.
+            inputs_embeds: (B, L, hidden_size) in place of `input_ids`.
+            start_positions: (N,) first token of the answer, counted from the start of its row or packed sequence.
+            end_positions: (N,) last token of the answer, likewise.
+            **kwargs: See `MmBertModel.forward`.
+
+        Returns:
+            `start_logits` and `end_logits` (B, L), and the loss if both positions are given.
+        """
+        inputs = {"attention_mask": attention_mask, "position_ids": position_ids, "inputs_embeds": inputs_embeds}
+        outputs = self.model(input_ids, **inputs, **kwargs, return_dict=True)
+        logits = self._classify(outputs.last_hidden_state)
+        lowest = torch.finfo(logits.dtype).min
+        if attention_mask is not None:
+            logits = logits.masked_fill(~attention_mask.to(logits.device).bool()[..., None], lowest)
+        start_logits, end_logits = logits.unbind(-1)
+        loss = None
+        if start_positions is not None and end_positions is not None:
+            rows = logits
+            if (boundaries := kwargs.get("cu_seq_lens_q")) is not None:
+                sequences = logits[0].split(boundaries.diff().tolist())
+                rows = pad_sequence(list(sequences), batch_first=True, padding_value=lowest)
+            loss = span_loss(rows[..., 0], rows[..., 1], start_positions, end_positions)
+        return QuestionAnsweringModelOutput(
+            loss=loss,
+            start_logits=start_logits,
+            end_logits=end_logits,
+            hidden_states=outputs.hidden_states,
+            attentions=outputs.attentions,
+        )
+
+
+class MmBertForMultipleChoice(_Classifier):
+    """Which of several continuations fits.
+
+    Args:
+        config: The model's configuration; `classifier_pooling` says how tokens become one vector.
+    """
+
+    def __init__(self, config: MmBertConfig) -> None:
+        super().__init__(config, outputs=1)
+
+    @returns_output
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        labels: Tensor | None = None,
+        num_items_in_batch: Tensor | int | None = None,
+        **kwargs: Any,
+    ) -> MultipleChoiceModelOutput:
+        """Score every choice.
+
+        Args:
+            input_ids: (B, C, L) token ids of C choices.
+            attention_mask: (B, C, L), zero at padding.
+            position_ids: (B, C, L); see `MmBertModel.forward`.
+            inputs_embeds: (B, C, L, hidden_size) in place of `input_ids`.
+            labels: (B,) the right choice.
+            num_items_in_batch: Labels in the whole optimizer step; the loss is divided by it.
+            **kwargs: See `MmBertModel.forward`.
+
+        Returns:
+            `logits` (B, C), and the loss if there are labels.
+
+        Raises:
+            ValueError: If there is no dimension of choices; packed input has none.
+        """
+        given = inputs_embeds if input_ids is None else input_ids
+        if given is None or given.dim() - (input_ids is None) != 3 or kwargs.get("cu_seq_lens_q") is not None:
+            shape = None if given is None else tuple(given.shape)
+            raise ValueError(f"multiple choice reads (batch, choices, length), unpacked; got {shape}")
+        ids, mask, positions, embeds = (
+            None if tensor is None else tensor.flatten(0, 1)
+            for tensor in (input_ids, attention_mask, position_ids, inputs_embeds)
+        )
+        inputs = {"attention_mask": mask, "position_ids": positions, "inputs_embeds": embeds}
+        outputs = self.model(ids, **inputs, **kwargs, return_dict=True)
+        pooled = pool(outputs.last_hidden_state, self.config.classifier_pooling, mask)
+        logits = self._classify(pooled).view(given.shape[:2])
+        loss = None if labels is None else cross_entropy(logits, labels.view(-1), num_items_in_batch)
+        return MultipleChoiceModelOutput(
+            loss=loss, logits=logits, hidden_states=outputs.hidden_states, attentions=outputs.attentions
+        )
+
+
+__all__ = [
+    "MmBertForMaskedLM",
+    "MmBertForMultipleChoice",
+    "MmBertForQuestionAnswering",
+    "MmBertForSequenceClassification",
+    "MmBertForTokenClassification",
+    "MmBertModel",
+    "MmBertPreTrainedModel",
+    "MmBertPredictionHead",
+]

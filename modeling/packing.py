@@ -230,3 +230,24 @@ def _checked_max_length(ends: list[int], lengths: list[int], max_length: int | N
     if max_length is not None and longest > max_length:
         raise ValueError(f"the longest packed sequence has {longest} tokens, max_length_q says {max_length}")
     return longest
+
+
+def refuse_ids_beyond(what: str, ids: Tensor, size: int) -> None:
+    """Refuse ids outside [0, size), where looking is free: on a CPU, not while a graph is traced.
+
+    Args:
+        what: Name of the ids in the message.
+        ids: Integers of any shape.
+        size: Number of valid ids.
+
+    Raises:
+        ValueError: If an id is negative or not below `size`.
+    """
+    if tracing() or ids.device.type != "cpu" or ids.numel() == 0:
+        return
+    low, high = (int(bound) for bound in torch.aminmax(ids))
+    if low < 0 or high >= size:
+        raise ValueError(
+            f"{what} {low if low < 0 else high} is outside the model's {size} (0 to {size - 1}); "
+            "tokenizer, labels and model must belong together"
+        )

@@ -1,14 +1,14 @@
 """How it learns: the masked-LM trainer, its optimizer, its checkpoints, a recipe from end to end, and fine-tuning."""
 
-from .arguments import training_arguments
-from .finetuning import FineTuned, fine_tune
-from .finetuning_command import parse_fine_tuning
-from .finetuning_model import label_order
-from .finetuning_options import FineTuneOptions
-from .finetuning_saving import read_record
-from .mlm import MlmTrainer
-from .optimizer import stable_adamw
-from .recipe_run import RecipeRun
+from .finetuning.command import parse_fine_tuning
+from .finetuning.config import FineTuneOptions
+from .finetuning.fine_tune import FineTuned, fine_tune
+from .finetuning.model import label_order
+from .finetuning.output import read_record
+from .pretraining.args import training_arguments
+from .pretraining.optimizer import stable_adamw
+from .pretraining.run import RecipeRun
+from .pretraining.trainer import MlmTrainer
 
 __all__ = [
     "FineTuneOptions",

@@ -8,10 +8,11 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 import pytest
-from mmbert.data import CatalogueCorpus, ParallelCorpus, entry_phase
-from mmbert.data.gettext_files import locale_of, read_messages
-from mmbert.data.languages import CODE
-from mmbert.data.python_source import chunks
+from mmbert.data import CatalogueCorpus, ParallelCorpus
+from mmbert.data.corpora.demo import chunks
+from mmbert.data.corpora.gettext_files import locale_of, read_messages
+from mmbert.languages import entry_phase
+from mmbert.languages.tags import CODE
 
 PACKAGES = ("django", "sphinx", "pycountry")
 absent = [name for name in PACKAGES if importlib.util.find_spec(name) is None]

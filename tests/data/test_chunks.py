@@ -5,7 +5,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mmbert.data import TokenShards
-from mmbert.data.chunks import ChunkTable
+from mmbert.data.pretraining.spans import ChunkTable
 from stream_support import shards_of_lengths
 
 

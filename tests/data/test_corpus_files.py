@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from mmbert.data import Corpus, Document, Source, open_corpus
-from mmbert.data.corpus import is_heldout
+from mmbert.data.corpora.base import is_heldout
 
 
 def texts(corpus, split="train"):

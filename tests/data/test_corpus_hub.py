@@ -4,8 +4,8 @@ import json
 
 import pytest
 from mmbert.data import Source, open_corpus
-from mmbert.data.hub import HubCorpus
-from mmbert.data.rows import ReadOptions
+from mmbert.data.corpora.hub import HubCorpus
+from mmbert.data.corpora.rows import ReadOptions
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:datasets")
 

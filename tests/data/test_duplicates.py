@@ -3,7 +3,7 @@
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mmbert.data.duplicates import SeenHashes, text_hash
+from mmbert.data.tokenization.dedup import SeenHashes, text_hash
 
 
 @settings(max_examples=50, deadline=None)

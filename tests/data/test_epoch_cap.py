@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmbert import LanguageMixture
-from mmbert.data.epoch_cap import cap_epochs
-from mmbert.data.phase_reader import PhaseReader
+from mmbert.data.pretraining.epoch_cap import cap_epochs
+from mmbert.data.pretraining.sampler import PhaseReader
 from stream_support import phase, shards_of_lengths
 
 COUNTS = {"eng_Latn": 1_000_000, "deu_Latn": 100_000, "fao_Latn": 1_000, "quy_Latn": 100}

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from mmbert.data import read_labelled
-from mmbert.data.labelled import sample_rows
-from mmbert.data.labelled_sources import LabelledSources
+from mmbert.data.labelled.read import sample_rows
+from mmbert.tasks.cli import LabelledSources
 
 SHARED = Path(mmbert.__file__).parent.parent / "shared" / "data"
 

@@ -4,9 +4,9 @@ import json
 
 import pytest
 from mmbert.data import read_labelled
-from mmbert.data.labelled_hub import is_among
-from mmbert.data.passages import answer_spans
-from mmbert.evaluation.classification import problem_of
+from mmbert.data.features.passages import answer_spans
+from mmbert.data.labelled.hub import is_among
+from mmbert.tasks.text_classification import problem_of
 
 
 def write(path, rows):

@@ -3,7 +3,8 @@
 import re
 
 import pytest
-from mmbert.data.languages import (
+from mmbert.languages.scripts import script_of, tag_of_locale
+from mmbert.languages.tags import (
     PHASES,
     check_languages,
     entry_phase,
@@ -13,7 +14,6 @@ from mmbert.data.languages import (
     near_matches,
     published_token_counts,
 )
-from mmbert.data.scripts import script_of, tag_of_locale
 
 # Totals in billions of tokens and numbers of rows (languages and code) as the authors' dataset cards state them.
 PUBLISHED = {

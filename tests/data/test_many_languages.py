@@ -13,7 +13,7 @@ from stream_support import shards_of_lengths
 
 pytestmark = pytest.mark.slow  # 3,668 files are written and synchronised
 
-COUNTS = Path(mmbert.__file__).parent / "data" / "language_counts.csv"
+COUNTS = Path(mmbert.__file__).parent / "languages" / "language_counts.csv"
 RECIPE = """
 name: all
 seed: 7

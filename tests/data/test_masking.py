@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mmbert.data.masking import IGNORED, Masker, row_noise
-from mmbert.data.permutation import permute, scramble
+from mmbert.data.hashing import permute, scramble
+from mmbert.data.pretraining.masking import IGNORED, Masker, row_noise
 
 SPECIAL = np.zeros(1000, dtype=bool)
 SPECIAL[:5] = True

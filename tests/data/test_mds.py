@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mmbert.data import ReadOptions, tokenize_corpus
-from mmbert.data.feeds import open_feed
-from mmbert.data.mds import parse_index, read_samples, unpack_shard
+from mmbert.data.corpora.mds import parse_index, read_samples, unpack_shard
+from mmbert.data.tokenization.open_source import open_feed
 
 MDS = Path(__file__).parent / "mds"
 EXPECTED = json.loads((MDS / "expected.json").read_text(encoding="utf-8"))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mmbert import LanguageMixture
-from mmbert.data import published_token_counts
+from mmbert.languages import published_token_counts
 
 COUNTS = {"eng_Latn": 1_000_000.0, "deu_Latn": 10_000.0, "fao_Latn": 100.0}
 

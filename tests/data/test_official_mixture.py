@@ -4,8 +4,7 @@ from dataclasses import replace
 
 import pytest
 from mmbert import Recipe
-from mmbert.data.languages import published_token_counts
-from mmbert.data.official_mixture import (
+from mmbert.data.pretraining.published_counts import (
     OUTSIDE_SAMPLING,
     TEMPERATURES,
     implied_token_counts,
@@ -13,6 +12,7 @@ from mmbert.data.official_mixture import (
     planned_mixture,
     published_mixture,
 )
+from mmbert.languages.tags import published_token_counts
 
 FIRST = [code for code in published_token_counts("pretrain") if code not in OUTSIDE_SAMPLING]
 

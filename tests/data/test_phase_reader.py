@@ -4,8 +4,8 @@ import itertools
 
 import numpy as np
 import pytest
-from mmbert.data import LanguageMixture
-from mmbert.data.phase_reader import ROWS_A_BLOCK, PhaseReader
+from mmbert.data.pretraining.sampler import ROWS_A_BLOCK, PhaseReader
+from mmbert.languages import LanguageMixture
 from stream_support import phase, shards_of_lengths
 
 

@@ -3,8 +3,8 @@
 import json
 
 import pytest
-from mmbert.data.heldout import HeldOut
-from mmbert.data.preparation import balanced_texts, open_planned_corpus, prepare
+from mmbert.data.pretraining.heldout import HeldOut
+from mmbert.data.tokenization.prepare import balanced_texts, open_planned_corpus, prepare
 from mmbert.recipes import Recipe
 from tests_support import TINY_RECIPE, documents
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmbert.data import RunningText, join_words, split_words
-from mmbert.data.running_text import spaces_of, written_spaces
+from mmbert.data.features.running_text import spaces_of, written_spaces
 
 SHARED = Path(mmbert.__file__).parents[1] / "shared" / "data"
 

@@ -15,13 +15,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from mmbert.data import ReadOptions, ShardOptions, TokenShards, join_parts, tokenize_corpus, write_shards
-from mmbert.data import document_tokenizer as encoding
-from mmbert.data.corpus import Document, is_heldout
-from mmbert.data.feeds import HubFeed
-from mmbert.data.hub import HubCorpus
-from mmbert.data.tokenization import tokenize_feeds
-from mmbert.data.tokenize_progress import TokenizeProgress
-from mmbert.modeling.tokenizer import save_tokenizer
+from mmbert.data.corpora.base import Document, is_heldout
+from mmbert.data.corpora.hub import HubCorpus
+from mmbert.data.tokenization import document_tokenizer as encoding
+from mmbert.data.tokenization.pipeline import tokenize_feeds
+from mmbert.data.tokenization.progress import TokenizeProgress
+from mmbert.data.tokenization.source import HubFeed
+from mmbert.modeling.tokenization_mmbert import save_tokenizer
 from tests_support import documents
 
 UNIT = 8000  # bytes; makes some ten units of the corpus below
@@ -210,7 +210,7 @@ def test_another_plan_is_refused_and_named(corpus, tokenizer, options, tmp_path,
 
 
 def test_a_second_run_into_the_same_output_is_kept_out(corpus, tokenizer, options, tmp_path):
-    from mmbert.data.work_folder import WorkFolder
+    from mmbert.data.tokenization.workdir import WorkFolder
 
     with WorkFolder(tmp_path / "out").locked(), pytest.raises(ValueError, match="another process is writing"):
         tokenize_corpus(corpus, tmp_path / "out", tokenizer, options=options)

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmbert.data import RunningText, encode_running, encode_words, split_words
-from mmbert.data.windows import most_context, windows_over
-from mmbert.modeling.tokenizer import build_tokenizer
+from mmbert.data.features.windows import most_context, windows_over
+from mmbert.modeling.tokenization_mmbert import build_tokenizer
 from tokenizers import Tokenizer, pre_tokenizers
 
 SHARED = Path(mmbert.__file__).parents[1] / "shared"

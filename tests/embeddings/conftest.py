@@ -7,7 +7,7 @@ import pytest
 import torch
 from mmbert import MmBertConfig, MmBertModel
 from mmbert.modeling import train_tokenizer
-from mmbert.modeling.tokenizer import save_tokenizer
+from mmbert.modeling.tokenization_mmbert import save_tokenizer
 
 ENGLISH = "red blue old new small big river house tree dog bread snow night stone road fire".split()
 TOY = "rud bla eld nov pik mag rio kas bom kan pan nif nok ston vej ild".split()

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 from datasets import Dataset
-from mmbert.embeddings.balanced_batches import language_batches
+from mmbert.embeddings.training.language_sampler import language_batches
 
 SIZES = {"eng_Latn": 4000, "swh_Latn": 400, "fao_Latn": 40}
 

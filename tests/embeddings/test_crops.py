@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmbert.embeddings import read_pairs
-from mmbert.embeddings.crops import LEAST, STRETCH, crops
+from mmbert.embeddings.pairs.random_crops import LEAST, STRETCH, crops
 
 WORDS = [f"word{number}" for number in range(1000)]
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 from mmbert import MmBertModel, load_embedder
-from mmbert.embeddings import loader, model_fingerprint, save_embedder
+from mmbert.embeddings import model_fingerprint, save_embedder
+from mmbert.embeddings.encoding import load as loader
 from mmbert.modeling import hardware
 from safetensors.torch import load_file
 from sentence_transformers.sentence_transformer.modules import Dense

@@ -6,7 +6,7 @@ import math
 import pyarrow as pa
 import pytest
 from mmbert.embeddings import read_pairs
-from mmbert.embeddings.pair_sources import PairSource, read_texts
+from mmbert.embeddings.pairs.sources import PairSource, read_texts
 from pyarrow import csv, parquet
 
 QA = [{"question": f"who is {name}?", "context": f"{name} is a person"} for name in ("Ana", "Bo", "Chi")]
@@ -101,7 +101,7 @@ def test_what_cannot_be_used_is_refused_in_one_line(tmp_path, rows, message):
 
 def test_half_a_surrogate_pair_is_refused(tmp_path):
     # no file format lets one through, data sets in memory do
-    from mmbert.embeddings.pair_reading import _Cleaner
+    from mmbert.embeddings.pairs.cleaning import _Cleaner
 
     with pytest.raises(ValueError, match="half a surrogate pair"):
         _Cleaner(None).add({"anchor": "a\ud83d", "positive": "b"}, "row 0")

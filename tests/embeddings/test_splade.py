@@ -7,8 +7,8 @@ import pytest
 import torch
 from mmbert import MmBertConfig, MmBertForMaskedLM
 from mmbert.embeddings import load_sparse_encoder, save_retriever
-from mmbert.embeddings.splade_max import max_linear, splade_scores
-from mmbert.modeling.tokenizer import save_tokenizer
+from mmbert.embeddings.retrievers.splade import max_linear, splade_scores
+from mmbert.modeling.tokenization_mmbert import save_tokenizer
 from sentence_transformers import SparseEncoder
 from sentence_transformers.sparse_encoder.modules import SpladePooling
 
@@ -79,7 +79,7 @@ def test_wrong_sizes_are_refused(lengths, chunk_size, message):
 
 PEAK = """
 import resource, sys, torch
-from mmbert.embeddings.splade_max import max_linear, splade_scores
+from mmbert.embeddings.retrievers.splade import max_linear, splade_scores
 torch.set_num_threads(1)
 hidden, weight = torch.randn(2048, 32, requires_grad=True), torch.randn(60_000, 32, requires_grad=True)
 lengths = [256] * 8

@@ -15,7 +15,8 @@ TEXTS = [f"red river {' '.join(['stone'] * (number % 7))} {number}" for number i
 KILLED = """
 import os, signal, sys
 from mmbert import load_embedder
-from mmbert.embeddings import encode_to_file, streaming, vector_file
+from mmbert.embeddings import encode_to_file
+from mmbert.embeddings.encoding import to_file as streaming, to_file as vector_file
 
 encoder, output, place = sys.argv[1:]
 place = int(place)

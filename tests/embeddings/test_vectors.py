@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from mmbert.embeddings import CompactVectors, compact, vectors
+from mmbert.embeddings import CompactVectors, compact
+from mmbert.embeddings.encoding import vectors
 
 
 def unit(values):

@@ -9,9 +9,9 @@ import pytest
 import typer
 from mmbert import MmBertConfig, MmBertModel
 from mmbert.cli.bench import bench
-from mmbert.evaluation import efficiency_memory
-from mmbert.evaluation.efficiency_contestants import OURS, STOCK
-from mmbert.evaluation.efficiency_report import Report
+from mmbert.evaluation.efficiency import memory as efficiency_memory
+from mmbert.evaluation.efficiency.contestants import OURS, STOCK
+from mmbert.evaluation.efficiency.report import Report
 from typer.testing import CliRunner
 
 TINY = {"hidden_size": 64, "num_attention_heads": 2, "intermediate_size": 96, "vocab_size": 50}
@@ -44,7 +44,7 @@ def test_bench_measures_a_checkpoint_in_the_settings_that_fit(checkpoint, tmp_pa
 
 def test_bench_measures_peak_memory(checkpoint, monkeypatch):
     peak = efficiency_memory.Peak(total=10**9, before=9 * 10**8, cpu_seconds=1.0)
-    monkeypatch.setattr("mmbert.evaluation.efficiency.encoding_peak", lambda *_: peak)
+    monkeypatch.setattr("mmbert.evaluation.efficiency.measure.encoding_peak", lambda *_: peak)
     arguments = [str(checkpoint), "--threads", "1", "--rows", "1", "--rounds", "2", "--setting", "variable-512"]
     result = CliRunner().invoke(app, [*arguments, "--dtype", "float32"])
     assert result.exit_code == 0 and "| 100 MB |" in result.output

@@ -10,7 +10,9 @@ import pytest
 import torch
 from datasets import Dataset, concatenate_datasets
 from mmbert.data import encode_texts
-from mmbert.evaluation import (
+from mmbert.model_cards import draw_language_scores
+from mmbert.modeling.tokenization_mmbert import save_tokenizer
+from mmbert.tasks import (
     ChoiceOptions,
     TextOptions,
     fine_tune_chooser,
@@ -18,12 +20,9 @@ from mmbert.evaluation import (
     language_table,
     table_lines,
 )
-from mmbert.evaluation.choice_labels import first_number, right_choices
-from mmbert.evaluation.classification import encode_rows, labels_of, problem_of
-from mmbert.evaluation.classification_scores import ClassificationMetrics, baseline_scores, pool_windows
-from mmbert.evaluation.multiple_choice import encode_choices
-from mmbert.model_cards import draw_language_scores
-from mmbert.modeling.tokenizer import save_tokenizer
+from mmbert.tasks.classification_scores import ClassificationMetrics, baseline_scores, pool_windows
+from mmbert.tasks.multiple_choice import encode_choices, first_number, right_choices
+from mmbert.tasks.text_classification import encode_rows, labels_of, problem_of
 from mmbert.trainers import FineTuneOptions
 from tests_support import sentences
 

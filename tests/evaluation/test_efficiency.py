@@ -7,13 +7,23 @@ from dataclasses import replace
 import pytest
 import torch
 from mmbert import MmBertConfig, MmBertModel
-from mmbert.evaluation import efficiency_timing
-from mmbert.evaluation.efficiency import SETTINGS, Case, Entry, Plan, Setting, fits, gemm_rate, measure, useful_flops
-from mmbert.evaluation.efficiency_contestants import MINILM, OURS, STOCK, XLM_R, Builder, configuration
-from mmbert.evaluation.efficiency_flops import EncoderShape, keys_seen
-from mmbert.evaluation.efficiency_memory import encoding_peak, measure_peak, peak_in_child
-from mmbert.evaluation.efficiency_settings import make_batch
-from mmbert.evaluation.efficiency_timing import interleave, with_threads
+from mmbert.evaluation.efficiency import timing as efficiency_timing
+from mmbert.evaluation.efficiency.contestants import MINILM, OURS, STOCK, XLM_R, Builder, configuration
+from mmbert.evaluation.efficiency.flops import EncoderShape, keys_seen
+from mmbert.evaluation.efficiency.measure import (
+    SETTINGS,
+    Case,
+    Entry,
+    Plan,
+    Setting,
+    fits,
+    gemm_rate,
+    measure,
+    useful_flops,
+)
+from mmbert.evaluation.efficiency.memory import encoding_peak, measure_peak, peak_in_child
+from mmbert.evaluation.efficiency.settings import make_batch
+from mmbert.evaluation.efficiency.timing import interleave, with_threads
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import ModernBertModel
 
@@ -252,7 +262,7 @@ def test_peak_memory_is_what_the_work_takes_for_a_moment():
 @pytest.mark.slow
 def test_a_child_does_not_inherit_the_size_of_its_parent():
     fat = torch.ones(500_000_000)
-    code = "from mmbert.evaluation.efficiency_memory import *; print_peak(measure_peak(lambda: bytearray(200_000_000)))"
+    code = "from mmbert.evaluation.efficiency.memory import *; print_peak(measure_peak(lambda: bytearray(200_000_000)))"
     peak = peak_in_child([sys.executable, "-c", code])
     assert peak.over_weights == pytest.approx(200e6, rel=0.1) and peak.total < 4 * len(fat)
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from mmbert.evaluation.efficiency_contestants import COMPILED, OURS, STOCK, XLM_R
-from mmbert.evaluation.efficiency_report import Report, Row, conditions, markdown_table, ratio
-from mmbert.evaluation.efficiency_targets import Runner, Target, targets_table
+from mmbert.evaluation.efficiency.contestants import COMPILED, OURS, STOCK, XLM_R
+from mmbert.evaluation.efficiency.report import Report, Row, conditions, markdown_table, ratio
+from mmbert.evaluation.efficiency.targets import Runner, Target, targets_table
 
 ROW = Row(
     setting="variable-512", beside="variable-512", network=OURS, size="base", dtype="float32", threads=1, rows=32,
@@ -91,7 +91,7 @@ def test_targets_of_the_roofline_and_across_settings():
 
 
 def test_the_picture_shows_every_setting(tmp_path):
-    from mmbert.evaluation.efficiency_picture import draw
+    from mmbert.evaluation.efficiency.picture import draw
 
     rows = [ROW, SLOWER, replace(ROW, setting="fixed-8192", beside="fixed-8192")]
     first = draw(rows, tmp_path / "made" / "a.png", "speed", "here").read_bytes()

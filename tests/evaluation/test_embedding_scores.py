@@ -14,8 +14,8 @@ from mmbert.evaluation import (
     sts_scores,
     summary_table,
 )
-from mmbert.evaluation.embedding_judging import read_set
-from mmbert.evaluation.embedding_tasks import TASKS
+from mmbert.evaluation.embeddings.judging import read_set
+from mmbert.evaluation.embeddings.tasks import TASKS
 
 
 class Table:
@@ -271,7 +271,7 @@ SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 @pytest.mark.skipif(not SHARED.exists(), reason="the public sets lie in ../shared, which is not here")
 @pytest.mark.parametrize(("name", "folder", "rows"), [("xquad", "xquad", 11_900), ("cosqa", "cosqa", 6_267)])
 def test_published_sets_are_judged_as_they_are(name, folder, rows):
-    from mmbert.evaluation.embedding_judging import read_set
+    from mmbert.evaluation.embeddings.judging import read_set
 
     assert len(next(iter(read_set(name, SHARED / folder).values()))) == rows
     report = judge_embedder(Letters(), {name: SHARED / folder})

@@ -15,13 +15,13 @@ import pytest
 import torch
 import typer
 from mmbert.cli.evaluate import evaluate as verb
-from mmbert.evaluation.learning import Job
-from mmbert.evaluation.protocol import settings_of
-from mmbert.evaluation.report import build_report
-from mmbert.evaluation.runner import Evaluation, evaluate
-from mmbert.evaluation.runner_workers import Workers
-from mmbert.evaluation.tasks import Task, task_named
-from mmbert.modeling.tokenizer import save_tokenizer
+from mmbert.evaluation.benchmark.catalogue import Task, task_named
+from mmbert.evaluation.benchmark.report import build_report
+from mmbert.evaluation.benchmark.run_task import Job
+from mmbert.evaluation.benchmark.runner import Evaluation, evaluate
+from mmbert.evaluation.benchmark.sweep import settings_of
+from mmbert.evaluation.benchmark.workers import Workers
+from mmbert.modeling.tokenization_mmbert import save_tokenizer
 from tests_support import sentences
 from typer.testing import CliRunner
 
@@ -247,7 +247,7 @@ class DyingWorkers(Workers):
 
 
 def test_a_killed_process_costs_its_task_and_no_other(checkpoint, files, tmp_path, monkeypatch):
-    monkeypatch.setattr("mmbert.evaluation.runner.Workers", DyingWorkers)
+    monkeypatch.setattr("mmbert.evaluation.benchmark.runner.Workers", DyingWorkers)
     jobs = [plan(checkpoint, files, tmp_path).jobs[0]]
     jobs.insert(0, Job(checkpoint, Task("deadly", "Deadly", "more", "labels", "accuracy"), {"": files["labels"]}))
     settings = settings_of(task_named("sib200"), rates=(1e-3,), epochs=(1,), changes={"max_length": 48})

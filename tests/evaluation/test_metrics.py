@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mmbert.evaluation.metrics import hub_scores, label_scores, similarity_scores, span_scores, tag_scores
+from mmbert.tasks.metrics.classification import hub_scores, label_scores, similarity_scores, span_scores, tag_scores
 
 pytest.importorskip("sklearn")
 pytest.importorskip("seqeval")

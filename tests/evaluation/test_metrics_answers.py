@@ -6,7 +6,13 @@ import pytest
 import regex
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mmbert.evaluation.metrics_answers import answer_scores, answer_tokens, exact_match, normalise_answer, token_f1
+from mmbert.tasks.metrics.question_answering import (
+    answer_scores,
+    answer_tokens,
+    exact_match,
+    normalise_answer,
+    token_f1,
+)
 
 # The article patterns of MLQA's evaluation script.
 MLQA = {

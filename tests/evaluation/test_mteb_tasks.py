@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 from mmbert.evaluation import judge_embedder
-from mmbert.evaluation.mteb_tasks import local_task
+from mmbert.evaluation.embeddings.mteb_tasks import local_task
 
 
 def test_unknown_sets_and_missing_files_are_named(tmp_path):
@@ -20,7 +20,7 @@ def test_mteb_finds_our_numbers(tmp_path):
     mteb = pytest.importorskip("mteb")
     from mmbert import MmBertConfig, MmBertModel, load_embedder
     from mmbert.modeling import train_tokenizer
-    from mmbert.modeling.tokenizer import save_tokenizer
+    from mmbert.modeling.tokenization_mmbert import save_tokenizer
 
     draw = np.random.default_rng(0)
     words = [f"{a}{b}" for a in ("ra", "bo", "li", "mu", "te") for b in ("k", "sta", "no", "ri", "zz", "ul")]

@@ -3,12 +3,12 @@
 import math
 
 import pytest
-from mmbert.evaluation.protocol import Run, Setting, choose, final_runs, settings_of, sweep_runs
-from mmbert.evaluation.report import build_report, model_index
-from mmbert.evaluation.report_tables import markdown_report
-from mmbert.evaluation.runs import ChangedRun, changes, identity_of, read_record, record_path, write_record
-from mmbert.evaluation.tasks import load_tasks, published_scores, task_named
-from mmbert.evaluation.tasks.published import printed_averages, published_means
+from mmbert.evaluation.benchmark.catalogue import load_tasks, published_scores, task_named
+from mmbert.evaluation.benchmark.catalogue.published import printed_averages, published_means
+from mmbert.evaluation.benchmark.records import ChangedRun, changes, identity_of, read_record, record_path, write_record
+from mmbert.evaluation.benchmark.report import build_report, model_index
+from mmbert.evaluation.benchmark.report_tables import markdown_report
+from mmbert.evaluation.benchmark.sweep import Run, Setting, choose, final_runs, settings_of, sweep_runs
 
 LOW, HIGH = Setting(learning_rate=2e-5, epochs=1), Setting(learning_rate=5e-5, epochs=3)
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 from datasets import Dataset, concatenate_datasets
 from mmbert import MmBertConfig, MmBertForMaskedLM
-from mmbert.evaluation import fine_tune_answerer, fine_tune_chooser, fine_tune_classifier, fine_tune_tagger
-from mmbert.evaluation.answering import PassageOptions
-from mmbert.modeling.tokenizer import save_tokenizer
+from mmbert.modeling.tokenization_mmbert import save_tokenizer
+from mmbert.tasks import fine_tune_answerer, fine_tune_chooser, fine_tune_classifier, fine_tune_tagger
+from mmbert.tasks.question_answering import PassageOptions
 from mmbert.trainers import FineTuneOptions
 from tests_support import WORDS
 

@@ -9,10 +9,10 @@ import torch
 from datasets import Dataset
 from mmbert import MmBertConfig, MmBertForMaskedLM, MmBertForTokenClassification
 from mmbert.data import read_labelled
-from mmbert.evaluation.answering import AnswerMetrics, PassageOptions, fine_tune_answerer
-from mmbert.evaluation.metrics_answers import token_f1
-from mmbert.evaluation.tagging import TagOptions, fine_tune_tagger
-from mmbert.modeling.tokenizer import save_tokenizer
+from mmbert.modeling.tokenization_mmbert import save_tokenizer
+from mmbert.tasks.metrics.question_answering import token_f1
+from mmbert.tasks.question_answering import AnswerMetrics, PassageOptions, fine_tune_answerer
+from mmbert.tasks.token_classification import TagOptions, fine_tune_tagger
 from mmbert.trainers import FineTuneOptions
 from tests_support import WORDS
 

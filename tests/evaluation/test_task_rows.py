@@ -4,9 +4,9 @@ import json
 
 import pytest
 from datasets import Dataset
-from mmbert.evaluation.tasks import Part, Task, read_task, task_named
-from mmbert.evaluation.tasks.catalogue import load_tasks
-from mmbert.evaluation.tasks.rows import Limits
+from mmbert.evaluation.benchmark.catalogue import Part, Task, read_task, task_named
+from mmbert.evaluation.benchmark.catalogue.catalogue import load_tasks
+from mmbert.evaluation.benchmark.catalogue.rows import Limits
 
 TAGS = ("eng_Latn", "deu_Latn", "fao_Latn")
 
@@ -125,7 +125,7 @@ def test_all_languages_means_those_that_have_the_split(monkeypatch):
             raise ValueError(f"{source} has no split 'train'; there are test.")
         return Dataset.from_list([{**row, "language": language} for row in rows(split, 4, [language])])
 
-    monkeypatch.setattr("mmbert.evaluation.tasks.rows.read_labelled", read)
+    monkeypatch.setattr("mmbert.evaluation.benchmark.catalogue.rows.read_labelled", read)
     found = read_task(task_named("afrisenti"))
     assert "tir_Ethi" not in found.train_languages and "hau_Latn" in found.train_languages
     assert "tir_Ethi" in found.test["language"][:] and "there is no train split in tir_Ethi" in found.notes

@@ -11,8 +11,8 @@ import pytest
 import torch
 from mmbert import MmBertConfig, MmBertForMaskedLM, Recipe
 from mmbert.data import ReadOptions, tokenize_corpus
-from mmbert.data.heldout import HeldOut
-from mmbert.modeling.tokenizer import build_tokenizer, save_tokenizer
+from mmbert.data.pretraining.heldout import HeldOut
+from mmbert.modeling.tokenization_mmbert import build_tokenizer, save_tokenizer
 from mmbert.trainers import RecipeRun
 from safetensors.torch import load_file
 from tests_support import TINY_RECIPE, documents

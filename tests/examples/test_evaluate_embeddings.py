@@ -20,7 +20,7 @@ def run(*arguments):
 def test_it_judges_and_writes_everything(tmp_path):
     from mmbert import MmBertConfig, MmBertModel
     from mmbert.modeling import train_tokenizer
-    from mmbert.modeling.tokenizer import save_tokenizer
+    from mmbert.modeling.tokenization_mmbert import save_tokenizer
 
     rows = [
         {"lang": tag, "id": str(n), "question": f"who is {n} {tag}", "context": f"he is {n} in {tag}, {n * n}"}

@@ -14,7 +14,7 @@ import numpy as np
 import psutil
 import pytest
 import torch
-from mmbert.modeling.tokenizer import save_tokenizer
+from mmbert.modeling.tokenization_mmbert import save_tokenizer
 from tests_support import sentences
 from transformers import AutoModelForSequenceClassification, pipeline
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import mmbert
 import pytest
 from mmbert import MmBertConfig, MmBertForMaskedLM, MmBertForQuestionAnswering, MmBertForTokenClassification
-from mmbert.modeling.tokenizer import save_tokenizer
+from mmbert.modeling.tokenization_mmbert import save_tokenizer
 from tests_support import WORDS
 
 EXAMPLES = Path(mmbert.__file__).parent / "examples"

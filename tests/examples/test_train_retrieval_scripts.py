@@ -11,9 +11,9 @@ import mmbert
 import pytest
 import torch
 from mmbert import MmBertConfig, MmBertForMaskedLM
-from mmbert.embeddings.training_options import rows_of, settings_of, training_parser
+from mmbert.embeddings.training.options import rows_of, settings_of, training_parser
 from mmbert.modeling import train_tokenizer
-from mmbert.modeling.tokenizer import save_tokenizer
+from mmbert.modeling.tokenization_mmbert import save_tokenizer
 
 EXAMPLES = Path(mmbert.__file__).parent / "examples"
 WORDS = "red blue old new small big river house tree dog bread snow".split()

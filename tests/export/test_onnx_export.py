@@ -15,7 +15,7 @@ import torch
 import typer
 from mmbert.cli.export import export
 from mmbert.export import export_onnx, export_openvino, open_runtime
-from mmbert.modeling.tokenizer import save_tokenizer
+from mmbert.modeling.tokenization_mmbert import save_tokenizer
 from safetensors.torch import save_file
 from transformers import ModernBertModel
 from typer.testing import CliRunner
@@ -252,7 +252,7 @@ def test_adapters_that_cannot_be_read(plain, tmp_path):
 @pytest.mark.slow
 def test_a_file_with_other_numbers_is_not_written(plain, tmp_path, monkeypatch):
     """The weights change between the comparison's two sides, as a wrong converter would have it."""
-    from mmbert.export import onnx as exporter
+    from mmbert.export.graphs import onnx as exporter
 
     def wrong(prepared, path, _level):
         prepared.model.encoder.final_norm.weight.data[:16] *= -1

@@ -15,7 +15,7 @@ from pathlib import Path
 import mmbert
 import pytest
 import torch
-from mmbert.export import remote_code
+from mmbert.export.modernbert import remote_code
 from transformers.dynamic_module_utils import check_imports
 
 from .conftest import HEADS, TEXTS, VOCABULARY, forget_remote_code, tiny

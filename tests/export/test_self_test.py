@@ -8,7 +8,7 @@ import pytest
 import torch
 import transformers
 from mmbert.export import make_self_test, read_self_test
-from mmbert.export.self_test import TOLERANCES
+from mmbert.export.modernbert.self_test import TOLERANCES
 from safetensors.torch import load_file, save_file
 
 from .conftest import tiny

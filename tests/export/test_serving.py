@@ -10,8 +10,8 @@ import torch
 import transformers
 import typer
 from mmbert.cli.doctor import doctor
+from mmbert.common.checkpoints.reader import open_checkpoint
 from mmbert.export import Verdict, put_together, read_verdicts, run_verdicts
-from mmbert.modeling.checkpoint import open_checkpoint
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 

@@ -11,10 +11,10 @@ import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmbert.cli.trim import trim
+from mmbert.common.checkpoints.reader import open_checkpoint
 from mmbert.export import read_self_test, read_trim_report
-from mmbert.export.vocabulary import Vocabulary
+from mmbert.export.vocabulary.bpe import Vocabulary
 from mmbert.modeling import build_tokenizer
-from mmbert.modeling.checkpoint import open_checkpoint
 from safetensors.torch import load_file, save_file
 from tests_support import SIZES, documents, sentences
 from tokenizers import Tokenizer

@@ -195,7 +195,7 @@ def test_a_full_disk_or_a_kill_leaves_no_target(pair, tmp_path, end):
     script = textwrap.dedent("""
         import os, resource, signal, sys
         import mmbert
-        from mmbert.modeling import checkpoint_writer
+        from mmbert.common.checkpoints import writer as checkpoint_writer
         base, variant, output, end = sys.argv[1:]
         if end == "kill":
             checkpoint_writer.write_checksums = None

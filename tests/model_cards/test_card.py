@@ -10,7 +10,7 @@ import pytest
 import yaml
 from huggingface_hub import ModelCard, ModelCardData
 from mmbert.model_cards import build_card, read_records
-from mmbert.model_cards.metadata import hub_codes, hub_datasets
+from mmbert.model_cards.cards.metadata import hub_codes, hub_datasets
 
 GOLDEN = Path(__file__).with_name("golden_card.md")
 PICTURES = {name: f"pictures/{name}.png" for name in ("schedule", "shares", "loss", "retrieval")}

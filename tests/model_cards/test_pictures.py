@@ -7,8 +7,10 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from mmbert.model_cards import draw_all, draw_losses, draw_retrieval, draw_schedule, language_pictures, pictures
-from mmbert.model_cards.canvas import phase_spans, short_count, spread
+from mmbert.model_cards import draw_all, draw_losses, draw_retrieval, draw_schedule
+from mmbert.model_cards.plots import pretraining as language_pictures
+from mmbert.model_cards.plots import pretraining as pictures
+from mmbert.model_cards.plots.style import phase_spans, short_count, spread
 
 NAMES = ["schedule.png", "shares.png", "loss.png", "retrieval.png"]
 

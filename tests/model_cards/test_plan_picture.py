@@ -4,7 +4,7 @@ from itertools import combinations
 
 import pytest
 from mmbert import Recipe
-from mmbert.model_cards import plan_picture
+from mmbert.model_cards.plots import plan as plan_picture
 from mmbert.recipes.outline import outline
 
 

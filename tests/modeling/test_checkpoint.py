@@ -6,13 +6,8 @@ import subprocess
 
 import pytest
 import torch
-from mmbert.modeling.checkpoint import checkpoint_fingerprint, open_checkpoint
-from mmbert.modeling.checkpoint_writer import (
-    CheckpointWriter,
-    atomic_directory,
-    write_checksums,
-    write_index,
-)
+from mmbert.common.checkpoints.reader import checkpoint_fingerprint, open_checkpoint
+from mmbert.common.checkpoints.writer import CheckpointWriter, atomic_directory, write_checksums, write_index
 from safetensors.torch import load_file, save_file
 
 TENSORS = {

@@ -3,8 +3,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from mmbert import MmBertModel
-from mmbert.modeling.local_attention import attend_in_blocks, bias_of_blocks
-from mmbert.modeling.tiled_attention import attend_near
+from mmbert.modeling.cpu_attention import attend_near
+from mmbert.modeling.sliding_attention import attend_in_blocks, bias_of_blocks
 from torch.utils._python_dispatch import TorchDispatchMode
 
 

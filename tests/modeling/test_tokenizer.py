@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mmbert.modeling.tokenizer import build_tokenizer, save_tokenizer, tokenizer_fingerprint, train_tokenizer
+from mmbert.modeling.tokenization_mmbert import build_tokenizer, save_tokenizer, tokenizer_fingerprint, train_tokenizer
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 GEMMA = Path(__file__).resolve().parents[3] / "shared" / "tokenizer" / "gemma_tokenizer.json.xz"

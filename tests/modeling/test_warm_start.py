@@ -4,7 +4,7 @@ import pytest
 import torch
 from mmbert import MmBertConfig, MmBertForMaskedLM
 from mmbert.modeling import initialise_from
-from mmbert.modeling.axis_maps import source_layers
+from mmbert.modeling.resize import source_layers
 
 HEAD = 4  # channels of a head
 # The proportions of base; layers 0 and 3 are global.

@@ -9,7 +9,7 @@ from mmbert import MmBertConfig, MmBertForMaskedLM, Recipe
 from mmbert.data import MlmStream, PackedCollator
 from mmbert.modeling import initialise_from
 from mmbert.trainers import RecipeRun, stable_adamw
-from mmbert.trainers.language_loss import language_losses
+from mmbert.trainers.pretraining.eval_loss import language_losses
 
 RECIPE = """
 model: {size: small, hidden_size: 128, intermediate_size: 192, num_hidden_layers: 4, num_attention_heads: 4}

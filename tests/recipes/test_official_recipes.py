@@ -27,7 +27,7 @@ RELEASED = {
 
 
 def counted(column):
-    with (ROOT / "data" / "language_counts.csv").open(encoding="utf-8") as file:
+    with (ROOT / "languages" / "language_counts.csv").open(encoding="utf-8") as file:
         return {row["language"]: int(row[column]) for row in csv.DictReader(file) if int(row[column])}
 
 

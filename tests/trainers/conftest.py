@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from mmbert import MlmTrainer
 from mmbert.data import MlmStream, write_shards
-from mmbert.data.heldout import HeldOut
-from mmbert.modeling.tokenizer import save_tokenizer
+from mmbert.data.pretraining.heldout import HeldOut
+from mmbert.modeling.tokenization_mmbert import save_tokenizer
 from mmbert.trainers import training_arguments
-from mmbert.trainers.recipe_run import build_model
+from mmbert.trainers.pretraining.run import build_model
 from tests_support import TINY_RECIPE, documents
 from transformers import AutoTokenizer
 

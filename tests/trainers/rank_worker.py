@@ -12,10 +12,10 @@ from pathlib import Path
 import torch
 from mmbert import MlmTrainer, Recipe
 from mmbert.data import MlmStream, TokenShards
-from mmbert.data.heldout import HeldOut
+from mmbert.data.pretraining.heldout import HeldOut
 from mmbert.trainers import training_arguments
-from mmbert.trainers.checkpoints import last_checkpoint
-from mmbert.trainers.recipe_run import build_model
+from mmbert.trainers.checkpointing.paths import last_checkpoint
+from mmbert.trainers.pretraining.run import build_model
 from transformers import AutoTokenizer, TrainerCallback
 
 

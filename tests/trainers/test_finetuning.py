@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 from datasets import Dataset
-from mmbert.modeling.tokenizer import save_tokenizer
+from mmbert.modeling.tokenization_mmbert import save_tokenizer
 from mmbert.trainers import FineTuneOptions, fine_tune, label_order, parse_fine_tuning, read_record
-from mmbert.trainers.class_weights import WeightedLoss, balanced_weights
-from mmbert.trainers.finetuning_arguments import training_arguments
-from mmbert.trainers.finetuning_model import add_lora, build_network
-from mmbert.trainers.finetuning_trainer import RowCollator
-from mmbert.trainers.layer_rates import parameter_groups
+from mmbert.trainers.finetuning.arguments import training_arguments
+from mmbert.trainers.finetuning.class_weights import WeightedLoss, balanced_weights
+from mmbert.trainers.finetuning.layerwise_lr import parameter_groups
+from mmbert.trainers.finetuning.model import add_lora, build_network
+from mmbert.trainers.finetuning.trainer import RowCollator
 from safetensors.torch import load_file
 from tests_support import sentences
 from transformers import (
@@ -397,7 +397,7 @@ def test_languages_ride_along_and_stay_out_of_the_network():
 
 
 def test_the_command_line_of_the_scripts():
-    from mmbert.data import LabelledSources
+    from mmbert.tasks import LabelledSources
 
     given = (
         "--model m --data d --output_dir o --lora --num_train_epochs 7 --per_device_train_batch_size 4 --bf16 --seeds 2"

@@ -9,10 +9,10 @@ import pytest
 import torch
 from accelerate.data_loader import SeedableRandomSampler
 from datasets import Dataset, concatenate_datasets
-from mmbert.modeling.tokenizer import save_tokenizer
+from mmbert.modeling.tokenization_mmbert import save_tokenizer
 from mmbert.trainers import FineTuneOptions, fine_tune
-from mmbert.trainers.epoch_order import EpochOrder
-from mmbert.trainers.finetuning_identity import rows_fingerprint
+from mmbert.trainers.finetuning.previous_run import rows_fingerprint
+from mmbert.trainers.finetuning.trainer import EpochOrder
 from safetensors.torch import load_file
 from tests_support import sentences
 from torch.utils.data import RandomSampler

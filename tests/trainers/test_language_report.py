@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from mmbert.callbacks import LanguageReportCallback
-from mmbert.callbacks.language_report_files import as_markdown, language_report
+from mmbert.callbacks.language_report import as_markdown, language_report
 from mmbert.model_cards import draw_language_report
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
@@ -94,7 +94,7 @@ def test_without_evaluation_there_is_a_report_without_losses(make_trainer):
 
 def test_a_plain_trainer_has_no_record(recipe, shards, tokenizer, tmp_path):
     from mmbert.data import MlmStream, PackedCollator
-    from mmbert.trainers.recipe_run import build_model
+    from mmbert.trainers.pretraining.run import build_model
 
     arguments = TrainingArguments(
         output_dir=str(tmp_path), max_steps=16, use_cpu=True, train_sampling_strategy="sequential", report_to="none"

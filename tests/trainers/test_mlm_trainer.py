@@ -7,9 +7,9 @@ import torch
 from mmbert import LanguagePhaseCallback, MaskingRatioCallback, MlmTrainer
 from mmbert.data import MlmStream, PackedCollator
 from mmbert.trainers import training_arguments
-from mmbert.trainers.mlm import NonFiniteLoss
-from mmbert.trainers.recipe_run import build_model
-from mmbert.trainers.record import run_record
+from mmbert.trainers.pretraining.record import run_record
+from mmbert.trainers.pretraining.run import build_model
+from mmbert.trainers.pretraining.trainer import NonFiniteLoss
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
 

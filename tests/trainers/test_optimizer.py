@@ -42,7 +42,7 @@ def test_steps_are_those_of_the_definition():
 
 
 def test_embeddings_decay_and_norms_do_not(recipe):
-    from mmbert.trainers.recipe_run import build_model
+    from mmbert.trainers.pretraining.run import build_model
 
     model = build_model(recipe, 600)
     matrices, vectors = stable_adamw(model, recipe.optimizer, 1e-3).param_groups

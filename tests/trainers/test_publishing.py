@@ -57,7 +57,7 @@ def test_a_run_whose_pushes_fail_is_trained_to_its_end_and_published_by_hand(
     arguments = {"use_cpu": True, "push_to_hub": True, "hub_model_id": "you/run", "hub_strategy": "end"}
     hub.faults["POST", "/commit/"] = 403
     run = RecipeRun(Recipe.from_yaml(tmp_path / "files.yaml"), tmp_path / "run", arguments=arguments)
-    with caplog.at_level(logging.WARNING, logger="mmbert.trainers.publishing"):
+    with caplog.at_level(logging.WARNING, logger="mmbert.trainers.checkpointing.trainer"):
         finals = run.run(["decay-all"])
     assert list(finals) == ["trunk", "decay-all"] and len(hub.repositories["you/run"].commits) == 1
     assert f"by hand: mmbert push {finals['trunk']} you/run" in caplog.text
@@ -71,7 +71,7 @@ def test_a_push_that_fails_costs_no_checkpoint(hub, make_trainer, tmp_path, capl
     monkeypatch.setattr("time.sleep", lambda seconds: None)
     trainer = make_trainer("run", push_to_hub=True, hub_model_id="you/run")
     hub.faults["POST", "/commit/"] = 403
-    with caplog.at_level(logging.WARNING, logger="mmbert.trainers.publishing"):
+    with caplog.at_level(logging.WARNING, logger="mmbert.trainers.checkpointing.trainer"):
         trainer.train()
     assert trainer.state.global_step == trainer.args.max_steps
     assert "was not published: the Hub refused you/run (403" in caplog.text

@@ -12,7 +12,7 @@ from datasets import Dataset
 from hub_server import serving
 from huggingface_hub import ModelCard
 from mmbert.export import push
-from mmbert.modeling.tokenizer import save_tokenizer
+from mmbert.modeling.tokenization_mmbert import save_tokenizer
 from mmbert.trainers import FineTuneOptions, fine_tune
 from safetensors.torch import load, load_file
 from tests_support import sentences

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 from mmbert import Recipe
-from mmbert.trainers.language_loss import resource_groups
+from mmbert.trainers.pretraining.eval_loss import resource_groups
 
 LANGUAGES = ["code", "deu_Latn", "eng_Latn", "fao_Latn", "isl_Latn"]
 

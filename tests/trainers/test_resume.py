@@ -10,7 +10,7 @@ from mmbert import MaskingRatioCallback
 from mmbert.data import write_shards
 from mmbert.recipes import Recipe
 from mmbert.trainers import RecipeRun
-from mmbert.trainers.checkpoints import last_checkpoint
+from mmbert.trainers.checkpointing.paths import last_checkpoint
 from safetensors.torch import load_file
 from tests_support import documents
 from transformers import TrainerCallback

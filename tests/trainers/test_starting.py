@@ -6,10 +6,10 @@ import mmbert
 import pytest
 import torch
 from mmbert import MmBertForMaskedLM, MmBertModel
-from mmbert.modeling.tokenizer import save_tokenizer
+from mmbert.modeling.tokenization_mmbert import save_tokenizer
 from mmbert.recipes import Recipe
 from mmbert.trainers import RecipeRun, training_arguments
-from mmbert.trainers.recipe_run import build_model
+from mmbert.trainers.pretraining.run import build_model
 from safetensors.torch import load_file, save_file
 from tests_support import TINY_RECIPE, documents
 
@@ -130,7 +130,7 @@ def test_other_shapes_are_refused(continued, checkpoint, tokenizer):
 
 
 def test_pickles_and_a_tampered_shard_are_refused(continued, checkpoint, tokenizer):
-    from mmbert.modeling.checkpoint_writer import write_checksums
+    from mmbert.common.checkpoints.writer import write_checksums
 
     write_checksums(checkpoint, ["model.safetensors"])
     broken = bytearray((checkpoint / "model.safetensors").read_bytes())

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from mmbert.recipes import Recipe
 from mmbert.trainers import RecipeRun
-from mmbert.trainers.tags import tagged, tags
+from mmbert.trainers.checkpointing.paths import tagged, tags
 from safetensors.torch import load_file
 from tests_support import TINY_RECIPE, documents
 

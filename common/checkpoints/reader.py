@@ -1,0 +1,223 @@
+"""Reads a Hugging Face checkpoint directory without opening it as a model: headers first, tensors piece by piece.
+
+A weight can be read in pieces of any size. Plain file reads are used instead of a memory map: mapped pages count as
+the process's own memory, and a merge of three large models should not look like three large models. Trade-off:
+`open_checkpoint` proves that the files are whole, not that their bytes are the ones once written; `verify` does that
+where a `SHA256SUMS` lies beside the weights.
+"""
+
+import hashlib
+import os
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .format import (
+    CHECKSUMS,
+    DTYPES,
+    INDEX,
+    SIDE_FILES,
+    SINGLE,
+    TensorInfo,
+    find_shards,
+    read_header,
+    read_json,
+    sha256,
+)
+
+__all__ = [
+    "CHECKSUMS",
+    "DTYPES",
+    "INDEX",
+    "SIDE_FILES",
+    "SINGLE",
+    "Checkpoint",
+    "TensorInfo",
+    "checkpoint_fingerprint",
+    "open_checkpoint",
+    "read_json",
+]
+
+_NAMED = 5  # tensors spelled out in a message before it says "and n more"
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A checked checkpoint directory; make one with `open_checkpoint`.
+
+    Attributes:
+        path: The directory.
+        config: config.json as a dict.
+        tensors: Every stored tensor by name.
+        files: The shards, in the order of their names.
+        metadata: The headers' `__metadata__`, by shard.
+    """
+
+    path: Path
+    config: dict[str, Any]
+    tensors: dict[str, TensorInfo]
+    files: tuple[str, ...]
+    metadata: dict[str, dict[str, str]]
+
+    def read_flat(self, name: str, start: int = 0, stop: int | None = None) -> torch.Tensor:
+        """Read elements `start` to `stop` of a tensor, in row-major order and in its stored type.
+
+        Args:
+            name: The tensor's key.
+            start: First element.
+            stop: One past the last element; the tensor's end if None.
+
+        Returns:
+            A flat tensor of `stop - start` elements with memory of its own.
+
+        Raises:
+            ValueError: If the tensor is not stored here or the file became shorter since it was opened.
+        """
+        info = self._info(name)
+        stop = info.numel if stop is None else min(stop, info.numel)
+        dtype = DTYPES[info.dtype]
+        raw = torch.empty(max(stop - start, 0) * dtype.itemsize, dtype=torch.uint8)
+        view, done = raw.numpy().data, 0
+        with (self.path / info.file).open("rb", buffering=0) as file:
+            file.seek(info.start + start * dtype.itemsize)
+            while done < len(view):
+                got = file.readinto(view[done:])
+                if not got:
+                    raise ValueError(f"{self.path / info.file}: ends inside tensor {name!r}; the file is truncated")
+                done += got
+        return raw.view(dtype)
+
+    def read(self, name: str) -> torch.Tensor:
+        """Read one whole tensor.
+
+        Args:
+            name: The tensor's key.
+
+        Returns:
+            The tensor in its stored shape and type.
+        """
+        return self.read_flat(name).view(self._info(name).shape)
+
+    def verify(self) -> bool:
+        """Compare every shard with `SHA256SUMS`, if the directory has one.
+
+        Returns:
+            True if the sums were compared and agree, False if there are none to compare with.
+
+        Raises:
+            ValueError: If a shard's sum is absent or another one.
+        """
+        sums = self.path / CHECKSUMS
+        if not sums.is_file():
+            return False
+        lines = sums.read_text(encoding="utf-8").splitlines()
+        expected = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+        for file in self.files:
+            if sha256(self.path / file) != expected.get(file):
+                raise ValueError(
+                    f"{self.path / file}: its bytes are not those recorded in {CHECKSUMS}; fetch the file again, "
+                    f"or delete {CHECKSUMS} if you changed the weights yourself"
+                )
+        return True
+
+    def check_against(
+        self, expected: torch.nn.Module | Mapping[str, Sequence[int]], *, optional: Collection[str] = ()
+    ) -> None:
+        """Refuse this checkpoint unless it holds exactly the expected tensors.
+
+        Args:
+            expected: A model (one on the meta device is enough) or shapes by name. A model's tied copies may be absent.
+            optional: Names or prefixes ending in `.` that may be absent or extra, such as `("head.", "decoder.")`.
+
+        Raises:
+            ValueError: If tensors are missing, extra or of another shape; the message names them.
+        """
+        free = tuple(optional)
+        if isinstance(expected, torch.nn.Module):
+            free += tuple(getattr(expected, "_tied_weights_keys", None) or ())
+            expected = {name: tuple(tensor.shape) for name, tensor in expected.state_dict().items()}
+        prefixes = tuple(name for name in free if name.endswith("."))
+
+        def demanded(name: str) -> bool:
+            return name not in free and not name.startswith(prefixes)
+
+        missing = [name for name in expected if name not in self.tensors and demanded(name)]
+        extra = [name for name in self.tensors if name not in expected and demanded(name)]
+        other = [
+            f"{name} {list(self.tensors[name].shape)} instead of {list(shape)}"
+            for name, shape in expected.items()
+            if name in self.tensors and self.tensors[name].shape != tuple(shape)
+        ]
+        found = [("missing", missing), ("extra", extra), ("other shapes", other)]
+        if any(names for _, names in found):
+            told = "; ".join(f"{kind}: {_some(names)}" for kind, names in found if names)
+            raise ValueError(f"{self.path} does not fit the model: {told}")
+
+    def _info(self, name: str) -> TensorInfo:
+        if name not in self.tensors:
+            raise ValueError(f"{self.path} holds no tensor {name!r}; it holds {_some(sorted(self.tensors))}")
+        return self.tensors[name]
+
+
+def open_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
+    """Read config.json and every shard's header, and check that the files are whole.
+
+    Args:
+        path: A directory with config.json and model.safetensors, or shards with their index.
+
+    Returns:
+        The checkpoint, with no weight read yet.
+
+    Raises:
+        FileNotFoundError: If the directory, its config, its weights or a shard is absent.
+        ValueError: If the weights are pickles only, or a file is truncated, tampered with or contradicts the index.
+    """
+    directory = Path(path)
+    if not directory.is_dir():
+        kind = "is a file, not a directory" if directory.exists() else "does not exist"
+        raise FileNotFoundError(f"{directory} {kind}; give a checkpoint directory with config.json and {SINGLE}")
+    files, index = find_shards(directory)
+    config = read_json(directory / "config.json")
+    tensors: dict[str, TensorInfo] = {}
+    metadata = {}
+    for file in files:
+        found, metadata[file] = read_header(directory / file)
+        twice = tensors.keys() & found.keys()
+        if twice:
+            raise ValueError(f"{directory / file}: tensor {min(twice)!r} is stored in another shard too")
+        tensors.update(found)
+    if index is not None and index != {name: info.file for name, info in tensors.items()}:
+        wrong = next(
+            n for n in sorted(index.keys() | tensors.keys()) if n not in tensors or index.get(n) != tensors[n].file
+        )
+        raise ValueError(f"{directory / INDEX}: says that tensor {wrong!r} lies in {index.get(wrong)}; it does not")
+    return Checkpoint(directory, config, tensors, files, metadata)
+
+
+def checkpoint_fingerprint(path: str | os.PathLike[str]) -> str:
+    """Tell checkpoints apart in milliseconds: names, shapes, types and the first KiB of every tensor.
+
+    It does not depend on how the tensors are spread over shards. It finds another model or another step, not a
+    forgery: for that there is `SHA256SUMS`.
+
+    Args:
+        path: The checkpoint directory.
+
+    Returns:
+        16 hexadecimal digits.
+    """
+    checkpoint = open_checkpoint(path)
+    digest = hashlib.sha256()
+    for name, info in sorted(checkpoint.tensors.items()):
+        digest.update(f"{name} {info.dtype} {info.shape}\n".encode())
+        sample = checkpoint.read_flat(name, 0, 1024 // DTYPES[info.dtype].itemsize)
+        digest.update(sample.view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _some(names: Sequence[str]) -> str:
+    rest = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + rest

@@ -1,0 +1,34 @@
+"""Public names of a folder that are imported when first used, so that nobody waits for what they do not need."""
+
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+from .moved import find_moved
+
+
+def lazy_exports(
+    package: str, homes: dict[str, str]
+) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
+    """The `__getattr__`, `__dir__` and `__all__` of a package whose public names live in its modules.
+
+    Args:
+        package: The package's `__name__`.
+        homes: Public name to the module that defines it, relative to the package, such as `"corpora.open"`.
+
+    Returns:
+        Three values for the package's `__getattr__`, `__dir__` and `__all__`.
+    """
+
+    def get(name: str) -> Any:
+        if name not in homes:
+            return find_moved(package, name)
+        value = getattr(import_module(f"{package}.{homes[name]}"), name)
+        setattr(sys.modules[package], name, value)
+        return value
+
+    def names() -> list[str]:
+        return sorted(homes)
+
+    return get, names, sorted(homes)

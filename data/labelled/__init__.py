@@ -1,0 +1,14 @@
+"""Labelled rows as people have them.
+
+`read` is the way in; `files`, `conll` and `hub` read, `columns` find what is what.
+"""
+
+from ...common.lazy import lazy_exports
+
+_HOMES = {
+    "is_among": "hub",
+    "read_labelled": "read",
+    "sample_rows": "read",
+}
+
+__getattr__, __dir__, __all__ = lazy_exports(__name__, _HOMES)

@@ -1,0 +1,234 @@
+"""Labelled rows from anywhere under one set of names: sentences, pairs, tagged words, passages with answers, choices.
+
+    read_labelled("reviews.csv", columns={"text": "review", "label": "stars"})
+    read_labelled("mteb/amazon_massive_intent", split="train", languages=["eng_Latn", "swh_Latn"])
+    read_labelled("da_ddt-ud-train.conllu", language="dan_Latn", columns={"tags": "xpos"})
+
+Usual names of columns are known (`sentence1`, `premise`, `category`, `ner_tags`, `lang`, ...), others are mapped by
+`columns`. A class is always a string, also where the source counts classes: what a number means must not depend on the
+order of somebody's list. A row that lacks what the task needs stops the reading, or is left out and counted.
+"""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import random
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..corpora.rows import OnBadRow
+from .columns import FIELDS, fields_of
+from .files import SPLITS, Part, read_parts
+from .hub import read_hub, same_language
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+logger = logging.getLogger(__name__)
+
+UNKNOWN = "und"  # ISO 639: undetermined
+_LISTED = 12
+
+
+def read_labelled(
+    source: str | Path,
+    *,
+    split: str | None = None,
+    languages: Sequence[str] | None = None,
+    language: str | None = None,
+    columns: Mapping[str, Any] | None = None,
+    require: Sequence[str | tuple[str, ...]] = (),
+    on_bad_row: OnBadRow = "error",
+    configuration: str | None = None,
+    revision: str | None = None,
+) -> Dataset:
+    """Read labelled rows.
+
+    Args:
+        source: A .parquet, .jsonl, .json (a list, or SQuAD's shape), .csv, .tsv, .conll, .iob2 or .conllu file, a
+            folder of such files, or the id of a dataset on the Hub.
+        split: Rows of this split: by a column `split`, by names of files, or the Hub's splits. "dev" and "validation"
+            mean the same. None: all rows.
+        languages: Only these, and all of these: one that has no row is an error. "swh_Latn" also finds a source's
+            "sw" or "swh". None: all.
+        language: Language of the rows of which neither a column nor a name of a file or configuration says it.
+        columns: Name used here to name in the source. `choices` may name several columns; in a CoNLL file `tokens`
+            and `tags` are numbers of columns.
+        require: Names that every row must have a value for, such as ("text", "label"). Of a tuple of names the first
+            that the source has; a name with "?" behind it only where the source has the column.
+        on_bad_row: "error" stops at the first row that lacks one, "skip" leaves it out and logs how many.
+        configuration: Of a Hub dataset with several ("cola").
+        revision: Of a Hub dataset.
+
+    Returns:
+        A dataset with those of these columns that the source has: `id`; `language` (always; "und" if nothing says it);
+        `text`, `text_pair`; `label` (string); `labels` (list of strings); `score` (number); `tokens` and `tags` (lists
+        of strings); `question`, `context`, `answers` ({"text": [...], "answer_start": [...]}, empty lists where there
+        is no answer); `choices` (list of strings).
+
+    Raises:
+        FileNotFoundError: If there is no such file or dataset.
+        ValueError: If a column, split or language is missing, the message lists what there is; if a row is bad; if
+            a file of a folder says no split, while others do.
+    """
+    from datasets import Dataset
+
+    unknown = sorted(set(columns or {}) - set(FIELDS) - {"split"})
+    if unknown:
+        raise ValueError(f"columns names {unknown[0]!r}, but the names are {', '.join(FIELDS)}.")
+    parts = _parts(source, split, languages, columns, configuration, revision)
+    skipped: Counter[str] = Counter()
+    rows: dict[str, list[Any]] = {}
+    seen: set[str] = set()
+    count = 0
+    for part in parts:
+        found = _of_split(fields_of(part, columns or {}), part, split)
+        silent = [None] * len(found["row"])
+        own = part.language or language or UNKNOWN
+        found["language"] = [tag or own for tag in found.get("language", silent)]
+        seen.update(str(tag) for tag in found["language"])
+        found.pop("split", None)
+        keep = _chosen(found, part, languages, require, on_bad_row, skipped)
+        for name in found.keys() - rows.keys():
+            rows[name] = [None] * count
+        for name, values in rows.items():
+            values.extend(found[name][index] if name in found else None for index in keep)
+        count += len(keep)
+    if skipped:
+        logger.warning("%s: left out %s", source, ", ".join(f"{n} rows without {name}" for name, n in skipped.items()))
+    _require_languages(source, rows.get("language", []), languages, seen)
+    if not count:
+        raise ValueError(f"{source} has no usable row{f' in split {split!r}' if split else ''}.")
+    rows.pop("row", None)
+    return Dataset.from_dict({name: rows[name] for name in FIELDS if name in rows})
+
+
+def _parts(
+    source: str | Path,
+    split: str | None,
+    languages: Sequence[str] | None,
+    columns: Mapping[str, Any] | None,
+    configuration: str | None,
+    revision: str | None,
+) -> list[Part]:
+    location = Path(source)
+    if location.exists():
+        return read_parts(location, split, columns)
+    if location.suffix.lower() in (".csv", ".tsv", ".json", ".jsonl", ".parquet") or location.is_absolute():
+        raise FileNotFoundError(f"{source} does not exist.")
+    return read_hub(str(source), split=split, languages=languages, configuration=configuration, revision=revision)
+
+
+def _of_split(found: dict[str, list[Any]], part: Part, split: str | None) -> dict[str, list[Any]]:
+    """Keep the rows of a split where a column tells it; numbers of rows stay those of the source, in `row`."""
+    found["row"] = list(range(len(part)))
+    if split is not None and "split" not in found and part.of_no_split:
+        raise ValueError(
+            f"{part.place} says no split, in its name or in a column, while files beside it do: it would be read as "
+            f"{split} and as every other split too; put train, dev or test in its name, or take it out of the folder."
+        )
+    if split is None or "split" not in found:
+        return found
+    there = {str(value) for value in found["split"]}
+    name = next((name for name in (split, *SPLITS.get(split, ())) if name in there), None)
+    if name is None:
+        raise ValueError(f"{part.place} has no split {split!r}; there are {', '.join(sorted(there))}.")
+    keep = [index for index, value in enumerate(found["split"]) if value == name]
+    return {column: [values[index] for index in keep] for column, values in found.items()}
+
+
+def _chosen(
+    found: dict[str, list[Any]],
+    part: Part,
+    languages: Sequence[str] | None,
+    require: Sequence[str | tuple[str, ...]],
+    on_bad_row: OnBadRow,
+    skipped: Counter[str],
+) -> list[int]:
+    """Return the rows to keep, and write the tags that were asked for over the source's own."""
+    if languages is not None:
+        there = set(found["language"])
+        loose = [one for one in languages if one not in there]  # a tag that is there means itself only
+        tags = {
+            tag: tag if tag in languages else next((one for one in loose if same_language(str(tag), one)), None)
+            for tag in there
+        }
+        found["language"] = [tags[tag] for tag in found["language"]]
+    needed = _needed(found, part, require)
+    keep = []
+    for index, tag in enumerate(found["language"]):
+        if tag is None:
+            continue
+        empty = next((name for name in needed if _is_empty(found[name][index], name)), None)
+        if empty is None:
+            keep.append(index)
+        elif on_bad_row == "skip":
+            skipped[empty] += 1
+        else:
+            raise ValueError(
+                f"{part.place}, row {found['row'][index] + 1}: no {empty} ({found[empty][index]!r:.40}); "
+                "repair it, or leave it out by on_bad_row='skip'."
+            )
+    return keep
+
+
+def _needed(found: dict[str, list[Any]], part: Part, require: Sequence[str | tuple[str, ...]]) -> list[str]:
+    """Return which columns must hold a value, all of them there."""
+    needed = []
+    for entry in require:
+        names = (entry,) if isinstance(entry, str) else entry
+        there = next((name.removesuffix("?") for name in names if name.removesuffix("?") in found), None)
+        if there is not None:
+            needed.append(there)
+        elif not names[0].endswith("?"):
+            raise ValueError(
+                f"{part.place} has no {' or '.join(names)}: its columns are {', '.join(part.columns)}; "
+                f"name the one that holds it, {names[0]}=COLUMN in `columns`."
+            )
+    return needed
+
+
+def _is_empty(value: Any, name: str) -> bool:
+    """Tell whether a value says nothing: none, blank, not a number, no words. None of the `labels` is a label."""
+    if isinstance(value, float):
+        return value != value
+    if isinstance(value, list):
+        return not value and name != "labels"
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
+def sample_rows(rows: Dataset, count: int, seed: int = 0) -> Dataset:
+    """Keep some rows of every language, drawn for each anew: few rows a language are many texts of parallel data.
+
+    Args:
+        rows: With `language`.
+        count: How many of each, at most.
+        seed: Which ones.
+
+    Returns:
+        The rows in their order.
+    """
+    places: dict[str, list[int]] = {}
+    for place, tag in enumerate(rows["language"][:]):
+        places.setdefault(tag, []).append(place)
+    keep = [
+        own[index]
+        for tag, own in places.items()
+        for index in random.Random(f"{seed}/{tag}").sample(range(len(own)), min(count, len(own)))
+    ]
+    return rows.select(sorted(keep))
+
+
+def _require_languages(
+    source: str | Path, found: Sequence[str], languages: Sequence[str] | None, seen: set[str]
+) -> None:
+    missing = [tag for tag in languages or () if tag not in set(found)]
+    if missing:
+        there = sorted(seen - {"None"})
+        more = f" and {len(there) - _LISTED} more" if len(there) > _LISTED else ""
+        near = [tag for tag in difflib.get_close_matches(missing[0], there, n=3) if tag not in there[:_LISTED]]
+        listed = ", ".join([*near, *there[:_LISTED]])
+        raise ValueError(f"{source} has no row in {missing[0]}; there are {listed}{more}.")

@@ -1,0 +1,225 @@
+"""Bundles: the token ids of one unit of work on their way to the shards, grouped by split and language.
+
+    000012-00.bundle    for each group: ids (uint32), document lengths (int64), document hashes (uint64)
+    000012.json         the groups with their counts, SHA-256 of each bundle, what was skipped; written last
+
+A unit is finished when its JSON file is there. Everything is written under a temporary name and renamed. A unit larger
+than `_FLUSH` tokens has several bundles, so memory is bounded whatever its size; where one ends depends on the text
+alone, not on who writes it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...common.checkpoints.format import sha256
+from ..corpora.base import Split
+from .document_tokenizer import TokenIds
+
+_FLUSH = 1 << 24  # tokens kept in memory, 64 MB and as much again while a bundle is put together
+_A_TOKEN, _A_DOCUMENT = 4, 8 + 8
+
+
+@dataclass(frozen=True)
+class Group:
+    """Documents of one language and split inside a bundle.
+
+    Attributes:
+        split: "train" or "heldout".
+        language: Tag.
+        documents: How many.
+        tokens: Their ids in all.
+        begin: First byte of the group in the bundle.
+    """
+
+    split: Split
+    language: str
+    documents: int
+    tokens: int
+    begin: int
+
+
+@dataclass
+class Bundle:
+    """One file of a unit.
+
+    Attributes:
+        path: The file.
+        sha256: Its checksum.
+        groups: What it holds.
+    """
+
+    path: Path
+    sha256: str
+    groups: list[Group]
+
+    def read(self, group: Group) -> tuple[TokenIds, NDArray[np.int64], NDArray[np.uint64]]:
+        """Read one group.
+
+        Args:
+            group: One of `groups`.
+
+        Returns:
+            Ids of all documents one after the other (memory-mapped), each document's length, each document's hash.
+        """
+        lengths_at = group.begin + _A_TOKEN * group.tokens
+        with self.path.open("rb") as file:
+            file.seek(lengths_at)
+            lengths = np.fromfile(file, dtype="<i8", count=group.documents)
+            hashes = np.fromfile(file, dtype="<u8", count=group.documents)
+        tokens = np.memmap(self.path, dtype="<u4", mode="r", offset=group.begin, shape=(group.tokens,))
+        return tokens, lengths, hashes
+
+
+@dataclass
+class FinishedUnit:
+    """What is known of a unit that is done.
+
+    Attributes:
+        number: Its number.
+        bundles: Its files, none if it had no document.
+        skipped: Reason to number of documents left out.
+        bytes: Bytes of source that it covered.
+    """
+
+    number: int
+    bundles: list[Bundle] = field(default_factory=list)
+    skipped: dict[str, int] = field(default_factory=dict)
+    bytes: int = 0
+
+    @property
+    def documents(self) -> int:
+        """Documents in all bundles."""
+        return sum(group.documents for bundle in self.bundles for group in bundle.groups)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens in all bundles."""
+        return sum(group.tokens for bundle in self.bundles for group in bundle.groups)
+
+
+class BundleWriter:
+    """Collects the documents of a unit and writes its bundles.
+
+    Args:
+        directory: Where to.
+        number: Number of the unit.
+    """
+
+    def __init__(self, directory: Path, number: int) -> None:
+        self.directory, self.number = directory, number
+        self.skipped: Counter[str] = Counter()
+        self._bundles: list[dict[str, Any]] = []
+        self._pending: dict[tuple[Split, str], list[tuple[TokenIds, int]]] = {}
+        self._tokens = 0
+
+    def add(self, split: Split, language: str, ids: TokenIds, digest: int) -> None:
+        """Add a document.
+
+        Args:
+            split: "train" or "heldout".
+            language: Tag.
+            ids: Its ids, at least one.
+            digest: 64-bit hash by which copies are found.
+        """
+        self._pending.setdefault((split, language), []).append((ids, digest))
+        self._tokens += len(ids)
+        if self._tokens >= _FLUSH:
+            self._flush()
+
+    def _flush(self) -> None:
+        path = self.directory / f"{self.number:06d}-{len(self._bundles):02d}.bundle"
+        digest, groups, begin = hashlib.sha256(), [], 0
+        with writing(path), _temporary(path) as partial, partial.open("wb") as file:
+            for (split, language), documents in sorted(self._pending.items()):
+                lengths = np.array([len(ids) for ids, _ in documents], dtype="<i8")
+                hashes = np.array([value for _, value in documents], dtype="<u8")
+                for block in (np.concatenate([ids for ids, _ in documents]).astype("<u4", copy=False), lengths, hashes):
+                    file.write(block.data)
+                    digest.update(block.data)
+                groups.append(asdict(Group(split, language, len(documents), int(lengths.sum()), begin)))
+                begin += _A_TOKEN * groups[-1]["tokens"] + _A_DOCUMENT * len(documents)
+        self._bundles.append({"name": path.name, "sha256": digest.hexdigest(), "groups": groups})
+        self._pending, self._tokens = {}, 0
+
+    def close(self, covered: int = 0) -> None:
+        """Write what is left, and the JSON file that says the unit is finished.
+
+        Args:
+            covered: Bytes of source that the unit stands for.
+        """
+        if self._pending:
+            self._flush()
+        path = self.directory / f"{self.number:06d}.json"
+        record = {"bundles": self._bundles, "skipped": dict(sorted(self.skipped.items())), "bytes": covered}
+        with writing(path), _temporary(path) as partial:
+            partial.write_text(json.dumps(record, ensure_ascii=False), encoding="utf-8")
+
+
+def read_finished(directory: Path, number: int, *, verify: bool = False) -> FinishedUnit | None:
+    """Find out whether a unit is finished.
+
+    Args:
+        directory: Where its bundles are.
+        number: Its number.
+        verify: Compare the bundles with their checksums; a damaged unit counts as unfinished.
+
+    Returns:
+        The unit, or None if it has to be done (again).
+    """
+    try:
+        record: Mapping[str, Any] = json.loads((directory / f"{number:06d}.json").read_text(encoding="utf-8"))
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
+    bundles = [
+        Bundle(directory / entry["name"], entry["sha256"], [Group(**group) for group in entry["groups"]])
+        for entry in record["bundles"]
+    ]
+    if verify and not all(bundle.path.is_file() and sha256(bundle.path) == bundle.sha256 for bundle in bundles):
+        return None
+    return FinishedUnit(number, bundles, record["skipped"], record["bytes"])
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Say in one line what could not be written, and that the work can go on later.
+
+    Args:
+        path: What is being written.
+
+    Yields:
+        None: Nothing.
+
+    Raises:
+        OSError: If the block fails to write.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise OSError(
+            f"cannot write {path}: {reason}; mend that, and the same call goes on where it stopped."
+        ) from None
+
+
+@contextmanager
+def _temporary(path: Path) -> Iterator[Path]:
+    """A name beside the path, renamed to it at the end of the block; removed if the block fails."""
+    partial = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        yield partial
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,161 @@
+"""MDS folders as a source: ids that somebody else's tokenizer run has made, or text.
+
+    SOURCE/.../swh_Latn_train/batch_0001/index.json    any depth; the deepest folder with a language tag in its name
+
+SOURCE is any place that fsspec knows, so `hf://datasets/OWNER/NAME` is read without storing it.
+
+Ids are taken as they are: one <bos> at the beginning and one <eos> at the end come off, since the stream sets them;
+positions whose attention_mask is 0 are dropped. Ids say nothing about the tokenizer that made them, except when they
+are too large: naming the right one is up to the user.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...languages.tags import CODE, is_language_tag
+from ...modeling.tokenization_mmbert import SPECIAL_TOKENS
+from ..corpora.base import Source
+from ..corpora.mds import INDEX, MdsShard, parse_index, read_samples, unpack_shard
+from ..corpora.rows import ReadOptions, Row
+from .source import UNIT_BYTES, Feed, Listed, WorkUnit
+
+IDS, MASK = "input_ids", "attention_mask"
+_BOS, _EOS = SPECIAL_TOKENS.index("<bos>"), SPECIAL_TOKENS.index("<eos>")
+_TAG = re.compile(r"(?<![A-Za-z])([a-z]{3}_[A-Z][a-z]{3})(?![A-Za-z])")
+
+
+class MdsFeed(Feed):
+    """A tree of MDS folders, local or anywhere that fsspec reaches; a unit is one shard."""
+
+    def __init__(self, location: str, options: ReadOptions, vocabulary: int) -> None:
+        from fsspec.core import url_to_fs  # type: ignore[import-untyped]
+
+        self.options, self.vocabulary = options, vocabulary
+        self.files, self.root = url_to_fs(location)
+        self.shown = location.rstrip("/")
+        try:
+            indices = sorted(name for name in self.files.find(self.root) if name.rsplit("/", 1)[-1] == INDEX)
+        except (OSError, ValueError) as error:
+            raise FileNotFoundError(f"{location} cannot be listed ({error}); check the address.") from None
+        if not indices:
+            raise FileNotFoundError(f"{location} holds no MDS folder (no {INDEX} in it or below).")
+        self.sources = [options.source or Source(Path(self.shown).name, "MDS shards", "not stated", "")]
+        self.skipped, self.modified = Counter(), {}
+        self.indices = [name.removeprefix(self.root).lstrip("/") for name in indices]
+        self._shards: dict[str, dict[str, MdsShard]] = {}
+        self._digests: dict[str, str] = {}
+        wanted = options.languages
+        self.languages = {name: self._language(name) for name in self.indices}
+        if wanted is not None:
+            self.indices = [name for name in self.indices if self.languages[name] in wanted]
+
+    def listing(self) -> list[Listed]:
+        """Lists every shard with the hash of the index that describes it."""
+        return [
+            Listed(f"{name}: {shard.name}", shard.stored_bytes, self._digests[name])
+            for name in self.indices
+            for shard in self._index(name).values()
+        ]
+
+    def units(self, number: int, size: int = UNIT_BYTES) -> list[WorkUnit]:
+        """Lists the shards."""
+        return [
+            WorkUnit(number, f"{name}: {shard.name}", self.languages[name], None, shard.stored_bytes)
+            for name in self.indices
+            for shard in self._index(name).values()
+        ]
+
+    def rows(self, unit: WorkUnit) -> Iterator[Row]:
+        """Yields the samples of a shard; one that cannot be read is a bad row."""
+        index, _, name = unit.name.partition(": ")
+        shard = self._index(index)[name]
+        folder = "/".join(part for part in (self.root, index.removesuffix(INDEX).rstrip("/")) if part)
+        shown = f"{self.shown}/{index.removesuffix(INDEX)}{shard.stored}"
+        count = 0
+        try:
+            stored, shard = self._read(folder, shard)
+            raw = unpack_shard(stored, shard, shown)
+            for sample in read_samples(raw, shard, self._columns(shard, shown), shown):
+                count += 1
+                yield self._row(f"{shown}, sample {count}", unit.language, sample)
+        except (OSError, ValueError) as error:
+            place = f"{shown}, after sample {count}"
+            yield Row(place, unit.language, None, problem="unreadable file", detail=str(error))
+
+    def _read(self, folder: str, shard: MdsShard) -> tuple[bytes, MdsShard]:
+        """Read the stored file; where only the decompressed one is left, as streaming can leave it, that one."""
+        path = f"{folder}/{shard.stored}"
+        if shard.stored != shard.name and not self.files.exists(path) and self.files.exists(f"{folder}/{shard.name}"):
+            plain = MdsShard(
+                shard.name, shard.name, shard.samples, shard.raw_bytes, shard.raw_bytes, shard.columns, hashes={}
+            )
+            return self.files.cat_file(f"{folder}/{shard.name}"), plain
+        return self.files.cat_file(path), shard
+
+    def _columns(self, shard: MdsShard, shown: str) -> list[str]:
+        first = IDS if IDS in shard.columns else self.options.text_column
+        if first not in shard.columns:
+            there = ", ".join(map(repr, shard.columns))
+            raise ValueError(f"{shown} has neither {IDS!r} nor {first!r}; there are {there}")
+        extra = [name for name in (MASK, self.options.key_column) if name and name in shard.columns]
+        if self.options.language_column in shard.columns:
+            extra.append(self.options.language_column)
+        return [first, *extra]
+
+    def _row(self, place: str, language: str | None, sample: dict[str, Any]) -> Row:
+        key = sample.get(self.options.key_column) if self.options.key_column else None
+        tag = language or sample.get(self.options.language_column)
+        if IDS not in sample:
+            text = sample[self.options.text_column]
+            problem = "not UTF-8" if isinstance(text, bytes) else ""
+            return Row(place, tag, text, key, problem=problem)
+        ids = np.asarray(sample[IDS]).ravel()
+        if MASK in sample:
+            mask = np.asarray(sample[MASK]).ravel()
+            if mask.shape != ids.shape:
+                return Row(place, tag, None, key, "invalid ids", f"{len(ids)} ids, {len(mask)} of {MASK}")
+            ids = ids[mask != 0]
+        if ids.dtype.kind not in "ui":
+            return Row(place, tag, None, key, "invalid ids", f"of type {ids.dtype}")
+        if len(ids) and not 0 <= int(ids.min()) <= int(ids.max()) < self.vocabulary:
+            bad = int(ids.min()) if ids.min() < 0 else int(ids.max())
+            return Row(place, tag, None, key, "invalid ids", f"{bad}; the vocabulary has {self.vocabulary:,}")
+        return Row(place, tag, without_specials(ids).astype(np.uint32), key)
+
+    def _index(self, name: str) -> dict[str, MdsShard]:
+        if name not in self._shards:
+            content = self.files.cat_file("/".join(part for part in (self.root, name) if part))
+            self._digests[name] = hashlib.blake2b(content, digest_size=16).hexdigest()
+            self._shards[name] = {shard.name: shard for shard in parse_index(content, f"{self.shown}/{name}")}
+        return self._shards[name]
+
+    def _language(self, name: str) -> str | None:
+        """The tag in the deepest folder that has one, else the one given for all, else None: a column must say it."""
+        for folder in reversed([*Path(self.shown).parts, *name.split("/")[:-1]]):
+            tags = [tag for tag in _TAG.findall(folder) if is_language_tag(tag, self.options.extra_languages)]
+            if tags or folder == CODE:
+                return str(tags[0]) if tags else CODE
+        return self.options.language
+
+
+def without_specials(ids: NDArray[Any]) -> NDArray[Any]:
+    """Take off one <bos> at the beginning and one <eos> at the end.
+
+    Args:
+        ids: Token ids, shape (n,).
+
+    Returns:
+        The ids between them.
+    """
+    begin = int(len(ids) > 0 and ids[0] == _BOS)
+    end = len(ids) - int(len(ids) > begin and ids[-1] == _EOS)
+    return ids[begin:end]

@@ -1,0 +1,123 @@
+"""From a folder or Hub id to a model of sentence-transformers on our network: what all loaders share.
+
+Checkpoints of type `modernbert` are read by transformers' class and handed over to ours without copying a weight: same
+numbers, but computed on the tokens alone, without padding.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ...modeling import MmBertConfig
+
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+def existing(checkpoint: str | os.PathLike[str]) -> str:
+    """Give a checkpoint back as text if it is a folder of a model, or looks like a Hub id.
+
+    Args:
+        checkpoint: Folder or Hub id.
+
+    Returns:
+        The same.
+
+    Raises:
+        FileNotFoundError: If it is neither.
+    """
+    path = Path(checkpoint)
+    if path.is_dir():
+        if not (path / "config.json").is_file() and not (path / "modules.json").is_file():
+            raise FileNotFoundError(
+                f"{path} holds neither config.json nor modules.json; give the folder of a saved model"
+            )
+    elif path.exists() or not _HUB_ID.fullmatch(str(checkpoint)):
+        raise FileNotFoundError(
+            f"{path} is no folder of a saved model; give one, or a Hub id like jhu-clsp/mmBERT-base"
+        )
+    return str(checkpoint)
+
+
+@contextmanager
+def one_line_errors(checkpoint: str | os.PathLike[str]) -> Iterator[None]:
+    """Shorten what transformers says about files it cannot find or read.
+
+    Args:
+        checkpoint: What is being loaded.
+
+    Yields:
+        None: The block loads it.
+
+    Raises:
+        FileNotFoundError: In one line.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise FileNotFoundError(f"cannot load {checkpoint}: {reason}") from error
+
+
+@contextmanager
+def needs_sentence_transformers() -> Iterator[None]:
+    """Name the extra when the package is missing.
+
+    Yields:
+        None: The block imports it.
+
+    Raises:
+        ImportError: In one line.
+    """
+    try:
+        yield
+    except ImportError as missing:
+        raise ImportError('embeddings need sentence-transformers: pip install "mmbert[embeddings]"') from missing
+
+
+def use_our_network(model: Any, ours: Any, what: str) -> None:
+    """Put our class under the first module of a model; a ModernBERT gives it its own tensors.
+
+    Args:
+        model: Of sentence-transformers.
+        ours: The class that shall compute, such as MmBertModel.
+        what: What is being loaded, with its article, for the message.
+
+    Raises:
+        ValueError: If it is no mmBERT or ModernBERT.
+    """
+    transformer = model[0]
+    network: Any = getattr(transformer, "model", None)
+    kind = getattr(getattr(network, "config", None), "model_type", None)
+    if kind not in (MmBertConfig.model_type, "modernbert"):
+        raise ValueError(f"the checkpoint is of type {kind!r}, {what} needs mmbert or modernbert")
+    if isinstance(network, ours):
+        return
+    config = MmBertConfig.from_dict(network.config.to_dict() | {"model_type": MmBertConfig.model_type})
+    made = ours.from_pretrained(None, config=config, state_dict=network.state_dict(), dtype=network.dtype)
+    transformer.model = made.to(network.device)
+
+
+def known_device(name: str) -> torch.device:
+    """Return a device that is here.
+
+    Args:
+        name: Such as `cpu` or `cuda:1`.
+
+    Returns:
+        The device.
+
+    Raises:
+        ValueError: If torch knows no such kind, or this machine has no such GPU.
+    """
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(f"device {name!r} is none that torch knows; give one like cpu or cuda:1") from error
+    if device.type == "cuda" and (device.index or 0) >= (there := torch.cuda.device_count()):
+        raise ValueError(f"device {name!r} is not here, torch sees {there} CUDA devices; leave it out, or give cpu")
+    return device

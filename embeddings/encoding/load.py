@@ -1,0 +1,306 @@
+"""Loads an encoder, ours or ModernBERT's, as a SentenceTransformer that runs on our network.
+
+A plain encoder gets pooling and normalisation; a saved SentenceTransformer keeps its own modules.
+
+Trade-off: who names no dtype gets the one that the device is fast in, so an fp32 checkpoint runs in bf16 where the
+processor has the instructions. One line of the log says so. What was rounded on the way is for embedding: training and
+saving it are refused until the user names a dtype.
+"""
+
+import logging
+import os
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from transformers import PretrainedConfig
+
+from ...modeling import MmBertModel, quantise_weights, register
+from ...modeling.hardware import compiler_obstacle, describe_runtime, preferred_attention, preferred_dtype
+from .backend import existing, known_device, needs_sentence_transformers, one_line_errors, use_our_network
+
+# CODEMOD section embeddings.settings
+# Settings of an embedder: device, pooling, normalisation, limits, prompts; each checked against what the model has.
+
+
+def check_pooling(embedder: Any, pooling: str | None) -> None:
+    """Refuse a pooling that a saved embedder was not tuned with.
+
+    Args:
+        embedder: What to change.
+        pooling: What the user named, or None.
+
+    Raises:
+        ValueError: If it is not possible with this embedder.
+    """
+    saved = next((module.pooling_mode for module in embedder if hasattr(module, "pooling_mode")), None)
+    if pooling is not None and saved is not None and saved != pooling:
+        raise ValueError(f"the saved embedder was tuned with {saved!r} pooling, got pooling={pooling!r}; leave it out")
+
+
+def set_normalization(embedder: Any, normalize: bool) -> None:
+    """Give vectors length 1, or leave them as they were pooled.
+
+    Args:
+        embedder: What to change.
+        normalize: Which of the two.
+
+    Raises:
+        ValueError: If an exported graph gives nothing but vectors of length 1.
+    """
+    if not normalize and getattr(embedder[0], "normalized", False):
+        raise ValueError(
+            "the exported graph gives vectors of length 1, got normalize=False; export it with normalize=False, or "
+            "leave it out"
+        )
+    from sentence_transformers.sentence_transformer.modules import Normalize
+
+    embedder.normalize = normalize
+    last = len(embedder) - 1
+    if normalize and not isinstance(embedder[last], Normalize):
+        embedder.append(Normalize())
+    elif not normalize and isinstance(embedder[last], Normalize):
+        del embedder[last]
+
+
+def set_prompts(embedder: Any, prompts: dict[str, str] | None, default: str | None) -> None:
+    """Add prompts to those of the checkpoint.
+
+    Args:
+        embedder: What to change.
+        prompts: More of them, by name.
+        default: Name of the one for calls that name none; None: as saved.
+
+    Raises:
+        ValueError: If it is not possible with this embedder.
+    """
+    embedder.prompts = {**embedder.prompts, **(prompts or {})}
+    if default is not None and default not in embedder.prompts:
+        known = ", ".join(embedder.prompts) or "none"
+        raise ValueError(
+            f"default_prompt {default!r} is none of the prompts ({known}); name one, or give it in prompts"
+        )
+    embedder.default_prompt_name = embedder.default_prompt_name if default is None else default
+
+
+def set_length(embedder: Any, max_seq_length: int | None) -> None:
+    """Set the limit of tokens, which the model's own bounds.
+
+    Args:
+        embedder: What to change.
+        max_seq_length: The limit; None: as saved.
+
+    Raises:
+        ValueError: If it is not possible with this embedder.
+    """
+    exported = getattr(embedder[0], "longest", None)
+    limit = embedder[0].model.config.max_position_embeddings if exported is None else exported
+    if max_seq_length is not None and not 2 < max_seq_length <= limit:
+        raise ValueError(f"max_seq_length must lie between 3 and the model's {limit} tokens, got {max_seq_length}")
+    saved = embedder.max_seq_length or limit
+    embedder.max_seq_length = min(saved, limit) if max_seq_length is None else max_seq_length
+
+
+def set_dims(embedder: Any, dims: int | None) -> None:
+    """Cut vectors after so many dimensions.
+
+    Args:
+        embedder: What to change.
+        dims: How many to keep; None: all.
+
+    Raises:
+        ValueError: If the model has fewer.
+    """
+    width = embedder.get_embedding_dimension()
+    if dims is not None and not 1 <= dims <= width:
+        raise ValueError(f"dims must lie between 1 and the model's {width} dimensions, got {dims}")
+    embedder.truncate_dim = dims
+
+
+# CODEMOD section embeddings.loader
+# Loads an encoder, ours or ModernBERT's, as a SentenceTransformer that runs on our network.
+#
+# A plain encoder gets pooling and normalisation; a saved SentenceTransformer keeps its own modules.
+#
+# Trade-off: who names no dtype gets the one that the device is fast in, so an fp32 checkpoint runs in bf16 where the
+# processor has the instructions. One line of the log says so. What was rounded on the way is for embedding: training
+# and
+# saving it are refused until the user names a dtype.
+
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+_log = logging.getLogger(__name__)
+_DTYPES = {  # None and auto are everywhere
+    "torch": ("float32", "bfloat16", "float16", "int8"),
+    "onnx": ("float32", "int8"),
+    "openvino": ("float32", "bfloat16", "int8"),
+}
+_announced: set[str] = set()  # what this process has said already
+
+
+def load_embedder(
+    checkpoint: str | os.PathLike[str],
+    *,
+    dims: int | None = None,
+    max_seq_length: int | None = None,
+    normalize: bool = True,
+    pooling: Literal["mean", "cls"] | None = None,
+    dtype: Literal["auto", "float32", "bfloat16", "float16", "int8"] | None = None,
+    device: str | None = None,
+    compile: bool = False,
+    backend: Literal["torch", "onnx", "openvino"] = "torch",
+    prompts: dict[str, str] | None = None,
+    default_prompt: str | None = None,
+    token_budget: int | None = None,
+) -> "SentenceTransformer":
+    """Load an encoder or a saved SentenceTransformer; `encode` then turns texts into vectors.
+
+    Args:
+        checkpoint: A folder with config.json (an encoder of type `mmbert` or `modernbert`) or modules.json (a saved
+            SentenceTransformer), or the Hub id of either.
+        dims: Keep only the first so many dimensions; None keeps all. Useful for models trained with Matryoshka.
+        max_seq_length: Cut texts after so many tokens; None: what the checkpoint allows, 8,192 for mmBERT.
+        normalize: Give back vectors of length 1, so that a dot product is the cosine.
+        pooling: Mean over the tokens of a text, or its first token; None: as saved, mean for a plain encoder.
+        dtype: Of the encoder; pooling and normalisation are always computed in float32. None: bfloat16 where the device
+            multiplies it by itself, else float32. auto: as stored. Name one to train or save the embedder. int8: linear
+            layers rounded for a CPU, to embed only; for another backend, a folder that was exported so.
+        device: Like `cpu` or `cuda:1`; None: the best one there is.
+        compile: Compile the layers with `torch.compile` at the first text, which takes up to a minute. For GPUs; on one
+            core of a CPU it gained 2 % at the most.
+        backend: What computes: torch; or for a folder that `export_onnx` or `export_openvino` wrote, `onnx` or
+            `openvino`, on the CPU, to embed only.
+        prompts: Texts to put before others, by name, such as {"query": "query: "}; added to those of the checkpoint.
+        default_prompt: Name of the one that is used where a call names none.
+        token_budget: Most tokens of a batch; a longer text is a batch of its own. None: 4,096 on a CPU, where more
+            gained nothing on one thread, 65,536 elsewhere.
+
+    Returns:
+        A SentenceTransformer: it encodes, trains, saves and pushes like any other, and its saves load without mmbert.
+        Its vectors are float32. The log says once, at level INFO, in which dtype and with which attention it runs.
+
+    Raises:
+        FileNotFoundError: If there is no such checkpoint.
+        ImportError: If sentence-transformers is not installed.
+        ValueError: If an option lies outside what the checkpoint has, or contradicts it, or nothing here can compile.
+    """
+    _refuse_unknown("pooling", pooling, (None, "mean", "cls"))
+    _refuse_unknown("backend", backend, tuple(_DTYPES))
+    _refuse_unknown("dtype", dtype, (None, "auto", *_DTYPES[backend]))
+    if token_budget is not None and token_budget < 1:
+        raise ValueError(f"token_budget must be at least 1 token, got {token_budget}")
+    checkpoint = existing(checkpoint)
+    register()
+    if backend != "torch":
+        embedder = _exported(checkpoint, backend, dtype, pooling, device, compiled=compile)
+    else:
+        embedder = _torch(checkpoint, dtype, pooling, device, compiled=compile)
+    check_pooling(embedder, pooling)
+    set_normalization(embedder, normalize)
+    set_length(embedder, max_seq_length)
+    set_dims(embedder, dims)
+    set_prompts(embedder, prompts, default_prompt)
+    embedder.token_budget = token_budget
+    if backend == "torch":
+        _prepare_network(embedder, checkpoint, dtype, compiled=compile)
+    embedder.eval()
+    loaded: SentenceTransformer = embedder
+    return loaded
+
+
+def _torch(checkpoint: str, dtype: str | None, pooling: str | None, device: str | None, *, compiled: bool) -> Any:
+    """Load a checkpoint on our network."""
+    where = _device(device)
+    if compiled and (obstacle := compiler_obstacle(where)):
+        raise ValueError(f"{obstacle}; or leave compile out")
+    if dtype == "int8" and (compiled or where.type != "cpu"):
+        raise ValueError(f"dtype='int8' is for the CPU and not compiled, the device is {where}; choose bfloat16 there")
+    wanted = "float32" if dtype == "int8" else dtype or _name(preferred_dtype(where))
+    with one_line_errors(checkpoint):
+        embedder = _assemble(checkpoint, pooling or "mean", {"dtype": wanted}, device)
+    use_our_network(embedder, MmBertModel, "an embedder")
+    return embedder
+
+
+def _exported(
+    checkpoint: str, backend: str, dtype: str | None, pooling: str | None, device: str | None, *, compiled: bool
+) -> Any:
+    """Open a folder that was exported."""
+    with needs_sentence_transformers():
+        from .exported_encoder import exported_embedder
+    if compiled or device not in (None, "cpu"):
+        raise ValueError(f"backend={backend!r} runs on the CPU and is not compiled; leave device and compile out")
+    return exported_embedder(checkpoint, backend, dtype, pooling)
+
+
+def _device(name: str | None) -> torch.device:
+    """Return the device that sentence-transformers would take."""
+    if name is not None:
+        return known_device(name)
+    with needs_sentence_transformers():
+        from sentence_transformers.util import get_device_name
+    return torch.device(get_device_name())
+
+
+def _prepare_network(embedder: Any, checkpoint: str, dtype: str | None, *, compiled: bool) -> None:
+    """Choose the attention, round or compile if asked to, keep the rest in fp32, and say what runs."""
+    from .model import to_float32
+
+    chosen = dtype is not None
+    network = embedder[0].model
+    attention = preferred_attention(network.device, network.dtype)
+    if attention != "sdpa":  # that is what it has been loaded with
+        network.set_attn_implementation(attention)
+    embedder[0].register_forward_hook(to_float32)
+    for module in list(embedder)[1:]:
+        module.float()
+    if compiled:
+        network.compile()
+    line = describe_runtime(network, advise=not chosen)
+    stored = _stored_dtype(checkpoint)
+    if dtype == "int8":
+        quantise_weights(network)
+        embedder.rounded_from = _name(stored)
+        line += "; linear layers in int8"
+    if not chosen and torch.finfo(network.dtype).eps > torch.finfo(stored).eps:
+        embedder.rounded_from = _name(stored)
+        line += f'; rounded from {_name(stored)}, which dtype="auto" keeps'
+    if line not in _announced:
+        _announced.add(line)
+        _log.info("embedding in %s", line)
+
+
+def _stored_dtype(checkpoint: str) -> torch.dtype:
+    """Return the dtype that the checkpoint's configuration names; fp32 if it names none."""
+    try:
+        fields, _ = PretrainedConfig.get_config_dict(checkpoint)
+    except OSError:  # an old SentenceTransformer, with its encoder in a folder below
+        return torch.float32
+    name = str(fields.get("dtype") or fields.get("torch_dtype") or "float32")
+    stored = getattr(torch, name.removeprefix("torch."), None)
+    return stored if isinstance(stored, torch.dtype) and stored.is_floating_point else torch.float32
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def _refuse_unknown(option: str, value: Any, allowed: tuple[Any, ...]) -> None:
+    if value not in allowed:
+        raise ValueError(f"{option} must be one of {', '.join(map(str, allowed))}, got {value!r}")
+
+
+def _assemble(checkpoint: str, pooling: str, model_kwargs: dict[str, Any], device: str | None) -> Any:
+    """Load the modules that were saved, or put pooling and normalisation on a plain encoder."""
+    with needs_sentence_transformers():
+        from sentence_transformers.base.modules.transformer import Transformer
+        from sentence_transformers.sentence_transformer.modules import Normalize, Pooling
+        from sentence_transformers.util import is_sentence_transformer_model
+
+        from .model import Embedder
+    if is_sentence_transformer_model(checkpoint):
+        return Embedder(checkpoint, model_kwargs=model_kwargs, device=device)
+    transformer = Transformer(checkpoint, model_kwargs=model_kwargs)
+    width = transformer.get_embedding_dimension()
+    return Embedder(modules=[transformer, Pooling(width, pooling_mode=pooling), Normalize()], device=device)

@@ -1,0 +1,185 @@
+"""Reads training pairs and cleans them: what a contrastive loss may learn from, and why the rest was left out.
+
+Three kinds, by the columns of the source: pairs (anchor, positive), triplets (with one negative or more), and scored
+pairs. NLI labels become triplets: a premise, what follows from it, what contradicts it. Labels 0 and 1 alone are
+refused: in NLI 0 is what follows, in sets of duplicates it is what differs, and the numbers do not say which.
+
+A row that teaches nothing or teaches wrongly is left out and counted: a missing or empty text, a text paired with
+itself, a repeated row, a negative that is the positive. A value that is no text at all is an error, with its row.
+"""
+
+import math
+import random
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+from .pair_set import PairSet, same_text
+from .sources import PairSource
+
+_ENTAILMENT, _CONTRADICTION = 0, 2  # as in SNLI, MultiNLI and XNLI on the Hub; 1 is neutral
+_NLI_WORDS = {"entailment": _ENTAILMENT, "neutral": 1, "contradiction": _CONTRADICTION, "not_entailment": 1}
+
+
+def read_pairs(*sources: str, negatives: int | None = None, max_rows: int | None = None) -> PairSet:
+    """Read and clean training pairs.
+
+    Args:
+        *sources: `PLACE?role=column&...`, see `pair_sources`; all of one kind.
+        negatives: Hard negatives a row; None: as many as the first row has. Rows with fewer are left out.
+        max_rows: Draw so many of the clean rows, the same for the same sources; None: all.
+
+    Returns:
+        The rows, and what was left out by reason.
+
+    Raises:
+        FileNotFoundError: If a source is not there.
+        ValueError: If a source cannot be read, has not the columns, mixes kinds or leaves fewer than two rows.
+    """
+    cleaner = _Cleaner(negatives)
+    for source in sources:
+        parsed = PairSource.parse(source)
+        rows: Iterable[dict[str, Any]] = parsed.rows()
+        for number, row in enumerate(rows):
+            cleaner.add(row, f"{parsed.place}, row {number}")
+    found = cleaner.finish()
+    if max_rows is not None and len(found) > max_rows:
+        drawn = sorted(random.Random(0).sample(range(len(found)), max_rows))
+        found = replace(found.subset(drawn), skipped={**found.skipped, "beyond max_rows": len(found) - max_rows})
+    if len(found) < 2:
+        raise ValueError(
+            f"training needs at least 2 rows, {', '.join(sources) or 'no source'} left {len(found)} "
+            f"(left out: {found.skipped or 'none'})"
+        )
+    return found
+
+
+class _Cleaner:
+    """Takes rows of roles and keeps what can be learned from."""
+
+    def __init__(self, negatives: int | None) -> None:
+        self.negatives = negatives
+        self.rows: list[tuple[str, ...]] = []
+        self.scores: list[float] = []
+        self.languages: list[str] = []
+        self.skipped: Counter[str] = Counter()
+        self._seen: set[tuple[str, ...]] = set()
+        self._kind: str | None = None
+        self._numbers: set[int] = set()
+        self._nli: dict[tuple[str, str], dict[int, list[str]]] = defaultdict(lambda: defaultdict(list))
+
+    def add(self, row: dict[str, Any], where: str) -> None:
+        """Check one row and keep it, or count why not."""
+        if "left_out" in row:
+            self.skipped[row["left_out"]] += 1
+            return
+        kind = "triplets" if "negative" in row else "scored" if "score" in row else "NLI" if "label" in row else "pairs"
+        if self._kind not in (None, kind):
+            raise ValueError(f"{where}: {kind} after {self._kind}; train on sources of one kind at a time")
+        self._kind = kind
+        anchor, positive = _text(row["anchor"], where, "anchor"), _text(row["positive"], where, "positive")
+        reason = _reason_to_skip(anchor, positive) if kind != "scored" else _reason_to_skip(anchor, positive, True)
+        if reason is not None or anchor is None or positive is None:
+            self.skipped[reason or "no text"] += 1
+            return
+        language = str(row.get("language") or "")
+        if kind == "NLI":
+            self._add_nli(anchor, positive, row["label"], language, where)
+        elif kind == "scored":
+            self._add_scored(anchor, positive, row["score"], language, where)
+        else:
+            negatives = self._negatives(row["negative"], anchor, positive, where) if kind == "triplets" else []
+            if negatives is not None:
+                self._keep((anchor, positive, *negatives), language)
+
+    def _keep(self, texts: tuple[str, ...], language: str) -> bool:
+        if texts in self._seen:
+            self.skipped["repeated"] += 1
+            return False
+        self._seen.add(texts)
+        self.rows.append(texts)
+        self.languages.append(language)
+        return True
+
+    def _negatives(self, given: Any, anchor: str, positive: str, where: str) -> list[str] | None:
+        """Return the usable negatives of a row, or None and a count if there are too few."""
+        found = [_text(text, where, "negative") for text in (given if isinstance(given, list) else [given])]
+        usable = [text for text in found if text is not None and text.strip()]
+        different = [text for text in usable if same_text(text) not in (same_text(anchor), same_text(positive))]
+        if self.negatives is None and different:
+            self.negatives = len(different)
+        if not different or len(different) < (self.negatives or 1):
+            equal = len(different) < len(usable)
+            self.skipped["negative equals positive or anchor" if equal else "too few negatives"] += 1
+            return None
+        return different[: self.negatives]
+
+    def _add_scored(self, anchor: str, positive: str, score: Any, language: str, where: str) -> None:
+        try:
+            number = math.nan if score is None else float(score)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{where}: the score must be a number, got {score!r}") from error
+        if math.isnan(number):
+            self.skipped["no score"] += 1
+        elif self._keep((anchor, positive), language):
+            self.scores.append(number)
+
+    def _add_nli(self, premise: str, hypothesis: str, label: Any, language: str, where: str) -> None:
+        number = _NLI_WORDS.get(str(label).lower(), label)
+        if number in (-1, "-", "", None):
+            self.skipped["no label"] += 1
+        elif number not in (0, 1, 2):
+            raise ValueError(f"{where}: NLI labels are 0, 1, 2 or entailment, neutral, contradiction, got {label!r}")
+        else:
+            if number is label:  # no word said what it means
+                self._numbers.add(int(number))
+            self._nli[language, premise][int(number)].append(hypothesis)
+
+    def finish(self) -> PairSet:
+        """Turn NLI groups into triplets, bring scores to 0 ... 1, and hand everything over."""
+        if self._numbers and _CONTRADICTION not in self._numbers:
+            raise ValueError(
+                f"labels are {', '.join(map(str, sorted(self._numbers)))} only: in NLI 0 is right, in sets of "
+                "duplicates 1 is; write NLI labels in words, or learn them as scores with ?score=label"
+            )
+        contradicted = any(_CONTRADICTION in group for group in self._nli.values())
+        for (language, premise), group in self._nli.items():
+            negatives = group.get(_CONTRADICTION, []) if contradicted else [None] * len(group[_ENTAILMENT])
+            for positive, negative in zip(group.get(_ENTAILMENT, []), negatives, strict=False):
+                self._keep((premise, positive) if negative is None else (premise, positive, negative), language)
+            used = min(len(group.get(_ENTAILMENT, [])), len(negatives)) * (1 + contradicted)
+            if unused := sum(map(len, group.values())) - used:
+                self.skipped["NLI row without a partner"] += unused
+        width = len(self.rows[0]) if self.rows else 2
+        names = ("anchor", "positive", *(f"negative_{n}" for n in range(1, width - 1)))
+        scores = _unit_scores(self.scores) if self._kind == "scored" else None
+        return PairSet(names, self.rows, scores, self.languages, dict(self.skipped))
+
+
+def _text(value: Any, where: str, role: str) -> str | None:
+    """Return a text, or None where a table holds nothing (None or NaN)."""
+    from ..encoding.model import check_text
+
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return None
+    check_text(value, f"{where}, {role}")
+    return str(value)
+
+
+def _reason_to_skip(anchor: str | None, positive: str | None, scored: bool = False) -> str | None:
+    if anchor is None or positive is None:
+        return "no text"
+    if not anchor.strip() or not positive.strip():
+        return "empty"
+    return "same text twice" if not scored and anchor == positive else None
+
+
+def _unit_scores(scores: list[float]) -> list[float]:
+    """Bring similarity scores to 0 ... 1: STS gives 0 to 5, others 0 to 1 or -1 to 1."""
+    highest, lowest = max(scores, default=1.0), min(scores, default=0.0)
+    if not math.isfinite(highest - lowest):
+        raise ValueError(f"scores must be finite, got {lowest} to {highest}")
+    if lowest < 0 or highest <= 1:
+        return scores
+    return [score / highest for score in scores]

@@ -1,0 +1,134 @@
+"""What an index remembers of its model, so that no other model's vectors or queries meet it.
+
+Two models give vectors of the same size that have nothing to do with each other; a search among them finds at random
+and says nothing. So an index holds a fingerprint of the weights, and every setting that changes a vector.
+"""
+
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ..encoding.fingerprint import model_fingerprint
+
+_QUERY, _DOCUMENT = ("query",), ("document", "passage", "corpus")  # names of prompts, as sentence-transformers has them
+
+
+@dataclass(frozen=True, slots=True)
+class IndexModel:
+    """The model of an index.
+
+    Attributes:
+        fingerprint: Of weights, pooling and vocabulary.
+        dimensions: Of a vector.
+        dtype: In which the network computes.
+        pooling: How tokens become one vector.
+        max_seq_length: Tokens after which a text is cut.
+        query_prompt: Put before a query; None: nothing.
+        document_prompt: Put before a passage; None: nothing.
+        source: Options of `load_embedder` that load it again, `checkpoint` among them; None if that is not known.
+    """
+
+    fingerprint: str
+    dimensions: int
+    dtype: str
+    pooling: str | None
+    max_seq_length: int
+    query_prompt: str | None
+    document_prompt: str | None
+    source: dict[str, Any] | None
+
+    @classmethod
+    def of(cls, embedder: Any, source: dict[str, Any] | None = None) -> "IndexModel":
+        """Describe an embedder.
+
+        Args:
+            embedder: What `load_embedder` gave.
+            source: How to load it again.
+
+        Returns:
+            The description.
+
+        Raises:
+            ValueError: If its vectors are not of length 1.
+        """
+        if not getattr(embedder, "normalize", True):
+            raise ValueError("an index compares vectors of length 1; load the embedder with normalize=True")
+        network = getattr(embedder[0], "model", None)
+        return cls(
+            fingerprint=model_fingerprint(embedder),
+            dimensions=int(embedder.get_embedding_dimension()),
+            dtype=str(getattr(network, "dtype", "exported")).removeprefix("torch."),
+            pooling=next((module.pooling_mode for module in embedder if hasattr(module, "pooling_mode")), None),
+            max_seq_length=int(embedder.max_seq_length),
+            query_prompt=_prompt(embedder, _QUERY),
+            document_prompt=_prompt(embedder, _DOCUMENT),
+            source=source,
+        )
+
+    def load(self, checkpoint: str | os.PathLike[str] | None = None, device: str | None = None) -> Any:
+        """Load the embedder again.
+
+        Args:
+            checkpoint: Its folder or Hub id; None: where it was.
+            device: Where it shall compute; None: the best one there is.
+
+        Returns:
+            It, with the settings that the index was made with.
+
+        Raises:
+            FileNotFoundError: If it is not where it was.
+            ValueError: If the index does not know where it came from.
+        """
+        from ..encoding.load import load_embedder
+
+        if checkpoint is None and self.source is None:
+            raise ValueError("the index does not know where its model lies; open it with the embedder that made it")
+        prompts = {"query": self.query_prompt or "", "document": self.document_prompt or ""}
+        settings: dict[str, Any] = {"dims": self.dimensions, "max_seq_length": self.max_seq_length, "prompts": prompts}
+        settings["dtype"] = None if self.dtype == "exported" else self.dtype
+        settings["pooling"] = self.pooling if self.pooling in ("mean", "cls") else None
+        settings |= {**(self.source or {}), **({} if device is None else {"device": device})}
+        was = settings.pop("checkpoint", None)
+        try:
+            return load_embedder(checkpoint if checkpoint is not None else was, **settings)
+        except FileNotFoundError as missing:
+            if checkpoint is not None:
+                raise
+            raise FileNotFoundError(
+                f"the index was made with {was}, which is not there ({missing}); name its new place (--model)"
+            ) from missing
+
+    def refuse_other(self, other: "IndexModel", index: Path, *, adding: bool = False) -> None:
+        """Refuse a model whose vectors do not belong among those of the index.
+
+        Args:
+            other: The model that was given.
+            index: Place of the index, for the message.
+            adding: Whether it is to add documents, and not only to ask.
+
+        Raises:
+            ValueError: Naming what differs and what to do.
+        """
+        if other.dimensions != self.dimensions:
+            raise ValueError(
+                f"{index} holds vectors of {self.dimensions} dimensions, this embedder gives {other.dimensions}; load "
+                f"it with dims={self.dimensions}, or make another index"
+            )
+        same = ("dtype", "pooling", "fingerprint", "query_prompt")
+        for name in (*same, "document_prompt", "max_seq_length") if adding else same:
+            was, now = getattr(self, name), getattr(other, name)
+            if was != now:
+                word = "another model" if name == "fingerprint" else f"{name} {was!r}, this embedder has {now!r}"
+                made = f", made from {self.source['checkpoint']}" if self.source else ""
+                raise ValueError(f"{index} is the index of {word}{made}; give that embedder, or make another index")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give back plain values."""
+        return asdict(self)
+
+
+def _prompt(embedder: Any, names: tuple[str, ...]) -> str | None:
+    prompts = embedder.prompts or {}
+    found = next((prompts[name] for name in names if prompts.get(name)), None)
+    return found or prompts.get(embedder.default_prompt_name) or None

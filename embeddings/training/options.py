@@ -1,0 +1,157 @@
+"""What the four training scripts share: options, the rows that they name, the run and its report."""
+
+import argparse
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ...common.checkpoints.writer import refuse_existing
+from ..pairs.cleaning import read_pairs
+from ..pairs.pair_set import PairSet
+from ..pairs.sources import read_texts
+from .presets import PRESETS, TrainingPreset, preset
+from .run import TrainingReport, refuse_bad_numbers
+
+_log = logging.getLogger(__name__)
+
+
+def training_parser(description: str, default_preset: str = "pairs") -> argparse.ArgumentParser:
+    """Return a parser with the options of every training script.
+
+    Args:
+        description: What the script does.
+        default_preset: Settings that a run starts from.
+
+    Returns:
+        The parser; a script adds its own options.
+    """
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", required=True, help="Folder or Hub id of the encoder to start from.")
+    parser.add_argument("--output", required=True, type=Path, help="Folder to write; report.json and scores.md in it.")
+    parser.add_argument("--train", nargs="+", default=[], help="PLACE?role=column&...: parquet, jsonl, CSV, Hub id.")
+    parser.add_argument("--dev", nargs="+", default=[], help="Held-out pairs; left out: --heldout rows of --train.")
+    parser.add_argument("--exclude", nargs="+", default=[], help="Files whose texts must not be trained on.")
+    parser.add_argument("--preset", default=default_preset, choices=PRESETS, help="Settings to start from.")
+    parser.add_argument("--heldout", type=int, help="Rows held out for scores; 0: none.")
+    parser.add_argument("--max_rows", type=int, help="Draw so many of the rows.")
+    parser.add_argument("--negatives", type=int, help="Hard negatives a row; read, or mined with --mine_with.")
+    parser.add_argument("--mine_with", help="Embedder that mines the negatives of pairs.")
+    parser.add_argument(
+        "--relative_margin",
+        type=float,
+        default=0.05,
+        help="Share by which a mined negative is less similar.",
+    )
+    for name, kind in (("batch_size", int), ("learning_rate", float), ("epochs", float), ("warmup", float)):
+        parser.add_argument(f"--{name}", type=kind)
+    parser.add_argument("--max_seq_length", type=int, help="Cut texts after so many tokens while training.")
+    parser.add_argument("--mini_batch_tokens", type=int, help="Compute a batch in parts of so many tokens (GradCache).")
+    parser.add_argument("--max_steps", type=int)
+    parser.add_argument("--bf16", action="store_true", default=None)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device")
+    return parser
+
+
+def run_script(train: Callable[..., TrainingReport], options: argparse.Namespace, **own: Any) -> str:
+    """Read the rows, train and write the report; what a user can mend ends the program with one line.
+
+    Args:
+        train: `train_embedder`, `train_reranker`, `train_multi_vector` or `train_sparse_encoder`.
+        options: Of `training_parser`.
+        **own: Options of `train` that the others have not.
+
+    Returns:
+        What to show, see `write_report`.
+    """
+    from transformers.utils import logging as transformers_logging
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s  %(message)s", datefmt="%H:%M:%S")
+    logging.getLogger("sentence_transformers").setLevel(logging.WARNING)
+    transformers_logging.disable_progress_bar()
+    try:
+        refuse_existing(options.output)  # now, and not after an hour of mining
+        settings = settings_of(options)
+        pairs, dev = rows_of(options, settings)
+        spoken = f" in {count} languages" if (count := len(set(pairs.languages))) > 1 else ""
+        _log.info("%d %s%s, left out: %s", len(pairs), pairs.kind, spoken, pairs.skipped or "none")
+        limits = {name: getattr(options, name) for name in ("max_steps", "seed", "device")}
+        return write_report(train(options.model, pairs, options.output, settings=settings, dev=dev, **limits, **own))
+    except (ValueError, OSError, ImportError) as error:
+        sys.exit(f"{type(error).__name__}: {' '.join(str(error).split())}")
+
+
+def settings_of(options: argparse.Namespace) -> TrainingPreset:
+    """Return the preset with what the user named.
+
+    Args:
+        options: The parsed options.
+
+    Returns:
+        The settings.
+    """
+    fields = TrainingPreset.__dataclass_fields__
+    given = {name: value for name, value in vars(options).items() if name in fields and name != "train"}
+    return preset(options.preset, **given)
+
+
+def rows_of(options: argparse.Namespace, settings: TrainingPreset) -> tuple[PairSet, PairSet | None]:
+    """Read, clean and split the rows that the options name; mine negatives where that is asked for.
+
+    Args:
+        options: The parsed options.
+        settings: The run's settings; its sources are read if the options name none.
+
+    Returns:
+        Training rows and, if any are held out, development rows.
+
+    Raises:
+        ValueError: If there is no source, or the rows do not do.
+    """
+    refuse_bad_numbers(settings)
+    sources = options.train or settings.train
+    if not sources:
+        raise ValueError("--train is missing; name a file of pairs, or a preset that has its data")
+    pairs = read_pairs(*sources, negatives=None if options.mine_with else options.negatives, max_rows=options.max_rows)
+    if options.exclude:
+        pairs = pairs.without(set().union(*map(read_texts, options.exclude)))
+    if options.dev:
+        dev: PairSet | None = read_pairs(*options.dev)
+        pairs = pairs.without({text for row in dev.rows for text in row}, "in --dev") if dev else pairs
+    elif heldout := min(settings.heldout, len(pairs) // 10):  # none of fewer than ten rows
+        pairs, dev = pairs.split(heldout, settings.seed)
+    else:
+        dev = None
+    if len(pairs) < 2:
+        raise ValueError(
+            f"{len(pairs)} rows are left to train on (left out: {pairs.skipped}); give more, or other --dev"
+        )
+    if options.mine_with:
+        from ..encoding.load import load_embedder
+        from .hard_negatives import mine_negatives
+
+        embedder = load_embedder(options.mine_with, device=options.device)
+        embedder.max_seq_length = min(embedder.max_seq_length or settings.max_seq_length, settings.max_seq_length)
+        wanted = options.negatives or 1
+        pairs = mine_negatives(embedder, pairs, negatives=wanted, relative_margin=options.relative_margin)
+    return pairs, dev
+
+
+def write_report(report: TrainingReport) -> str:
+    """Write report.json and scores.md beside the model; of several processes the first does it.
+
+    Args:
+        report: What the run did.
+
+    Returns:
+        What to show: where it is, steps, seconds and scores; nothing in other processes.
+    """
+    from accelerate import PartialState
+
+    if not PartialState().is_main_process:
+        return ""
+    report.save(report.output / "report.json")
+    (report.output / "scores.md").write_text(report.table() + "\n", encoding="utf-8")
+    return f"{report.output}: {report.steps} steps in {report.seconds:.0f} s\n\n{report.table()}"

@@ -1,0 +1,89 @@
+"""How far an evaluation is: runs done, runs known, and an estimate of the time that is left.
+
+A run's cost is the rows that it goes through; what the finished runs took says how long a row lasts. Runs that are not
+chosen yet are counted with the middle of their grid, so the estimate moves when a choice falls.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from .sweep import Run, mean_score
+
+Tell = Callable[[str, int, int, float, float | None], None]
+"""Told after each run: its words, runs done, runs known, seconds spent, seconds left (None: unknown)."""
+
+_JUDGING = 0.3  # judging a row costs about a third of training on it: forward only
+
+
+def cost_of(run: Run, rows: Mapping[str, int]) -> float:
+    """Count the rows that a run goes through, judged ones by what they cost.
+
+    Args:
+        run: The run.
+        rows: Number of rows of `train`, `dev` and `test`.
+
+    Returns:
+        Rows of training.
+    """
+    judged = rows["dev"] + (rows["test"] if run.stage != "sweep" else 0)
+    return rows["train"] * run.setting.epochs + _JUDGING * judged
+
+
+class Clock:
+    """Counts runs and estimates what is left.
+
+    Args:
+        tell: Told after each run.
+        processes: Runs at the same time.
+    """
+
+    def __init__(self, tell: Tell | None, processes: int) -> None:
+        self.tell, self.processes = tell, processes
+        self.left: dict[tuple[str, str], float] = {}
+        self.began, self.done, self.worked, self.seconds = time.monotonic(), 0, 0.0, 0.0
+
+    def add(self, task: str, rows: Mapping[str, int], runs: Sequence[Run]) -> None:
+        """Take in runs to come, in place of those that were guessed for their task.
+
+        Args:
+            task: Name of the task.
+            rows: Numbers of its rows.
+            runs: The runs; those of stage `guess` are guesses.
+        """
+        if any(run.stage != "guess" for run in runs) and self.done:
+            self.left = {key: cost for key, cost in self.left.items() if key[0] != task or "/guess-" not in key[1]}
+        self.left |= {(task, run.name): cost_of(run, rows) for run in runs}
+
+    def dropped(self, task: str) -> None:
+        """Forget a task that failed.
+
+        Args:
+            task: Its name.
+        """
+        self.left = {key: cost for key, cost in self.left.items() if key[0] != task}
+
+    def finished(self, run: Run, record: Mapping[str, Any], before: bool) -> None:
+        """Tell that a run is done.
+
+        Args:
+            run: The run.
+            record: What it gave.
+            before: Whether its record lay there already.
+        """
+        cost = self.left.pop((run.task, run.name), 0.0)
+        self.done += 1
+        if not before:
+            self.worked, self.seconds = self.worked + cost, self.seconds + record["seconds"]
+        if self.tell is not None:
+            left = sum(self.left.values()) * self.seconds / self.worked / self.processes if self.worked else None
+            spent = time.monotonic() - self.began
+            self.tell(_words(run, record, before), self.done, self.done + len(self.left), spent, left)
+
+
+def _words(run: Run, record: Mapping[str, Any], before: bool) -> str:
+    scores = ", ".join(
+        f"{part} {100 * mean_score(by_language, record['metric']):.1f}"
+        for part, by_language in record["scores"].items()
+    )
+    return f"{run.task} {run.stage} {run.setting.name} seed {run.seed}: {scores}{' (done before)' if before else ''}"

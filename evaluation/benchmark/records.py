@@ -1,0 +1,128 @@
+"""The record of a run: one JSON file with the scores and everything they depend on, written once, at the end.
+
+A run whose file is there and tells of the same things is not repeated. What it depends on is its `identity`:
+checkpoint, rows, setting, seed, definition of the task. If one of them differs, the folder belongs to another
+evaluation: it is refused with the name of what changed, unless the caller wants it done anew. Versions and machine are
+recorded, but do not make another run of it.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from .catalogue import Task
+from .sweep import Run
+
+FOLDER = "runs"
+
+
+class ChangedRun(ValueError):
+    """A record of the same name was made under other conditions."""
+
+
+def identity_of(run: Run, task: Task, rows: str, checkpoint: str) -> dict[str, Any]:
+    """Collect what a run's numbers depend on.
+
+    Args:
+        run: The run.
+        task: Its task.
+        rows: Fingerprint of the rows.
+        checkpoint: Fingerprint of the checkpoint.
+
+    Returns:
+        Plain values.
+    """
+    judged = {key: value for key, value in asdict(task).items() if key in ("head", "metric", "positive")}
+    return {
+        "checkpoint": checkpoint,
+        "rows": rows,
+        "task": hashlib.sha256(json.dumps(judged, sort_keys=True).encode()).hexdigest()[:16],
+        "setting": run.setting.to_dict(),
+        "seed": run.seed,
+        "stage": run.stage,
+    }
+
+
+def record_path(output: Path, run: Run) -> Path:
+    """Return where a run's record lies.
+
+    Args:
+        output: Folder of the evaluation.
+        run: The run.
+
+    Returns:
+        The path.
+    """
+    return output / FOLDER / f"{run.name}.json"
+
+
+def read_record(output: Path, run: Run, identity: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Read a run's record if it was done already.
+
+    Args:
+        output: Folder of the evaluation.
+        run: The run.
+        identity: What it depends on now.
+
+    Returns:
+        The record, or None if there is none, or a write was cut short.
+
+    Raises:
+        ChangedRun: If the record was made under other conditions; the message names them.
+    """
+    path = record_path(output, run)
+    try:
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except ValueError:  # not ours: we write whole files only
+        return None
+    changed = changes(record.get("identity", {}), identity)
+    if changed:
+        raise ChangedRun(
+            f"{path}: done before with other {' and '.join(changed)}; give another output folder, or --redo it"
+        )
+    return record
+
+
+def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Name what differs between two identities.
+
+    Args:
+        before: That of the record.
+        now: That of the run.
+
+    Returns:
+        Names, fields of the setting singly with both values.
+    """
+    found = []
+    for name in now:
+        if name == "setting":
+            old = before.get(name, {})
+            found += [f"{key} ({old.get(key)}, now {new})" for key, new in now[name].items() if old.get(key) != new]
+        elif before.get(name) != now[name]:
+            found.append(f"{name} ({before.get(name)}, now {now[name]})")
+    return found
+
+
+def write_record(output: Path, run: Run, record: Mapping[str, Any]) -> Path:
+    """Write a record whole or not at all.
+
+    Args:
+        output: Folder of the evaluation.
+        run: The run.
+        record: What to write.
+
+    Returns:
+        The path.
+    """
+    path = record_path(output, run)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(f".{os.getpid()}.partial")
+    partial.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    partial.replace(path)
+    return path

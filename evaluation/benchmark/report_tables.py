@@ -1,0 +1,203 @@
+"""A report in Markdown: what was found, against what is trivial and what was published, then every language."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from .report import GROUP_NAMES, GROUPS
+
+_SHOWN = ("mmBERT-small", "mmBERT-base", "XLM-R base")
+_MANY_SCRIPTS = 40
+
+
+def markdown_report(report: Mapping[str, Any]) -> str:
+    """Write a report.
+
+    Args:
+        report: What `build_report` gave.
+
+    Returns:
+        Markdown.
+    """
+    tasks = report["tasks"]
+    parts = ["# Evaluation", _about(report["about"])]
+    if any(task["choice"] != "dev" for task in tasks):
+        parts.append(
+            "**Rows marked `oracle` were chosen with the test scores in view. They are no estimate of what a user "
+            "gets; they stand here because published numbers are often made so.**"
+        )
+    if tasks:
+        parts += ["## Tasks", task_table(report), "## Settings", _setting_table(tasks)]
+        parts += ["## By resource group", group_table(tasks), "## By script", _script_table(tasks)]
+        parts += ["## Languages", _legend(tasks), language_table(tasks)]
+    notes = [f"- {task['title']}: {note}" for task in tasks if task["choice"] == "dev" for note in _notes(task)]
+    if notes:
+        parts += ["## What to know", "\n".join(notes)]
+    if report["failures"]:
+        failed = "\n".join(f"- {name}: {reason}" for name, reason in report["failures"].items())
+        parts += ["## Failed", failed]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def task_table(report: Mapping[str, Any]) -> str:
+    """List the tasks, each with its mean, what is trivial, and what the paper gives for released models.
+
+    Args:
+        report: What `build_report` gave.
+
+    Returns:
+        A Markdown table.
+    """
+    rows = []
+    for task in report["tasks"]:
+        published = {entry["model"]: entry for entry in task["published"]}
+        ours = [_with_other_metric(task, published.get("mmBERT-base"))]
+        theirs = [f"{published[model]['score']:.1f}" if model in published else "" for model in _SHOWN]
+        zero = task["zero_shot"]
+        rows.append(
+            [
+                _title(task),
+                task["metric"],
+                len(task["languages"]),
+                len(task["seeds"]),
+                _score(task),
+                _score(zero) if zero and zero["languages"] < len(task["languages"]) else "",
+                f"{100 * task['trivial']:.1f}",
+                *ours,
+                *theirs,
+            ]
+        )
+    header = ["task", "metric", "languages", "seeds", "mean", "zero-shot languages", "trivial", "in the paper's metric"]
+    return table([*header, *(f"{model} (paper)" for model in _SHOWN)], rows, text_columns=2)
+
+
+def group_table(tasks: Sequence[Mapping[str, Any]]) -> str:
+    """Average every task over the languages of a resource group.
+
+    Args:
+        tasks: Entries of a report.
+
+    Returns:
+        A Markdown table, a row a group and a column a task.
+    """
+    return _grid("group", "groups", GROUPS, tasks, GROUP_NAMES)
+
+
+def language_table(tasks: Sequence[Mapping[str, Any]]) -> str:
+    """List every language of every task.
+
+    Args:
+        tasks: Entries of a report.
+
+    Returns:
+        A Markdown table, a row a language and a column a task; languages that were trained on carry a `*`.
+    """
+    tags = sorted({tag for task in tasks for tag in task["languages"]})
+    groups = {tag: entry["group"] for task in tasks for tag, entry in task["languages"].items()}
+    tags.sort(key=lambda tag: (GROUPS.index(groups[tag]), tag))
+    rows = [[tag, groups[tag], *(_cell_of(task["languages"].get(tag)) for task in tasks)] for tag in tags]
+    return table(["language", "group", *(_title(task) for task in tasks)], rows, text_columns=2)
+
+
+def table(header: Sequence[Any], rows: Iterable[Sequence[Any]], *, text_columns: int = 1) -> str:
+    """Write a Markdown table.
+
+    Args:
+        header: Column titles.
+        rows: Cells.
+        text_columns: So many leading columns are aligned left, the others right.
+
+    Returns:
+        The table.
+    """
+    rule = ["---" if place < text_columns else "---:" for place in range(len(header))]
+    lines = [header, rule, *rows]
+    return "\n".join(
+        "| " + " | ".join(" ".join(str(cell).replace("|", "\\|").split()) for cell in line) + " |" for line in lines
+    )
+
+
+def _about(about: Mapping[str, Any]) -> str:
+    return "\n".join(f"- {name}: {value}" for name, value in about.items())
+
+
+def _title(task: Mapping[str, Any]) -> str:
+    return task["title"] if task["choice"] == "dev" else f"{task['title']} (oracle)"
+
+
+def _score(entry: Mapping[str, Any]) -> str:
+    mean = f"{100 * entry['mean']:.1f}"
+    return mean if entry["sd"] is None else f"{mean} ± {100 * entry['sd']:.1f}"
+
+
+def _with_other_metric(task: Mapping[str, Any], published: Mapping[str, Any] | None) -> str:
+    """Give our mean of the number that the paper prints, where it is not the task's own."""
+    if published is None:
+        return ""
+    if published["metric"] == task["metric"]:
+        return _score(task)
+    values = [entry["other"].get(published["metric"]) for entry in task["languages"].values()]
+    known = [value for value in values if value is not None]
+    return f"{published['metric']} {100 * sum(known) / len(known):.1f}" if known else ""
+
+
+def _setting_table(tasks: Sequence[Mapping[str, Any]]) -> str:
+    rows = []
+    for task in tasks:
+        setting = task["setting"]
+        chosen = f"on {task['choice']}, of {task['tried']}" if task["tried"] > 1 else "given, nothing to choose"
+        rows.append(
+            [
+                _title(task),
+                chosen,
+                f"{setting['learning_rate']:g}",
+                f"{setting['epochs']:g}",
+                setting["batch_size"],
+                setting["max_length"],
+                "LoRA" if setting["lora"] else "full",
+                _some(task["train_languages"]),
+                f"{task['rows']['train']:,} / {task['rows']['dev']:,} / {task['rows']['test']:,}",
+                ", ".join(map(str, task["seeds"])),
+                f"{task['seconds']:,.0f} s",
+            ]
+        )
+    header = ["task", "setting chosen", "learning rate", "epochs", "batch", "length", "weights", "trained on"]
+    return table([*header, "rows train / dev / test", "seeds", "time a run"], rows, text_columns=2)
+
+
+def _script_table(tasks: Sequence[Mapping[str, Any]]) -> str:
+    names = sorted({script for task in tasks for script in task["scripts"]})[:_MANY_SCRIPTS]
+    return _grid("script", "scripts", names, tasks, {})
+
+
+def _grid(
+    title: str, key: str, names: Sequence[str], tasks: Sequence[Mapping[str, Any]], long: Mapping[str, str]
+) -> str:
+    rows = []
+    for name in names:
+        found = [task[key].get(name) for task in tasks]
+        if any(found):
+            cells = [f"{_score(entry)} ({entry['languages']})" if entry else "" for entry in found]
+            rows.append([long.get(name, name), *cells])
+    return table([title, *(_title(task) for task in tasks)], rows)
+
+
+def _cell_of(entry: Mapping[str, Any] | None) -> str:
+    return "" if entry is None else _score(entry) + ("*" if entry["trained"] else "")
+
+
+def _legend(tasks: Sequence[Mapping[str, Any]]) -> str:
+    seeds = max(len(task["seeds"]) for task in tasks)
+    words = f"mean ± standard deviation over up to {seeds} seeds" if seeds > 1 else "one seed, so no spread is known"
+    return f"Per cent, {words}; `*`: training had rows of this language, all others are zero-shot."
+
+
+def _notes(task: Mapping[str, Any]) -> list[str]:
+    from .catalogue import load_tasks
+
+    known = load_tasks().get(task["name"])
+    return [*task["notes"], *([known.note] if known and known.note else [])]
+
+
+def _some(names: Sequence[str], most: int = 4) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

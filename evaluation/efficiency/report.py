@@ -1,0 +1,238 @@
+"""Results of the efficiency benchmark: rows, their table, and the JSON file in which runs add up.
+
+A file holds the rows of one machine and one set of libraries: `Report.add` replaces rows that were measured again and
+refuses rows of other conditions. It names the processor and the libraries, never the machine.
+"""
+
+import json
+import platform
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .contestants import COMPILED, MINILM, OURS, STOCK, XLM_R
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One contestant in one setting.
+
+    Attributes:
+        setting: Whose lengths its batch has.
+        beside: Setting in whose rounds it was measured; rows of the same one can be compared.
+        network: See `Entry`.
+        size: See `Entry`.
+        dtype: See `Entry`.
+        threads: Threads it ran with.
+        rows: Rows of its batch.
+        tokens: Real tokens of its batch.
+        padded_tokens: Rows times the longest row.
+        rounds: Timed rounds.
+        cpu_seconds: Median CPU time of a forward pass, over all threads.
+        wall_seconds: Median wall time of it.
+        tokens_per_second: Real tokens a second: of CPU time on one thread, of wall time on more.
+        flops: Useful operations of a forward pass, see `useful_flops`.
+        gemm_rate: Operations a second of the layer's matrix products, measured in the same rounds.
+        roofline: Useful operations over what the processor could have done in that time.
+        peak_total: Peak of resident memory in bytes; None if not measured.
+        peak_over_weights: The same, less what was resident before the pass.
+        date: Day of the measurement.
+    """
+
+    setting: str
+    beside: str
+    network: str
+    size: str
+    dtype: str
+    threads: int
+    rows: int
+    tokens: int
+    padded_tokens: int
+    rounds: int
+    cpu_seconds: float
+    wall_seconds: float
+    tokens_per_second: float
+    flops: int
+    gemm_rate: float
+    roofline: float
+    peak_total: int | None = None
+    peak_over_weights: int | None = None
+    date: str = ""
+
+    @property
+    def key(self) -> tuple[str | int, ...]:
+        """What a second measurement replaces."""
+        return self.beside, self.setting, self.threads, self.network, self.size, self.dtype
+
+
+def conditions(**more: Any) -> dict[str, Any]:
+    """Describe the processor and the libraries, without anything that names the machine.
+
+    Args:
+        **more: What else must be equal for rows to be comparable.
+
+    Returns:
+        Plain data.
+    """
+    import torch
+    import transformers
+
+    from ...modeling.hardware import has_fast_bf16
+    from ...version import __version__
+
+    seen = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    return {
+        "mmbert": __version__,
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "python": platform.python_version(),
+        "processor": str(seen.get("cpu_name") or platform.machine()),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "bf16_instructions": has_fast_bf16(torch.device("cpu")),
+        **more,
+    }
+
+
+@dataclass(slots=True)
+class Report:
+    """Rows measured under equal conditions.
+
+    Attributes:
+        conditions: See `conditions`.
+        rows: In the order they were measured.
+    """
+
+    conditions: dict[str, Any]
+    rows: list[Row] = field(default_factory=list)
+
+    @property
+    def about(self) -> str:
+        """Processor and libraries in one line."""
+        now = self.conditions
+        bf16 = "with" if now["bf16_instructions"] else "without"
+        processor = f"{now['processor']}, {now['instructions']}, {bf16} bf16 instructions"
+        return f"{processor}, torch {now['torch']}, transformers {now['transformers']}"
+
+    @classmethod
+    def open(cls, path: Path, now: dict[str, Any]) -> "Report":
+        """Read the report that a run goes on with, or begin one.
+
+        Args:
+            path: JSON file, which need not exist.
+            now: Conditions of the rows to come.
+
+        Returns:
+            The report.
+
+        Raises:
+            ValueError: If the file was written under other conditions.
+        """
+        if not path.is_file():
+            return cls(now)
+        before = cls.read(path)
+        other = [name for name in {**before.conditions, **now} if before.conditions.get(name) != now.get(name)]
+        if other:
+            name = other[0]
+            raise ValueError(
+                f"{path} was measured with {name} {before.conditions.get(name)}, this run has {now.get(name)}; "
+                "write to another folder"
+            )
+        return before
+
+    @classmethod
+    def read(cls, path: Path) -> "Report":
+        """Read a report.
+
+        Args:
+            path: What `write` wrote.
+
+        Returns:
+            The report.
+
+        Raises:
+            ValueError: If the file holds something else.
+        """
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            return cls(dict(content["conditions"]), [Row(**row) for row in content["rows"]])
+        except (KeyError, TypeError, json.JSONDecodeError) as broken:
+            raise ValueError(f"{path} is no report of this benchmark ({broken}); write to another folder") from broken
+
+    def add(self, rows: Iterable[Row]) -> None:
+        """Take rows in; a row that was there before is replaced."""
+        known = {row.key: row for row in self.rows} | {row.key: row for row in rows}
+        self.rows = list(known.values())
+
+    def write(self, path: Path) -> None:
+        """Write it as JSON; an interrupted run leaves the file of the last whole setting.
+
+        Args:
+            path: Target file; its folder is made.
+        """
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f".{path.name}.partial")
+        content = {"conditions": self.conditions, "rows": [asdict(row) for row in self.rows]}
+        partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        partial.replace(path)
+
+
+def ratio(rows: Sequence[Row], ours: Row, network: str, size: str) -> float | None:
+    """Compare the speed of a row with a network in the same setting, rounds, dtype and threads.
+
+    Args:
+        rows: Where to look for the other one.
+        ours: The row.
+        network: The other network.
+        size: The other one's size.
+
+    Returns:
+        How many times as many real tokens a second, or None if the other one was not measured.
+    """
+    wanted = (ours.beside, ours.setting, ours.threads, network, size, ours.dtype)
+    other = next((row for row in rows if row.key == wanted), None)
+    return None if other is None else ours.tokens_per_second / other.tokens_per_second
+
+
+def _megabytes(size: int | None) -> str:
+    return "" if size is None else f"{size / 1e6:,.0f} MB"
+
+
+def markdown_table(rows: Sequence[Row]) -> str:
+    """Write rows as a Markdown table; columns that would be empty are left out.
+
+    Args:
+        rows: Any rows; those that ran beside another setting are left out.
+
+    Returns:
+        The table, without a line end.
+    """
+    shown = [row for row in rows if row.beside == row.setting]
+
+    def against(network: str, size: str | None) -> Callable[[Row], str]:
+        def cell(row: Row) -> str:
+            found = ratio(rows, row, network, size or row.size) if row.network in (OURS, COMPILED) else None
+            return "" if found is None else f"{found:.2f}x"
+
+        return cell
+
+    columns: dict[str, Callable[[Row], str]] = {
+        "setting": lambda row: row.setting,
+        "network": lambda row: row.network,
+        "size": lambda row: row.size,
+        "dtype": lambda row: row.dtype,
+        "threads": lambda row: str(row.threads),
+        "tokens/s": lambda row: f"{row.tokens_per_second:,.0f}",
+        "against stock": against(STOCK, None),
+        "against XLM-R": against(XLM_R, "base"),
+        "against MiniLM": against(MINILM, None),
+        "roofline": lambda row: f"{row.roofline:.2f}",
+        "peak over weights": lambda row: _megabytes(row.peak_over_weights),
+        "rounds": lambda row: str(row.rounds),
+    }
+    cells = {name: [write(row) for row in shown] for name, write in columns.items()}
+    kept = {name: column for name, column in cells.items() if any(column)}
+    texts = {"setting", "network", "size", "dtype"}
+    lines = ["| " + " | ".join(kept) + " |", "|" + "|".join("---" if name in texts else "---:" for name in kept) + "|"]
+    lines += ["| " + " | ".join(line) + " |" for line in zip(*kept.values(), strict=True)]
+    return "\n".join(lines)

@@ -1,0 +1,227 @@
+"""Judges an embedder on the sets whose files are named, and reports by language, resource group and script.
+
+    files -> rows -> scores by language -> `build_report`, as for fine-tuned models -> JSON, Markdown, heat map, card
+
+All files are checked before the first text is embedded, so that a wrong path costs a second and not an hour.
+"""
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ..benchmark.report import GROUPS, build_report
+from ..benchmark.report_tables import group_table, language_table, table
+from .retrieval_sets import Row
+from .tasks import TASKS, Judged
+
+_SUFFIXES = (".parquet", ".jsonl")
+_KINDS = {"accuracy": "text-retrieval", "ndcg@10": "text-retrieval", "spearman": "sentence-similarity"}
+
+
+def judge_embedder(
+    encoder: Any,
+    files: Mapping[str, str | Path],
+    *,
+    about: Mapping[str, Any] | None = None,
+    tell: Callable[[str], None] | None = None,
+) -> dict[str, Any]:
+    """Score an embedder on some sets.
+
+    Args:
+        encoder: What turns texts into vectors, for example what `load_embedder` gives back.
+        files: File or folder of each set, by its name in `TASKS`.
+        about: More for the head of the report.
+        tell: Told a line when a set is done.
+
+    Returns:
+        A report, as `build_report` makes; every set is a task of it.
+
+    Raises:
+        FileNotFoundError: If a file does not exist.
+        ValueError: If a set is unknown, a column is missing, or a file cannot be read; before anything is embedded.
+    """
+    unknown = sorted(set(files) - set(TASKS))
+    if unknown or not files:
+        raise ValueError(f"no set {unknown[0] if unknown else 'was named'!r}; there are {', '.join(TASKS)}")
+    rows = {name: read_set(name, path) for name, path in files.items()}
+    records = []
+    for name in TASKS:
+        if name in rows:
+            began, cpu = time.perf_counter(), time.process_time()
+            judged = TASKS[name].judge(encoder, rows[name])
+            spent = {"seconds": time.perf_counter() - began, "cpu_seconds": time.process_time() - cpu}
+            records.append(_record(name, judged, spent))
+            if tell is not None:
+                mean = sum(one[TASKS[name].metric] for one in judged.scores.values()) / len(judged.scores)
+                tell(f"{TASKS[name].title}: {100 * mean:.1f} over {len(judged.scores)} ({spent['seconds']:.0f} s)")
+    return _with_code(build_report(records, about=about))
+
+
+def _with_code(report: dict[str, Any]) -> dict[str, Any]:
+    """Give programming languages a script of their own, `code`; their group is that of code in mmBERT's recipe."""
+    for task in report["tasks"]:
+        if all(tag.startswith("code_") for tag in task["languages"]):
+            task["scripts"] = {"code": next(iter(task["groups"].values()))}
+            for entry in task["languages"].values():
+                entry["script"] = "code"
+    return report
+
+
+def read_set(name: str, path: str | Path) -> dict[str, list[Row]]:
+    """Read the file of a set, or its files from a folder.
+
+    Args:
+        name: In `TASKS`.
+        path: A .parquet or .jsonl file; or a folder that holds it (as data.parquet, or as the only one).
+
+    Returns:
+        Rows by file; `data` where a set has one.
+
+    Raises:
+        FileNotFoundError: If it does not exist.
+        ValueError: If it cannot be read, is empty, or lacks a column.
+    """
+    place, found = Path(path), {}
+    if not place.exists():
+        raise FileNotFoundError(f"{name}: {place} does not exist; give a .parquet or .jsonl file, or a folder of it")
+    for part, columns in TASKS[name].columns.items():
+        file = place
+        if place.is_dir():
+            candidates = [one for one in sorted(place.iterdir()) if one.suffix in _SUFFIXES]
+            file = next((one for one in candidates if one.stem == part), candidates[0] if candidates else place)
+            if not candidates or (len(TASKS[name].columns) > 1 and file.stem != part):
+                raise ValueError(f"{name}: {place} holds no {part}.parquet or {part}.jsonl; name the right folder")
+        elif len(TASKS[name].columns) > 1:
+            raise ValueError(f"{name}: needs the files {', '.join(TASKS[name].columns)}; name their folder")
+        rows = _rows(file)
+        missing = [column for column in columns if not rows or column not in rows[0]]
+        if missing:
+            has = ", ".join(rows[0]) if rows else "no row"
+            raise ValueError(f"{name}: {file} has no column {missing[0]!r}, but {has}; rename it there")
+        found[part] = rows
+    return found
+
+
+def _rows(file: Path) -> list[Row]:
+    if file.suffix == ".jsonl":
+        try:
+            return [json.loads(line) for line in file.read_text(encoding="utf-8").split("\n") if line.strip()]
+        except ValueError as broken:
+            raise ValueError(f"{file} cannot be read ({broken}); write one JSON object a line, in UTF-8") from broken
+    from pyarrow import ArrowInvalid
+    from pyarrow.parquet import read_table
+
+    try:
+        rows: list[Row] = read_table(file).to_pylist()
+    except ArrowInvalid as broken:
+        raise ValueError(
+            f"{file} is no parquet file ({str(broken).splitlines()[0]}); give .parquet or .jsonl"
+        ) from broken
+    return rows
+
+
+def _record(name: str, judged: Judged, spent: dict[str, float]) -> dict[str, Any]:
+    """Write down a set as a run of the evaluation harness: one seed, nothing trained, nothing chosen."""
+    metric = TASKS[name].metric
+    test = {tag: judged.scores[tag] for tag in judged.scores}
+    return {
+        "task": f"embedding/{name}",  # never the name of a fine-tuning task
+        "title": TASKS[name].title,
+        "metric": metric,
+        "stage": "final",
+        "seed": 0,
+        "setting": {},
+        "train_languages": [tag for tag in test if test[tag]["trained"]],
+        "rows": {"train": 0, "dev": 0, "test": sum(one["rows"] for one in test.values())},
+        "scores": {"test": test, "dev": test},
+        "trivial": {"test": {tag: {metric: judged.trivial[tag]} for tag in test}},
+        "notes": list(judged.notes),
+        **spent,
+    }
+
+
+def embedding_markdown(report: Mapping[str, Any]) -> str:
+    """Write a report.
+
+    Args:
+        report: From `judge_embedder`.
+
+    Returns:
+        Markdown: sets, resource groups, scripts, languages.
+    """
+    tasks = report["tasks"]
+    scripts = sorted({script for task in tasks for script in task["scripts"]})
+    grid = []
+    for script in scripts:
+        entries = [task["scripts"].get(script) for task in tasks]
+        grid.append([script, *(f"{100 * one['mean']:.1f} ({one['languages']})" if one else "" for one in entries)])
+    notes = [f"- {task['title']}: {note}" for task in tasks for note in task["notes"]]
+    parts = [
+        "# Embeddings judged",
+        "\n".join(f"- {name}: {value}" for name, value in report["about"].items()),
+        "## Sets",
+        summary_table({"score": report}),
+        "Per cent, every language counts alike. Nothing was trained on these sets.",
+        "## By resource group",
+        group_table(tasks),
+        "## By script",
+        table(["script", *(task["title"] for task in tasks)], grid),
+        "## Languages",
+        language_table(tasks),
+        *(["## What to know", "\n".join(notes)] if notes else []),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def summary_table(reports: Mapping[str, Mapping[str, Any]]) -> str:
+    """Put models side by side.
+
+    Args:
+        reports: Reports on the same sets, by the model's name.
+
+    Returns:
+        A Markdown table: a row a set, and one for each resource group where it has several.
+    """
+    first = next(iter(reports.values()))
+    rows = []
+    for task in first["tasks"]:
+        same = [next(one for one in report["tasks"] if one["name"] == task["name"]) for report in reports.values()]
+        scores = [f"{100 * one['mean']:.1f}" for one in same]
+        rows.append([task["title"], task["metric"], len(task["languages"]), *scores, f"{100 * task['trivial']:.1f}"])
+        groups = [group for group in GROUPS if group in task["groups"]]
+        for group in groups if len(groups) > 1 else []:
+            entry = task["groups"][group]
+            scores = [f"{100 * one['groups'][group]['mean']:.1f}" for one in same]
+            rows.append([f"- {group}", "", entry["languages"], *scores, f"{100 * entry['trivial']:.1f}"])
+    return table(["set", "number", "languages", *reports, "chance"], rows, text_columns=2)
+
+
+def embedding_model_index(report: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Turn a report into entries of the Hub's model-index, one a set and one a language.
+
+    Args:
+        report: From `judge_embedder`.
+
+    Returns:
+        Keyword arguments of `huggingface_hub.EvalResult`.
+    """
+    entries = []
+    for task in report["tasks"]:
+        values = {"all": task["mean"]} if len(task["languages"]) > 1 else {}
+        values |= {tag: entry["mean"] for tag, entry in task["languages"].items()}
+        entries += [
+            {
+                "task_type": _KINDS[task["metric"]],
+                "dataset_type": task["name"],
+                "dataset_name": f"{task['title']} ({'mean' if config == 'all' else config})",
+                "dataset_config": config,
+                "dataset_split": "test",
+                "metric_type": task["metric"],
+                "metric_name": f"{task['metric']}, zero-shot",
+                "metric_value": round(100 * value, 2),
+            }
+            for config, value in values.items()
+        ]
+    return entries

@@ -1,0 +1,93 @@
+"""Retrieval: do queries find their documents among all others? MRR@10, nDCG@10 and recall, exactly, by cosine.
+
+Trade-off: all documents are compared with all queries, in bands, so the numbers have no error of an approximate index;
+a corpus of a million documents takes minutes.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ...tasks.metrics.ranking import ranked_gains, ranking_scores
+from .vectors import Floats, embed
+
+CUTOFFS = (1, 10, 100)
+_BAND = 64_000_000  # similarities that are held at a time: 256 MB
+
+
+def retrieval_scores(
+    encoder: Any,
+    queries: Mapping[str, str],
+    documents: Mapping[str, str],
+    relevant: Mapping[str, Mapping[str, float]],
+    *,
+    cutoffs: Sequence[int] = CUTOFFS,
+    batch_size: int | None = None,
+) -> dict[str, float]:
+    """Judge an encoder on one set of queries and documents.
+
+    Args:
+        encoder: What turns texts into vectors, for example what `load_embedder` gives back.
+        queries: Texts by name.
+        documents: Texts by name.
+        relevant: For each query, the documents that answer it, with a gain above 0 (1 where all are alike).
+        cutoffs: Depths for recall.
+        batch_size: Texts in one forward pass; None: what the encoder chooses.
+
+    Returns:
+        `ndcg@10`, `mrr@10`, `recall@k`, and `queries`, `documents`: how many there were.
+
+    Raises:
+        ValueError: If there is nothing to judge, or a query has no document, or one that is not there.
+    """
+    asked = embed(encoder, queries.values(), "query", batch_size)
+    there = embed(encoder, documents.values(), "document", batch_size)
+    return scores_of_vectors(
+        {name: asked[text] for name, text in queries.items()},
+        {name: there[text] for name, text in documents.items()},
+        relevant,
+        cutoffs,
+    )
+
+
+def scores_of_vectors(
+    queries: Mapping[str, Floats],
+    documents: Mapping[str, Floats],
+    relevant: Mapping[str, Mapping[str, float]],
+    cutoffs: Sequence[int] = CUTOFFS,
+) -> dict[str, float]:
+    """Judge vectors that are there already; see `retrieval_scores`.
+
+    Args:
+        queries: Vectors of length 1 by name.
+        documents: The same of documents.
+        relevant: Gains of the documents of each query.
+        cutoffs: Depths for recall.
+
+    Returns:
+        As `retrieval_scores`.
+
+    Raises:
+        ValueError: As there.
+    """
+    if not queries or not documents:
+        raise ValueError(f"got {len(queries)} queries and {len(documents)} documents; judging needs at least 1 of each")
+    place = {name: number for number, name in enumerate(documents)}
+    for name in queries:
+        if missing := next((one for one in relevant.get(name, {}) if one not in place), None):
+            raise ValueError(f"query {name!r} is answered by {missing!r}, which is none of the documents; add it")
+    corpus = np.stack(list(documents.values()))
+    names, depth = list(queries), max(10, *cutoffs)
+    ranked = []
+    band = max(1, _BAND // len(corpus))
+    for start in range(0, len(names), band):
+        some = names[start : start + band]
+        gains = np.zeros((len(some), len(corpus)))
+        for row, name in enumerate(some):
+            for document, gain in relevant.get(name, {}).items():
+                gains[row, place[document]] = gain
+        ranked.append(ranked_gains(np.stack([queries[name] for name in some]) @ corpus.T, gains, depth))
+    ideal = [list(relevant.get(name, {}).values()) for name in names]
+    scores = ranking_scores(np.concatenate(ranked), ideal, cutoffs)
+    return {**scores, "queries": len(names), "documents": len(corpus)}

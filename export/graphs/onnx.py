@@ -1,0 +1,165 @@
+"""Exports a checkpoint to ONNX: one graph for every batch and length, compared with torch before it appears.
+
+Written over `torch.onnx` and ONNX Runtime's own optimiser and quantiser: optimum-onnx 0.1.0, the usual way, wants
+transformers below 4.58. The folder is laid out as optimum and sentence-transformers expect it.
+
+Trade-off: levels 2 and 3 fuse operations into ones that ONNX Runtime alone knows; other engines want 0 or 1.
+"""
+
+import logging
+import os
+import tempfile
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from .folder import SUFFIXES, Exported, Order, Prepared, write_exported
+from .quantization import quantise_onnx
+from .runtime import ONNX_FOLDER, import_onnxruntime
+from .traceable import record
+
+OPSET = 20  # the first with Gelu as an operation of its own
+LEVELS = (0, 1, 2, 3)
+_PROTOBUF_LIMIT = 2**31 - 2**20  # bytes of one ONNX file; beyond, weights lie in a file of their own
+
+
+def export_onnx(
+    checkpoint: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    *,
+    task: str | None = None,
+    optimize: int = 1,
+    quantize: str = "none",
+    calibration: Sequence[str] | None = None,
+    pooling: str | None = None,
+    normalize: bool | None = None,
+    dims: int | None = None,
+) -> Exported:
+    """Write a folder with an ONNX graph that ONNX Runtime, optimum and sentence-transformers load.
+
+    Args:
+        checkpoint: Checkpoint, SentenceTransformer, or LoRA adapter (peft), which is merged and keeps its head.
+        output: Folder to make; it is absent or whole.
+        task: `feature-extraction`, `embedding` (pooling inside), `fill-mask`, `text-classification` or
+            `token-classification`; None: what the checkpoint is made for.
+        optimize: 0: the graph as recorded. 1: constants folded, standard operators only. 2: fused, for ONNX Runtime.
+            3: also what fits this very processor.
+        quantize: `none`, `int8` (activations measured while running) or `int8-static` (measured on `calibration`).
+        calibration: Texts like those the model will read; 50 to 200 are enough, the first 256 are used.
+        pooling: For embeddings: `mean` or `cls`; None: as saved, mean for a plain encoder.
+        normalize: For embeddings: whether they have length 1; None: as saved, True for a plain encoder.
+        dims: For embeddings: keep the first so many dimensions, before they are normalised.
+
+    Returns:
+        The folder, the file and the comparison with torch, which `parity.json` holds too.
+
+    Raises:
+        FileNotFoundError: If the checkpoint, or the base of an adapter, is absent.
+        ImportError: If onnx, onnxscript or onnxruntime is not installed.
+        ValueError: If the input is damaged or a pickle, an option does not fit, the output exists or cannot be written,
+            or the graph gives other numbers than the checkpoint.
+    """
+    if optimize not in LEVELS:
+        raise ValueError(f"optimize must be 0, 1, 2 or 3, got {optimize}")
+    _import_exporter()
+    order = Order(task, quantize, calibration, pooling, normalize, dims)
+    file = f"{ONNX_FOLDER}/model{SUFFIXES.get(quantize, '')}.onnx"
+
+    def write(prepared: Prepared, path: Path) -> None:
+        _write_graph(prepared, path, optimize)
+
+    return write_exported(checkpoint, output, order, ("onnx", file), write)
+
+
+def _import_exporter() -> None:
+    import_onnxruntime()
+    try:
+        import onnx  # noqa: F401
+        import onnxscript  # noqa: F401
+    except ImportError as missing:
+        raise ImportError('ONNX export needs onnx and onnxscript: pip install "mmbert[onnx]"') from missing
+
+
+def _write_graph(prepared: Prepared, path: Path, optimize: int) -> None:
+    """Record, optimise and quantise; intermediate files lie beside the result, where there is room for it."""
+    with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
+        recorded = Path(scratch) / "recorded.onnx"
+        _record_onnx(prepared, recorded)
+        if prepared.quantize != "none":
+            recorded = _optimised(recorded, Path(scratch) / "basic.onnx", min(optimize, 1))
+            quantise_onnx(recorded, Path(scratch) / "quantised.onnx", prepared.batches)
+            recorded = Path(scratch) / "quantised.onnx"
+            optimize = 0 if optimize < 2 else optimize
+        _optimised(recorded, path, optimize)
+        if not path.is_file():
+            recorded.rename(path)
+            for weights in Path(scratch).glob(f"{recorded.name}*"):
+                weights.rename(path.parent / weights.name)
+
+
+def _record_onnx(prepared: Prepared, path: Path) -> None:
+    import onnx
+    import torch
+
+    with _quietly():
+        program: Any = torch.onnx.export(
+            record(prepared.model),
+            (),
+            input_names=["input_ids", "attention_mask"],
+            output_names=prepared.model.outputs,
+            opset_version=OPSET,
+            dynamo=True,
+            verbose=False,
+        )
+        proto = program.model_proto
+    _name_axes(proto)
+    if proto.ByteSize() < _PROTOBUF_LIMIT:
+        onnx.save(proto, path)
+    else:
+        onnx.save(proto, path, save_as_external_data=True, location="model.onnx_data")
+
+
+def _name_axes(proto: Any) -> None:
+    """Call the two sizes that vary batch and length, as people who open the file expect, and drop torch's notes."""
+    names = [dim.dim_param for dim in proto.graph.input[0].type.tensor_type.shape.dim]
+    known = dict(zip(names, ("batch", "length"), strict=True))
+    for value in (*proto.graph.input, *proto.graph.output):
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.dim_param:
+                dim.dim_param = known.get(dim.dim_param, dim.dim_param)
+        value.ClearField("metadata_props")
+    for node in proto.graph.node:
+        node.ClearField("metadata_props")
+    proto.graph.ClearField("value_info")
+
+
+def _optimised(source: Path, target: Path, level: int) -> Path:
+    """Let ONNX Runtime write the graph that it would run; returns the source for level 0."""
+    if level == 0:
+        return source
+    onnxruntime = import_onnxruntime()
+    levels = onnxruntime.GraphOptimizationLevel
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.graph_optimization_level = (levels.ORT_ENABLE_BASIC, levels.ORT_ENABLE_EXTENDED, levels.ORT_ENABLE_ALL)[
+        level - 1
+    ]
+    options.optimized_model_filepath = os.fspath(target)
+    onnxruntime.InferenceSession(os.fspath(source), options, providers=["CPUExecutionProvider"])
+    return target
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Keep the exporter's notes about packages that are not here, and about itself, from the user."""
+    logger = logging.getLogger("torch.onnx")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(before)

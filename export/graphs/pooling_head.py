@@ -1,0 +1,173 @@
+"""From token vectors to an embedding inside an exported graph: pooling, cut and normalisation, read or chosen.
+
+A SentenceTransformer's own modules decide; a plain encoder gets mean pooling and length 1, as `load_embedder` gives.
+The cut comes before the normalisation, so cut vectors have length 1 too.
+"""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from ...common.checkpoints.reader import read_json
+from ...common.checkpoints.writer import write_json
+from ...modeling.pooling import pool
+from ..modernbert.st_modules import read_modules
+
+_KNOWN = ("Transformer", "Pooling", "Normalize")
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingHead:
+    """How token vectors become one.
+
+    Attributes:
+        pooling: Mean over the tokens, or the first.
+        normalized: Whether the result has length 1.
+        dims: Dimensions kept; None keeps all.
+    """
+
+    pooling: Literal["mean", "cls"] = "mean"
+    normalized: bool = True
+    dims: int | None = None
+
+    @classmethod
+    def read(
+        cls,
+        folder: Path,
+        width: int,
+        pooling: str | None = None,
+        normalize: bool | None = None,
+        dims: int | None = None,
+    ) -> "EmbeddingHead":
+        """Take what a SentenceTransformer says, and what the user says of the rest.
+
+        Args:
+            folder: The checkpoint.
+            width: Of the token vectors.
+            pooling: `mean` or `cls`; None: as saved, mean for a plain encoder.
+            normalize: Whether the result has length 1; None: as saved, True for a plain encoder.
+            dims: Dimensions to keep; None: all.
+
+        Returns:
+            The head.
+
+        Raises:
+            ValueError: If an option is out of range or contradicts the checkpoint, or its modules cannot be exported.
+        """
+        if pooling not in (None, "mean", "cls"):
+            raise ValueError(f"pooling must be mean or cls, got {pooling!r}")
+        if dims is not None and not 1 <= dims <= width:
+            raise ValueError(f"dims must lie between 1 and the model's {width} dimensions, got {dims}")
+        modules = read_modules(folder)
+        kinds = [module["type"].rsplit(".", 1)[-1] for module in modules]
+        if unknown := [kind for kind in kinds if kind not in _KNOWN]:
+            raise ValueError(
+                f"{folder / 'modules.json'}: {unknown[0]} cannot be exported; known are {', '.join(_KNOWN)}"
+            )
+        saved = next(
+            (_saved_pooling(folder / m["path"]) for m, k in zip(modules, kinds, strict=True) if k == "Pooling"), None
+        )
+        if any(_leaves_prompts_out(folder / m["path"]) for m, k in zip(modules, kinds, strict=True) if k == "Pooling"):
+            raise ValueError(
+                f"{folder}: its pooling leaves prompts out, which a graph cannot; export it for feature-extraction"
+            )
+        if saved is not None and pooling not in (None, saved):
+            raise ValueError(f"the saved embedder was tuned with {saved!r} pooling, got {pooling!r}; leave it out")
+        chosen: Any = saved or pooling or "mean"
+        return cls(chosen, ("Normalize" in kinds or not modules) if normalize is None else normalize, dims)
+
+    def __call__(self, hidden: Tensor, mask: Tensor) -> Tensor:
+        """Reduce (B, L, h), zero at padding, under a mask (B, L) to (B, dims)."""
+        vector = pool(hidden, self.pooling, mask)
+        if self.dims is not None:
+            vector = vector[:, : self.dims]
+        return normalize(vector, dim=-1) if self.normalized else vector
+
+    def write_modules(self, folder: Path, width: int, saved: dict[str, Any]) -> None:
+        """Write the modules as sentence-transformers keeps them, so that its `backend=` finds them.
+
+        Args:
+            folder: The exported folder.
+            width: Of the token vectors.
+            saved: What `saved_settings` gave.
+        """
+        said = {name: saved[name] for name in ("prompts", "default_prompt_name")}
+        names = ["Transformer", "Pooling", *(["Normalize"] if self.normalized else [])]
+        modules = [
+            {
+                "idx": i,
+                "name": str(i),
+                "path": f"{i}_{name}" if i else "",
+                "type": f"sentence_transformers.models.{name}",
+            }
+            for i, name in enumerate(names)
+        ]
+        (folder / "modules.json").write_text(_as_json(modules), encoding="utf-8")
+        write_json(
+            folder / "sentence_bert_config.json", {"max_seq_length": saved["max_seq_length"], "do_lower_case": False}
+        )
+        write_json(
+            folder / "config_sentence_transformers.json",
+            {"similarity_fn_name": "cosine", "truncate_dim": self.dims, **said},
+        )
+        for module in modules[1:]:
+            (folder / str(module["path"])).mkdir()
+        modes = {
+            f"pooling_mode_{name}": False for name in ("max_tokens", "mean_sqrt_len_tokens", "weightedmean_tokens")
+        }
+        modes |= {"pooling_mode_mean_tokens": self.pooling == "mean", "pooling_mode_cls_token": self.pooling == "cls"}
+        write_json(folder / "1_Pooling" / "config.json", {"word_embedding_dimension": width, **modes})
+
+    def as_fields(self) -> dict[str, Any]:
+        """Return the head for the record of an export."""
+        return asdict(self)
+
+
+def saved_settings(folder: Path, tokenizer: Any | None, limit: int) -> dict[str, Any]:
+    """Read what an embedder does with a text beside its network: an exported folder has to do the same.
+
+    Args:
+        folder: The checkpoint, a SentenceTransformer or not.
+        tokenizer: Its tokenizer, which knows the limit of tokens; None if there is none.
+        limit: Tokens that the network reads at most.
+
+    Returns:
+        `prompts`, `default_prompt_name`, `max_seq_length`; of a saved pooling `pooling` and `include_prompt`, too.
+    """
+    own = folder / "config_sentence_transformers.json"
+    said = read_json(own) if own.is_file() else {}
+    old = read_json(folder / "sentence_bert_config.json") if (folder / "sentence_bert_config.json").is_file() else {}
+    lengths = (limit, getattr(tokenizer, "model_max_length", None), old.get("max_seq_length"))
+    found = {
+        "prompts": said.get("prompts") or {},
+        "default_prompt_name": said.get("default_prompt_name"),
+        "max_seq_length": min(int(length) for length in lengths if length),
+    }
+    for module in read_modules(folder):
+        if module["type"].endswith("Pooling"):
+            found["pooling"] = _saved_pooling(folder / module["path"])
+            found["include_prompt"] = not _leaves_prompts_out(folder / module["path"])
+    return found
+
+
+def _leaves_prompts_out(folder: Path) -> bool:
+    return read_json(folder / "config.json").get("include_prompt") is False
+
+
+def _saved_pooling(folder: Path) -> str:
+    fields = read_json(folder / "config.json")
+    modes = [fields["pooling_mode"]] if "pooling_mode" in fields else []
+    modes += [name for name in ("mean", "cls") if fields.get(f"pooling_mode_{name}_token{'s' * (name == 'mean')}")]
+    others = [key for key, value in fields.items() if key.startswith("pooling_mode_") and value is True]
+    if len(modes) != 1 or modes[0] not in ("mean", "cls") or len(others) > 1:
+        raise ValueError(f"{folder / 'config.json'}: its pooling cannot be exported; known are mean and cls")
+    return str(modes[0])
+
+
+def _as_json(value: Any) -> str:
+    import json
+
+    return json.dumps(value, indent=2) + "\n"

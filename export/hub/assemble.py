@@ -1,0 +1,171 @@
+"""What is published of a folder: the model in the export format, its tokenizer, a card, its reports and pictures.
+
+A fine-tuned network brings the adapters that were merged into it along, if others have what they were trained on.
+
+Everything is put together and checked on disk first, so that an upload is one commit of a folder that is known to be
+whole. Only what is on these lists leaves the machine: optimizer states, logs and shards stay where they are.
+"""
+
+import json
+import logging
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...common.checkpoints.format import PICKLES
+from ...common.checkpoints.reader import SIDE_FILES, read_json
+from ...common.checkpoints.writer import copy_files
+from ..modernbert.convert import export_modernbert
+
+if TYPE_CHECKING:
+    from huggingface_hub import ModelCard
+
+logger = logging.getLogger(__name__)
+
+ADAPTER = "adapter_config.json"
+_ADAPTER_FILES = (ADAPTER, "adapter_model.safetensors", *SIDE_FILES)
+_PAPERS = ("README.md", "LICENSE", "LICENSE.txt", "NOTICE")
+_REPORTS = (
+    "evaluation.json",
+    "fine_tune_record.json",
+    "language_report.json",
+    "language_report.md",
+    "merge.json",
+    "parity.json",
+    "retrieval.json",
+    "run_record.json",
+    "scores.json",
+    "table.json",
+    "table.md",
+    "trim.json",
+)
+_FORMATS = ("onnx", "openvino")  # folders that hold the same model for other runtimes
+_PICTURES = (".png", ".svg")
+_EMPTY_FORM = "[More Information Needed]"
+
+
+def assemble(
+    folder: str | os.PathLike[str],
+    directory: Path,
+    *,
+    base_model: str | None = None,
+    papers: str | os.PathLike[str] | None = None,
+) -> None:
+    """Put together what is published of a checkpoint, a SentenceTransformer or an adapter.
+
+    Args:
+        folder: The checkpoint's folder. Of a run's `final` the record, card and pictures beside it belong to it.
+        directory: A directory that does not exist or is empty.
+        base_model: Hub id of the model that an adapter belongs to; None keeps the one that it names.
+        papers: A further folder in which records, card and pictures are looked for.
+
+    Raises:
+        FileNotFoundError: If there is no such folder.
+        ValueError: If it is no model of ours, is damaged, holds pickles, or an adapter names a base that the Hub
+            does not have.
+    """
+    source = Path(folder)
+    if not source.is_dir():
+        raise FileNotFoundError(f"{source} is no folder; give a checkpoint, a SentenceTransformer or an adapter")
+    if (source / ADAPTER).is_file():
+        _assemble_adapter(source, directory, base_model)
+    else:
+        export_modernbert(source, directory)
+        if (source / "adapter" / ADAPTER).is_file():
+            _add_merged_adapter(source / "adapter", directory / "adapter", base_model)
+    for place in (*_places(source), *([Path(papers)] if papers else [])):
+        _copy_papers(place, directory)
+    for name in _FORMATS:
+        if (source / name).is_dir():
+            shutil.copytree(source / name, directory / name, ignore=shutil.ignore_patterns("*.partial"))
+    _complete_card(directory, source)
+
+
+def _copy_papers(place: Path, directory: Path) -> None:
+    for name in (*_PAPERS, *_REPORTS):
+        if not (directory / name).exists():
+            copy_files(place, directory, [name])
+    for picture in _pictures(place):
+        target = directory / picture.relative_to(place)
+        target.parent.mkdir(exist_ok=True)
+        shutil.copyfile(picture, target)
+
+
+def _add_merged_adapter(source: Path, directory: Path, base_model: str | None) -> None:
+    try:
+        _assemble_adapter(source, directory, base_model)
+    except ValueError as unfit:  # the model is whole without it
+        logger.warning("the adapter alone is not published: %s", unfit)
+
+
+def _assemble_adapter(source: Path, directory: Path, base_model: str | None) -> None:
+    """Copy an adapter; its base must be something that others can load."""
+    for file in source.iterdir():
+        if file.suffix in PICKLES:
+            raise ValueError(f"{file} is a pickle, which can run code when opened; save the adapter as safetensors")
+    if not (source / "adapter_model.safetensors").is_file():
+        raise FileNotFoundError(f"{source} holds no adapter_model.safetensors; save the adapter again")
+    fields = read_json(source / ADAPTER)
+    base = base_model or str(fields.get("base_model_name_or_path"))
+    if Path(base).exists() or base.startswith((".", "/", "~")) or base.count("/") > 1:
+        raise ValueError(
+            f"{source / ADAPTER}: the adapter's base is the folder {base!r}, which nobody else has; push the base "
+            "first and name it by --base-model owner/name"
+        )
+    directory.mkdir(parents=True, exist_ok=True)
+    copy_files(source, directory, _ADAPTER_FILES)
+    text = json.dumps({**fields, "base_model_name_or_path": base}, indent=2, ensure_ascii=False)
+    (directory / ADAPTER).write_text(text + "\n", encoding="utf-8")
+
+
+def _places(source: Path) -> Iterator[Path]:
+    """Yield the folder, and for a run's `final` the part of the run that it ended."""
+    yield source
+    if source.name == "final" and (source.parent / "run_record.json").is_file():
+        yield source.parent
+
+
+def _pictures(place: Path) -> list[Path]:
+    return sorted(p for folder in (place, place / "pictures") for p in folder.glob("*") if p.suffix in _PICTURES)
+
+
+def _complete_card(directory: Path, source: Path) -> None:
+    """Keep a card that somebody wrote; give it the Hub's metadata if it has none; write one where there is none."""
+    path = directory / "README.md"
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    if not text.strip() or _EMPTY_FORM in text:  # peft leaves an empty form that names folders of this machine
+        _build_card(directory, source).save(path)
+    elif not text.startswith("---"):
+        card = _build_card(directory, source)
+        title = "" if text.startswith("# ") else f"# {_name(source)}\n\n"
+        path.write_text(f"---\n{card.data.to_yaml()}\n---\n\n{title}{text}", encoding="utf-8", newline="\n")
+
+
+def _build_card(directory: Path, source: Path) -> "ModelCard":
+    """Fill a card from the records that lie there; say only what the files say where there are none."""
+    from ...model_cards import build_card, build_fine_tune_card, build_merge_card, build_plain_card, read_records
+
+    name = _name(source)
+    if (directory / "run_record.json").is_file():
+        record, retrieval, merge = read_records(directory)
+        pictures = {path.stem: path.relative_to(directory).as_posix() for path in _pictures(directory)}
+        card = build_card(record, retrieval=retrieval, merge=merge, pictures=pictures)
+    elif (directory / "merge.json").is_file():
+        picture = "agreement.png" if (directory / "agreement.png").is_file() else None
+        card = build_merge_card(read_json(directory / "merge.json"), name=name, picture=picture)
+    elif (directory / "fine_tune_record.json").is_file():
+        card = build_fine_tune_card(read_json(directory / "fine_tune_record.json"), name=name)
+    elif (directory / ADAPTER).is_file():
+        card = build_plain_card(name, adapter=read_json(directory / ADAPTER))
+    else:
+        embedder = (directory / "modules.json").is_file()
+        card = build_plain_card(name, config=read_json(directory / "config.json"), embedder=embedder)
+    return card
+
+
+def _name(source: Path) -> str:
+    """Name a model after its run: `news` for `news`, `news/final` and `news/seed-1`."""
+    path = source.absolute()
+    return path.parent.name if path.name == "final" or path.name.startswith("seed-") else path.name

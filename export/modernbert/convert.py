@@ -1,0 +1,191 @@
+"""Exports a checkpoint as `model_type: modernbert`, which stock transformers 4 and 5 and serving engines load.
+
+The tensors are ModernBERT's already, so the shards are copied as they are and only the JSON beside them is rewritten:
+config.json gets both RoPE spellings (transformers 4, text-embeddings-inference, vLLM and llama.cpp read the flat keys,
+transformers 5 the nested ones; a file without the flat keys silently runs with local theta 10,000 in version 4), and
+the tokenizer gets the class name that both versions know. The config is checked by building the stock network on
+the meta device and comparing every tensor's shape, before anything is written. What the flat keys cannot say
+(irregular layer types, scaled RoPE) is refused rather than written wrongly.
+
+Trade-off: an exported checkpoint loads into stock ModernBERT everywhere but loses our defaults, such as sparse
+prediction while training; `MmBertForMaskedLM.from_pretrained` reads it back all the same.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ...common.checkpoints.reader import SIDE_FILES, Checkpoint, open_checkpoint, read_json
+from ...common.checkpoints.writer import (
+    atomic_directory,
+    copy_files,
+    refuse_existing,
+    write_checksums,
+    write_index,
+    write_json,
+)
+from .remote_code import auto_map, write_remote_code
+from .self_test import Comparison, make_self_test
+from .st_modules import MODULE_FILES, copy_modules
+
+_MODEL_TYPES = ("mmbert", "modernbert")
+_HEADS = (
+    "Model",
+    "ForMaskedLM",
+    "ForSequenceClassification",
+    "ForTokenClassification",
+    "ForQuestionAnswering",
+    "ForMultipleChoice",
+)
+_PAPERS = ("README.md", "LICENSE", "LICENSE.txt", "NOTICE", "merge.json")
+_VERSION_5_ONLY = ("backend", "is_local", "local_files_only")  # bookkeeping that version 4 would take for options
+
+
+def export_modernbert(checkpoint: str | os.PathLike[str], output: str | os.PathLike[str], *, code: bool = True) -> Path:
+    """Write a checkpoint in the format that every ModernBERT reader loads, with the same numbers.
+
+    Before the output appears, stock transformers computes it from the written files and must agree with us; the numbers
+    go along as `self_test.json`, for `mmbert doctor` and any other reader to compare with.
+
+    An absent checkpoint or shard is a FileNotFoundError. A ValueError says that it is no mmBERT, that files are damaged
+    or pickles, that tensors do not fit the config, that layers or RoPE cannot be written for all readers, or that the
+    output exists or cannot be written; the message names which, and nothing is left there.
+
+    Args:
+        checkpoint: Local mmBERT or ModernBERT checkpoint directory, with or without a head; a SentenceTransformer
+            directory keeps its modules.
+        output: Directory to make; it appears when it is complete.
+        code: Also write our network's files and the `auto_map` that leads to them. Only readers who say
+            `trust_remote_code=True` run them; all others get stock ModernBERT, unasked.
+
+    Returns:
+        The output directory.
+    """
+    refuse_existing(output)
+    source = open_checkpoint(checkpoint)
+    source.verify()
+    config = _modernbert_config(source)
+    _check_tensors(source, config)
+    _check_tokenizer(source.path / "tokenizer.json", config["vocab_size"])
+    test = make_self_test(source.path)
+    with atomic_directory(output) as directory:
+        copy_files(source.path, directory, source.files)
+        write_index(directory, source)
+        write_checksums(directory, source.files)
+        if code:
+            write_remote_code(directory)
+        write_json(directory / "config.json", config | ({"auto_map": auto_map()} if code else {}))
+        copy_files(source.path, directory, (*SIDE_FILES, *_PAPERS, *MODULE_FILES))
+        copy_modules(source.path, directory)
+        _rewrite_tokenizer_config(directory / "tokenizer_config.json", config)
+        test.write(directory)
+        _require_same_numbers(test.compare(directory, stock=True), source.path)
+    return Path(output)
+
+
+def _modernbert_config(source: Checkpoint) -> dict[str, Any]:
+    """Say the checkpoint's configuration in ModernBERT's words, old and new."""
+    from huggingface_hub.errors import StrictDataclassError
+
+    from ...modeling.configuration_mmbert import MmBertConfig
+
+    path, found = source.path / "config.json", source.config.get("model_type")
+    if found not in _MODEL_TYPES:
+        raise ValueError(f"{path}: model_type {found!r} cannot be exported; supported are {', '.join(_MODEL_TYPES)}")
+    try:
+        fields: dict[str, Any] = MmBertConfig.from_pretrained(source.path).to_diff_dict()
+    except (StrictDataclassError, TypeError, ValueError) as error:
+        raise ValueError(f"{path}: not a valid configuration: {' '.join(str(error).split())}") from error
+    _check_expressible(path, fields)
+    fields = {key: value for key, value in fields.items() if not key.startswith("_") and key != "auto_map"}
+    # Stock code leaves out logits where sparse prediction is on; the released configs have it off.
+    fields["sparse_prediction"] = bool(found == "modernbert" and source.config.get("sparse_prediction"))
+    fields |= {"model_type": "modernbert", "architectures": [_architecture(source)]}
+    fields["layer_norm_eps"] = fields["norm_eps"]  # the name that llama.cpp and vLLM before 2026 look for
+    if fields["architectures"] == ["ModernBertForSequenceClassification"]:
+        # text-embeddings-inference takes the number of classes from here and 1 where it is absent
+        fields["num_labels"] = len(fields.get("id2label") or {}) or 2
+    return dict(sorted(fields.items()))
+
+
+def _check_expressible(path: Path, fields: dict[str, Any]) -> None:
+    if "global_attn_every_n_layers" not in fields:
+        raise ValueError(
+            f"{path}: layer_types follow no fixed period, which readers of global_attn_every_n_layers (transformers 4, "
+            "text-embeddings-inference) would run wrongly; only every-n-th-layer patterns can be exported"
+        )
+    for kind, rope in fields["rope_parameters"].items():
+        if rope.get("rope_type", "default") != "default":
+            raise ValueError(
+                f"{path}: {kind} has rope_type {rope['rope_type']!r}, which readers of the flat theta keys would "
+                "silently ignore; only rope_type 'default' can be exported"
+            )
+
+
+def _architecture(source: Checkpoint) -> str:
+    """Name the stock class; from the tensors if config.json names none."""
+    named = source.config.get("architectures") or []
+    for head in _HEADS:
+        if named[:1] in ([f"MmBert{head}"], [f"ModernBert{head}"]):
+            return f"ModernBert{head}"
+    if named:
+        raise ValueError(
+            f"{source.path / 'config.json'}: architecture {named[0]!r} cannot be exported; "
+            f"supported are {', '.join('MmBert' + head for head in _HEADS)}"
+        )
+    if "decoder.bias" in source.tensors:
+        return "ModernBertForMaskedLM"
+    if "embeddings.tok_embeddings.weight" in source.tensors:
+        return "ModernBertModel"
+    raise ValueError(f'{source.path / "config.json"}: names no architecture; add one, such as ["MmBertForMaskedLM"]')
+
+
+def _check_tensors(source: Checkpoint, config: dict[str, Any]) -> None:
+    """Build the stock network without memory and compare names and shapes."""
+    import transformers
+
+    stock = getattr(transformers, config["architectures"][0])
+    with torch.device("meta"):
+        source.check_against(stock(transformers.ModernBertConfig(**config)))
+
+
+def _check_tokenizer(path: Path, rows: int) -> None:
+    """Refuse a tokenizer that gives ids for which the model has no embedding."""
+    if not path.is_file():
+        return
+    tokenizer = read_json(path)
+    try:
+        vocabulary = tokenizer["model"]["vocab"]  # by token, or a list in the order of ids
+        ids = list(vocabulary.values()) if isinstance(vocabulary, dict) else [len(vocabulary) - 1]
+        largest = max([*ids, *(token["id"] for token in tokenizer.get("added_tokens") or [])])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ValueError(f"{path}: not a tokenizer ({error!r}); save the tokenizer again") from None
+    if largest >= rows:
+        raise ValueError(
+            f"{path}: gives ids up to {largest}, the model has {rows} embeddings; it is the tokenizer of another model"
+        )
+
+
+def _require_same_numbers(comparison: Comparison, path: Path) -> None:
+    if not comparison.agrees:
+        raise ValueError(
+            f"{path}: stock transformers computes other numbers from the exported files ({comparison}); "
+            "nothing was written, please report this"
+        )
+
+
+def _rewrite_tokenizer_config(path: Path, config: dict[str, Any]) -> None:
+    """Make tokenizer_config.json readable by transformers 4 and 5 alike."""
+    if not path.is_file():
+        return
+    fields = {key: value for key, value in read_json(path).items() if key not in _VERSION_5_ONLY}
+    if isinstance(fields.get("extra_special_tokens"), list):  # version 4 wants a dict there, and this name for a list
+        fields["additional_special_tokens"] = fields.pop("extra_special_tokens")
+    # Without these, version 4 hands token_type_ids to a model that has none and eats spaces while decoding.
+    fields.setdefault("model_input_names", ["input_ids", "attention_mask"])
+    fields.setdefault("clean_up_tokenization_spaces", False)
+    if not 0 < fields.get("model_max_length", 0) <= config["max_position_embeddings"]:
+        fields["model_max_length"] = config["max_position_embeddings"]
+    write_json(path, {**fields, "tokenizer_class": "PreTrainedTokenizerFast"})

@@ -1,0 +1,54 @@
+"""What `mmbert evaluate` found, for the card: a table of tasks, and entries of the Hub's model-index."""
+
+from typing import TYPE_CHECKING, Any
+
+from ..markdown import markdown_table
+
+if TYPE_CHECKING:
+    from huggingface_hub import EvalResult
+
+_CHOSEN_ON_DEV = "dev"
+
+
+def evaluation_table(report: dict[str, Any]) -> str:
+    """List the tasks that an encoder was fine-tuned on; settings that the test chose are left out.
+
+    Args:
+        report: `report.json` of `mmbert evaluate`.
+
+    Returns:
+        A Markdown table; empty if there is no such task.
+    """
+    rows = []
+    for task in report["tasks"]:
+        if task["choice"] != _CHOSEN_ON_DEV:
+            continue
+        sd = "" if task["sd"] is None else f" ± {100 * task['sd']:.1f}"
+        setting = task["setting"]
+        rows.append(
+            (
+                task["title"],
+                task["metric"],
+                len(task["languages"]),
+                len(task["seeds"]),
+                f"{100 * task['mean']:.1f}{sd}",
+                f"{100 * task['trivial']:.1f}",
+                f"{setting['learning_rate']:g} x {setting['epochs']:g}",
+            )
+        )
+    header = ("task", "metric", "languages", "seeds", "mean over languages", "trivial", "learning rate x epochs")
+    return markdown_table(header, rows, text_columns=2) if rows else ""
+
+
+def evaluation_results(report: dict[str, Any]) -> "list[EvalResult]":
+    """Turn a report into entries of the model-index.
+
+    Args:
+        report: `report.json` of `mmbert evaluate`.
+
+    Returns:
+        One entry a task and one a language, per cent.
+    """
+    from huggingface_hub import EvalResult
+
+    return [EvalResult(**entry) for entry in report["model_index"]]

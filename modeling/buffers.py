@@ -1,0 +1,84 @@
+"""Room that the layers of one forward fill in turn, outside training.
+
+What a layer computes is not needed once the next one has read it, so all layers may write to the same memory. Asking
+for fresh memory each time costs more than it seems: the system hands it out page by page, at the first touch. Measured
+on one core at 7,642 tokens of base size, that was 6 % of a forward in bf16 and 5 % in fp32.
+
+`FRESH` has the same face and always gives new memory: for what is recorded for a backward pass, and for a GPU, whose
+allocator keeps its own.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from .packing import tracing
+from .sliding_attention import BLOCK
+
+
+class Rooms:
+    """Gives room to write to: here new memory each time."""
+
+    def room(self, name: str, shape: Sequence[int], like: Tensor) -> Tensor:
+        """Return an uninitialised tensor.
+
+        Args:
+            name: What it is for; two that are in use together have two names.
+            shape: Its shape.
+            like: A tensor of its dtype and device.
+
+        Returns:
+            The tensor.
+        """
+        return like.new_empty(shape)
+
+    def padded(self, qkv: Tensor) -> Tensor | None:
+        """Return (reach + whole blocks + reach, 3, H, D) around `qkv`, or None where it does not lie so in memory."""
+        return None
+
+
+class Scratch(Rooms):
+    """Gives the same memory to everyone who asks under one name.
+
+    Args:
+        qkv_shape: (T, 3, H, D) of the queries, keys and values of a layer, all tokens together. They lie between two
+            margins, so that attention in blocks reads beyond either end of the stream without a padded copy.
+        reach: How far a token sees to either side, the width of the margins.
+        like: A tensor of the stream's dtype and device.
+    """
+
+    def __init__(self, qkv_shape: tuple[int, int, int, int], reach: int, like: Tensor) -> None:
+        tokens, *rest = qkv_shape
+        filled = -(-tokens // BLOCK) * BLOCK
+        self._padded = like.new_zeros(reach + filled + reach, *rest)
+        self.qkv = self._padded[reach : reach + tokens]
+        self._rooms: dict[str, Tensor] = {}
+
+    def room(self, name: str, shape: Sequence[int], like: Tensor) -> Tensor:
+        """Return a tensor whose memory is kept, and what it held is lost; arguments are those of `Rooms`."""
+        size, kept = math.prod(shape), self._rooms.get(name)
+        if kept is None or kept.numel() < size or kept.dtype != like.dtype:
+            kept = self._rooms[name] = like.new_empty(size)
+        return kept[:size].view(shape)
+
+    def padded(self, qkv: Tensor) -> Tensor | None:
+        """Return the margins too if `qkv` is the buffer of this scratch; see `Rooms`."""
+        return self._padded if qkv is self.qkv else None
+
+
+FRESH = Rooms()
+
+
+def may_reuse(stream: Tensor) -> bool:
+    """Tell whether layers may share memory: nothing is recorded, memory comes in pages, and dtypes stay.
+
+    Args:
+        stream: (T, hidden_size).
+
+    Returns:
+        False while a graph or gradients are recorded, off the CPU, and under autocast.
+    """
+    is_recorded = tracing() or torch.is_grad_enabled()
+    return not (is_recorded or stream.device.type != "cpu" or torch.is_autocast_enabled("cpu"))

@@ -1,0 +1,203 @@
+"""Answers to questions: exact match and token F1 after a normaliser that knows the language.
+
+As in SQuAD, case, punctuation, articles and blanks do not count, and of several right answers the nearest decides. As
+in MLQA, punctuation is what Unicode says (so the danda, the Arabic comma and the maqaf are gone too), articles depend
+on the language, and scripts without spaces are compared character by character, a character with its marks.
+
+Trade-off: an article is dropped only where it is a word of its own, an elided one (l', d') or the Arabic prefix; where
+article and another word look alike (Hungarian `a`, Portuguese `a`) the word goes as well, on both sides alike. MLQA's
+script deletes the letters of the Arabic article in the middle of words too; here only a word's beginning loses them.
+"""
+
+import re
+import string
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+from functools import cache
+
+from ...languages.tags import language_code
+
+_ARTICLES = {
+    "eng": "a an the",
+    "deu": "ein eine einen einem eines einer der die das den dem des",  # MLQA
+    "spa": "un una unos unas el la los las",  # MLQA
+    "vie": "của là cái chiếc những",  # MLQA
+    "afr": "die n",  # 'n without its apostrophe
+    "cat": "un una uns unes el la els les lo l d",
+    "dan": "en et den det de",
+    "ell": "ο η το οι τα του της των τον την τους τις ένας μια μία ένα ενός μιας",
+    "fao": "ein eitt ein",
+    "fra": "un une des le la les l d",
+    "glg": "un unha uns unhas o a os as",
+    "hun": "a az egy",
+    "ita": "un uno una il lo la i gli le l",
+    "nld": "de het een",
+    "nno": "ein ei eit den det dei",
+    "nob": "en ei et den det de",
+    "oci": "un una lo la los las l",
+    "por": "um uma uns umas o a os as",
+    "ron": "un o unei unui niște",
+    "swe": "en ett den det de",
+}
+_ELIDED = re.compile(r"\b(l|d|un|dell|all|dall|nell|sull)['’](?=\w)")  # l'eau, dell'acqua; not aujourd'hui
+_ELIDING = {"fra", "ita", "cat", "oci"}
+# Words of these scripts stand without spaces: each character is compared. Hangul has spaces.
+_UNSPACED = (
+    (0x0E00, 0x0EFF),  # Thai, Lao
+    (0x0F00, 0x0FFF),  # Tibetan
+    (0x1000, 0x109F),  # Myanmar
+    (0x1780, 0x17FF),  # Khmer
+    (0x1980, 0x19FF),  # New Tai Lue, Khmer symbols
+    (0x1A20, 0x1AAF),  # Tai Tham
+    (0x3005, 0x3007),  # iteration mark, zero
+    (0x3040, 0x30FF),  # kana
+    (0x31F0, 0x31FF),  # kana for Ainu
+    (0x3400, 0x4DBF),  # Chinese characters
+    (0x4E00, 0x9FFF),
+    (0xA9E0, 0xA9FF),  # Myanmar
+    (0xAA60, 0xAA7F),
+    (0xF900, 0xFAFF),  # compatibility characters
+    (0xFF66, 0xFF9F),  # narrow kana
+    (0x20000, 0x323AF),  # Chinese characters beyond the basic plane
+)
+
+
+def normalise_answer(text: str, language: str = "eng") -> str:
+    """Bring an answer to the form that is compared.
+
+    Args:
+        text: The answer.
+        language: Tag or ISO 639 code; decides which articles go.
+
+    Returns:
+        Its tokens, with one blank between two.
+    """
+    return " ".join(answer_tokens(text, language))
+
+
+def answer_tokens(text: str, language: str = "eng") -> list[str]:
+    """Split an answer into the tokens that are compared.
+
+    Args:
+        text: The answer.
+        language: Tag or ISO 639 code; decides which articles go. Unspaced scripts are known by their characters.
+
+    Returns:
+        Lower-cased tokens without punctuation and articles.
+    """
+    code = language_code(language.partition("_")[0])
+    text = unicodedata.normalize("NFC", text).lower()
+    if code in _ELIDING:
+        text = _ELIDED.sub(" ", text)
+    kept = "".join(character for character in text if not _is_punctuation(character))
+    articles = _articles(code)
+    tokens = []
+    for word in kept.split():
+        if code == "arb":
+            word = _without_prefix(word)
+        if word not in articles:
+            tokens += _pieces(word)
+    return tokens
+
+
+def exact_match(prediction: str, answers: Sequence[str], language: str = "eng") -> float:
+    """Tell whether a prediction is one of the answers.
+
+    Args:
+        prediction: What was answered; empty for "there is no answer".
+        answers: The right answers; none, or an empty one, if there is no answer.
+        language: Tag or ISO 639-3 code.
+
+    Returns:
+        1.0 or 0.0.
+    """
+    guess = answer_tokens(prediction, language)
+    return float(any(guess == answer_tokens(answer, language) for answer in answers or [""]))
+
+
+def token_f1(prediction: str, answers: Sequence[str], language: str = "eng") -> float:
+    """Measure how many tokens a prediction shares with the nearest answer.
+
+    Args:
+        prediction: What was answered; empty for "there is no answer".
+        answers: The right answers; none, or an empty one, if there is no answer.
+        language: Tag or ISO 639-3 code.
+
+    Returns:
+        The harmonic mean of precision and recall; 1 if both sides are empty, 0 if one is.
+    """
+    guess = answer_tokens(prediction, language)
+    return max(_overlap(guess, answer_tokens(answer, language)) for answer in answers or [""])
+
+
+def answer_scores(
+    predictions: Sequence[str], references: Sequence[Sequence[str]], language: str = "eng"
+) -> dict[str, float]:
+    """Judge one answer a question.
+
+    Args:
+        predictions: Answers, empty for "there is no answer".
+        references: The right answers of each question.
+        language: Tag or ISO 639-3 code of them all.
+
+    Returns:
+        `f1` and `exact`, means over the questions.
+
+    Raises:
+        ValueError: If the two differ in length or are empty.
+    """
+    if len(predictions) != len(references):
+        raise ValueError(f"{len(predictions)} answers for {len(references)} questions: every question needs one")
+    if not references:
+        raise ValueError("there are 0 questions to judge: give at least one")
+    pairs = list(zip(predictions, references, strict=True))
+    return {
+        "f1": sum(token_f1(guess, answers, language) for guess, answers in pairs) / len(pairs),
+        "exact": sum(exact_match(guess, answers, language) for guess, answers in pairs) / len(pairs),
+    }
+
+
+def _overlap(guess: list[str], answer: list[str]) -> float:
+    if not guess or not answer:
+        return float(guess == answer)
+    shared = sum((Counter(guess) & Counter(answer)).values())
+    return 2 * shared / (len(guess) + len(answer))
+
+
+@cache
+def _articles(code: str) -> frozenset[str]:
+    return frozenset(_ARTICLES.get(code, "").split())
+
+
+@cache
+def _is_punctuation(character: str) -> bool:
+    return character in string.punctuation or unicodedata.category(character).startswith("P")
+
+
+def _without_prefix(word: str) -> str:
+    """Take the Arabic article off a word that is longer than it."""
+    return word[2:] if word.startswith("ال") and len(word) > 3 else word
+
+
+@cache
+def _is_unspaced(character: str) -> bool:
+    return any(first <= ord(character) <= last for first, last in _UNSPACED)
+
+
+def _pieces(word: str) -> list[str]:
+    """Cut a word into runs of spaced scripts and single characters of unspaced ones, marks with their character."""
+    pieces: list[str] = []
+    joined = False  # the last piece is a run that may grow
+    for character in word:
+        if pieces and unicodedata.category(character).startswith("M"):
+            pieces[-1] += character
+        elif _is_unspaced(character):
+            pieces.append(character)
+            joined = False
+        elif joined:
+            pieces[-1] += character
+        else:
+            pieces.append(character)
+            joined = True
+    return pieces

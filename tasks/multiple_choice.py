@@ -1,0 +1,289 @@
+"""Choosing among several continuations or answers, from labelled rows to scores: COPA, Social IQa, Belebele and kin.
+
+Each choice is read as the second text of a pair; what comes before it (`context`, `text`, `question`, those there are)
+is the first. The network scores choices one by one, so rows of train and test may have different numbers of choices,
+but rows of one data set must have equally many.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..trainers import FineTuned, FineTuneOptions
+from .classification_scores import baseline_scores
+from .metrics.classification import Scores, label_scores
+from .multi_seed import SeededTask, fine_tune_seeds
+
+# CODEMOD section evaluation.choice_labels
+# Which choice a label means: the choice itself, a number, a letter, a name that counts.
+#
+# Labels are the choices themselves if all of a data set are; else a label is a number (from 1 if no row of the data set
+# has 0 and one has the number of choices, else from 0), a name that counts from 1 ("choice2"), a letter from A, or a
+# choice itself. So a number is not taken for a choice that happens to read "2", as in Belebele's questions of how many.
+
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+_LETTERS = "ABCDEFGHIJ"
+_COUNTED = re.compile(r"(?:choice|ending|answer|option)_?(\d+)", re.IGNORECASE)  # COPA's classes on the Hub
+
+
+def right_choices(name: str, rows: Dataset, first: int | None = None) -> list[int]:
+    """Find which choice is right, from 0.
+
+    Args:
+        name: Of the data set, for messages.
+        rows: With `choices` and `label`.
+        first: What numbers count from where these rows leave it open, see `first_number`; None: 0.
+
+    Returns:
+        A place a row.
+
+    Raises:
+        ValueError: If a label is none of these.
+    """
+    labels = [str(label).strip() for label in rows["label"][:]]
+    choices = [[str(choice).strip() for choice in several] for several in rows["choices"][:]]
+    literal = all(label in several for label, several in zip(labels, choices, strict=True))
+    told = first_number(rows)
+    start = (first or 0) if told is None else told
+    found = []
+    for row, (text, several) in enumerate(zip(labels, choices, strict=True), start=1):
+        place = several.index(text) if literal else _place(text, several, start)
+        if not 0 <= place < len(several):
+            raise ValueError(
+                f"{name}, row {row}: label {text!r} is none of the {len(several)} choices; give a number from {start},"
+                " a letter from A, or the choice itself."
+            )
+        found.append(place)
+    return found
+
+
+def first_number(*parts: Dataset) -> int | None:
+    """Say what the labels of data sets count from: the first one decides that leaves no doubt.
+
+    Args:
+        *parts: With `choices` and `label`.
+
+    Returns:
+        0 or 1; None where no label is 0 or the number of choices, so that both may be meant.
+    """
+    for rows in parts:
+        numbers = [int(label) for label in rows["label"][:] if str(label).strip().isdecimal()]
+        if 0 in numbers:
+            return 0
+        if numbers and max(numbers) == max(len(one or ()) for one in rows["choices"][:]):
+            return 1
+    return None
+
+
+def _place(text: str, several: Sequence[str], first: int) -> int:
+    if text.isdecimal():
+        return int(text) - first
+    if counted := _COUNTED.fullmatch(text):
+        return int(counted[1]) - 1
+    if len(text) == 1 and text.upper() in _LETTERS:
+        return _LETTERS.find(text.upper())
+    return several.index(text) if text in several else -1
+
+
+# CODEMOD section evaluation.multiple_choice
+# Choosing among several continuations or answers, from labelled rows to scores: COPA, Social IQa, Belebele and kin.
+#
+# Each choice is read as the second text of a pair; what comes before it (`context`, `text`, `question`, those there
+# are)
+# is the first. The network scores choices one by one, so rows of train and test may have different numbers of choices,
+# but rows of one data set must have equally many.
+
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+logger = logging.getLogger(__name__)
+
+_FIRST = ("context", "text", "question")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChoiceOptions:
+    """How choices are read.
+
+    Attributes:
+        max_length: Most tokens of what comes before and one choice; None: 8,192. The longer of the two is cut first.
+    """
+
+    max_length: int | None = None
+
+
+def encode_choices(
+    name: str, rows: Dataset, tokenizer: Any, options: ChoiceOptions, first: int | None = None
+) -> Dataset:
+    """Encode every choice with what comes before it.
+
+    Args:
+        name: Of the data set, for messages.
+        rows: With `choices`, `label`, `language` and at least one of `context`, `text`, `question`.
+        tokenizer: The checkpoint's.
+        options: How choices are read.
+        first: See `right_choices`.
+
+    Returns:
+        `input_ids` and `attention_mask` (a list of lists a row), `labels` and `language`.
+
+    Raises:
+        ValueError: If rows differ in how many choices they have, have fewer than 2, a gap, or nothing to choose by.
+    """
+    from datasets import Dataset
+
+    there = [column for column in _FIRST if column in rows.column_names]
+    if not there:
+        raise ValueError(f"{name} has no {', '.join(_FIRST)}; there are {', '.join(rows.column_names)}.")
+    choices = rows["choices"][:]
+    count = len(choices[0])
+    for row, several in enumerate(choices, start=1):
+        if isinstance(several, str) or None in several:
+            raise ValueError(f"{name}, row {row}: choices are {several!r:.60}, but must be a list without gaps.")
+        if len(several) != count or count < 2:
+            raise ValueError(f"{name}, row {row}: {len(several)} choices, the first row has {count}; 2 or more, alike.")
+    firsts = [" ".join(part for part in parts if part) for parts in zip(*(rows[c][:] for c in there), strict=True)]
+    limit = options.max_length or tokenizer.model_max_length
+    encoded = tokenizer(
+        [first for first in firsts for _ in range(count)],
+        [str(choice) for several in choices for choice in several],
+        truncation=True,
+        max_length=limit,
+        return_token_type_ids=False,
+    )
+    full = sum(len(ids) >= limit for ids in encoded["input_ids"])
+    if full:
+        logger.warning("%s: %d of %d choices fill all %d tokens and may be cut", name, full, len(firsts) * count, limit)
+    found: dict[str, list[Any]] = {
+        key: [encoded[key][start : start + count] for start in range(0, len(firsts) * count, count)]
+        for key in ("input_ids", "attention_mask")
+    }
+    return Dataset.from_dict({**found, "labels": right_choices(name, rows, first), "language": rows["language"][:]})
+
+
+def choice_collator(tokenizer: Any) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
+    """Return a function that pads rows of choices to one batch.
+
+    Args:
+        tokenizer: Pads.
+
+    Returns:
+        From rows to `input_ids` and `attention_mask` (B, C, L) and `labels` (B,).
+    """
+    import torch
+
+    def collate(rows: list[dict[str, Any]]) -> dict[str, Any]:
+        keys = ("input_ids", "attention_mask")
+        flat = [{key: row[key][place] for key in keys} for row in rows for place in range(len(row["input_ids"]))]
+        batch = tokenizer.pad(flat, return_tensors="pt")
+        found = {key: batch[key].view(len(rows), -1, batch[key].shape[-1]) for key in keys}
+        return {**found, "labels": torch.tensor([row["labels"] for row in rows])}
+
+    return collate
+
+
+def choice_scores(predictions: Sequence[np.ndarray], rows: Dataset) -> Scores:
+    """Score choices.
+
+    Args:
+        predictions: (choices,) logits a row.
+        rows: With `labels`.
+
+    Returns:
+        `accuracy`, the share of rows in which the right choice has the highest logit.
+    """
+    chosen = [int(one.argmax()) for one in predictions]
+    return {"accuracy": label_scores(chosen, rows["labels"][:])["accuracy"]}
+
+
+def fine_tune_chooser(
+    checkpoint: str | Path,
+    rows: Mapping[str, Dataset],
+    *,
+    tokenizer: Any,
+    output_dir: str | Path,
+    options: FineTuneOptions | None = None,
+    seeds: Sequence[int] = (0, 1, 2),
+    choices: ChoiceOptions | None = None,
+    facts: Mapping[str, Any] | None = None,
+    score: str | None = None,
+) -> list[FineTuned]:
+    """Fine-tune a network that chooses, with several seeds, and judge it in every language.
+
+    Args:
+        checkpoint: What to start from; one that chose before (Social IQa, for COPA) keeps its head.
+        rows: From `read_labelled`, with `choices` and `label`: `train`, perhaps `dev`, and any data sets to test on.
+        tokenizer: The checkpoint's.
+        output_dir: Gets a folder a seed, `seed-0`, ...; with one seed it is the network's folder itself.
+        options: Hyper-parameters.
+        seeds: One run each.
+        choices: How choices are read.
+        facts: What else the records shall hold.
+        score: A score of the tests that will be wanted; one that there is not is refused before the training.
+
+    Returns:
+        A result a seed. Records hold `baselines` by data set; folders hold `predictions_<data set>.jsonl`.
+
+    Raises:
+        ValueError: If rows or options are of no use; the message says which.
+    """
+    reading = choices or ChoiceOptions()
+    first = first_number(*rows.values())
+    encoded = {name: encode_choices(name, part, tokenizer, reading, first) for name, part in rows.items()}
+
+    def write(name: str, result: FineTuned) -> None:
+        write_choices(result.folder / f"predictions_{name}.jsonl", encoded[name], result.predictions[name])
+
+    task = SeededTask(
+        head="choices",
+        sources=rows,
+        encoded=encoded,
+        same=[*_FIRST, "choices"],
+        collator=choice_collator(tokenizer),
+        metrics=choice_scores,
+        baselines={name: _guesses(encoded["train"], part) for name, part in encoded.items() if name != "train"},
+        write=write,
+        reading=("choices", vars(reading)),
+    )
+    return fine_tune_seeds(
+        checkpoint,
+        task,
+        tokenizer=tokenizer,
+        output_dir=output_dir,
+        options=options,
+        seeds=seeds,
+        score=score,
+        facts=facts,
+    )
+
+
+def write_choices(path: Path, rows: Dataset, predictions: Sequence[np.ndarray]) -> None:
+    """Write a line of JSON a row: its language, which choice is right and which was made, from 0.
+
+    Args:
+        path: The file.
+        rows: The encoded rows.
+        predictions: (choices,) logits a row.
+    """
+    with path.open("w", encoding="utf-8") as file:
+        for row, (tag, right, one) in enumerate(zip(rows["language"][:], rows["labels"][:], predictions, strict=True)):
+            line = {"row": row, "language": tag, "right": right, "predicted": int(one.argmax())}
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+
+def _guesses(train: Dataset, part: Dataset) -> dict[str, Scores]:
+    guesses = baseline_scores("single_label_classification", train["labels"][:], part["labels"][:])
+    majority = {"accuracy": guesses["majority"]["accuracy"]}
+    return {"majority": majority, "random": {"accuracy": 1 / len(part[0]["input_ids"])}}

@@ -1,0 +1,19 @@
+"""Checkpoints that appear whole or not at all, hold no pickle, and reach the Hub as one commit."""
+
+from ...common.lazy import lazy_exports
+
+_HOMES = {
+    "CheckpointingTrainer": "trainer",
+    "NonFiniteLoss": "trainer",
+    "checkpoints": "paths",
+    "last_checkpoint": "paths",
+    "load_schedule": "state",
+    "revision_of": "paths",
+    "rotate": "paths",
+    "save_schedule": "state",
+    "tag_of": "paths",
+    "tagged": "paths",
+    "tags": "paths",
+}
+
+__getattr__, __dir__, __all__ = lazy_exports(__name__, _HOMES)

@@ -1,0 +1,168 @@
+"""Tags: the checkpoints at the borders of phases, by the name `phase/step`, kept for good.
+
+A decay variant can be started months after its trunk has ended, so a border's checkpoint is not one of the few that
+rotation keeps: it stays. The tag is written inside the checkpoint, with everything else that it was trained on; the
+run's `tags.json` is read from there and only says where to look.
+"""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+from ...common.checkpoints.writer import sync_to_disk
+from ...recipes import Road
+from ..pretraining.run_fingerprint import FILE as IDENTITY_FILE
+
+# CODEMOD section trainers.checkpoints
+# Where the checkpoints of a run lie, and how one comes to be: whole, or not at all.
+
+
+def publish(written: Path, target: Path) -> None:
+    """Give a completely written checkpoint its name, after its bytes have reached the disk.
+
+    Args:
+        written: The directory as it was written.
+        target: Its final name; an older directory of that name is replaced.
+    """
+    for path in written.rglob("*"):
+        if path.is_file():
+            sync_to_disk(path)
+    if target.exists():
+        shutil.rmtree(target)
+    written.rename(target)
+    sync_to_disk(target.parent)
+
+
+def checkpoints(directory: Path) -> dict[int, Path]:
+    """Find the whole checkpoints of a run.
+
+    Args:
+        directory: The run's directory.
+
+    Returns:
+        Checkpoint by step; one without its last file does not count.
+    """
+    return {
+        int(match[1]): path
+        for path in directory.glob("checkpoint-*")
+        if (match := re.fullmatch(r"checkpoint-(\d+)", path.name)) and (path / IDENTITY_FILE).is_file()
+    }
+
+
+def last_checkpoint(directory: Path) -> Path:
+    """Return the last whole checkpoint of a run.
+
+    Args:
+        directory: The run's directory.
+
+    Returns:
+        The checkpoint with the highest step.
+
+    Raises:
+        FileNotFoundError: If there is none.
+    """
+    found = checkpoints(directory)
+    if not found:
+        raise FileNotFoundError(f"no checkpoint in {directory} to resume from; start the run without resuming.")
+    return found[max(found)]
+
+
+# CODEMOD section trainers.tags
+# Tags: the checkpoints at the borders of phases, by the name `phase/step`, kept for good.
+#
+# A decay variant can be started months after its trunk has ended, so a border's checkpoint is not one of the few that
+# rotation keeps: it stays. The tag is written inside the checkpoint, with everything else that it was trained on; the
+# run's `tags.json` is read from there and only says where to look.
+
+
+FILE = "tags.json"
+
+
+def tag_of(road: Road, step: int) -> str | None:
+    """Name the border that a run stands at.
+
+    Args:
+        road: The phases.
+        step: Steps done.
+
+    Returns:
+        The phase that has just ended and the step, such as `pretrain/1200`; None inside a phase.
+    """
+    return f"{road.at(step - 1).phase.name}/{step}" if step > 0 and road.is_border(step) else None
+
+
+def revision_of(tag: str) -> str:
+    """Spell a tag as the revision of a published model.
+
+    Args:
+        tag: Such as `pretrain/1200`.
+
+    Returns:
+        Such as `pretrain/step1200`.
+    """
+    phase, _, step = tag.rpartition("/")
+    return f"{phase}/step{step}"
+
+
+def tags(directory: Path) -> dict[str, Path]:
+    """Return the tagged checkpoints of a run.
+
+    Args:
+        directory: The run's directory.
+
+    Returns:
+        Checkpoint by tag, in the order of their steps.
+    """
+    found = {}
+    for _, path in sorted(checkpoints(directory).items()):
+        tag = json.loads((path / IDENTITY_FILE).read_text(encoding="utf-8")).get("tag")
+        if tag:
+            found[str(tag)] = path
+    return found
+
+
+def tagged(directory: Path, tag: str) -> Path:
+    """Return the checkpoint of a tag.
+
+    Args:
+        directory: The run's directory.
+        tag: Such as `pretrain/1200`.
+
+    Returns:
+        The checkpoint.
+
+    Raises:
+        FileNotFoundError: If the run has none of that tag; the message names those that it has.
+    """
+    found = tags(directory)
+    if tag not in found:
+        known = f"it has {', '.join(found)}" if found else "it has no tagged checkpoint"
+        raise FileNotFoundError(f"no checkpoint tagged {tag} in {directory}; {known}. Train that phase to its end.")
+    return found[tag]
+
+
+def write_tags(directory: Path) -> None:
+    """Write `tags.json`: tag to the name of its checkpoint.
+
+    Args:
+        directory: The run's directory.
+    """
+    names = {tag: path.name for tag, path in tags(directory).items()}
+    partial = directory / f".{FILE}.partial"
+    partial.write_text(json.dumps(names, indent=1, ensure_ascii=False), encoding="utf-8")
+    partial.replace(directory / FILE)
+
+
+def rotate(directory: Path, limit: int | None, best: Path | None = None) -> None:
+    """Delete old checkpoints: the newest stay, every tagged one, and the best.
+
+    Args:
+        directory: The run's directory.
+        limit: How many of the newest; None or 0 keeps all.
+        best: One that stays, if there is any.
+    """
+    kept = {*tags(directory).values(), best}
+    for _, path in sorted(checkpoints(directory).items())[: -limit if limit else 0]:
+        if path not in kept:
+            shutil.rmtree(path)

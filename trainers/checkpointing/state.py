@@ -1,0 +1,184 @@
+"""Optimizer and random state of a checkpoint as safetensors and JSON.
+
+transformers writes both with torch.save, a pickle. Nothing of ours loads one, so a checkpoint from a stranger can be
+resumed without running his code. Moments are stored under their parameter's name, which also survives a change in the
+order of parameters, and whole, also where FSDP2 shards them. DeepSpeed keeps its own format.
+"""
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import nn
+from torch.optim import Optimizer
+
+from .fsdp import cut_like, whole
+
+OPTIMIZER_FILE = "optimizer.safetensors"
+SCHEDULE_FILE = "scheduler.json"
+# What an optimizer keeps a group beside its hyper-parameters. Which kernels it chose is the machine's affair, not the
+# run's: it chooses anew, so that a checkpoint of a GPU resumes on a CPU.
+_PROGRESS = ("step", "kahan_sum")
+_SCRATCH = ("mean_square",)
+
+
+def save_optimizer(optimizer: Optimizer, model: nn.Module, directory: Path, *, write: bool = True) -> None:
+    """Write the state of every parameter.
+
+    Args:
+        optimizer: The optimizer.
+        model: The network whose parameters it moves.
+        directory: The checkpoint.
+        write: False on ranks that only help to gather.
+    """
+    tensors: dict[str, torch.Tensor] = {}
+    numbers: dict[str, float] = {}
+    for name, parameter in model.named_parameters():
+        for key, value in optimizer.state.get(parameter, {}).items():
+            if isinstance(value, torch.Tensor) and key not in _SCRATCH and value.dtype != torch.uint8:
+                gathered = whole(value.detach())
+                if write:
+                    tensors[f"{name}/{key}"] = gathered.cpu().contiguous()
+            elif isinstance(value, int | float):
+                numbers[f"{name}/{key}"] = value
+    if not write:
+        return
+    progress = [{key: _plain(group[key]) for key in _PROGRESS if key in group} for group in optimizer.param_groups]
+    metadata = {"groups": json.dumps(progress), "numbers": json.dumps(numbers)}
+    save_file(tensors, directory / OPTIMIZER_FILE, metadata=metadata)
+
+
+def load_optimizer(optimizer: Optimizer, model: nn.Module, directory: Path) -> None:
+    """Read the state of every parameter back.
+
+    Args:
+        optimizer: A fresh optimizer over the same parameters.
+        model: The network.
+        directory: The checkpoint.
+
+    Raises:
+        FileNotFoundError: If the checkpoint has no optimizer state.
+        ValueError: If a part of the state belongs to no parameter or has another shape, or the groups differ.
+    """
+    path = directory / OPTIMIZER_FILE
+    if not path.is_file():
+        raise FileNotFoundError(f"{directory.name} has no {OPTIMIZER_FILE}; resume from a whole checkpoint.")
+    parameters = dict(model.named_parameters())
+    state: dict[nn.Parameter, dict[str, Any]] = {}
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata() or {}
+        progress, numbers = (json.loads(metadata.get(key, "[]")) for key in ("groups", "numbers"))
+        tensors = {name: file.get_tensor(name) for name in file.keys()}
+    for full_name, value in {**tensors, **dict(numbers)}.items():
+        name, _, key = full_name.rpartition("/")
+        if name not in parameters:
+            raise ValueError(f"{OPTIMIZER_FILE} holds a state of {name}, which the model does not have.")
+        parameter = parameters[name]
+        if not isinstance(value, torch.Tensor):
+            state.setdefault(parameter, {})[key] = value
+            continue
+        # Some optimizers keep a number a row or a column of a matrix.
+        if value.numel() > 1 and value.ndim == parameter.ndim and value.shape != parameter.shape:
+            raise ValueError(f"{OPTIMIZER_FILE}: {full_name} is {tuple(value.shape)}, not {tuple(parameter.shape)}.")
+        same = value.shape == parameter.shape
+        state.setdefault(parameter, {})[key] = cut_like(value, parameter) if same else value.to(parameter.device)
+    if len(progress) != len(optimizer.param_groups):
+        raise ValueError(f"{OPTIMIZER_FILE} has {len(progress)} parameter groups, not {len(optimizer.param_groups)}.")
+    optimi = all("triton" in group for group in optimizer.param_groups)
+    for parameter, moments in state.items():
+        optimizer.state[parameter] = {"kahan_comp": None, **moments} if optimi else moments
+    for group, saved in zip(optimizer.param_groups, progress, strict=True) if optimi else ():
+        if "step" in saved:
+            saved["step"] = torch.tensor(saved["step"], dtype=torch.int32)
+        group.update(saved, setup=True)
+        _choose_kernels(optimizer, group)
+
+
+def _choose_kernels(optimizer: Optimizer, group: dict[str, Any]) -> None:
+    """Choose as torch-optimi does before its first step, and give the Triton kernel its scratch."""
+    from optimi.utils import _default_to_triton
+
+    if group["triton"] is None and group["foreach"] is None:
+        group["triton"] = _default_to_triton(group["params"])
+    if group["triton"]:
+        for parameter in group["params"]:
+            state = optimizer.state[parameter]
+            state["mean_square"] = torch.zeros(1, dtype=torch.float32, device=parameter.device)
+            if state.get("kahan_comp") is None:
+                state["kahan_comp"] = torch.zeros(1, dtype=torch.uint8, device=parameter.device)
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, torch.Tensor) else value
+
+
+def save_schedule(schedule: Any, directory: Path) -> None:
+    """Write where a schedule of learning rates stands.
+
+    Args:
+        schedule: The scheduler.
+        directory: The checkpoint.
+    """
+    text = json.dumps(schedule.state_dict(), default=_plain)
+    (directory / SCHEDULE_FILE).write_text(text, encoding="utf-8")
+
+
+def load_schedule(schedule: Any, optimizer: Optimizer, directory: Path) -> None:
+    """Let a schedule stand where it stood, and give every group of parameters its rate.
+
+    Args:
+        schedule: A fresh scheduler of the same kind.
+        optimizer: The optimizer that it steers.
+        directory: The checkpoint.
+    """
+    schedule.load_state_dict(json.loads((directory / SCHEDULE_FILE).read_text(encoding="utf-8")))
+    for group, rate in zip(optimizer.param_groups, schedule.get_last_lr(), strict=True):
+        group["lr"] = rate
+
+
+def save_random_state(directory: Path, rank: int) -> None:
+    """Write the state of Python's, NumPy's and torch's global generators.
+
+    Args:
+        directory: The checkpoint.
+        rank: Number of the process.
+    """
+    _, keys, position, has_gauss, gauss = np.random.get_state()  # noqa: NPY002 - the global one, as Trainer keeps it
+    version, numbers, normal = random.getstate()
+    cuda = torch.cuda.random.get_rng_state_all() if torch.cuda.is_available() else []
+    state = {
+        "python": [version, list(numbers), normal],
+        "numpy": [np.asarray(keys).tolist(), int(position), int(has_gauss), float(gauss)],
+        "torch": torch.random.get_rng_state().tolist(),
+        "cuda": [generator.tolist() for generator in cuda],
+    }
+    (directory / f"random_state_{rank}.json").write_text(json.dumps(state), encoding="utf-8")
+
+
+def load_random_state(directory: Path, rank: int) -> bool:
+    """Set the global generators back.
+
+    Args:
+        directory: The checkpoint.
+        rank: Number of the process.
+
+    Returns:
+        False if the checkpoint has no state of this rank, as after a change of world size.
+    """
+    path = directory / f"random_state_{rank}.json"
+    if not path.is_file():
+        return False
+    state = json.loads(path.read_text(encoding="utf-8"))
+    version, numbers, normal = state["python"]
+    random.setstate((version, tuple(numbers), normal))
+    keys, position, has_gauss, gauss = state["numpy"]
+    np.random.set_state(("MT19937", np.array(keys, dtype=np.uint32), position, has_gauss, gauss))  # noqa: NPY002
+    torch.random.set_rng_state(torch.tensor(state["torch"], dtype=torch.uint8))
+    if torch.cuda.is_available() and len(state["cuda"]) == torch.cuda.device_count():
+        torch.cuda.random.set_rng_state_all([torch.tensor(g, dtype=torch.uint8) for g in state["cuda"]])
+    return True

@@ -1,0 +1,56 @@
+"""Classes that weigh differently in the loss, because they are rare or because they matter more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ...modeling.losses import items_to_divide_by
+
+
+class WeightedLoss:
+    """Cross-entropy (or, for several labels at once, binary cross-entropy) in which classes weigh differently.
+
+    Args:
+        weights: (classes,).
+    """
+
+    def __init__(self, weights: Tensor) -> None:
+        self.weights = weights
+
+    def __call__(self, outputs: Any, labels: Tensor, num_items_in_batch: Tensor | int | None = None) -> Tensor:
+        """Return the loss of a batch: the weighted sum over the number of labels, not over the weights' sum."""
+        logits = outputs["logits"].float()
+        weights = self.weights.to(logits.device)
+        if labels.is_floating_point():
+            each = functional.binary_cross_entropy_with_logits(logits, labels, reduction="none")
+            total, items = (each * (1 + labels * (weights - 1))).sum(), torch.tensor(labels.numel())
+        else:
+            flat = logits.reshape(-1, logits.shape[-1])
+            total = functional.cross_entropy(flat, labels.reshape(-1).long(), weight=weights, reduction="sum")
+            items = (labels != -100).sum()
+        return total / items_to_divide_by(items, num_items_in_batch, total.device)
+
+
+def balanced_weights(labels: Sequence[Any], classes: int) -> Tensor:
+    """Weigh classes so that each has the same say: n / (classes * n of the class), as scikit-learn does.
+
+    Args:
+        labels: Per row a class, a list of classes (-100 for none), or 0 and 1 for every class.
+        classes: How many there are.
+
+    Returns:
+        (classes,); with 0 and 1 for every class, how often the class is absent for each time it is there.
+    """
+    first = labels[0]
+    if isinstance(first, (list, np.ndarray)) and isinstance(first[0], float):
+        there = np.asarray(labels).sum(0)
+        return torch.tensor((len(labels) - there) / np.maximum(there, 1), dtype=torch.float32)
+    flat = np.concatenate([np.atleast_1d(np.asarray(row)) for row in labels])
+    counts = np.bincount(flat[flat >= 0], minlength=classes)
+    return torch.tensor(counts.sum() / (classes * np.maximum(counts, 1)), dtype=torch.float32)

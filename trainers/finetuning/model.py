@@ -1,0 +1,193 @@
+"""The network that fine-tuning begins with: an encoder and the head of the task, LoRA around it where wanted.
+
+A checkpoint may bring a head of its own. A masked-LM's dense layer and norm serve every task. A classifier is kept if
+it decides among the same labels (then training goes on with it), and dropped, loudly, if it does not: a small task
+starts from a checkpoint of a large one (RTE from MNLI) for its encoder.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from transformers.utils import logging as transformers_logging
+
+from ...common.checkpoints.reader import read_json
+from ...modeling import (
+    MmBertConfig,
+    MmBertForMultipleChoice,
+    MmBertForQuestionAnswering,
+    MmBertForSequenceClassification,
+    MmBertForTokenClassification,
+    MmBertPreTrainedModel,
+)
+from ..pretraining.model_init import local_checkpoint
+from .config import LORA_KEEPS, LORA_TARGETS, FineTuneOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from peft import PeftModel
+
+logger = logging.getLogger(__name__)
+
+Head = Literal["sequence", "tokens", "spans", "choices"]
+
+MODELS: dict[str, type[MmBertPreTrainedModel]] = {
+    "sequence": MmBertForSequenceClassification,
+    "tokens": MmBertForTokenClassification,
+    "spans": MmBertForQuestionAnswering,
+    "choices": MmBertForMultipleChoice,
+}
+_PEFT_TASKS = {"sequence": "SEQ_CLS", "tokens": "TOKEN_CLS", "spans": "QUESTION_ANS", "choices": None}
+
+
+def label_order(checkpoint: str | Path, head: Head, labels: Sequence[str]) -> list[str]:
+    """Put labels in the order of a checkpoint that decides among the same ones, so that its head can go on.
+
+    Args:
+        checkpoint: Folder or Hub id.
+        head: What the task decides.
+        labels: The task's labels.
+
+    Returns:
+        The checkpoint's order, or the labels as they were given.
+    """
+    own = _own_labels(read_json(local_checkpoint(str(checkpoint)) / "config.json"), head)
+    return own if own is not None and sorted(own) == sorted(labels) else list(labels)
+
+
+def build_network(
+    checkpoint: str | Path, head: Head, labels: Sequence[str] | None = None, problem_type: str | None = None
+) -> tuple[MmBertPreTrainedModel, list[str]]:
+    """Load an encoder with the head of a task.
+
+    Args:
+        checkpoint: Folder or Hub id of any mmBERT or ModernBERT: masked LM, encoder, or one with a head.
+        head: "sequence", "tokens", "spans" or "choices".
+        labels: Names of the classes, for "sequence" and "tokens"; they go into the config.
+        problem_type: "single_label_classification", "multi_label_classification" or "regression"; "sequence" only.
+
+    Returns:
+        The network in fp32, and what was dropped of the checkpoint's own head: one line each.
+
+    Raises:
+        ValueError: If the checkpoint is of another kind, lacks a part of the encoder, or the labels are fewer than 2.
+        FileNotFoundError: If there is no such checkpoint.
+    """
+    path = local_checkpoint(str(checkpoint))
+    raw = read_json(path / "config.json")
+    if raw.get("model_type") not in ("mmbert", "modernbert"):
+        raise ValueError(f"{checkpoint} is a {raw.get('model_type')} checkpoint; give one of mmBERT or ModernBERT.")
+    regresses = problem_type == "regression"
+    names = ["score"] if regresses else list(labels or ())
+    if head in ("sequence", "tokens") and not regresses and len(names) < 2:
+        raise ValueError(f"{len(names)} label(s) ({', '.join(names)}): nothing to tell apart; give rows of 2 or more.")
+    fields: dict[str, Any] = {"problem_type": problem_type}
+    if head in ("sequence", "tokens"):
+        fields["id2label"] = dict(enumerate(names))
+        fields["label2id"] = {name: number for number, name in enumerate(names)}
+    else:
+        fields["num_labels"] = 2 if head == "spans" else 1
+    with _quiet():
+        model, info = MODELS[head].from_pretrained(
+            path,
+            config=MmBertConfig.from_pretrained(path, **fields),
+            dtype=torch.float32,
+            ignore_mismatched_sizes=True,
+            use_safetensors=True,
+            output_loading_info=True,
+        )
+    _refuse_holes(checkpoint, info)
+    dropped = []
+    if "classifier.weight" not in info["missing_keys"] and (reason := _unfit(raw, head, names, problem_type)):
+        std = model.config.hidden_size**-0.5  # as `_Classifier` begins
+        torch.nn.init.trunc_normal_(model.classifier.weight, std=std, a=-2 * std, b=2 * std)
+        torch.nn.init.zeros_(model.classifier.bias)
+        dropped = [f"the classifier of {checkpoint} was dropped and a new one begun: {reason}"]
+        logger.warning("%s", dropped[0])
+    return model, dropped
+
+
+def add_lora(
+    model: MmBertPreTrainedModel, head: Head, options: FineTuneOptions, tokens: Sequence[int] | None = None
+) -> PeftModel:
+    """Freeze a network and put adapters of low rank beside the four matrices of every layer.
+
+    Args:
+        model: The network; head and classifier are trained whole.
+        head: What it decides.
+        options: Rank, alpha and dropout.
+        tokens: Ids whose embeddings are trained too, and saved with the adapters; None: no embedding is.
+
+    Returns:
+        The network with adapters.
+
+    Raises:
+        ImportError: If peft is absent.
+    """
+    try:
+        from peft import LoraConfig, get_peft_model
+    except ImportError as missing:
+        raise ImportError('LoRA needs peft: pip install "mmbert[finetune]", or train in full.') from missing
+    config = LoraConfig(
+        task_type=_PEFT_TASKS[head],
+        r=options.lora_rank,
+        lora_alpha=options.lora_alpha,
+        lora_dropout=options.lora_dropout,
+        target_modules=list(LORA_TARGETS),
+        modules_to_save=list(LORA_KEEPS),
+        trainable_token_indices={"tok_embeddings": list(tokens)} if tokens else None,
+    )
+    return get_peft_model(model, config)
+
+
+def _own_labels(config: dict[str, Any], head: Head) -> list[str] | None:
+    """Return the labels that a checkpoint's head decides among; None if its head is of another kind."""
+    wanted = MODELS[head].__name__.removeprefix("MmBert")
+    if not any(str(name).endswith(wanted) for name in config.get("architectures") or ()):
+        return None
+    names = config.get("id2label") or {}
+    return [str(names[number]) for number in sorted(names, key=int)]
+
+
+def _unfit(config: dict[str, Any], head: Head, names: Sequence[str], problem_type: str | None) -> str:
+    """Say why a checkpoint's classifier does not serve the task; empty if it does."""
+    own = _own_labels(config, head)
+    if own is None:
+        return f"it is a {', '.join(config.get('architectures') or ['nameless'])}"
+    if head in ("spans", "choices"):
+        return ""
+    if len(own) != len(names):
+        return f"it has {len(own)} label(s) ({_some(own)}), the data {len(names)} ({_some(names)})"
+    if (problem_type == "regression") != (config.get("problem_type") == "regression"):
+        return f"it solves {config.get('problem_type')}, the data want {problem_type}"
+    return "" if own == list(names) else f"its labels are {_some(own)}, those of the data {_some(names)}"
+
+
+def _refuse_holes(checkpoint: str | Path, info: dict[str, Any]) -> None:
+    fresh = ("head.", "classifier.")
+    missing = sorted(key for key in info["missing_keys"] if not key.startswith(fresh))
+    other = sorted(str(key[0]) for key in info["mismatched_keys"] if not str(key[0]).startswith(fresh))
+    if missing or other:
+        kind, keys = ("lacks", missing) if missing else ("has other shapes in", other)
+        raise ValueError(f"{checkpoint} does not fit its own config: it {kind} {_some(keys)}.")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Hide transformers' report of fresh tensors: what is fresh here is what is meant to be, and checked."""
+    level = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(level)
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

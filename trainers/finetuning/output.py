@@ -1,0 +1,139 @@
+"""The folder that a fine-tuning leaves: one network that loads like any other, its adapters beside it, its record.
+
+The record is written last, whole or not at all: where it lies, everything else does.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
+from transformers import PreTrainedTokenizerFast
+
+from ...modeling.tokenization_mmbert import save_tokenizer
+from .trainer import FineTuneTrainer, Predictions
+
+RECORD = "fine_tune_record.json"
+PREDICTIONS = "predictions.safetensors"
+ADAPTER = "adapter"
+
+
+def save_fine_tuned(
+    trainer: FineTuneTrainer, folder: Path, record: dict[str, Any], predictions: Mapping[str, Predictions]
+) -> None:
+    """Save network, tokenizer, predictions and record; every process must call, the first one writes.
+
+    Adapters are merged, so that `AutoModelForX.from_pretrained(folder)` and pipelines need neither peft nor the
+    checkpoint that training started from. `adapter/` holds them alone, a hundredth of the size, head included.
+
+    Args:
+        trainer: The trainer, after training.
+        folder: Where to.
+        record: JSON.
+        predictions: By data set, one array a row.
+    """
+    model: Any = trainer.model
+    state = trainer.accelerator.get_state_dict(trainer.model_wrapped) if trainer.is_fsdp_enabled else None
+    if trainer.is_world_process_zero():
+        shutil.rmtree(folder / ADAPTER, ignore_errors=True)  # of a run that was killed while saving
+        if hasattr(model, "merge_and_unload"):
+            if not Path(record["checkpoint"]).exists():  # loaded from the Hub's cache, which others do not have
+                for config in model.peft_config.values():
+                    config.base_model_name_or_path = record["checkpoint"]
+            model.save_pretrained(folder / ADAPTER)
+            model = model.merge_and_unload()
+        model.save_pretrained(folder, state_dict=state)
+        tokenizer = trainer.processing_class
+        if isinstance(tokenizer, PreTrainedTokenizerFast):
+            save_tokenizer(tokenizer, folder)
+        else:
+            tokenizer.save_pretrained(folder)  # type: ignore[union-attr]
+        write_predictions(folder, predictions)
+        text = json.dumps(record, indent=1, ensure_ascii=False, default=_plain)
+        partial = folder / f".{RECORD}.partial"
+        partial.write_text(text + "\n", encoding="utf-8")
+        partial.replace(folder / RECORD)
+        for old in folder.glob("checkpoint-*"):
+            shutil.rmtree(old)
+        if trainer.args.push_to_hub:
+            trainer.publish_folder(folder, f"seed-{trainer.args.seed}")
+    trainer.accelerator.wait_for_everyone()
+
+
+def read_record(folder: str | Path) -> dict[str, Any]:
+    """Read the record of a fine-tuning.
+
+    Args:
+        folder: What `fine_tune` saved.
+
+    Returns:
+        The record.
+
+    Raises:
+        FileNotFoundError: If the folder has none.
+    """
+    path = Path(folder) / RECORD
+    if not path.is_file():
+        raise FileNotFoundError(f"{folder} holds no {RECORD}; give a folder that fine_tune saved.")
+    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return record
+
+
+def write_predictions(folder: Path, predictions: Mapping[str, Predictions]) -> None:
+    """Write what a network said of every row, so that it need not be asked again.
+
+    Args:
+        folder: The run's folder.
+        predictions: By data set, one array a row: all of one shape, or of the same width and various lengths.
+    """
+    tensors: dict[str, np.ndarray] = {}
+    for name, rows in predictions.items():
+        if rows and rows[0].ndim > 1:
+            tensors[f"{name}/lengths"] = np.array([len(row) for row in rows])
+            tensors[name] = np.concatenate(rows)
+        else:
+            tensors[name] = np.stack(rows) if rows else np.zeros(0)
+    partial = folder / f".{PREDICTIONS}.partial"
+    save_file({name: np.ascontiguousarray(value) for name, value in tensors.items()}, partial)
+    partial.replace(folder / PREDICTIONS)
+
+
+def read_predictions(folder: Path, names: Collection[str]) -> dict[str, Predictions]:
+    """Read what a network said of every row.
+
+    Args:
+        folder: The run's folder.
+        names: Data sets, in the order that is wanted.
+
+    Returns:
+        What `write_predictions` was given.
+    """
+    tensors = load_file(folder / PREDICTIONS)
+    found = {}
+    for name in names:
+        lengths = tensors.get(f"{name}/lengths")
+        cuts = None if lengths is None else np.cumsum(lengths)[:-1]
+        found[name] = list(tensors[name]) if cuts is None else np.split(tensors[name], cuts)
+    return found
+
+
+def repository_name(folder: Path) -> str:
+    """Name a repository after a run's folder; runs of several seeds share one.
+
+    Args:
+        folder: Such as `news` or `news/seed-1`.
+
+    Returns:
+        `news` for both.
+    """
+    whole = folder.absolute()
+    return whole.parent.name if whole.name.startswith("seed-") else whole.name
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if hasattr(value, "item") else str(value)

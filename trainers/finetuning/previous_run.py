@@ -1,0 +1,192 @@
+"""What a fine-tuning is made of, so that the same call goes on with it and another one does not mix with it.
+
+A folder tells what it was made of: finished, in its record; unfinished, in its checkpoints. Where that is the same, the
+run is read back or goes on; where it differs, the folder is refused. What only says how a run goes (how often it saves,
+what it prints, where it publishes, how many rows are judged at once, on which device) makes no other run of it.
+
+Trade-off: rows are told apart by a hash over all of them, a tenth of a second for 400,000, and a checkpoint by a sample
+of every tensor, so that asking costs next to nothing.
+"""
+
+import hashlib
+import json
+import logging
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from accelerate.utils import get_int_from_env
+from datasets import Dataset
+
+from ...common.checkpoints.reader import checkpoint_fingerprint
+from ..checkpointing.paths import checkpoints
+from ..checkpointing.state import OPTIMIZER_FILE
+from ..pretraining.model_init import local_checkpoint
+from ..pretraining.run_fingerprint import FILE, difference
+from .arguments import evaluations
+from .config import FineTuneOptions
+from .output import ADAPTER, PREDICTIONS, RECORD, read_record
+from .trainer import KEY
+
+logger = logging.getLogger(__name__)
+
+_FREE = ("seed", "redo", "evaluation_batch_size", "gradient_checkpointing", "training")  # the seed stands by itself
+_FREE_TRAINING = (
+    "save_", "eval_", "log", "hub_", "push_to_hub", "report_to", "run_name", "disable_tqdm", "dataloader_num_workers",
+    "dataloader_p", "use_cpu", "restore_", "resume_",
+)  # fmt: skip
+_WORLD = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")  # as launchers say it
+_BATCH = 10_000
+
+
+@dataclass(frozen=True)
+class Before:
+    """What a folder holds of the same run.
+
+    Attributes:
+        record: Of the finished run.
+        checkpoint: Where the unfinished one goes on.
+    """
+
+    record: dict[str, Any] | None = None
+    checkpoint: Path | None = None
+
+
+def identity_of(
+    checkpoint: str | Path,
+    head: str,
+    rows: Mapping[str, Dataset],
+    options: FineTuneOptions,
+    *,
+    labels: Sequence[str] | None = None,
+    problem_type: str | None = None,
+    conditions: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Collect what the numbers of a fine-tuning depend on.
+
+    Args:
+        checkpoint: What it starts from.
+        head: What the network decides.
+        rows: Encoded rows: `train`, perhaps `dev`, and what is judged.
+        options: Hyper-parameters.
+        labels: Names of the classes.
+        problem_type: Of "sequence".
+        conditions: What else the caller names.
+
+    Returns:
+        Plain values, those that say most to a reader first.
+
+    Raises:
+        FileNotFoundError: If there is no such checkpoint.
+    """
+    training = {name: value for name, value in options.training.items() if not name.startswith(_FREE_TRAINING)}
+    plain = {name: value for name, value in options.to_dict().items() if name not in _FREE}
+    facts = {
+        "checkpoint": checkpoint_fingerprint(local_checkpoint(str(checkpoint))),
+        "head": head,
+        "problem_type": problem_type,
+        "labels": list(labels or []),
+        "seed": options.seed,
+        "options": plain | training | (evaluations(options) if "dev" in rows else {}),
+        "processes": get_int_from_env(_WORLD, 1),
+        "conditions": dict(conditions or {}),
+        "rows": {name: f"{len(part)} rows {rows_fingerprint(part)}" for name, part in rows.items()},
+    }
+    plain_facts: dict[str, Any] = json.loads(json.dumps(facts, default=str))
+    return plain_facts
+
+
+def rows_fingerprint(rows: Dataset) -> str:
+    """Hash rows by what they say.
+
+    Args:
+        rows: Any rows.
+
+    Returns:
+        16 hexadecimal digits, the same however the rows are stored or chunked.
+    """
+    digest, names = hashlib.sha256(), sorted(rows.column_names)
+    for batch in rows.select_columns(names).with_format("arrow").iter(batch_size=_BATCH):
+        sink = pa.BufferOutputStream()
+        table = batch.select(names).combine_chunks().replace_schema_metadata(None)
+        with pa.ipc.new_stream(sink, table.schema) as stream:
+            stream.write_table(table)
+        digest.update(sink.getvalue())
+    return digest.hexdigest()[:16]
+
+
+def look(folder: Path, identity: Mapping[str, Any], *, redo: bool = False) -> Before:
+    """Say what a folder holds of a run.
+
+    Args:
+        folder: The run's folder.
+        identity: What the run is made of.
+        redo: Take a folder of another run for an empty one, in place of refusing it.
+
+    Returns:
+        The record, or the last checkpoint that training can go on from, or neither.
+
+    Raises:
+        ValueError: If it holds a run that was made of something else; the message names what.
+    """
+    record = checkpoint = None
+    if (folder / RECORD).is_file():
+        record = read_record(folder)
+        saved = record.get("identity")
+    else:
+        kept = _own_checkpoints(folder)
+        found = {step: path for step, path in kept.items() if _goes_on(path)}
+        if not found:
+            if kept:
+                logger.info("%s was stopped and begins anew; with save_steps or save_strategy it would go on", folder)
+            return Before()
+        checkpoint = found[max(found)]
+        saved = json.loads((checkpoint / FILE).read_text(encoding="utf-8"))[KEY]
+    if saved is not None:  # options that are younger than the folder had their defaults
+        saved = {**saved, "options": {**FineTuneOptions().to_dict(), **saved["options"]}}
+        saved["options"] = {name: saved["options"][name] for name in saved["options"] if name not in _FREE}
+    if saved != identity:
+        if redo:
+            return Before()
+        kind = difference("", saved, dict(identity)).lstrip(".") if saved else "it does not say which"
+        raise ValueError(
+            f"{folder} holds a run made under other conditions: {kind}; give another output folder, or train it anew "
+            "by redo=True (--redo)."
+        )
+    if record is not None and not (folder / PREDICTIONS).is_file():
+        logger.warning("%s holds no %s any more: it is trained again", folder, PREDICTIONS)
+        return Before()
+    return Before(record, checkpoint)
+
+
+def clear(folder: Path) -> None:
+    """Take away what another run, or one that cannot go on, has left; what is not a fine-tuning's stays.
+
+    Args:
+        folder: The run's folder.
+    """
+    for path in [*_own_checkpoints(folder).values(), folder / ADAPTER, folder / ".saving"]:
+        shutil.rmtree(path, ignore_errors=True)
+    if not (folder / RECORD).is_file():
+        return
+    for path in [*folder.glob("predictions_*"), folder / PREDICTIONS, folder / RECORD]:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _own_checkpoints(folder: Path) -> dict[int, Path]:
+    """Checkpoints of a fine-tuning: a folder may hold those of a pre-training too."""
+    return {
+        step: path
+        for step, path in checkpoints(folder).items()
+        if KEY in json.loads((path / FILE).read_text(encoding="utf-8"))
+    }
+
+
+def _goes_on(checkpoint: Path) -> bool:
+    return (checkpoint / OPTIMIZER_FILE).is_file() or any(checkpoint.glob("global_step*"))  # the latter DeepSpeed's

@@ -1,0 +1,342 @@
+"""HF Trainer with what fine-tuning needs beside it: one rate a layer, weighted classes, scores over whole data sets.
+
+A task scores rows, not batches (a question's windows, a document's parts, a language's share), so the metrics get every
+prediction together with the data set it belongs to.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import Dataset
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.utils.data import RandomSampler, Sampler
+from transformers import Trainer, TrainerState
+from transformers.trainer_callback import PrinterCallback
+from transformers.trainer_pt_utils import LengthGroupedSampler
+
+from ..checkpointing.paths import rotate
+from ..checkpointing.state import load_schedule, save_schedule
+from ..checkpointing.trainer import CheckpointingTrainer, NonFiniteLoss
+from ..pretraining.run_fingerprint import FILE as IDENTITY_FILE
+from .class_weights import WeightedLoss
+from .layerwise_lr import parameter_groups
+
+# CODEMOD section trainers.epoch_order
+# An order of rows for each epoch that depends on seed and epoch alone, so that a resumed epoch reads on where it was.
+#
+# Of a random order accelerate sees to that on one process; where several share batches it forgets which epoch is
+# resumed,
+# and batches of similar lengths are drawn from the global generator, whose state at the epoch's beginning is gone.
+
+
+class EpochOrder(Sampler[int]):
+    """A sampler that is drawn anew each epoch; the same as accelerate's for random orders.
+
+    Args:
+        sampler: Draws from its `generator`: random, or grouped by length.
+        trainer: Knows its epoch when it begins to read.
+        seed: Of epoch 0; that of epoch n is n more.
+    """
+
+    def __init__(self, sampler: Any, trainer: Trainer, seed: int) -> None:
+        self.sampler: RandomSampler = sampler
+        self.trainer, self.seed = trainer, seed
+
+    def __iter__(self) -> Iterator[int]:
+        epoch = int(self.trainer.state.epoch or 0)  # in the middle of epoch 3 it is 3.5
+        self.sampler.generator = torch.Generator().manual_seed(self.seed + epoch)
+        return iter(self.sampler)
+
+    def __len__(self) -> int:
+        return len(self.sampler)
+
+
+# CODEMOD section trainers.finetuning_checkpoints
+# Checkpoints of a fine-tuning: written whole, without a pickle, and gone on from as if nothing had happened.
+#
+# They say what the run is made of (`run_identity.json`), so that another one does not go on from them. Beside the
+# newest
+# the best one on dev is kept.
+
+
+KEY = "fine_tuning"  # under which a checkpoint has what the run is made of
+
+
+class FineTuneCheckpoints(CheckpointingTrainer):
+    """Keeps and resumes the checkpoints of a fine-tuning."""
+
+    identity: Mapping[str, Any]
+
+    def write_facts(self, directory: Path) -> None:
+        """Write what the run is made of into a checkpoint.
+
+        Args:
+            directory: The checkpoint being written.
+        """
+        if self.args.should_save:
+            found = {"step": self.state.global_step, KEY: self.identity}
+            text = json.dumps(found, indent=1, ensure_ascii=False)
+            (directory / IDENTITY_FILE).write_text(text, encoding="utf-8")
+
+    def keep(self, directory: Path) -> None:
+        """Keep the newest checkpoints and the one that scored best.
+
+        Args:
+            directory: The checkpoint that has just been written.
+        """
+        rotate(directory.parent, self.args.save_total_limit, self._best_in(directory.parent))
+
+    def show(self, directory: Path) -> None:
+        """Publish nothing yet: a fine-tuned network is published when it is finished.
+
+        Args:
+            directory: The checkpoint.
+        """
+        best = self._best_in(directory.parent)  # Trainer looked for it where the checkpoint was being written
+        self.state.best_model_checkpoint = None if best is None else str(best)
+
+    def train_from(self, checkpoint: Path | None) -> None:
+        """Train to the end.
+
+        Args:
+            checkpoint: Where an unfinished training goes on; None: from the beginning.
+        """
+        if checkpoint is None:
+            self.train()
+            return
+        path = checkpoint / "trainer_state.json"
+        state = TrainerState.load_from_json(str(path))
+        best = checkpoint.parent / f"checkpoint-{state.best_global_step}"  # the folder may have moved
+        state.best_model_checkpoint = str(best) if best.is_dir() else None
+        if self.is_world_process_zero():
+            partial = path.with_suffix(".partial")
+            state.save_to_json(str(partial))
+            partial.replace(path)
+        self.accelerator.wait_for_everyone()
+        if _has_ended(state):  # Trainer would do one more step
+            self._load_from_checkpoint(str(checkpoint))
+            self.state = state
+            if self.args.load_best_model_at_end and state.best_model_checkpoint is not None:
+                self._load_best_model()
+        else:
+            self.train(resume_from_checkpoint=str(checkpoint))
+
+    def stand_at(self, directory: Path) -> None:
+        """Let the schedule stand where it stood.
+
+        Args:
+            directory: The checkpoint.
+        """
+        load_schedule(self.lr_scheduler, self.optimizer, directory)
+
+    def _best_in(self, home: Path) -> Path | None:
+        best = home / f"checkpoint-{self.state.best_global_step}"
+        return best if self.state.best_global_step and best.is_dir() else None
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        super()._save_optimizer_and_scheduler(output_dir)
+        if self.args.should_save and not self.is_deepspeed_enabled:
+            save_schedule(self.lr_scheduler, Path(output_dir))
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        if hasattr(self.model, "peft_config"):  # its checkpoints hold adapters and head, which peft reads
+            Trainer._load_from_checkpoint(self, resume_from_checkpoint, model)
+        else:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+
+
+def _has_ended(state: TrainerState) -> bool:
+    callbacks: Any = state.stateful_callbacks  # as a checkpoint has them, plain values by name
+    told = callbacks.get("TrainerControl", {}).get("args", {})
+    return state.global_step >= state.max_steps or bool(told.get("should_training_stop"))
+
+
+# CODEMOD section trainers.finetuning_trainer
+# HF Trainer with what fine-tuning needs beside it: one rate a layer, weighted classes, scores over whole data sets.
+#
+# A task scores rows, not batches (a question's windows, a document's parts, a language's share), so the metrics get
+# every
+# prediction together with the data set it belongs to.
+
+
+logger = logging.getLogger(__name__)
+
+Predictions = list[np.ndarray]
+Metrics = Callable[[Predictions, Dataset], dict[str, float]]
+
+MODEL_KEYS = ("input_ids", "attention_mask", "labels", "start_positions", "end_positions")
+_LANGUAGES = "languages"  # rides along in a batch, so that a broken one can be named
+
+
+class RowCollator:
+    """Hands the model's columns to a task's collator, and the rows' languages past it.
+
+    Args:
+        collate: Pads rows of the model's columns to one batch of tensors.
+    """
+
+    def __init__(self, collate: Callable[[list[dict[str, Any]]], Any]) -> None:
+        self.collate = collate
+
+    def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
+        """Make a batch."""
+        batch = dict(self.collate([{key: row[key] for key in MODEL_KEYS if key in row} for row in rows]))
+        batch[_LANGUAGES] = [str(row.get("language")) for row in rows]
+        return batch
+
+
+class FineTuneTrainer(FineTuneCheckpoints):
+    """Trains a head and its encoder.
+
+    Args:
+        metrics: Scores all predictions of a data set.
+        identity: What the run is made of, for its checkpoints.
+        main_metric: The score that chooses among networks; None: the first one.
+        layer_decay: See `FineTuneOptions.layer_decay`.
+        class_weights: (classes,) weights of the loss; None weighs all alike.
+        **arguments: For Trainer.
+    """
+
+    def __init__(
+        self,
+        *,
+        metrics: Metrics,
+        identity: Mapping[str, Any] | None = None,
+        main_metric: str | None = None,
+        layer_decay: float = 1.0,
+        class_weights: Tensor | None = None,
+        **arguments: Any,
+    ) -> None:
+        arguments["data_collator"] = RowCollator(arguments["data_collator"])
+        if class_weights is not None:
+            arguments["compute_loss_func"] = WeightedLoss(class_weights)
+        super().__init__(**arguments)
+        if self.args.n_gpu > 1:
+            raise ValueError(
+                f"one process sees {self.args.n_gpu} GPUs; use `accelerate launch`, or set CUDA_VISIBLE_DEVICES=0."
+            )
+        self.remove_callback(PrinterCallback)
+        self.metrics, self.main_metric, self.layer_decay = metrics, main_metric, layer_decay
+        self.identity = dict(identity or {})
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler | None:
+        sampler = super()._get_train_sampler(train_dataset)
+        seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
+        return EpochOrder(sampler, self, seed) if isinstance(sampler, RandomSampler | LengthGroupedSampler) else sampler
+
+    def create_optimizer(self, model: nn.Module | None = None) -> Optimizer:
+        """Build the optimizer that the arguments name, with a rate for each layer.
+
+        Args:
+            model: The network; the trainer's own by default.
+
+        Returns:
+            The optimizer.
+        """
+        if self.optimizer is None:
+            network: Any = model or self.model
+            kind, options = self.get_optimizer_cls_and_kwargs(self.args, network)
+            groups = parameter_groups(network, self.args.learning_rate, self.args.weight_decay, self.layer_decay)
+            self.optimizer = kind(groups, **options)
+        return self.optimizer
+
+    def compute_loss(  # type: ignore[override]
+        self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, **options: Any
+    ) -> Any:
+        """Compute the loss of a batch; while training, one that is not finite stops the run.
+
+        Args:
+            model: The network, as wrapped for training.
+            inputs: The batch.
+            return_outputs: Whether to return the network's outputs too.
+            **options: As Trainer passes them on.
+
+        Returns:
+            The loss, or the loss and the outputs.
+
+        Raises:
+            NonFiniteLoss: Names step, languages and lengths of the batch.
+        """
+        languages = inputs.pop(_LANGUAGES, [])
+        loss, outputs = super().compute_loss(model, inputs, return_outputs=True, **options)
+        if model.training and not torch.isfinite(loss):
+            mask = inputs["attention_mask"]
+            raise NonFiniteLoss(
+                f"the loss is {loss.item()} at step {self.state.global_step + 1}, languages "
+                f"{', '.join(sorted(set(languages)))}, lengths {mask.flatten(0, -2).sum(-1).tolist()}; lower "
+                "learning_rate, or train without bf16."
+            )
+        return (loss, outputs) if return_outputs else loss
+
+    def prediction_step(self, model: nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """Score a batch; its languages are no input of the network."""
+        inputs = {key: value for key, value in inputs.items() if key != _LANGUAGES}
+        return super().prediction_step(model, inputs, *args, **kwargs)
+
+    def evaluate(
+        self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
+    ) -> dict[str, float]:
+        """Predict all rows and score them together.
+
+        Args:
+            eval_dataset: Encoded rows; the trainer's own by default.
+            ignore_keys: Outputs of the network to leave aside.
+            metric_key_prefix: Put before the scores' names.
+
+        Returns:
+            The scores, `main` (the one that chooses) and, where rows have labels, the loss.
+
+        Raises:
+            ValueError: If the task does not report the main metric.
+        """
+        rows = self.eval_dataset if eval_dataset is None else eval_dataset
+        predictions, loss = self.predict_rows(rows)
+        plain = self.metrics(predictions, rows)
+        main = self.main_metric or next(iter(plain))
+        if loss is not None:
+            plain = {**plain, "loss": loss}
+        if main not in plain:
+            raise ValueError(f"metric is {main!r}, but the task reports {', '.join(plain)}.")
+        scores = {f"{metric_key_prefix}_{name}": value for name, value in {**plain, "main": plain[main]}.items()}
+        self.log(dict(scores))
+        logger.info("step %d of %d: %s %.4f", self.state.global_step, self.state.max_steps, main, plain[main])
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, scores)
+        return scores
+
+    def predict_rows(self, dataset: Dataset) -> tuple[Predictions, float | None]:
+        """Run the network over rows; every rank gets all predictions.
+
+        Args:
+            dataset: Encoded rows.
+
+        Returns:
+            For each row (classes,), (choices,), or without its padding (tokens, classes) and for spans (tokens, 2);
+            and the mean loss, None without labels.
+        """
+        output = self.predict(dataset, metric_key_prefix="rows")  # type: ignore[arg-type]
+        return rows_of(output.predictions, dataset), (output.metrics or {}).get("rows_loss")
+
+
+def rows_of(predictions: Any, dataset: Dataset) -> Predictions:
+    """Cut what Trainer padded and stacked into rows.
+
+    Args:
+        predictions: (N, classes), (N, L, classes), or two of (N, L) for the starts and ends of spans.
+        dataset: The N rows, padded on the right.
+
+    Returns:
+        See `FineTuneTrainer.predict_rows`.
+    """
+    if isinstance(predictions, tuple):
+        predictions = np.stack(predictions, axis=-1)
+    if predictions.ndim == 2:
+        return list(predictions)
+    return [row[: len(ids)] for row, ids in zip(predictions, dataset["input_ids"], strict=True)]

@@ -1,0 +1,185 @@
+"""A recipe run from end to end: data, the stable phases once, then every decay variant from where they end.
+
+    DIR/data/           tokenizer and token shards
+    DIR/trunk/          checkpoints, tags.json, final/, run_record.json of the phases before the variants branch
+    DIR/<variant>/      the same for each decay variant
+
+Beside the record lies the language report, written anew at every border.
+
+Started again it goes on where it was: finished parts are kept, an unfinished one resumes from its last checkpoint.
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from accelerate import Accelerator, PartialState
+
+from ...callbacks import LanguageReportCallback
+from ...common.checkpoints.writer import atomic_directory
+from ...data.pretraining.dataset import MlmStream
+from ...data.pretraining.heldout import HeldOut
+from ...data.tokenization.prepare import PreparedData, prepare
+from ...modeling import MmBertForMaskedLM
+from ...modeling.tokenization_mmbert import save_tokenizer
+from ...recipes import Recipe
+from ..checkpointing.paths import checkpoints, last_checkpoint, tagged
+from .args import training_arguments
+from .eval_loss import group_losses, language_losses, resource_groups
+from .model_init import build_model
+from .record import run_record, write_record
+from .run_fingerprint import check_identity
+from .trainer import MlmTrainer
+
+logger = logging.getLogger(__name__)
+
+__all__ = ["FINAL", "TRUNK", "RecipeRun", "build_model"]
+
+TRUNK = "trunk"
+FINAL = "final"
+
+
+class RecipeRun:
+    """One run of a recipe in one directory.
+
+    Args:
+        recipe: The plan.
+        output_dir: Where everything goes.
+        arguments: Overrides for TrainingArguments, such as `dataloader_num_workers` or `bf16`.
+        tokens_a_language: Held-out tokens scored in each language.
+        allow_changed_data: Resume although the shards changed.
+        allow_changed_recipe: Resume although what was already trained is described differently now.
+        draw_report: Draws the language report at every border, such as `mmbert.model_cards.draw_language_report`.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        output_dir: str | Path,
+        *,
+        arguments: Mapping[str, Any] | None = None,
+        tokens_a_language: int = 2048,
+        allow_changed_data: bool = False,
+        allow_changed_recipe: bool = False,
+        draw_report: Callable[[dict[str, Any], Path], Any] | None = None,
+    ) -> None:
+        self.recipe = recipe
+        self.output_dir = Path(output_dir)
+        self.arguments = dict(arguments or {})
+        self.tokens_a_language = tokens_a_language
+        self.flags = {"allow_changed_data": allow_changed_data, "allow_changed_recipe": allow_changed_recipe}
+        self.draw_report = draw_report
+        self._data: PreparedData | None = None
+        training_arguments(recipe, recipe.road(), output_dir, **self.arguments)  # refuse a bad one before reading data
+
+    @property
+    def data(self) -> PreparedData:
+        """Tokenizer and shards; made by the first process, found by the others."""
+        if self._data is None:
+            with PartialState().main_process_first():
+                self._data = prepare(self.recipe, self.output_dir / "data")
+        return self._data
+
+    def run(self, variants: Sequence[str] | None = None) -> dict[str, Path]:
+        """Train what is not trained yet.
+
+        Args:
+            variants: Decay variants to train; None for all of the recipe.
+
+        Returns:
+            The finished model's directory by part: `trunk` and each variant.
+        """
+        for variant in variants or []:
+            self.recipe.road(variant)  # an unknown one is refused before anything is trained
+        finished = {TRUNK: self._part(None, branch_from=None)}
+        for variant in self.recipe.variants if variants is None else variants:
+            finished[variant] = self._part(variant, branch_from=self.output_dir / TRUNK)
+        return finished
+
+    def _part(self, variant: str | None, branch_from: Path | None) -> Path:
+        home = self.output_dir / (variant or TRUNK)
+        final = home / FINAL
+        if final.is_dir():
+            stream = MlmStream(self.recipe, self.data.train, self.data.tokenizer, variant=variant)
+            if any(home.glob("checkpoint-*")):  # a user may keep the final model alone
+                check_identity(last_checkpoint(home), stream, **self.flags)
+            logger.info("%s is finished", home.name)
+            return final
+        trainer = self.trainer(variant)
+        checkpoint = self._start(home, branch_from)
+        # The loss of the untrained network is where every curve begins.
+        trainer.args.eval_on_start = checkpoint is None
+        if checkpoint is not None:
+            logger.info("%s goes on from %s/%s", home.name, checkpoint.parent.name, checkpoint.name)
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None, **self.flags)
+        record, weights = run_record(trainer), trainer.whole_weights()
+        if trainer.is_world_process_zero():
+            write_record(record, home)
+            with atomic_directory(final) as partial:
+                trainer.model.save_pretrained(partial, state_dict=weights)
+                save_tokenizer(self.data.tokenizer, partial)
+            if trainer.args.push_to_hub:
+                trainer.publish_folder(final, trainer.publication_tag(), message=f"{self.recipe.name}: {home.name}")
+        trainer.accelerator.wait_for_everyone()
+        return final
+
+    def _start(self, home: Path, branch_from: Path | None) -> Path | None:
+        """Return where a part goes on: its own last checkpoint, else the trunk's at its end, else from nothing."""
+        if checkpoints(home):
+            return last_checkpoint(home)
+        if branch_from is None:
+            return None
+        road = self.recipe.road()
+        return tagged(branch_from, f"{road.phases[-1].name}/{road.steps}")
+
+    def heldout(self) -> HeldOut:
+        """Return the held-out text of every evaluation of this run."""
+        return HeldOut(
+            self.data.heldout,
+            self.data.tokenizer,
+            masking_ratio=self.recipe.evaluation_masking_ratio,
+            context_length=self.recipe.phases[0].context_length,
+            tokens_a_language=self.tokens_a_language,
+            seed=self.recipe.seed,
+            languages=self.recipe.languages,  # a tokenized folder may hold many more
+        )
+
+    def groups(self) -> dict[str, str]:
+        """Return the resource group of every language: high, mid, low by the phase in which it enters, or code."""
+        read = self.recipe.languages
+        trained = [tag for tag in self.data.train.languages if read is None or tag in read]
+        return resource_groups(self.recipe, trained, self.heldout().languages)
+
+    def score(self, checkpoint: str | Path) -> dict[str, float]:
+        """Score any masked-LM checkpoint with this run's tokenizer on this run's held-out text.
+
+        Args:
+            checkpoint: The model.
+
+        Returns:
+            Loss by resource group.
+        """
+        accelerator = Accelerator(cpu=bool(self.arguments.get("use_cpu")))
+        model = MmBertForMaskedLM.from_pretrained(checkpoint).to(accelerator.device)
+        return group_losses(language_losses(model, self.heldout(), accelerator), self.groups())
+
+    def trainer(self, variant: str | None = None) -> MlmTrainer:
+        """Build the trainer of one part of the run.
+
+        Args:
+            variant: A decay variant, or None for the phases before.
+
+        Returns:
+            The trainer, ready to train.
+        """
+        stream = MlmStream(self.recipe, self.data.train, self.data.tokenizer, variant=variant)
+        arguments = training_arguments(self.recipe, stream.road, self.output_dir / (variant or TRUNK), **self.arguments)
+        return MlmTrainer(
+            model=build_model(self.recipe, len(self.data.tokenizer), self.data.tokenizer),
+            args=arguments,
+            train_dataset=stream,
+            eval_dataset=self.heldout(),
+            processing_class=self.data.tokenizer,
+            callbacks=[LanguageReportCallback(self.draw_report)],
+        )

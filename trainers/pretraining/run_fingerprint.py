@@ -1,0 +1,138 @@
+"""What a checkpoint was trained on, so that a resume on anything else is refused before it starts.
+
+A checkpoint remembers the phases that had begun, the seed, the model and the fingerprints of data and tokenizer. Phases
+that lie ahead may change: that is how three decay variants branch from one checkpoint. A field of a phase that is
+younger than the checkpoint had its default there.
+"""
+
+import json
+from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from ...data.pretraining.dataset import MlmStream
+from ...recipes.phase import Phase
+
+FILE = "run_identity.json"
+_REMEDY = {
+    "data": "restore the token shards, or pass allow_changed_data=True to go on with other data",
+    "tokenizer": "use the tokenizer of the checkpoint; its embeddings mean nothing to another one",
+    "seed": "restore the seed, or pass allow_changed_recipe=True",
+    "phases": "restore these entries, or pass allow_changed_recipe=True",
+    "model": "restore the model section, or start a new run",
+    "optimizer": "restore these entries, or pass allow_changed_recipe=True",
+    "masking": "restore the masking schedule, or pass allow_changed_recipe=True",
+}
+_UNDER_FLAG = {
+    "data": "data",
+    "seed": "recipe",
+    "phases": "recipe",
+    "optimizer": "recipe",
+    "masking": "recipe",
+}
+_PHASE_DEFAULTS = {one.name: one.default for one in fields(Phase) if one.default is not MISSING}
+
+
+@dataclass(frozen=True)
+class RunIdentity:
+    """The part of a run that decides what its next batch and weights are.
+
+    Attributes:
+        step: Steps done.
+        facts: Plain values by name: seed, phases begun, model, optimizer, masking so far, data and tokenizer.
+    """
+
+    step: int
+    facts: dict[str, Any]
+
+    @classmethod
+    def of(cls, stream: MlmStream, step: int) -> "RunIdentity":
+        """Describe a run after `step` steps.
+
+        Args:
+            stream: What it reads.
+            step: Steps done.
+
+        Returns:
+            The identity.
+        """
+        recipe = stream.recipe.to_dict()
+        changes = zip(stream.masking.first_steps, stream.masking.ratios, strict=True)
+        facts = {
+            "seed": recipe["seed"],
+            "phases": stream.road.up_to(step),
+            "model": recipe["model"],
+            "optimizer": recipe["optimizer"],
+            "masking": [[first, ratio] for first, ratio in changes if first < step],
+            "data": stream.shards.fingerprint,
+            "tokenizer": stream.shards.tokenizer_fingerprint,
+        }
+        return cls(step, json.loads(json.dumps(facts)))
+
+    def save(self, directory: Path, tag: str | None = None) -> None:
+        """Write the identity into a checkpoint.
+
+        Args:
+            directory: The checkpoint.
+            tag: Name of the border that it stands at, if it does.
+        """
+        named = {"tag": tag} if tag else {}
+        text = json.dumps({"step": self.step, **named, **self.facts}, indent=1, ensure_ascii=False)
+        (directory / FILE).write_text(text, encoding="utf-8")
+
+
+def check_identity(
+    checkpoint: Path, stream: MlmStream, *, allow_changed_data: bool = False, allow_changed_recipe: bool = False
+) -> int:
+    """Refuse to resume from a checkpoint that was trained on something else.
+
+    Args:
+        checkpoint: The checkpoint.
+        stream: What the resumed run would read.
+        allow_changed_data: Go on although the shards differ.
+        allow_changed_recipe: Go on although seed, phases, optimizer or masking differ.
+
+    Returns:
+        Steps done in the checkpoint.
+
+    Raises:
+        FileNotFoundError: If the checkpoint has no identity.
+        ValueError: If anything differs that is not allowed to; the message names what, and the flag.
+    """
+    path = checkpoint / FILE
+    if not path.is_file():
+        raise FileNotFoundError(f"{checkpoint} is no checkpoint of a recipe run ({FILE} is missing); start a new run.")
+    saved: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    step = int(saved.pop("step"))
+    saved["phases"] = [{**_PHASE_DEFAULTS, **phase} for phase in saved.get("phases", [])]
+    allowed = {"data": allow_changed_data, "recipe": allow_changed_recipe}
+    for name, value in RunIdentity.of(stream, step).facts.items():
+        if saved.get(name) != value and not allowed.get(_UNDER_FLAG.get(name, ""), False):
+            what = difference(name, saved.get(name), value)
+            raise ValueError(f"cannot resume from {checkpoint.name}: {what}; {_REMEDY[name]}.")
+    return step
+
+
+def difference(name: str, saved: Any, now: Any) -> str:
+    """Name the first entry that differs, as deep as it lies.
+
+    Args:
+        name: What to call the whole.
+        saved: As it was; plain values.
+        now: As it is; not equal to it.
+
+    Returns:
+        Such as `options.epochs was 3 and is now 4`.
+    """
+    if isinstance(saved, dict) and isinstance(now, dict):
+        key = next(key for key in [*saved, *now] if saved.get(key) != now.get(key))
+        return difference(f"{name}.{key}", saved.get(key), now.get(key))
+    if isinstance(saved, list) and isinstance(now, list) and len(saved) == len(now):
+        index = next(i for i, (a, b) in enumerate(zip(saved, now, strict=True)) if a != b)
+        return difference(f"{name}[{index}]", saved[index], now[index])
+    return f"{name} was {_short(saved)} and is now {_short(now)}"
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else f"{text[:57]}..."
