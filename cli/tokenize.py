@@ -103,8 +103,8 @@ def _refuse_options(context: typer.Context, why: str) -> None:
 
 
 def _from_recipe(context: typer.Context, sources: list[str], target: Path) -> None:
-    from ..data.tokenization.prepare import prepare
-    from ..data.tokenization.tokenized_folder import tokenized_folder
+    from ..data.tokenization.folder import tokenized_folder
+    from ..data.tokenization.preparation import prepare
     from ..recipes import Recipe
 
     if len(sources) != 1:

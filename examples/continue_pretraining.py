@@ -20,8 +20,8 @@ from accelerate import Accelerator
 from mmbert import MmBertForMaskedLM, Recipe, merge_ties, merge_weighted_average
 from mmbert.data import TokenShards, write_shards
 from mmbert.data.pretraining.heldout import HeldOut
-from mmbert.data.tokenization.prepare import open_planned_corpus, planned_languages
-from mmbert.data.tokenization.tokenized_folder import tokenized_folder
+from mmbert.data.tokenization.folder import tokenized_folder
+from mmbert.data.tokenization.preparation import open_planned_corpus, planned_languages
 from mmbert.modeling.tokenization_mmbert import build_tokenizer, tokenizer_fingerprint
 from mmbert.recipes.replay import with_replayed_languages
 from mmbert.trainers import RecipeRun

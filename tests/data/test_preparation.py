@@ -4,7 +4,7 @@ import json
 
 import pytest
 from mmbert.data.pretraining.heldout import HeldOut
-from mmbert.data.tokenization.prepare import balanced_texts, open_planned_corpus, prepare
+from mmbert.data.tokenization.preparation import balanced_texts, open_planned_corpus, prepare
 from mmbert.recipes import Recipe
 from tests_support import TINY_RECIPE, documents
 

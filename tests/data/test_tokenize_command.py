@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from mmbert.cli import app
 from mmbert.data import TokenShards
-from mmbert.data.tokenization.prepare import planned_languages, prepare
+from mmbert.data.tokenization.preparation import planned_languages, prepare
 from mmbert.modeling.tokenization_mmbert import save_tokenizer, train_tokenizer
 from mmbert.recipes import Recipe
 from tests_support import TINY_RECIPE, documents

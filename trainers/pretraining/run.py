@@ -20,7 +20,7 @@ from ...callbacks import LanguageReportCallback
 from ...common.checkpoints.writer import atomic_directory
 from ...data.pretraining.dataset import MlmStream
 from ...data.pretraining.heldout import HeldOut
-from ...data.tokenization.prepare import PreparedData, prepare
+from ...data.tokenization.preparation import PreparedData, prepare
 from ...modeling import MmBertForMaskedLM
 from ...modeling.tokenization_mmbert import save_tokenizer
 from ...recipes import Recipe

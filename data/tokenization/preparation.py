@@ -19,7 +19,7 @@ from ...modeling.tokenization_mmbert import build_tokenizer, save_tokenizer, tra
 from ...recipes import Recipe
 from ..corpora.base import Corpus
 from ..shards import TokenShards, write_shards
-from .tokenized_folder import check_tokenized, tokenized_folder
+from .folder import check_tokenized, tokenized_folder
 
 logger = logging.getLogger(__name__)
 
