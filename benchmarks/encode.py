@@ -14,9 +14,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from mmbert.evaluation.efficiency.contestants import COMPILED, MINILM, OURS, STOCK, XLM_R
-from mmbert.evaluation.efficiency.measure import SETTINGS, Case, Entry, Plan, Setting, fits, measure
+from mmbert.evaluation.efficiency.measurement import SETTINGS, Case, Entry, Plan, Setting, fits, measure
 from mmbert.evaluation.efficiency.picture import draw
-from mmbert.evaluation.efficiency.progress import progress
+from mmbert.evaluation.efficiency.progress_bar import progress
 from mmbert.evaluation.efficiency.report import Report, conditions, markdown_table
 from mmbert.evaluation.efficiency.targets import Runner, Target, targets_table
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from mmbert.evaluation.efficiency.memory import Peak
-from mmbert.evaluation.efficiency.progress import progress
+from mmbert.evaluation.efficiency.progress_bar import progress
 from mmbert.evaluation.efficiency.report import conditions
 from mmbert.evaluation.efficiency.timing import Timing, clock_for, interleave, with_threads
 from training_steps import DENSE, OURS, PACKED, SPARSE, Step, build, peak_of, require_memory, step_of

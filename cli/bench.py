@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from ..evaluation.efficiency.measure import Entry, Setting
+    from ..evaluation.efficiency.measurement import Entry, Setting
     from ..evaluation.efficiency.report import Report, Row
 
 logger = logging.getLogger(__name__)
@@ -40,8 +40,8 @@ def bench(
     """Measure how fast an encoder is on this machine's processor, in the settings of the paper."""
     import torch
 
-    from ..evaluation.efficiency.measure import Case, Plan, measure
-    from ..evaluation.efficiency.progress import progress
+    from ..evaluation.efficiency.measurement import Case, Plan, measure
+    from ..evaluation.efficiency.progress_bar import progress
     from ..evaluation.efficiency.report import Report, conditions, markdown_table
 
     plan = Plan(threads or torch.get_num_threads(), rounds, seconds, memory=memory)
@@ -67,7 +67,7 @@ def _entries(checkpoint: str | None, size: str, dtype: str | None, compiled: boo
     import torch
 
     from ..evaluation.efficiency.contestants import COMPILED, OURS, STOCK, configuration
-    from ..evaluation.efficiency.measure import Entry
+    from ..evaluation.efficiency.measurement import Entry
     from ..modeling.hardware import preferred_dtype
 
     if checkpoint is not None:
@@ -121,7 +121,7 @@ def _settings(names: list[str] | None, entry: "Entry", rows: int | None) -> "lis
     from dataclasses import replace
 
     from ..evaluation.efficiency.contestants import configuration, longest_input
-    from ..evaluation.efficiency.measure import SETTINGS, Case, fits
+    from ..evaluation.efficiency.measurement import SETTINGS, Case, fits
 
     unknown = [name for name in names or [] if name not in SETTINGS]
     if unknown:

@@ -57,7 +57,7 @@ def evaluate(
 ) -> None:
     """Fine-tune an encoder on tasks and judge it in every language. Stopped or killed, the same call goes on."""
     from ..evaluation.benchmark.catalogue.rows import Limits
-    from ..evaluation.benchmark.progress import progress
+    from ..evaluation.benchmark.progress_bar import progress
     from ..evaluation.benchmark.runner import Evaluation
     from ..evaluation.benchmark.runner import evaluate as run_all
     from ..evaluation.benchmark.sweep import settings_of

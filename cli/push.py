@@ -22,7 +22,7 @@ def push(
 ) -> None:
     """Publish a model in the format that every ModernBERT reader loads, with card, reports and pictures."""
     from ..export import push as publish
-    from ..export.hub.push import ensure_repository, published_tags
+    from ..export.hub.upload import ensure_repository, published_tags
 
     final = folder / "final"
     if history:

@@ -5,7 +5,7 @@ from .graphs.onnx import export_onnx
 from .graphs.openvino import export_openvino
 from .graphs.parity import Parity
 from .graphs.runtime import OnnxEncoder, OpenVinoEncoder, open_runtime
-from .hub.push import Publication, push
+from .hub.upload import Publication, push
 from .modernbert.composer import convert_composer
 from .modernbert.convert import export_modernbert
 from .modernbert.self_test import Comparison, SelfTest, make_self_test, read_self_test

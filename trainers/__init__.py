@@ -2,9 +2,9 @@
 
 from .finetuning.command import parse_fine_tuning
 from .finetuning.config import FineTuneOptions
-from .finetuning.fine_tune import FineTuned, fine_tune
 from .finetuning.model import label_order
 from .finetuning.output import read_record
+from .finetuning.run import FineTuned, fine_tune
 from .pretraining.args import training_arguments
 from .pretraining.optimizer import stable_adamw
 from .pretraining.run import RecipeRun

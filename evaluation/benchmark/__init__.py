@@ -21,7 +21,7 @@ _HOMES = {
     "language_table": "report_tables",
     "markdown_report": "report_tables",
     "model_index": "report",
-    "progress": "progress",
+    "progress": "progress_bar",
     "read_record": "records",
     "record_path": "records",
     "settings_of": "sweep",

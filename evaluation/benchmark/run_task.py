@@ -88,7 +88,7 @@ def _execute(job: Job, run: Run, identity: Mapping[str, Any]) -> dict[str, Any]:
     import torch
 
     from ...trainers.finetuning.config import FineTuneOptions
-    from ...trainers.finetuning.fine_tune import fine_tune
+    from ...trainers.finetuning.run import fine_tune
 
     setting, rows = run.setting, job.rows()
     head = _head(job, rows, run)

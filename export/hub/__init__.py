@@ -3,10 +3,10 @@
 from ...common.lazy import lazy_exports
 
 _HOMES = {
-    "Publication": "push",
-    "ensure_repository": "push",
-    "published_tags": "push",
-    "push": "push",
+    "Publication": "upload",
+    "ensure_repository": "upload",
+    "published_tags": "upload",
+    "push": "upload",
 }
 
 __getattr__, __dir__, __all__ = lazy_exports(__name__, _HOMES)

@@ -44,7 +44,7 @@ def test_bench_measures_a_checkpoint_in_the_settings_that_fit(checkpoint, tmp_pa
 
 def test_bench_measures_peak_memory(checkpoint, monkeypatch):
     peak = efficiency_memory.Peak(total=10**9, before=9 * 10**8, cpu_seconds=1.0)
-    monkeypatch.setattr("mmbert.evaluation.efficiency.measure.encoding_peak", lambda *_: peak)
+    monkeypatch.setattr("mmbert.evaluation.efficiency.measurement.encoding_peak", lambda *_: peak)
     arguments = [str(checkpoint), "--threads", "1", "--rows", "1", "--rounds", "2", "--setting", "variable-512"]
     result = CliRunner().invoke(app, [*arguments, "--dtype", "float32"])
     assert result.exit_code == 0 and "| 100 MB |" in result.output

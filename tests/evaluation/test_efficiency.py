@@ -10,7 +10,7 @@ from mmbert import MmBertConfig, MmBertModel
 from mmbert.evaluation.efficiency import timing as efficiency_timing
 from mmbert.evaluation.efficiency.contestants import MINILM, OURS, STOCK, XLM_R, Builder, configuration
 from mmbert.evaluation.efficiency.flops import EncoderShape, keys_seen
-from mmbert.evaluation.efficiency.measure import (
+from mmbert.evaluation.efficiency.measurement import (
     SETTINGS,
     Case,
     Entry,

@@ -153,7 +153,7 @@ class PublishingTrainer(Trainer):
             token: Access token; `args.hub_token` if None.
             private: Whether a repository that is made is private; `args.hub_private_repo` if None.
         """
-        from ...export.hub.push import ensure_repository
+        from ...export.hub.upload import ensure_repository
 
         if self.is_world_process_zero():
             self.hub_model_id = ensure_repository(

@@ -5,7 +5,7 @@ from ...common.lazy import lazy_exports
 _HOMES = {
     "EpochOrder": "trainer",
     "FineTuneOptions": "config",
-    "FineTuned": "fine_tune",
+    "FineTuned": "run",
     "Head": "model",
     "Metrics": "trainer",
     "RowCollator": "trainer",
@@ -13,7 +13,7 @@ _HOMES = {
     "add_lora": "model",
     "balanced_weights": "class_weights",
     "build_network": "model",
-    "fine_tune": "fine_tune",
+    "fine_tune": "run",
     "identity_of": "previous_run",
     "label_order": "model",
     "look": "previous_run",
