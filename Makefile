@@ -9,7 +9,7 @@ export TOKENIZERS_PARALLELISM ?= true
 
 .PHONY: demo test slow check fix docs clean
 
-demo: $(READY)  ## the whole road on real text in more than a hundred languages, a few minutes on two cores
+demo: $(READY)  ## the whole way on real text in more than a hundred languages, a few minutes on two cores
 	$(BIN)/mmbert demo --output-dir demo_run
 
 # A file of tests stays in one process: what a file has built once serves all of it.

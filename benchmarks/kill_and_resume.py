@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from mmbert import Recipe
-from mmbert.recipes import Road
+from mmbert.recipes import TrainingSchedule
 from safetensors.torch import load_file
 
 SCRIPT = Path(__file__).resolve().parents[1] / "examples" / "run_mlm.py"
@@ -53,16 +53,16 @@ def start(options: argparse.Namespace, name: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
 
 
-def kill_in_every_phase(options: argparse.Namespace, road: Road) -> list[Kill]:
+def kill_in_every_phase(options: argparse.Namespace, schedule: TrainingSchedule) -> list[Kill]:
     """Run, kill and go on until every phase was interrupted; then let it run to the end."""
     kills, chance = [], random.Random(options.seed)
-    for stretch in road.stretches:
-        middle = (stretch.first_step + stretch.end_step) // 2
+    for scheduled in schedule.scheduled_phases:
+        middle = (scheduled.first_step + scheduled.end_step) // 2
         wanted = -(-middle // options.save_steps) * options.save_steps
-        if wanted >= stretch.end_step:
-            raise ValueError(f"phase {stretch.phase.name!r} has no checkpoint in its middle; lower --save_steps")
+        if wanted >= scheduled.end_step:
+            raise ValueError(f"phase {scheduled.phase.name!r} has no checkpoint in its middle; lower --save_steps")
         process, pause = start(options, KILLED), chance.uniform(0.5, options.seconds)
-        checkpoint = options.output / KILLED / "trunk" / f"checkpoint-{wanted}"
+        checkpoint = options.output / KILLED / "stable" / f"checkpoint-{wanted}"
         while not checkpoint.is_dir():
             if process.poll() is not None:
                 raise ValueError(f"the run ended before step {wanted}; see {options.output / KILLED}.log")
@@ -70,8 +70,8 @@ def kill_in_every_phase(options: argparse.Namespace, road: Road) -> list[Kill]:
         time.sleep(pause)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-        kills.append(Kill(stretch.phase.name, wanted, round(pause, 1)))
-        print(f"killed {pause:.1f} s after checkpoint {wanted}, in {stretch.phase.name}", flush=True)
+        kills.append(Kill(scheduled.phase.name, wanted, round(pause, 1)))
+        print(f"killed {pause:.1f} s after checkpoint {wanted}, in {scheduled.phase.name}", flush=True)
     finish(start(options, KILLED), options.output / f"{KILLED}.log")
     return kills
 
@@ -84,13 +84,13 @@ def finish(process: subprocess.Popen[bytes], log: Path) -> None:
 
 def compare(output: Path) -> dict[str, Any]:
     """Compare what the two runs logged, scored and ended with."""
-    records = [json.loads((output / name / "trunk/run_record.json").read_text()) for name in (PEACE, KILLED)]
+    records = [json.loads((output / name / "stable/run_record.json").read_text()) for name in (PEACE, KILLED)]
     losses = [{entry["step"]: entry["loss"] for entry in record["steps"]} for record in records]
     scores = [
         {(entry["step"], tag): loss for entry in record["evaluations"] for tag, loss in entry["loss"].items()}
         for record in records
     ]
-    weights = [load_file(output / name / "trunk/final/model.safetensors") for name in (PEACE, KILLED)]
+    weights = [load_file(output / name / "stable/final/model.safetensors") for name in (PEACE, KILLED)]
     return {
         "logged_losses": _differing(*losses),
         "held_out_losses": _differing(*scores),
@@ -110,7 +110,7 @@ def _differing(one: dict[Any, float], other: dict[Any, float]) -> dict[str, floa
 
 def tables(output: Path, kills: Sequence[Kill], same: dict[str, Any]) -> str:
     """Lay out the comparison, and the held-out loss by group at every evaluation of the run in peace."""
-    record = json.loads((output / PEACE / "trunk/run_record.json").read_text())
+    record = json.loads((output / PEACE / "stable/run_record.json").read_text())
     groups = list(record["evaluations"][0]["group_loss"])
     lines = ["| compared | how many | different |", "|---|---:|---:|"]
     lines += [
@@ -131,7 +131,7 @@ def draw(output: Path, kills: Sequence[Kill]) -> None:
     figure = Figure(figsize=(9, 4.5), layout="constrained")
     axes = figure.subplots()
     for name, width, colour in ((PEACE, 6.0, "#b9cde6"), (KILLED, 1.2, "#1f3a5f")):
-        steps = json.loads((output / name / "trunk/run_record.json").read_text())["steps"]
+        steps = json.loads((output / name / "stable/run_record.json").read_text())["steps"]
         axes.plot(
             [e["step"] for e in steps], [e["loss"] for e in steps], lw=width, color=colour, label=name.replace("_", " ")
         )
@@ -161,11 +161,11 @@ def parse_options() -> argparse.Namespace:
 def main() -> int:
     """Run both, compare, write."""
     options = parse_options()
-    road = Recipe.load(options.recipe).road()
+    schedule = Recipe.load(options.recipe).schedule()
     options.output.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
     peace = start(options, PEACE)
-    kills = kill_in_every_phase(options, road)
+    kills = kill_in_every_phase(options, schedule)
     finish(peace, options.output / f"{PEACE}.log")
     same = compare(options.output)
     text = tables(options.output, kills, same)

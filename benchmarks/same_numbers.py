@@ -33,6 +33,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 Values = dict[str, Any]  # by name: a hash, or numbers as they are
 EXAMPLES = next(home / "examples" for home in Path(mmbert.__file__).parents if (home / "examples/run_mlm.py").is_file())
+STABLE = ("stable", "trunk")  # the folder of the phases before the variants: its name now, and in 0.1
 COMMAND = ("-c", "from mmbert.cli import main; main()")
 ALPHABETS = "etaoinshrdlucm оеаинтсрвлкмдпуы αοιετσνηυρπκμλάέό اليمونرتبةعدسفه करनसतमहपयलवाेि्".split()
 LETTERS = dict(zip(("eng_Latn", "rus_Cyrl", "ell_Grek", "arb_Arab", "hin_Deva"), ALPHABETS, strict=True))
@@ -111,15 +112,16 @@ def pretraining() -> Values:
     """Train a recipe, kill it in its second phase, give the same command again."""
     command = (EXAMPLES / "run_mlm.py", *TRAINING.split())
     with subprocess.Popen([sys.executable, *map(str, command)], stderr=subprocess.DEVNULL) as process:
-        while process.poll() is None and not Path("trained/trunk/checkpoint-14").is_dir():  # of 24
+        while process.poll() is None and not any(Path(f"trained/{name}/checkpoint-14").is_dir() for name in STABLE):
             time.sleep(0.005)
         process.kill()
-    if process.returncode != -signal.SIGKILL or "trunk goes on from trunk/" not in run(*command):
+    if process.returncode != -signal.SIGKILL or " goes on from " not in run(*command):
         raise ValueError("the run ended before it was killed; kill it at an earlier checkpoint")
     found = {"tokenizer.json": digest(Path("trained/data/tokenizer/tokenizer.json").read_bytes())}
     for part in ("trunk", "decay-eng", "decay-all"):
-        found |= tensors(Path("trained", part, "final"), f"{part}, ")
-        files = Path("trained", part).glob("checkpoint-*/trainer_state.json")
+        home = next(Path("trained", name) for name in (part, *STABLE) if Path("trained", name).is_dir())
+        found |= tensors(home / "final", f"{part}, ")
+        files = home.glob("checkpoint-*/trainer_state.json")
         states = [json.loads(path.read_text()) for path in files]
         for entry in max(states, key=lambda state: state["global_step"])["log_history"]:
             kept = (name for name in entry if name.startswith(("loss", "eval_loss", "grad_norm", "learning_rate")))

@@ -59,7 +59,7 @@ PUBLISHED = (
 
 def stages_of(recipe: Recipe) -> tuple[Stage, ...]:
     """Return the stages of any recipe; its variants take the place of the last phase."""
-    phases = [*recipe.road().phases, *recipe.variants.values()]
+    phases = [*recipe.schedule().phases, *recipe.variants.values()]
     return tuple(
         Stage(phase.name, phase.tokens, phase.context_length, phase.masking_ratio, rows=phase.batch_rows)
         for phase in phases

@@ -1,8 +1,15 @@
-"""What changes while the model learns: the switches a user sets, and the witnesses of what really happened."""
+"""What changes while the model learns, and what is reported of it.
 
-from .language_phase import LanguagePhaseCallback
-from .language_report import LanguageReportCallback
-from .masking_ratio import MaskingRatioCallback
-from .progress import ProgressCallback
+`masking_ratio` and `language_phase` are the switches; `language_report` and `throughput` report what really happened.
+"""
 
-__all__ = ["LanguagePhaseCallback", "LanguageReportCallback", "MaskingRatioCallback", "ProgressCallback"]
+from ..common.lazy import lazy_exports
+
+_HOMES = {
+    "LanguagePhaseCallback": "language_phase",
+    "LanguageReportCallback": "language_report",
+    "MaskingRatioCallback": "masking_ratio",
+    "ThroughputCallback": "throughput",
+}
+
+__getattr__, __dir__, __all__ = lazy_exports(__name__, _HOMES)

@@ -1,26 +1,101 @@
-"""The report on languages, at every border and at the end: planned share, share read, epochs, and loss, by language.
+"""The report on languages at every phase boundary and at the end: planned share, share read, epochs, loss, by language.
 
-It is told from the run's record and computes nothing of its own, so it and the model card cannot disagree. The files
+It is made from the run's record and computes nothing of its own, so it and the model card cannot disagree. The files
 are replaced as a whole; a reader never finds half a table.
 """
 
+import copy
 import json
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from ..recipes import Road
+from ..recipes import TrainingSchedule
 from .stream_of import stream_of
 
-# CODEMOD section callbacks.language_report_files
-# A language report as a plain dict, as JSON and as a Markdown table.
-
+logger = logging.getLogger(__name__)
 
 FILE = "language_report.json"
 _WORTH_A_RATIO = 1e-4  # below a share of 0.01 % chance decides how far the seen share is from its target
+
+
+class LanguageReportCallback(TrainerCallback):
+    """Writes `language_report.json` and `.md` into the run's folder, and a picture if it is given a function for it.
+
+    `MlmTrainer` has one by default and binds its record to it; every rank must have one, rank 0 writes.
+
+    Args:
+        draw: Draws a report, `draw(report, path)`; such as `mmbert.model_cards.draw_language_report`. None: no picture.
+    """
+
+    def __init__(self, draw: Callable[[dict[str, Any], Path], Any] | None = None) -> None:
+        self.draw = draw
+        self._record: Callable[[], dict[str, Any]] | None = None
+        self._schedule: TrainingSchedule | None = None
+        self._written: tuple[int, int] | None = None
+
+    def bound_to(self, record: Callable[[], dict[str, Any]]) -> Self:
+        """Return a callback like this one for one run.
+
+        Args:
+            record: Gives the run's record so far; called on every rank.
+
+        Returns:
+            The callback; this one stays as it is.
+        """
+        bound = copy.copy(self)
+        bound._record = record
+        return bound
+
+    def on_train_begin(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        train_dataloader: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        """Find the phases."""
+        if self._record is None:
+            raise ValueError("LanguageReportCallback needs the record of an MlmTrainer; a plain Trainer keeps none.")
+        self._schedule = stream_of(train_dataloader, type(self).__name__).schedule
+        self._written = None
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Report at a phase boundary that no evaluation follows."""
+        if self._at_phase_end(state) and not control.should_evaluate:
+            self._report(args, state)
+
+    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Report at a phase boundary with the losses just measured."""
+        if self._at_phase_end(state):
+            self._report(args, state)
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Report where training ends, at a phase boundary or not."""
+        self._report(args, state)
+
+    def _at_phase_end(self, state: TrainerState) -> bool:
+        return self._schedule is not None and self._schedule.is_phase_end(state.global_step)
+
+    def _report(self, args: TrainingArguments, state: TrainerState) -> None:
+        content = (state.global_step, sum("eval_loss" in entry for entry in state.log_history))
+        if self._record is None or self._written == content:
+            return
+        self._written = content
+        record = self._record()  # on every rank: the counts are summed over them
+        if not state.is_world_process_zero:
+            return
+        report = language_report(record, state.global_step)
+        path = write_report(report, Path(str(args.output_dir)))
+        if self.draw is not None:
+            self.draw(report, path.with_suffix(".png"))
+        logger.info("languages: %s", path)
 
 
 def language_report(record: Mapping[str, Any], step: int) -> dict[str, Any]:
@@ -62,15 +137,7 @@ def language_report(record: Mapping[str, Any], step: int) -> dict[str, Any]:
 
 
 def write_report(report: dict[str, Any], directory: Path) -> Path:
-    """Write a report as JSON and as Markdown.
-
-    Args:
-        report: From `language_report`.
-        directory: The run's folder.
-
-    Returns:
-        The JSON file; the Markdown lies beside it.
-    """
+    """Write a report as JSON and, beside it, as Markdown; return the JSON file."""
     directory.mkdir(parents=True, exist_ok=True)
     target = directory / FILE
     for path, text in (
@@ -84,14 +151,7 @@ def write_report(report: dict[str, Any], directory: Path) -> Path:
 
 
 def as_markdown(report: dict[str, Any]) -> str:
-    """Write a report as a table, most text first.
-
-    Args:
-        report: From `language_report`.
-
-    Returns:
-        Markdown with two columns a phase begun, in percent of the phase's tokens.
-    """
+    """Write a report as a table, most text first, with two columns per phase begun in percent of the phase's tokens."""
     languages, phases = report["languages"], report["phases"]
     header = ["language", "group", "text", *(f"{name} {word}" for name in phases for word in ("target %", "seen %"))]
     header += ["epochs", f"loss at {100 * report['masking_ratio']:g} %"]
@@ -119,81 +179,3 @@ def _summary(report: dict[str, Any]) -> str:
     if report["loss_step"] is not None:
         words.append(f"Losses were measured after step {report['loss_step']:,}.")
     return " ".join(words)
-
-
-# CODEMOD section callbacks.language_report
-# The report on languages, at every border and at the end: planned share, share read, epochs, and loss, by language.
-#
-# It is told from the run's record and computes nothing of its own, so it and the model card cannot disagree. The files
-# are replaced as a whole; a reader never finds half a table.
-
-
-logger = logging.getLogger(__name__)
-
-
-class LanguageReportCallback(TrainerCallback):
-    """Writes `language_report.json` and `.md` into the run's folder, and a picture if it is given a hand to draw one.
-
-    `MlmTrainer` has one by default and binds its record to it; every rank must have one, rank 0 writes.
-
-    Args:
-        draw: Draws a report, `draw(report, path)`; such as `mmbert.model_cards.draw_language_report`. None: no picture.
-    """
-
-    def __init__(self, draw: Callable[[dict[str, Any], Path], Any] | None = None) -> None:
-        self.draw = draw
-        self._record: Callable[[], dict[str, Any]] | None = None
-        self._road: Road | None = None
-        self._written: tuple[int, int] | None = None
-
-    def bind(self, record: Callable[[], dict[str, Any]]) -> None:
-        """Say where the facts come from.
-
-        Args:
-            record: Gives the run's record so far; called on every rank.
-        """
-        self._record = record
-
-    def on_train_begin(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        train_dataloader: Any = None,
-        **kwargs: Any,
-    ) -> None:
-        """Find the phases."""
-        if self._record is None:
-            raise ValueError("LanguageReportCallback needs the record of an MlmTrainer; a plain Trainer keeps none.")
-        self._road = stream_of(train_dataloader, type(self).__name__).road
-        self._written = None
-
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Report at a border that no evaluation follows."""
-        if self._road is not None and self._road.is_border(state.global_step) and not control.should_evaluate:
-            self._report(args, state)
-
-    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Report at a border with the losses just measured."""
-        if self._road is not None and self._road.is_border(state.global_step):
-            self._report(args, state)
-
-    def on_train_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        """Report where training ends, a border or not."""
-        self._report(args, state)
-
-    def _report(self, args: TrainingArguments, state: TrainerState) -> None:
-        told = (state.global_step, sum("eval_loss" in entry for entry in state.log_history))
-        if self._record is None or self._written == told:
-            return
-        self._written = told
-        record = self._record()  # on every rank: the counts are summed over them
-        if not state.is_world_process_zero:
-            return
-        report = language_report(record, state.global_step)
-        path = write_report(report, Path(str(args.output_dir)))
-        if self.draw is not None:
-            self.draw(report, path.with_suffix(".png"))
-        logger.info("languages: %s", path)

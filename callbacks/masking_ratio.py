@@ -1,7 +1,7 @@
-"""The masking ratio's switch and witness.
+"""Sets the masking ratio by step and reports it.
 
 A callback that sets a ratio on a collator is late: accelerate reads a batch ahead, workers read several, and a copy in
-a worker never hears of it. So this one sets nothing while training runs. Before the first batch is drawn it binds a
+a worker never sees it. So this one sets nothing while training runs. Before the first batch is drawn it binds a
 schedule to the stream, which computes each batch's ratio from its step; from then on it only reports.
 """
 
@@ -57,7 +57,7 @@ class MaskingRatioCallback(TrainerCallback):
         Args:
             stream: What will be read.
         """
-        self._schedule = self._explicit or MaskingSchedule.of_road(stream.road, self._by_phase)
+        self._schedule = self._explicit or MaskingSchedule.from_schedule(stream.schedule, self._by_phase)
         stream.masking = self._schedule
 
     def on_log(

@@ -9,20 +9,9 @@ if TYPE_CHECKING:
 
 
 def stream_of(loader: Any, caller: str) -> "MlmStream":
-    """Return the stream behind a training data loader.
-
-    Args:
-        loader: What the Trainer passes to callbacks as `train_dataloader`.
-        caller: Name of the callback, for the message.
-
-    Returns:
-        The stream.
-
-    Raises:
-        ValueError: If the dataset is no stream of positions, or the sampler shuffles it.
-    """
+    """Return the stream behind a training data loader."""
     dataset = getattr(loader, "dataset", None)
-    if not (hasattr(dataset, "road") and hasattr(dataset, "masking")):
+    if not (hasattr(dataset, "schedule") and hasattr(dataset, "masking")):
         raise ValueError(
             f"{caller} needs train_dataset to be an mmbert.data.MlmStream, got {type(dataset).__name__}; "
             "only a batch that is a function of its position can change at an exact step."

@@ -1,4 +1,4 @@
-"""`mmbert demo`: the whole road on real text, small enough to watch: train, branch, merge, align, judge, publish.
+"""`mmbert demo`: the whole way on real text, small enough to watch: train, branch, merge, align, evaluate, publish.
 
 Every step is the function that a user calls for the real thing; here they only follow each other.
 """
@@ -32,11 +32,11 @@ def demo(
     began = time.monotonic()
     # Evaluated within the phases too, so that the picture shows curves.
     arguments = {"eval_strategy": "steps", "eval_steps": 125}
-    run = RecipeRun(Recipe.load(recipe), output_dir, arguments=arguments, tokens_a_language=1024)
+    run = RecipeRun(Recipe.load(recipe), output_dir, arguments=arguments, tokens_per_language=1024)
     with _stage("1/5  reading the corpus"):
         _tell_data(run)
     with _stage(
-        f"2/5  training: {', '.join(p.name for p in run.recipe.road().phases)}, then {len(run.recipe.variants)}"
+        f"2/5  training: {', '.join(p.name for p in run.recipe.schedule().phases)}, then {len(run.recipe.variants)}"
     ):
         parts = run.run()
     with _stage("3/5  merging the decay variants with TIES"):
@@ -53,7 +53,7 @@ def demo(
     typer.echo("  merged/               the merged masked language model")
     typer.echo("  embedder/             loads with SentenceTransformer(...), without this package")
     typer.echo("  embedder/README.md    its model card; pictures beside it in pictures/")
-    typer.echo("  trunk/, decay-*/      every run with its checkpoints and run_record.json")
+    typer.echo("  stable/, decay-*/      every run with its checkpoints and run_record.json")
 
 
 @contextmanager
@@ -84,9 +84,9 @@ def _merge(run: "RecipeRun", parts: dict[str, Path]) -> tuple[Path, dict[str, di
     merged = run.output_dir / "merged"
     variants = [path for name, path in parts.items() if name in run.recipe.variants]
     if not merged.is_dir():
-        merge_ties(parts["trunk"], variants, merged)
+        merge_ties(parts["stable"], variants, merged)
         read_report(merged).draw(run.output_dir / "merge_agreement.png")
-    losses = {name: read_group_losses(path.parent) for name, path in parts.items() if name != "trunk"}
+    losses = {name: read_group_losses(path.parent) for name, path in parts.items() if name != "stable"}
     return merged, {**losses, "merged": run.score(merged)}
 
 

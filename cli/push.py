@@ -49,11 +49,11 @@ def push(
 
 
 def _tagged(folder: Path) -> dict[str, Path]:
-    """Return the checkpoints at the borders of phases, as `phase/stepN`, oldest first."""
+    """Return the checkpoints at phase boundaries, as `phase/stepN`, oldest first."""
     from ..trainers.checkpointing.paths import revision_of
 
     path = folder / "tags.json"
     if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist; --history wants a part of a run, such as run/trunk")
+        raise FileNotFoundError(f"{path} does not exist; --history wants a part of a run, such as run/stable")
     names = json.loads(path.read_text(encoding="utf-8"))
     return {revision_of(tag): folder / name for tag, name in names.items()}

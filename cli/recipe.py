@@ -54,35 +54,35 @@ def _table(title: str) -> "Table":
     return Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
 
 
-def _stretches(title: str, stretches: list[dict[str, Any]], all_languages: int | None) -> "Table":
+def _stretches(title: str, phases: list[dict[str, Any]], all_languages: int | None) -> "Table":
     """A column a phase: four phases fit a terminal, twelve properties would not."""
     table = _table(title)
     table.add_column("", no_wrap=True)
-    for stretch in stretches:
-        table.add_column(stretch["name"], justify="right", overflow="fold")
-    columns = [_cells(stretch, all_languages) for stretch in stretches]
+    for scheduled in phases:
+        table.add_column(scheduled["name"], justify="right", overflow="fold")
+    columns = [_cells(scheduled, all_languages) for scheduled in phases]
     for label in dict.fromkeys(label for column in columns for label in column):
         table.add_row(label, *(column.get(label, "") for column in columns))
     return table
 
 
-def _cells(stretch: dict[str, Any], all_languages: int | None) -> dict[str, str]:
+def _cells(scheduled: dict[str, Any], all_languages: int | None) -> dict[str, str]:
     from ..model_cards.plots.style import short_count
 
-    languages = stretch["languages"] or all_languages
-    (first, last), (peak, end) = stretch["rows"], stretch["learning_rate"]
+    languages = scheduled["languages"] or all_languages
+    (first, last), (peak, end) = scheduled["rows"], scheduled["learning_rate"]
     return {
-        "steps": f"{stretch['steps']:,}",
-        "tokens": short_count(stretch["tokens"]),
-        "languages": ("all" if languages is None else f"{languages:,}") + (" + code" if stretch["code"] else ""),
-        "temperature": f"{stretch['temperature']:g}",
-        "masked": f"{stretch['masking_ratio']:.0%}",
-        "context": f"{stretch['context_length']:,}",
-        "RoPE theta": f"{stretch['rope_theta']:,.0f}",
+        "steps": f"{scheduled['steps']:,}",
+        "tokens": short_count(scheduled["tokens"]),
+        "languages": ("all" if languages is None else f"{languages:,}") + (" + code" if scheduled["code"] else ""),
+        "temperature": f"{scheduled['temperature']:g}",
+        "masked": f"{scheduled['masking_ratio']:.0%}",
+        "context": f"{scheduled['context_length']:,}",
+        "RoPE theta": f"{scheduled['rope_theta']:,.0f}",
         "rows a step": f"{first:,}" if first == last else f"{first:,} to {last:,}",
         "learning rate": f"{peak:.2g}",
-        **({} if stretch["decay"] == "none" else {"falls to": f"{end:.2g} {stretch['decay']}"}),
-        **{f"share of {tag}": f"{share:.1%}" for tag, share in stretch["shares"].items()},
+        **({} if scheduled["decay"] == "none" else {"falls to": f"{end:.2g} {scheduled['decay']}"}),
+        **{f"share of {tag}": f"{share:.1%}" for tag, share in scheduled["shares"].items()},
     }
 
 

@@ -16,6 +16,8 @@ from typing import Any
 # Modules of 0.1 and where their content is now, below the package.
 MODULES = {
     "callbacks.language_report_files": "callbacks.language_report",
+    "callbacks.matrix_rate": "callbacks.throughput",
+    "callbacks.progress": "callbacks.throughput",
     "data.answers": "data.features.answers",
     "data.bundles": "data.tokenization.intermediate",
     "data.catalogues": "data.corpora.demo",
@@ -225,6 +227,9 @@ MODULES = {
     "modeling.tiled_products": "modeling.cpu_attention",
     "modeling.tokenizer": "modeling.tokenization_mmbert",
     "modeling.warm_start": "modeling.resize",
+    "recipes.data_source": "recipes.data_plan",
+    "recipes.road": "recipes.training_schedule",
+    "recipes.yaml_lines": "recipes.extending",
     "trainers.arguments": "trainers.pretraining.args",
     "trainers.checkpointing": "trainers.checkpointing.trainer",
     "trainers.checkpoints": "trainers.checkpointing.paths",
@@ -257,8 +262,9 @@ MODULES = {
     "trainers.witnessed": "trainers.pretraining.trainer",
 }
 
-# Public names of a folder of 0.1 that another folder exports now.
+# Public names of a folder of 0.1 that have another name now, or that another folder exports.
 NAMES = {
+    "callbacks.ProgressCallback": "callbacks.ThroughputCallback",
     "data.LabelledSources": "tasks.LabelledSources",
     "data.LanguageMixture": "languages.LanguageMixture",
     "data.check_languages": "languages.check_languages",
@@ -276,6 +282,16 @@ NAMES = {
     "evaluation.run_fine_tuning": "tasks.run_fine_tuning",
     "evaluation.table_lines": "tasks.table_lines",
     "evaluation.write_language_table": "tasks.write_language_table",
+    "recipes.Road": "recipes.TrainingSchedule",
+    "recipes.Stretch": "recipes.ScheduledPhase",
+}
+
+# Names that have changed inside a module, for who imports them by the module's old path.
+RENAMED = {
+    "callbacks.throughput": {"ProgressCallback": "ThroughputCallback"},
+    "recipes.training_schedule": {"Road": "TrainingSchedule", "Stretch": "ScheduledPhase"},
+    "trainers.pretraining.token_counter": {"Ledger": "TokenCounter"},
+    "trainers.pretraining.trainer": {"Witness": "BatchMetadata", "WitnessCollator": "BatchMetadataCollator"},
 }
 
 _ROOT = __name__.split(".")[0]
@@ -324,6 +340,8 @@ class _SameModule(Loader):
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         module = import_module(self._name)
+        for old, new in RENAMED.get(self._name.partition(".")[2], {}).items():
+            setattr(module, old, getattr(module, new))
         self._spec = module.__spec__
         return module
 

@@ -14,7 +14,6 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from accelerate import Accelerator
 from mmbert import MmBertForMaskedLM, Recipe, merge_ties, merge_weighted_average
@@ -24,9 +23,9 @@ from mmbert.data.tokenization.folder import tokenized_folder
 from mmbert.data.tokenization.preparation import open_planned_corpus, planned_languages
 from mmbert.modeling.tokenization_mmbert import build_tokenizer, tokenizer_fingerprint
 from mmbert.recipes.replay import with_replayed_languages
-from mmbert.trainers import RecipeRun
+from mmbert.trainers import RecipeRun, parse_run_options
 from mmbert.trainers.pretraining.eval_loss import language_losses
-from transformers import AutoTokenizer, HfArgumentParser, TrainingArguments
+from transformers import AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 
@@ -40,18 +39,18 @@ class ContinueOptions:
     watch: str = field(default="", metadata={"help": "Languages that are scored, but not trained: a,b,c."})
     density: float = field(default=0.6, metadata={"help": "Share of the change that TIES keeps, the largest first."})
     average: float = field(default=0.5, metadata={"help": "Weight of the new model in the average with the original."})
-    tokens_a_language: int = field(default=8192, metadata={"help": "Held-out tokens scored in each language."})
+    tokens_per_language: int = field(default=8192, metadata={"help": "Held-out tokens scored in each language."})
 
 
 def main() -> None:
     """Train, merge, score, print."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s  %(message)s", datefmt="%H:%M:%S")
     transformers_logging.disable_progress_bar()
-    options, arguments = parse(sys.argv[1:])
+    options, arguments = parse_run_options(ContinueOptions, sys.argv[1:])
     output, new = Path(str(arguments.pop("output_dir"))), tags(options.new)
     recipe = with_replay(Recipe.load(options.recipe), new, options.replay_share)
-    run = RecipeRun(recipe, output, arguments=arguments, tokens_a_language=options.tokens_a_language)
-    continued = run.run()["trunk"]
+    run = RecipeRun(recipe, output, arguments=arguments, tokens_per_language=options.tokens_per_language)
+    continued = run.run()["stable"]
     accelerator = Accelerator(cpu=bool(arguments.get("use_cpu")))
     with accelerator.main_process_first():
         models = merged(recipe, continued, output, options)
@@ -109,7 +108,7 @@ def watched(run: RecipeRun, languages: list[str]) -> list[HeldOut]:
     if missing := sorted(set(languages) - set(shards.languages)):
         raise ValueError(f"--watch: {shards.directory} has no text in {', '.join(missing)}; leave them out.")
     ours = run.heldout()
-    options = {name: getattr(ours, name) for name in ("masking_ratio", "tokens_a_language", "seed")}
+    options = {name: getattr(ours, name) for name in ("masking_ratio", "tokens_per_language", "seed")}
     return [HeldOut(shards, run.data.tokenizer, context_length=first.context_length, languages=languages, **options)]
 
 
@@ -131,16 +130,6 @@ def table(losses: Mapping[str, Mapping[str, float]], new: list[str], trained: tu
         for tag, values in [*rows, *([(f"**mean of {len(rows)}**", means)] if rows else [])]:
             lines.append(f"| {tag} | {group} | " + " | ".join(f"{value:.3f}" for value in values) + " |")
     return "\n".join(lines)
-
-
-def parse(arguments: list[str]) -> tuple[ContinueOptions, dict[str, Any]]:
-    """Read the options; of TrainingArguments keep only what was given, so that the recipe decides the rest."""
-    parser = HfArgumentParser((ContinueOptions, TrainingArguments), allow_abbrev=False)
-    options, given = parser.parse_args_into_dataclasses(arguments)
-    named = {argument.split("=")[0].lstrip("-").replace("-", "_") for argument in arguments if argument[:2] == "--"}
-    if "output_dir" not in named:
-        raise ValueError("--output_dir is missing; say where checkpoints and models go.")
-    return options, {name: getattr(given, name) for name in TrainingArguments.__dataclass_fields__ if name in named}
 
 
 if __name__ == "__main__":

@@ -14,8 +14,7 @@ from importlib.util import find_spec
 
 from mmbert import Recipe
 from mmbert.model_cards import draw_language_report
-from mmbert.trainers import RecipeRun
-from transformers import HfArgumentParser, TrainingArguments
+from mmbert.trainers import RecipeRun, parse_run_options
 from transformers.utils import logging as transformers_logging
 
 
@@ -25,7 +24,7 @@ class RunOptions:
 
     recipe: str = field(metadata={"help": "Name of a shipped recipe, such as demo, or path of a YAML file."})
     variants: str = field(default="all", metadata={"help": "Decay variants to train: all, none, or a,b."})
-    tokens_a_language: int = field(default=2048, metadata={"help": "Held-out tokens scored in each language."})
+    tokens_per_language: int = field(default=2048, metadata={"help": "Held-out tokens scored in each language."})
     allow_changed_data: bool = field(default=False, metadata={"help": "Resume although the token shards changed."})
     allow_changed_recipe: bool = field(default=False, metadata={"help": "Resume although past phases changed."})
 
@@ -34,12 +33,12 @@ def main() -> None:
     """Parse, run, say where things lie."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s  %(message)s", datefmt="%H:%M:%S")
     transformers_logging.disable_progress_bar()  # of reading and writing weights, a moment each
-    options, arguments = parse(sys.argv[1:])
+    options, arguments = parse_run_options(RunOptions, sys.argv[1:])
     run = RecipeRun(
         Recipe.load(options.recipe),
         arguments.pop("output_dir"),
         arguments=arguments,
-        tokens_a_language=options.tokens_a_language,
+        tokens_per_language=options.tokens_per_language,
         allow_changed_data=options.allow_changed_data,
         allow_changed_recipe=options.allow_changed_recipe,
         draw_report=draw_language_report if find_spec("matplotlib") else None,  # pip install "mmbert[plots]"
@@ -47,17 +46,6 @@ def main() -> None:
     variants = {"all": None, "none": []}.get(options.variants, options.variants.split(","))
     for part, directory in run.run(variants).items():
         print(f"{part}: {directory}")
-
-
-def parse(arguments: list[str]) -> tuple[RunOptions, dict[str, object]]:
-    """Read the options; of TrainingArguments keep only what was given, so that the recipe decides the rest."""
-    parser = HfArgumentParser((RunOptions, TrainingArguments), allow_abbrev=False)
-    options, given = parser.parse_args_into_dataclasses(arguments)
-    named = {argument.split("=")[0].lstrip("-").replace("-", "_") for argument in arguments if argument[:2] == "--"}
-    if "output_dir" not in named:
-        raise ValueError("--output_dir is missing; say where checkpoints and models go.")
-    names = [name for name in TrainingArguments.__dataclass_fields__ if name in named]
-    return options, {name: getattr(given, name) for name in names}
 
 
 if __name__ == "__main__":

@@ -1,22 +1,22 @@
-"""What is planned: a recipe's phases, decay variants, and the schedules that follow from them."""
+"""What is planned: a recipe's phases, decay variants, and the schedules that follow from them.
 
-from .batch_schedule import BatchSchedule
-from .data_plan import DataPlan
-from .data_source import DataSource
-from .masking_schedule import MaskingSchedule
-from .optimizer_plan import OptimizerPlan
-from .phase import Phase
-from .recipe import Recipe
-from .road import Road, Stretch
+Read `recipe`, `phase`, `training_schedule`; the others are parts of a recipe or of reading its YAML.
+"""
 
-__all__ = [
-    "BatchSchedule",
-    "DataPlan",
-    "DataSource",
-    "MaskingSchedule",
-    "OptimizerPlan",
-    "Phase",
-    "Recipe",
-    "Road",
-    "Stretch",
-]
+from ..common.lazy import lazy_exports
+
+_HOMES = {
+    "BatchSchedule": "batch_schedule",
+    "DataPlan": "data_plan",
+    "DataSource": "data_plan",
+    "MaskingSchedule": "masking_schedule",
+    "OptimizerPlan": "optimizer_plan",
+    "Phase": "phase",
+    "Recipe": "recipe",
+    "ScheduledPhase": "training_schedule",
+    "TrainingSchedule": "training_schedule",
+    "shipped_recipes": "recipe",
+    "with_replayed_languages": "replay",
+}
+
+__getattr__, __dir__, __all__ = lazy_exports(__name__, _HOMES)

@@ -16,12 +16,12 @@ class BatchSchedule:
     Attributes:
         rows: Rows of a step after the warm-up.
         first_rows: Rows of the first step, and by how much a step grows; `rows` if nothing grows.
-        steps_a_size: Steps at each size below `rows`.
+        steps_per_size: Steps at each size below `rows`.
     """
 
     rows: int
     first_rows: int
-    steps_a_size: int
+    steps_per_size: int
 
     @classmethod
     def planned(cls, rows: int, first_rows: int, warmup_rows: float) -> "BatchSchedule":
@@ -43,41 +43,20 @@ class BatchSchedule:
     @property
     def warmup_steps(self) -> int:
         """Steps before the batch has its full size."""
-        return self.steps_a_size * ((self.rows - 1) // self.first_rows)
+        return self.steps_per_size * ((self.rows - 1) // self.first_rows)
 
     def rows_before(self, step: int) -> int:
-        """Return the rows of the first `step` steps.
-
-        Args:
-            step: Steps done in this phase, 0 or more.
-
-        Returns:
-            Their rows.
-        """
+        """Return the rows of the first `step` steps of the phase."""
         growing = min(step, self.warmup_steps)
-        sizes, rest = divmod(growing, self.steps_a_size) if self.steps_a_size else (0, 0)
-        grown = self.first_rows * (self.steps_a_size * sizes * (sizes + 1) // 2 + rest * (sizes + 1))
+        sizes, rest = divmod(growing, self.steps_per_size) if self.steps_per_size else (0, 0)
+        grown = self.first_rows * (self.steps_per_size * sizes * (sizes + 1) // 2 + rest * (sizes + 1))
         return grown + (step - growing) * self.rows
 
     def rows_at(self, step: int) -> int:
-        """Return the rows of one step.
-
-        Args:
-            step: Step of this phase from 0.
-
-        Returns:
-            Its rows.
-        """
+        """Return the rows of one step, counted from 0 in its phase."""
         return self.rows_before(step + 1) - self.rows_before(step)
 
     def steps_for(self, rows: float) -> int:
-        """Return the steps that read about so many rows, at least one.
-
-        Args:
-            rows: Rows of the phase; may be a fraction.
-
-        Returns:
-            The number of steps whose rows come nearest, the warm-up walked to its end.
-        """
+        """Return the steps, at least one, whose rows come nearest to `rows`, after the whole warm-up."""
         grown = self.rows_before(self.warmup_steps)
         return max(1, self.warmup_steps + round((rows - grown) / self.rows))

@@ -6,29 +6,33 @@ gone. The file that extends is the one whose line an error names, unless the rec
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from .quantity import RecipeError
-from .yaml_lines import Lines, load_with_lines
 
 _DEEPEST = 8  # recipes on top of each other; more is a circle
 
 
+@dataclass(frozen=True)
+class Lines:
+    """Line of every key path of a YAML file, such as `phases[1].masking_ratio`."""
+
+    of: dict[str, int]
+
+    def where(self, key: str) -> str:
+        """Return ` line N` for a key path, or for the nearest one above it that the file has."""
+        while key and key not in self.of:
+            cut = max(key.rfind("."), key.rfind("["))
+            key = key[:cut] if cut > 0 else ""
+        return f" line {self.of[key]}" if key else ""
+
+
 def load_extended(path: Path, shipped: Mapping[str, Path], depth: int = 0) -> tuple[Any, Lines]:
-    """Parse a YAML file and lay it over the recipe that it extends, if it extends one.
-
-    Args:
-        path: The file.
-        shipped: Files of the recipes in the package, by name.
-        depth: How many recipes extend this one.
-
-    Returns:
-        The merged tree without `extends`, and the line of every key that this file has.
-
-    Raises:
-        ValueError: If a file is missing or not YAML; the message names the file that is wrong.
-    """
+    """Parse a YAML file and lay it over the recipe that it extends, if it extends one."""
     tree, lines = load_with_lines(path)
     if not isinstance(tree, Mapping) or "extends" not in tree:
         return tree, lines
@@ -58,7 +62,7 @@ def _file_below(path: Path, name: str, shipped: Mapping[str, Path], depth: int, 
     if not below.is_file():
         raise ValueError(f"{where}no recipe {name!r}; shipped recipes are {', '.join(sorted(shipped))}.")
     if depth >= _DEEPEST:
-        raise ValueError(f"{where}recipes extend each other in a circle; break it.")
+        raise ValueError(f"{where}recipes extend each other in a circle; remove one `extends`.")
     return below
 
 
@@ -141,3 +145,34 @@ def _lines_by_place(lines: Mapping[str, int], places: Mapping[str, int]) -> dict
             if key == written or key.startswith(f"{written}."):
                 found[f"phases[{place}]{key.removeprefix(written)}"] = line
     return found
+
+
+def load_with_lines(path: Path) -> tuple[Any, Lines]:
+    """Parse a YAML file."""
+    try:
+        root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path.name} is not UTF-8 (byte {error.start}); save it as UTF-8.") from None
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path.name} is not YAML: {' '.join(str(error).split())}") from None
+    lines: dict[str, int] = {}
+    if root is not None:
+        _walk(path.name, root, "", lines)
+    return tree, Lines(lines)
+
+
+def _walk(file: str, node: yaml.Node, key: str, lines: dict[str, int]) -> None:
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for name, value in node.value:
+            inner = f"{key}.{name.value}" if key else str(name.value)
+            if name.value in seen:
+                raise ValueError(f"{file} line {name.start_mark.line + 1}, {inner}: given twice; remove one.")
+            seen.add(name.value)
+            lines[inner] = name.start_mark.line + 1
+            _walk(file, value, inner, lines)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            lines[f"{key}[{index}]"] = value.start_mark.line + 1
+            _walk(file, value, f"{key}[{index}]", lines)

@@ -4,7 +4,8 @@ import bisect
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .road import Road
+from ..common.deprecation import warn_renamed
+from .training_schedule import TrainingSchedule
 
 
 @dataclass(frozen=True)
@@ -27,28 +28,34 @@ class MaskingSchedule:
                 raise ValueError(f"masking ratio at step {step} must lie between 0 and 1, got {ratio}; write 0.15.")
 
     @classmethod
-    def of_road(cls, road: Road, changed: Mapping[str, float] | None = None) -> "MaskingSchedule":
+    def from_schedule(cls, schedule: TrainingSchedule, changed: Mapping[str, float] | None = None) -> "MaskingSchedule":
         """Return the recipe's schedule, with the ratio of some phases changed.
 
         Args:
-            road: The phases.
+            schedule: The phases.
             changed: New ratio by phase name.
 
         Returns:
             The schedule.
 
         Raises:
-            ValueError: If a name is no phase of the road.
+            ValueError: If a name is no phase of the schedule.
         """
         changed = dict(changed or {})
-        unknown = sorted(set(changed) - {phase.name for phase in road.phases})
+        unknown = sorted(set(changed) - {phase.name for phase in schedule.phases})
         if unknown:
-            names = ", ".join(phase.name for phase in road.phases)
+            names = ", ".join(phase.name for phase in schedule.phases)
             raise ValueError(f"no phase {', '.join(unknown)} to set a masking ratio for; the run has {names}.")
         return cls(
-            tuple(stretch.first_step for stretch in road.stretches),
-            tuple(changed.get(phase.name, phase.masking_ratio) for phase in road.phases),
+            tuple(scheduled.first_step for scheduled in schedule.scheduled_phases),
+            tuple(changed.get(phase.name, phase.masking_ratio) for phase in schedule.phases),
         )
+
+    @classmethod
+    def of_road(cls, road: TrainingSchedule, changed: Mapping[str, float] | None = None) -> "MaskingSchedule":
+        """The old name of `from_schedule`."""
+        warn_renamed("MaskingSchedule.of_road", "MaskingSchedule.from_schedule")
+        return cls.from_schedule(road, changed)
 
     def ratio(self, step: int) -> float:
         """Return the masking ratio of a step.

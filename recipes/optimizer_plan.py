@@ -26,17 +26,7 @@ class OptimizerPlan:
 
 
 def read_optimizer(section: Mapping[str, Any]) -> OptimizerPlan:
-    """Build the plan from the `optimizer` section of a YAML file.
-
-    Args:
-        section: The section.
-
-    Returns:
-        The checked plan.
-
-    Raises:
-        RecipeError: If an entry is unknown or no number.
-    """
+    """Build the plan from the `optimizer` section of a YAML file."""
     values = dict(section)
     unknown = sorted(set(values) - set(OptimizerPlan.__dataclass_fields__))
     if unknown:

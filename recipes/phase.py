@@ -1,8 +1,8 @@
 """One phase of training: which languages, how hard the task, how long the text, how many tokens.
 
 mmBERT has three (arXiv 2509.06888 section 3): 60 languages, temperature 0.7, masking 30 %, context 1,024, theta 10,000;
-then 110, 0.5, 15 %, 8,192, 160,000; then 1,833, 0.3, 5 %. Everything steps at a border, nothing drifts inside a phase,
-except the learning rate.
+then 110, 0.5, 15 %, 8,192, 160,000; then 1,833, 0.3, 5 %. Everything changes at a phase boundary and nothing
+inside a phase, except the learning rate.
 """
 
 import re
@@ -104,7 +104,7 @@ class Phase:
         self._check_shares()
         repeated = sorted({tag for tag in self.languages if self.languages.count(tag) > 1})
         if repeated:
-            raise RecipeError("languages", f"must name each language once, got {', '.join(repeated)} twice; drop one.")
+            raise RecipeError("languages", f"names {', '.join(repeated)} twice; remove one.")
 
     def _check_shares(self) -> None:
         for tag, share in self.shares.items():
@@ -163,18 +163,7 @@ _READERS = {
 
 
 def read_phase(entry: Mapping[str, Any], previous: Phase | None) -> Phase:
-    """Build a phase from a YAML mapping; what it leaves out is taken from the phase before.
-
-    Args:
-        entry: The mapping. `languages` is `all`, a list, or `{add: [...]}` for the previous phase's languages and more.
-        previous: The phase before, or None for the first.
-
-    Returns:
-        The checked phase.
-
-    Raises:
-        RecipeError: For an unknown key, a missing key or a value out of bounds.
-    """
+    """Build a phase from a YAML mapping; what it leaves out is taken from the phase before."""
     known = set(Phase.__dataclass_fields__)
     unknown = sorted(set(entry) - known)
     if unknown:

@@ -12,12 +12,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from ..common.deprecation import warn_renamed
 from .data_plan import DataPlan, read_data
 from .extending import load_extended
 from .optimizer_plan import OptimizerPlan, read_optimizer
 from .phase import Phase, read_phase
 from .quantity import RecipeError, count, number
-from .road import Road
+from .training_schedule import TrainingSchedule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +61,7 @@ class Recipe:
         if self.variants and len(self.phases) < 2:
             raise RecipeError("variants", "branch from the phase before the last, but there is only one; add a phase.")
         for name, phase in self.variants.items():
-            if name in ("trunk", "data", *names[:-1]):
+            if name in ("stable", "trunk", "data", *names[:-1]):  # `trunk` is the stable run of older trees
                 raise RecipeError(f"variants.{name}", "is a name that the run's folder needs itself; choose another.")
             _check_order(f"variants.{name}", self.phases[-2], phase)
 
@@ -107,24 +108,29 @@ class Recipe:
             return None
         return sorted({language for phase in phases for language in phase.languages})
 
-    def road(self, variant: str | None = None) -> Road:
-        """Return the phases one run goes through, with the step of every border.
+    def schedule(self, variant: str | None = None) -> TrainingSchedule:
+        """Return the phases that one run goes through, with the steps of each.
 
         Args:
             variant: A decay variant's name; None for the phases before the variants branch, or all of them if the
                 recipe has no variants.
 
         Returns:
-            The road.
+            The schedule.
 
         Raises:
             ValueError: If there is no such variant.
         """
         if variant is None:
-            return Road(self.phases[:-1] if self.variants and len(self.phases) > 1 else self.phases)
+            return TrainingSchedule(self.phases[:-1] if self.variants and len(self.phases) > 1 else self.phases)
         if variant not in self.variants:
             raise ValueError(f"recipe {self.name!r} has no variant {variant!r}; it has {', '.join(self.variants)}.")
-        return Road((*self.phases[:-1], self.variants[variant]))
+        return TrainingSchedule((*self.phases[:-1], self.variants[variant]))
+
+    def road(self, variant: str | None = None) -> TrainingSchedule:
+        """The old name of `schedule`."""
+        warn_renamed("Recipe.road", "Recipe.schedule")
+        return self.schedule(variant)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the recipe as plain JSON-able values."""
@@ -155,18 +161,7 @@ def _shipped_files() -> dict[str, Path]:
 
 
 def read_recipe(tree: Any, default_name: str) -> Recipe:
-    """Build a recipe from what a YAML file held.
-
-    Args:
-        tree: The parsed YAML.
-        default_name: Name of the recipe if the file gives none.
-
-    Returns:
-        The checked recipe.
-
-    Raises:
-        RecipeError: If an entry is unknown, missing or out of bounds.
-    """
+    """Build a recipe from what a YAML file held."""
     if not isinstance(tree, Mapping):
         raise RecipeError("", "must be a mapping with `phases:`; see recipes/demo.yaml for the shape.")
     unknown = sorted(set(tree) - set(Recipe.__dataclass_fields__))
@@ -216,7 +211,7 @@ def _variant(key: str, name: str, entry: Any, phases: list[Phase]) -> Phase:
         raise RecipeError(key, "is a variant of the last phase, but the recipe has no phases.")
     template = phases[-1].to_dict()
     if isinstance(entry, Mapping) and "name" in entry:
-        raise RecipeError(f"{key}.name", "is already given by the variant's key; drop it.")
+        raise RecipeError(f"{key}.name", "is already given by the variant's key; remove it.")
     merged = {**template, **(entry or {}), "name": name} if isinstance(entry, Mapping | None) else entry
     return _phase(key, merged, phases[-2] if len(phases) > 1 else phases[-1])
 

@@ -5,7 +5,7 @@ from .finetuning.config import FineTuneOptions
 from .finetuning.model import label_order
 from .finetuning.output import read_record
 from .finetuning.run import FineTuned, fine_tune
-from .pretraining.args import training_arguments
+from .pretraining.args import parse_run_options, training_arguments
 from .pretraining.optimizer import stable_adamw
 from .pretraining.run import RecipeRun
 from .pretraining.trainer import MlmTrainer
@@ -18,6 +18,7 @@ __all__ = [
     "fine_tune",
     "label_order",
     "parse_fine_tuning",
+    "parse_run_options",
     "read_record",
     "stable_adamw",
     "training_arguments",

@@ -2,8 +2,8 @@
 
     step -> phase -> rows -> block of rows -> draws of each language -> spans -> chunks -> rows -> masks
 
-Everything on the way is a closed form of (recipe, seed, position); `phase_reader` says how rows come about, here they
-are read, joined and masked. Workers, prefetching, ranks, accumulation and restarts cannot change a batch, because none
+Everything on the way is a closed form of (recipe, seed, position); `sampler` says how rows come about, here they are
+read, joined and masked. Workers, prefetching, ranks, accumulation and restarts cannot change a batch, because none
 of them is an argument.
 """
 
@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerFast
 
-from ...recipes import MaskingSchedule, Phase, Recipe, Road
+from ...common.deprecation import warn_renamed
+from ...recipes import MaskingSchedule, Phase, Recipe, TrainingSchedule
 from ..hashing import scramble
 from ..shards import TokenShards
 from .masking import Masker, row_noise
@@ -47,7 +48,7 @@ class MlmStream(Dataset[PackedRows]):
     """A map-style dataset: item i is part i % parts of the batch of step i // parts, packed and masked.
 
     Give it to any Trainer with a sequential sampler and `PackedCollator`; `parts` is the number of items that one
-    optimizer step takes: batch size a device x accumulation steps x ranks.
+    optimizer step takes: batch size per device x accumulation steps x ranks.
 
     Args:
         recipe: The plan.
@@ -58,7 +59,7 @@ class MlmStream(Dataset[PackedRows]):
 
     Raises:
         ValueError: If the shards come from another tokenizer, a phase names a language that they lack, or a phase has
-            fewer rows a step than parts.
+            fewer rows per step than parts.
     """
 
     def __init__(
@@ -74,15 +75,15 @@ class MlmStream(Dataset[PackedRows]):
 
         if shards.tokenizer_fingerprint != tokenizer_fingerprint(tokenizer):
             raise ValueError(
-                f"the shards at {shards.directory} come from another tokenizer; tokenise the corpus again."
+                f"the shards at {shards.directory} come from another tokenizer; tokenize the corpus again."
             )
         self.recipe = recipe
         self.variant = variant
         self.shards = shards
-        self.road: Road = recipe.road(variant)
-        self.masking = MaskingSchedule.of_road(self.road)
+        self.schedule: TrainingSchedule = recipe.schedule(variant)
+        self.masking = MaskingSchedule.from_schedule(self.schedule)
         self.languages = shards.languages
-        for phase in self.road.phases:
+        for phase in self.schedule.phases:
             _check_languages(phase, self.languages)
         self._bos, self._eos = int(tokenizer.bos_token_id), int(tokenizer.eos_token_id)
         self._masker = masker_of(tokenizer)
@@ -93,15 +94,15 @@ class MlmStream(Dataset[PackedRows]):
         """Cut every step into this many items.
 
         Args:
-            parts: Batch size a device x accumulation steps x ranks.
+            parts: Batch size per device x accumulation steps x ranks.
 
         Returns:
             The stream itself.
 
         Raises:
-            ValueError: If a phase has fewer rows a step than that.
+            ValueError: If a phase has fewer rows per step than that.
         """
-        smallest = min(self.road.phases, key=lambda phase: phase.batches.rows_at(0))
+        smallest = min(self.schedule.phases, key=lambda phase: phase.batches.rows_at(0))
         rows = smallest.batches.rows_at(0)
         if not 1 <= parts <= rows:
             raise ValueError(
@@ -113,22 +114,30 @@ class MlmStream(Dataset[PackedRows]):
 
     @cached_property
     def readers(self) -> list[PhaseReader]:
-        """One reader a phase."""
+        """One reader per phase."""
         return [
-            PhaseReader(stretch.phase, self.languages, self.shards, language_key(stretch.phase.name, self.recipe.seed))
-            for stretch in self.road.stretches
+            PhaseReader(
+                scheduled.phase, self.languages, self.shards, language_key(scheduled.phase.name, self.recipe.seed)
+            )
+            for scheduled in self.schedule.scheduled_phases
         ]
 
     def __len__(self) -> int:
-        return self.road.steps * self.parts
+        return self.schedule.steps * self.parts
+
+    @property
+    def road(self) -> TrainingSchedule:
+        """The old name of `schedule`."""
+        warn_renamed("MlmStream.road", "MlmStream.schedule")
+        return self.schedule
 
     def __getitem__(self, index: int) -> PackedRows:
         if not 0 <= index < len(self):
             raise IndexError(f"item {index} of a stream of {len(self)} items.")
         step, part = divmod(index, self.parts)
-        stretch = self.road.at(step)
-        base = stretch.rows_into(step)
-        rows = stretch.rows_into(step + 1) - base
+        scheduled = self.schedule.at(step)
+        base = scheduled.rows_into(step)
+        rows = scheduled.rows_into(step + 1) - base
         return self.read(step, base + rows * part // self.parts, base + rows * (part + 1) // self.parts)
 
     def read(self, step: int, first: int, end: int) -> PackedRows:
@@ -142,14 +151,14 @@ class MlmStream(Dataset[PackedRows]):
         Returns:
             The rows, end to end.
         """
-        stretch = self.road.at(step)
-        reader = self.readers[stretch.index]
+        scheduled = self.schedule.at(step)
+        reader = self.readers[scheduled.index]
         pieces = reader.pieces(first, end)
         lengths = pieces.length + SPECIALS_A_CHUNK
         rows, row_starts = np.unique(pieces.row, return_index=True)
         row_lengths = np.add.reduceat(lengths, row_starts)
-        # A key a row of the phase: masks do not depend on how a step is cut into parts.
-        key = np.uint64(language_key(f"{stretch.phase.name}/masks", self.recipe.seed))
+        # One key per row of the phase: masks do not depend on how a step is cut into parts.
+        key = np.uint64(language_key(f"{scheduled.phase.name}/masks", self.recipe.seed))
         noise = row_noise(scramble(key ^ scramble(rows.astype(np.uint64) + np.uint64(1))), row_lengths)
         ids = self._gather(reader, pieces)
         masked, labels = self._masker.mask(ids, self.masking.ratio(step), noise, row_lengths)
@@ -168,16 +177,16 @@ class MlmStream(Dataset[PackedRows]):
             ids[at:end] = tokens[number][start:stop]
         ids[ends - lengths], ids[ends - 1] = self._bos, self._eos
         if ids.max() >= len(self._masker.special):
-            self._refuse_unknown_word(ids, ends, [languages[number] for number in pieces.language.tolist()])
+            self._refuse_unknown_token(ids, ends, [languages[number] for number in pieces.language.tolist()])
         return ids
 
-    def _refuse_unknown_word(self, ids: NDArray[np.int64], ends: NDArray[np.int64], languages: list[str]) -> None:
+    def _refuse_unknown_token(self, ids: NDArray[np.int64], ends: NDArray[np.int64], languages: list[str]) -> None:
         words = len(self._masker.special)
         place = int(np.argmax(ids >= words))
         language = languages[int(np.searchsorted(ends, place, side="right"))]
         raise ValueError(
             f"token id {ids[place]} in the shard of {language} in {self.shards.directory} lies outside the "
-            f"tokenizer's {words} words; write the shards again."
+            f"tokenizer's {words} tokens; write the shards again."
         )
 
 
@@ -201,4 +210,6 @@ def _check_languages(phase: Phase, languages: list[str]) -> None:
         same_code = [known for known in languages if known.partition("_")[0] == language.partition("_")[0]]
         near = list(dict.fromkeys([*same_code, *difflib.get_close_matches(language, languages)]))
         hint = f"; near it are {', '.join(near)}" if near else ""
-        raise ValueError(f"phase {phase.name!r} reads {language}, of which the corpus has no text{hint}. Drop it.")
+        raise ValueError(
+            f"phase {phase.name!r} reads {language}, of which the corpus has no text{hint}. Remove it from the phase."
+        )

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator
 import numpy as np
 from transformers import PreTrainedTokenizerFast
 
+from ...common.deprecation import renamed_keywords
 from ..shards import TokenShards
 from .dataset import PackedRows, masker_of
 from .masking import Masker, row_noise
@@ -23,7 +24,7 @@ class HeldOut:
         tokenizer: The tokenizer of the shards.
         masking_ratio: Share of tokens to predict.
         context_length: Longest sequence, specials included.
-        tokens_a_language: Tokens read of each language, at least one document; a language may have fewer.
+        tokens_per_language: Tokens read of each language, at least one document; a language may have fewer.
         seed: Decides documents and masks.
         languages: The languages to read, those without held-out text left out; None for all that have some.
 
@@ -31,6 +32,7 @@ class HeldOut:
         ValueError: If none of the languages has held-out text.
     """
 
+    @renamed_keywords(tokens_a_language="tokens_per_language")
     def __init__(
         self,
         shards: TokenShards,
@@ -38,7 +40,7 @@ class HeldOut:
         *,
         masking_ratio: float = 0.15,
         context_length: int = 1024,
-        tokens_a_language: int = 8192,
+        tokens_per_language: int = 8192,
         seed: int = 21,
         languages: Collection[str] | None = None,
     ) -> None:
@@ -50,7 +52,7 @@ class HeldOut:
                 f"{', '.join(shards.languages)}."
             )
         self.masking_ratio = masking_ratio
-        self.tokens_a_language = tokens_a_language
+        self.tokens_per_language = tokens_per_language
         self.seed = seed
         self._table = ChunkTable(shards, self._languages, context_length, seed)
         self._bos, self._eos = int(tokenizer.bos_token_id), int(tokenizer.eos_token_id)
@@ -87,5 +89,5 @@ class HeldOut:
             for start, length in zip(starts, lengths, strict=True):
                 yield np.concatenate([[self._bos], tokens[start : start + length], [self._eos]]).astype(np.int64)
                 read += int(length) + 2
-                if read >= self.tokens_a_language:
+                if read >= self.tokens_per_language:
                     return

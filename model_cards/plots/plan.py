@@ -62,10 +62,10 @@ def _subtitle(last: dict[str, Any], variants: int) -> str:
 
 
 def _panels(all_languages: int | None) -> list[tuple[str, _Values, _Write]]:
-    """Say what each panel shows: its label, a stretch's values at the points of its curve, and how one is written."""
+    """Say what each panel shows: its label, a scheduled's values at the points of its curve, and how one is written."""
 
-    def flat(stretch: dict[str, Any], value: float | None) -> list[float]:
-        return [math.nan if value is None else value] * len(stretch["curve"]["tokens"])
+    def flat(scheduled: dict[str, Any], value: float | None) -> list[float]:
+        return [math.nan if value is None else value] * len(scheduled["curve"]["tokens"])
 
     return [
         ("learning rate", lambda s: s["curve"]["learning_rate"], lambda value: f"{value:.2g}"),
@@ -75,18 +75,18 @@ def _panels(all_languages: int | None) -> list[tuple[str, _Values, _Write]]:
     ]
 
 
-def _places(stretch: dict[str, Any]) -> list[float]:
-    """Return the tokens of the curve's points, the last one moved to the stretch's end."""
-    return [*stretch["curve"]["tokens"][:-1], stretch["first_token"] + stretch["tokens"]]
+def _places(scheduled: dict[str, Any]) -> list[float]:
+    """Return the tokens of the curve's points, the last one moved to the scheduled's end."""
+    return [*scheduled["curve"]["tokens"][:-1], scheduled["first_token"] + scheduled["tokens"]]
 
 
-def _draw_stable(axes: Any, stretches: list[dict[str, Any]], values: _Values, write: _Write, *, titled: bool) -> None:
+def _draw_stable(axes: Any, phases: list[dict[str, Any]], values: _Values, write: _Write, *, titled: bool) -> None:
     """Draw one line through the phases, and write over it where each phase ends."""
-    tokens = [place for stretch in stretches for place in _places(stretch)]
-    axes.plot(tokens, [value for stretch in stretches for value in values(stretch)], color=_INKS[0], linewidth=2)
-    spans = [(s["name"], s["first_token"], s["first_token"] + s["tokens"]) for s in stretches]
-    for stretch, (_, start, end) in zip(stretches, spans, strict=True):
-        _label(axes, write(values(stretch)[-1]), ((start + end) / 2, values(stretch)[-1]), _INKS[0])
+    tokens = [place for scheduled in phases for place in _places(scheduled)]
+    axes.plot(tokens, [value for scheduled in phases for value in values(scheduled)], color=_INKS[0], linewidth=2)
+    spans = [(s["name"], s["first_token"], s["first_token"] + s["tokens"]) for s in phases]
+    for scheduled, (_, start, end) in zip(phases, spans, strict=True):
+        _label(axes, write(values(scheduled)[-1]), ((start + end) / 2, values(scheduled)[-1]), _INKS[0])
     shade_phases(axes, spans, label=titled)
 
 

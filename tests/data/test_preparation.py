@@ -100,7 +100,7 @@ def test_small_languages_are_lifted_for_the_vocabulary(planned):
 
 def test_heldout_rows_are_the_same_every_time_and_masked_at_the_fixed_ratio(heldout_shards, tokenizer):
     def rows(language):
-        return HeldOut(heldout_shards, tokenizer, context_length=32, tokens_a_language=500).rows(language)
+        return HeldOut(heldout_shards, tokenizer, context_length=32, tokens_per_language=500).rows(language)
 
     for language in heldout_shards.languages:
         one, two = rows(language), rows(language)

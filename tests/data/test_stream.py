@@ -54,9 +54,9 @@ def test_a_growing_batch_is_the_same_for_any_ranks_workers_and_accumulation(reci
     (tmp_path / "growing.yaml").write_text(text)
     growing = Recipe.from_yaml(tmp_path / "growing.yaml")
     one = MlmStream(growing, shards, tokenizer)
-    rows = [one.road.at(step).phase.batches.rows_at(step) for step in range(20)]
+    rows = [one.schedule.at(step).phase.batches.rows_at(step) for step in range(20)]
     assert rows[0] == 6 and rows[-1] == 40 and len(set(rows)) > 5
-    steps = [*range(20), one.road.steps - 1]
+    steps = [*range(20), one.schedule.steps - 1]
     expected = [whole_step(one, step) for step in steps]
     seen = Counter()
     for step in range(20):
@@ -109,7 +109,7 @@ def test_languages_enter_with_their_phase(stream):
     seen = [set(), set(), set()]
     for index in range(len(stream)):
         item = stream[index]
-        seen[stream.road.at(item.step).index] |= {stream.languages[i] for i in item.languages}
+        seen[stream.schedule.at(item.step).index] |= {stream.languages[i] for i in item.languages}
     assert seen[0] == {"eng_Latn", "deu_Latn"}
     assert seen[1] == {"eng_Latn", "deu_Latn", "rus_Cyrl"}
     assert seen[2] == set(stream.languages)
@@ -125,7 +125,7 @@ def test_masking_falls_at_the_exact_step(recipe, shards, tokenizer, tmp_path):
         ordinary = item.input_ids.size - 2 * len(item.lengths)
         return (item.labels != -100).sum() / ordinary
 
-    borders = [stretch.first_step for stretch in stream.road.stretches]
+    borders = [scheduled.first_step for scheduled in stream.schedule.scheduled_phases]
     for border, before, after in ((borders[1], 0.3, 0.15), (borders[2], 0.15, 0.05)):
         assert ratio(border - 1) == pytest.approx(before, abs=0.02)
         assert ratio(border) == pytest.approx(after, abs=0.02)
@@ -142,7 +142,7 @@ def test_sequences_are_whole_documents_with_their_specials(stream, shards):
         item = stream[index]
         original = np.where(item.labels == -100, item.input_ids, item.labels)
         ends = np.cumsum(item.lengths)
-        limit = stream.road.at(item.step).phase.context_length
+        limit = stream.schedule.at(item.step).phase.context_length
         assert item.lengths.max() <= limit
         for start, end in zip(ends - item.lengths, ends, strict=True):
             assert original[start] == 2 and original[end - 1] == 1  # <bos> ... <eos>, both unmasked
@@ -195,6 +195,6 @@ def test_a_word_that_the_tokenizer_lacks_names_the_language(recipe, shards, toke
     tokens.flush()
     stream = MlmStream(recipe, TokenShards(copy, verify=False), tokenizer)
     with pytest.raises(
-        ValueError, match=rf"token id {len(tokenizer)} in the shard of deu_Latn .* tokenizer's 600 words"
+        ValueError, match=rf"token id {len(tokenizer)} in the shard of deu_Latn .* tokenizer's 600 tokens"
     ):
         stream[0]

@@ -82,7 +82,7 @@ def test_the_guides_work_as_written(tmp_path):
     for page in PAGES:
         walk(page, tmp_path)
     # What the pages promise to leave behind
-    for name in ("run/decay-eng/final", "adapted/trunk/final", "merged", "averaged", "embedder", "published"):
+    for name in ("run/decay-eng/final", "adapted/stable/final", "merged", "averaged", "embedder", "published"):
         assert (tmp_path / name / "config.json").is_file(), name
     assert (tmp_path / "published" / "README.md").is_file()
     assert not (tmp_path / "nowhere").exists() and not (tmp_path / "elsewhere").exists()
@@ -96,7 +96,7 @@ def run_readme(folder):
     (page / "demo_run" / "embedder").symlink_to(folder / "embedder")
     for name in ("decay-eng", "decay-cont", "decay-all"):
         (page / name).symlink_to(folder / "run" / name / "final")
-    (page / "base").symlink_to(folder / "run" / "trunk" / "final")
+    (page / "base").symlink_to(folder / "run" / "stable" / "final")
     python = [block for block in blocks(ROOT / "README.md") if block.language == "python"]
     assert python
     for block in python:

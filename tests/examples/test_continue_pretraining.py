@@ -69,7 +69,7 @@ def test_the_template_is_a_recipe_for_any_folder():
     assert (adapt.masking_ratio, decay.masking_ratio) == (0.15, 0.05)
     assert adapt.reads_all and decay.reads_all and decay.decay == "1-sqrt"
     assert recipe.model["checkpoint"] == recipe.data.tokenizer
-    assert recipe.road().learning_rate(recipe.road().steps - 1) < 0.1 * adapt.learning_rate
+    assert recipe.schedule().learning_rate(recipe.schedule().steps - 1) < 0.1 * adapt.learning_rate
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_other_options_make_other_merges_and_the_same_ones_none(script, home, to
 
 
 def test_what_is_watched_is_what_is_asked_for_now(script, home):
-    run = RecipeRun(plan(home, "[deu_Latn, fao_Latn]"), home / "watching", tokens_a_language=300)
+    run = RecipeRun(plan(home, "[deu_Latn, fao_Latn]"), home / "watching", tokens_per_language=300)
     for watch, held in [("rus_Cyrl", 1), ("ell_Grek,rus_Cyrl", 2), ("ell_Grek", 2)]:
         (extra,) = script.watched(run, script.tags(watch))
         assert extra.languages == script.tags(watch)
@@ -209,11 +209,11 @@ def test_another_tokenizer_than_that_of_the_folder_is_refused(script, home, toke
 
 def test_of_a_tokenized_folder_only_what_is_read_or_watched_is_scored(script, home, tokenized):
     recipe = over(tokenized, home, "[deu_Latn, fao_Latn]")
-    run = RecipeRun(recipe, home / "scored", tokens_a_language=300)
+    run = RecipeRun(recipe, home / "scored", tokens_per_language=300)
     assert run.heldout().languages == ["deu_Latn", "fao_Latn"] and set(run.groups()) == {"deu_Latn", "fao_Latn"}
     (extra,) = script.watched(run, ["rus_Cyrl"])
     everything = HeldOut(
-        run.data.heldout, run.data.tokenizer, context_length=32, tokens_a_language=300, seed=recipe.seed
+        run.data.heldout, run.data.tokenizer, context_length=32, tokens_per_language=300, seed=recipe.seed
     )
     assert extra.languages == ["rus_Cyrl"] and not (home / "scored").exists()
     for one, language in ((extra, "rus_Cyrl"), (run.heldout(), "fao_Latn")):  # whatever stands beside it
@@ -231,8 +231,8 @@ def test_it_trains_merges_and_compares(script, home, monkeypatch, capsys):
     data = f"data: {{corpus: {home / 'corpus.jsonl'}, vocabulary_size: 600, heldout_fraction: 0.1}}\n"
     (home / "base.yaml").write_text(TINY_RECIPE + data, encoding="utf-8")
     base = RecipeRun(Recipe.from_yaml(home / "base.yaml"), home / "base", arguments={"use_cpu": True})
-    original = base.run([])["trunk"]
-    plan(home, checkpoint="base/trunk/final", tokenizer="base/data/tokenizer")
+    original = base.run([])["stable"]
+    plan(home, checkpoint="base/stable/final", tokenizer="base/data/tokenizer")
     options = ["--recipe", home / "more.yaml", "--new", "ell_Grek,fao_Latn", "--watch", "rus_Cyrl", "--use_cpu"]
     arguments = [str(option) for option in ("continue", *options, "--output_dir", home / "out")]
     for more in (["--density", "0.2"], [], []):  # the second time only a merge is new, the third nothing
@@ -250,7 +250,7 @@ def test_it_trains_merges_and_compares(script, home, monkeypatch, capsys):
     assert set(losses["before"]) < rows
     weights = [
         load_file(folder / "model.safetensors")
-        for folder in (original, home / "out/trunk/final", home / "out/average-0.5")
+        for folder in (original, home / "out/stable/final", home / "out/average-0.5")
     ]
     for before, after, average in zip(*(w.values() for w in weights), strict=True):
         torch.testing.assert_close(average, (before + after) / 2)

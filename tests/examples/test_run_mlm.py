@@ -66,15 +66,15 @@ def test_killed_twice_it_ends_as_if_never_killed(project):
             stderr=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
         deadline = time.monotonic() + 200
-        while not (project / "killed" / "trunk" / f"checkpoint-{step}").is_dir():
+        while not (project / "killed" / "stable" / f"checkpoint-{step}").is_dir():
             assert process.poll() is None and time.monotonic() < deadline
             time.sleep(0.005)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
     run(project, "killed", "--dataloader_num_workers", "2")
-    for part in ("trunk", "decay-eng", "decay-all"):
+    for part in ("stable", "decay-eng", "decay-all"):
         assert same(weights(project, "straight", part), weights(project, "killed", part))
-    record = json.loads((project / "killed" / "trunk" / "run_record.json").read_text())
+    record = json.loads((project / "killed" / "stable" / "run_record.json").read_text())
     assert [entry["step"] for entry in record["steps"]] == list(range(1, 17))
     again = run(project, "killed")
     assert "is finished" in again.stderr
@@ -106,16 +106,16 @@ def test_a_full_disk_while_saving_leaves_the_checkpoint_before_it(project):
         f"sys.argv = {command(project, 'tight', '--variants', 'none')[1:]!r}; "
         f"runpy.run_path({str(SCRIPT)!r}, run_name='__main__')"
     )
-    sizes = {p.name: p.stat().st_size for p in next((project / "roomy/trunk").glob("checkpoint-16")).iterdir()}
+    sizes = {p.name: p.stat().st_size for p in next((project / "roomy/stable").glob("checkpoint-16")).iterdir()}
     assert sizes["model.safetensors"] < 300_000 < sizes["optimizer.safetensors"]
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=280, env=environment(), cwd=project
     )
     assert done.returncode == 1
     assert "checkpoint-2 could not be written" in done.stderr and "Free some space" in done.stderr
-    assert not list((project / "tight" / "trunk").glob("checkpoint-*"))
+    assert not list((project / "tight" / "stable").glob("checkpoint-*"))
     run(project, "tight", "--variants", "none")
-    assert same(weights(project, "roomy", "trunk"), weights(project, "tight", "trunk"))
+    assert same(weights(project, "roomy", "stable"), weights(project, "tight", "stable"))
 
 
 @pytest.mark.parametrize(

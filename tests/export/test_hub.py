@@ -183,7 +183,7 @@ def test_an_adapter_needs_a_base_that_others_have(hub, saved, tmp_path):
 
 
 def test_command_publishes_the_history_of_a_run(hub, tmp_path, tokenizer):
-    part = tmp_path / "run" / "trunk"
+    part = tmp_path / "run" / "stable"
     for seed, name in enumerate(("checkpoint-10", "checkpoint-20", "final")):
         tiny(seed=seed).save_pretrained(part / name)
         tokenizer.save_pretrained(part / name)

@@ -21,7 +21,6 @@ MOST_MODULES = 13
 HEAPS = {"data.tokenization": 17}
 CYCLES = [
     ["merging.agreement_picture", "merging.report"],
-    ["trainers.pretraining.record", "trainers.pretraining.trainer"],
 ]
 UPWARDS = {
     "tasks.base imports evaluation.benchmark.catalogue.__init__",

@@ -35,7 +35,7 @@ def trained(tmp_path_factory):
     home = tmp_path_factory.mktemp("base")
     (home / "base.yaml").write_text(RECIPE, encoding="utf-8")
     run = RecipeRun(Recipe.from_yaml(home / "base.yaml"), home / "run", arguments={"use_cpu": True})
-    return run, MmBertForMaskedLM.from_pretrained(run.run()["trunk"])
+    return run, MmBertForMaskedLM.from_pretrained(run.run()["stable"])
 
 
 @pytest.fixture(scope="module")

@@ -1,15 +1,15 @@
 """A batch that grows: its sizes against a plain loop, and what follows for steps, tokens and learning rate."""
 
 import pytest
-from mmbert.recipes import Phase, Road
+from mmbert.recipes import Phase, TrainingSchedule
 from mmbert.recipes.batch_schedule import BatchSchedule
 
 
-def walked(rows, first, steps_a_size):
+def walked(rows, first, steps_per_size):
     """Yield the rows of every step, size by size, as ModernBERT's scheduler does it."""
     size = first
     while size < rows:
-        for _ in range(steps_a_size):
+        for _ in range(steps_per_size):
             yield size
         size += first
     while True:
@@ -28,7 +28,7 @@ def walked(rows, first, steps_a_size):
 )
 def test_rows_grow_by_equal_amounts_at_equal_intervals(rows, first, warmup_rows):
     schedule = BatchSchedule.planned(rows, first, warmup_rows)
-    before, sizes = 0, walked(rows, schedule.first_rows, schedule.steps_a_size)
+    before, sizes = 0, walked(rows, schedule.first_rows, schedule.steps_per_size)
     for step, size in zip(range(schedule.warmup_steps + 5), sizes, strict=False):
         assert (schedule.rows_at(step), schedule.rows_before(step)) == (size, before)
         before += size
@@ -57,17 +57,21 @@ def growing(**changes):
 
 
 def test_tokens_of_a_phase_count_the_small_batches():
-    road = Road([growing(), growing(batch_warmup_rows=0, batch_warmup_tokens=0)])
+    schedule = TrainingSchedule([growing(), growing(batch_warmup_rows=0, batch_warmup_tokens=0)])
     # 4 steps of 5, of 10 and of 15 rows, then 44 of 20.
-    assert (road.stretches[0].end_step, road.tokens(12), road.tokens(56)) == (56, 16 * 120, 16 * 1000)
-    assert road.tokens(road.steps) == 16 * 2000
+    assert (schedule.scheduled_phases[0].end_step, schedule.tokens(12), schedule.tokens(56)) == (
+        56,
+        16 * 120,
+        16 * 1000,
+    )
+    assert schedule.tokens(schedule.steps) == 16 * 2000
 
 
 def test_the_learning_rate_follows_tokens_and_not_steps():
-    road = Road([growing(warmup_tokens=16 * 120, tokens=16 * 1000)])
-    rates = [road.learning_rate(step) for step in range(14)]
-    assert rates == pytest.approx([1e-3 * min(1, road.tokens(step + 1) / (16 * 120)) for step in range(14)])
-    decaying = Road([growing(decay="linear", final_learning_rate_ratio=0.0)])
+    schedule = TrainingSchedule([growing(warmup_tokens=16 * 120, tokens=16 * 1000)])
+    rates = [schedule.learning_rate(step) for step in range(14)]
+    assert rates == pytest.approx([1e-3 * min(1, schedule.tokens(step + 1) / (16 * 120)) for step in range(14)])
+    decaying = TrainingSchedule([growing(decay="linear", final_learning_rate_ratio=0.0)])
     assert decaying.learning_rate(12) == pytest.approx(1e-3 * (1 - 120 / 1000))
 
 

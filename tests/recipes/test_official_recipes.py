@@ -53,9 +53,12 @@ def test_tokens_add_up(name):
     before = [phase.tokens for phase in recipe.phases if phase.name.startswith("pretrain")]
     assert sum(before) == 2_300_000_000_000
     for variant in recipe.variants:
-        road = recipe.road(variant)
-        assert road.tokens(road.steps) == pytest.approx(3.0e12, rel=1e-4)  # small-decay.yaml: max_duration 3.0T
-        assert [s.end_step - s.first_step for s in road.stretches[-2:]] == [15_895, 2_649]  # 37.7M tokens a step
+        schedule = recipe.schedule(variant)
+        assert schedule.tokens(schedule.steps) == pytest.approx(3.0e12, rel=1e-4)  # small-decay.yaml: max_duration 3.0T
+        assert [s.end_step - s.first_step for s in schedule.scheduled_phases[-2:]] == [
+            15_895,
+            2_649,
+        ]  # 37.7M tokens a step
 
 
 def test_the_batch_grows_from_48_rows_to_4608():
@@ -74,13 +77,13 @@ def test_the_batch_grows_from_48_rows_to_4608():
     ],
 )
 def test_rates_fall_as_released(name, variant, fall):
-    road = Recipe.load(name).road(variant)
-    last = road.stretches[-1]
+    schedule = Recipe.load(name).schedule(variant)
+    last = schedule.scheduled_phases[-1]
     steps = last.end_step - last.first_step
     for done in (0, steps // 4, steps // 2, steps):
-        assert road.learning_rate(last.first_step + done) == pytest.approx(fall(done / steps))
-    assert road.learning_rate(road.steps) == pytest.approx(1.6e-5)  # both sizes
-    assert road.learning_rate(last.first_step - 1) == last.phase.learning_rate
+        assert schedule.learning_rate(last.first_step + done) == pytest.approx(fall(done / steps))
+    assert schedule.learning_rate(schedule.steps) == pytest.approx(1.6e-5)  # both sizes
+    assert schedule.learning_rate(last.first_step - 1) == last.phase.learning_rate
 
 
 @pytest.mark.parametrize("name", SIZES)
@@ -119,8 +122,10 @@ def test_the_disputed_ratio_is_a_recipe_and_a_switch():
     chosen, other = Recipe.load("mmbert-base"), Recipe.load("mmbert-base-mask25")
     assert (chosen.phases[0].masking_ratio, other.phases[0].masking_ratio) == (0.30, 0.25)
     assert chosen.phases[1:] == other.phases[1:] and chosen.variants == other.variants
-    switched = MaskingSchedule.of_road(chosen.road(), {"pretrain": 0.25})  # MaskingRatioCallback({"pretrain": 0.25})
-    assert switched == MaskingSchedule.of_road(other.road())
+    switched = MaskingSchedule.from_schedule(
+        chosen.schedule(), {"pretrain": 0.25}
+    )  # MaskingRatioCallback({"pretrain": 0.25})
+    assert switched == MaskingSchedule.from_schedule(other.schedule())
 
 
 @pytest.mark.parametrize("name", SIZES)

@@ -25,16 +25,16 @@ def test_the_outline_is_the_road():
     assert [s["languages"] for s in plan["stable"]] == [60, 60, 109]
     assert {s["name"]: s["languages"] for s in plan["variants"]}["decay-all"] is None
     assert plan["stable"][0]["rows"] == (48, 4608)
-    for stretch in (*plan["stable"], *plan["variants"]):
-        assert stretch["tokens"] == pytest.approx({"p": 1.15e12, "m": 6e11, "d": 1e11}[stretch["name"][0]], rel=0.05)
+    for phase in (*plan["stable"], *plan["variants"]):
+        assert phase["tokens"] == pytest.approx({"p": 1.15e12, "m": 6e11, "d": 1e11}[phase["name"][0]], rel=0.05)
     ends = {s["first_token"] for s in plan["variants"]}
     assert ends == {plan["stable"][-1]["first_token"] + plan["stable"][-1]["tokens"]}
 
 
 @pytest.mark.parametrize("name", ["demo", "mmbert-base"])
 def test_a_curve_follows_the_closed_form(name):
-    phase, stretch = Recipe.load(name).phases[0], outline(Recipe.load(name))["stable"][0]
-    curve = stretch["curve"]
+    phase, outlined = Recipe.load(name).phases[0], outline(Recipe.load(name))["stable"][0]
+    curve = outlined["curve"]
     assert curve["tokens"] == sorted(set(curve["tokens"])) and curve["tokens"][0] == 0
     for tokens, rate, rows in zip(*(curve[key] for key in ("tokens", "learning_rate", "rows")), strict=True):
         reached = tokens + rows * phase.context_length  # a step of the warm-up has the rate of where it ends

@@ -59,13 +59,13 @@ def test_warm_up_and_decay_are_not_inherited(recipe):
 
 
 def test_variants_replace_the_last_phase(recipe):
-    assert [phase.name for phase in recipe.road().phases] == ["pretrain", "midtrain"]
-    assert [phase.name for phase in recipe.road("decay-eng").phases] == ["pretrain", "midtrain", "decay-eng"]
+    assert [phase.name for phase in recipe.schedule().phases] == ["pretrain", "midtrain"]
+    assert [phase.name for phase in recipe.schedule("decay-eng").phases] == ["pretrain", "midtrain", "decay-eng"]
     english = recipe.variants["decay-eng"]
     assert english.languages == ("eng_Latn", "deu_Latn", "rus_Cyrl")
     assert (english.shares, english.decay, english.masking_ratio) == ({"eng_Latn": 0.5}, "1-sqrt", 0.05)
     with pytest.raises(ValueError, match=r"no variant 'decay-fra'; it has decay-eng, decay-all"):
-        recipe.road("decay-fra")
+        recipe.schedule("decay-fra")
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_variants_replace_the_last_phase(recipe):
         ("learning_rate: 8e-4", "learning_rate: 8e-4\n    decay: cosine", r"line 13, .*one of none, linear, 1-sqrt"),
         ("learning_rate: 8e-4", "shares: {fra_Latn: 0.1}\n    learning_rate: 8e-4", r"does not read"),
         ("learning_rate: 8e-4", "shares: {eng_Latn: 1.1}\n    learning_rate: 8e-4", r"between 0 and 1, got 1.1"),
-        ("name: good", "name: good\nname: better", r"line 3, name: the key stands twice"),
+        ("name: good", "name: good\nname: better", r"line 3, name: given twice"),
         ("name: good", "name: [", r"my.yaml is not YAML"),
     ],
 )
@@ -132,7 +132,7 @@ def test_the_fingerprint_sees_every_change(tmp_path):
     assert one.fingerprint() == same.fingerprint() != other.fingerprint()
 
 
-@pytest.mark.parametrize("name", ["trunk", "data", "pretrain", "../x"])
+@pytest.mark.parametrize("name", ["stable", "data", "pretrain", "../x"])
 def test_a_variant_may_not_take_a_name_that_the_run_needs(tmp_path, name):
     text = GOOD + f"variants: {{'{name}': {{}}}}\n"
     with pytest.raises(ValueError, match=r"choose another|must be a file name"):

@@ -35,11 +35,11 @@ def make_trainer(recipe, shards, heldout_shards, tokenizer, tmp_path):
 
     def make(name, variant="decay-all", recipe=recipe, callbacks=None, evaluate=False, train_on=shards, **arguments):
         stream = MlmStream(recipe, train_on, tokenizer, variant=variant)
-        heldout = HeldOut(heldout_shards, tokenizer, context_length=32, tokens_a_language=200, seed=7)
+        heldout = HeldOut(heldout_shards, tokenizer, context_length=32, tokens_per_language=200, seed=7)
         options = {"use_cpu": True, "save_steps": 4, "logging_steps": 2, **arguments}
         trainer = MlmTrainer(
             model=build_model(recipe, len(tokenizer)),
-            args=training_arguments(recipe, stream.road, tmp_path / name, **options),
+            args=training_arguments(recipe, stream.schedule, tmp_path / name, **options),
             train_dataset=stream,
             eval_dataset=heldout,
             processing_class=tokenizer,

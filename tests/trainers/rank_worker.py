@@ -66,21 +66,21 @@ def job(folder, name, stop, source, options):
     options = {"use_cpu": True, "logging_steps": 1, "save_steps": 5, **options}
     trainer = MlmTrainer(
         model=build_model(recipe, len(tokenizer)),
-        args=training_arguments(recipe, stream.road, folder / name, **options),
+        args=training_arguments(recipe, stream.schedule, folder / name, **options),
         train_dataset=stream,
-        eval_dataset=HeldOut(TokenShards(folder / "train"), tokenizer, context_length=32, tokens_a_language=100),
+        eval_dataset=HeldOut(TokenShards(folder / "train"), tokenizer, context_length=32, tokens_per_language=100),
         processing_class=tokenizer,
         callbacks=[StopAt(stop), layout],
     )
     trainer.train(resume_from_checkpoint=str(last_checkpoint(folder / source)) if source else None)
-    weights, ledger = trainer.whole_weights(), trainer.ledger_tokens()
+    weights, tokens_read = trainer.whole_weights(), trainer.tokens_read()
     if trainer.is_world_process_zero():
         trainer.model.save_pretrained(folder / name / "final", state_dict=weights)
         facts = {
             "ranks": trainer.args.world_size,
             "history": [entry for entry in trainer.state.log_history if "loss" in entry],
             "evaluated": [entry for entry in trainer.state.log_history if "eval_loss" in entry],
-            "ledger": ledger.tolist(),
+            "tokens_read": tokens_read.tolist(),
             "layout": layout.sharded,
             "moved": layout.moved,
             "classes": layout.classes,

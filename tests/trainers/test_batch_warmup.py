@@ -55,10 +55,10 @@ def test_a_run_grows_its_batch_and_resumes_in_the_middle_of_it(make_trainer, gro
     lengths = [32] * 11 + [64] * 16
     planned = np.cumsum([rows * length for rows, length in zip(ROWS, lengths, strict=True)])
     assert [line["tokens"] for line in lines] == planned.tolist()
-    # tokens really read: packed, so a little beside the plan, and all in the ledger
+    # tokens really read: packed, so a little beside the plan, and all in the token counts
     seen = np.array([line["tokens_seen"] for line in lines])
     assert np.abs(seen / planned - 1).max() < 0.06
-    assert seen[-1] == straight.ledger.tokens.sum()
+    assert seen[-1] == straight.token_counter.tokens.sum()
     # the learning rate follows tokens: 1,024 of linear warm-up to 2e-3 end with the fourth step
     assert rates.rates[:5] == pytest.approx([2e-3 * tokens / 1024 for tokens in (128, 256, 512, 768)] + [2e-3])
 
@@ -71,8 +71,8 @@ def test_a_run_grows_its_batch_and_resumes_in_the_middle_of_it(make_trainer, gro
     assert [line["tokens_seen"] for line in logs(last)] == seen.tolist()
     for one, two in zip(straight.model.parameters(), last.model.parameters(), strict=True):
         assert torch.equal(one, two)
-    assert (straight.ledger.tokens == last.ledger.tokens).all()
-    assert (Path(last.args.output_dir) / "checkpoint-11").is_dir()  # the border, which the warm-up has moved
+    assert (straight.token_counter.tokens == last.token_counter.tokens).all()
+    assert (Path(last.args.output_dir) / "checkpoint-11").is_dir()  # the phase boundary, which the warm-up has moved
 
 
 def test_more_parts_than_the_first_step_has_rows_are_refused(make_trainer, growing):

@@ -12,7 +12,7 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 
 
 class Keep(TrainerCallback):
-    """Keeps what the report said after each border's evaluation."""
+    """Keeps what the report said after each phase boundary's evaluation."""
 
     def __init__(self):
         self.steps = {}
@@ -25,7 +25,7 @@ class Keep(TrainerCallback):
 
 
 def test_the_report(make_trainer):
-    """One run, looked at from three sides: the stream's own counts, every border, and the other two forms."""
+    """One run, looked at from three sides: the stream's own counts, every phase boundary, and the other two forms."""
     keep = Keep()
     callbacks = [keep, LanguageReportCallback(draw_language_report)]
     trainer = make_trainer("run", evaluate=True, save_strategy="no", callbacks=callbacks)
@@ -42,7 +42,7 @@ def says_what_was_planned_read_and_learned(trainer, home):
     stream, read = trainer.stream, [Counter(), Counter(), Counter()]
     for item in (stream[i] for i in range(len(stream))):
         for language, length in zip(item.languages.tolist(), item.lengths.tolist(), strict=True):
-            read[stream.road.at(item.step).index][stream.languages[language]] += length
+            read[stream.schedule.at(item.step).index][stream.languages[language]] += length
     losses = next(e["language_loss"] for e in reversed(trainer.state.log_history) if "language_loss" in e)
     text = stream.shards.token_counts
     assert list(report["languages"]) == sorted(text, key=lambda tag: (-text[tag], tag))

@@ -3,10 +3,10 @@
 import json
 import logging
 
-import mmbert.callbacks.progress as progress
+import mmbert.callbacks.throughput as throughput
 import pytest
 import torch
-from mmbert.callbacks.matrix_rate import PEAKS, matrix_rate
+from mmbert.callbacks.throughput import PEAKS, matrix_rate
 from mmbert.modeling.flops import EncoderShape, training_flops
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import TrainerCallback
@@ -45,8 +45,8 @@ class Passing(TrainerCallback):
 
 def test_every_line_has_all_of_it_and_counts_training_alone(make_trainer, monkeypatch, caplog):
     clock = Clock()
-    monkeypatch.setattr(progress, "time", clock)
-    monkeypatch.setattr(progress, "matrix_rate", lambda device, dtype: ("gemm_fraction", 1e9))
+    monkeypatch.setattr(throughput, "time", clock)
+    monkeypatch.setattr(throughput, "matrix_rate", lambda device, dtype: ("gemm_fraction", 1e9))
     trainer = make_trainer("run", save_steps=2, callbacks=[Passing(clock)], gradient_accumulation_steps=2)
     monkeypatch.setattr(trainer, "_save_checkpoint", lambda *_: setattr(clock, "now", clock.now + 3600))
     with caplog.at_level(logging.INFO, logger="mmbert"):
@@ -82,7 +82,7 @@ def test_the_work_of_a_step_is_what_torch_counts(make_trainer):
     model, item = trainer.model, trainer.stream[3]
     model.config.sparse_prediction = False  # torch's counter does not look into the chunked loss
     batch = trainer.data_collator([item])
-    batch.pop("witness")
+    batch.pop("metadata")
     with FlopCounterMode(display=False) as counter:
         model(**batch).loss.backward()
     shape, tokens = EncoderShape.of(model.config), int(item.lengths.sum())
@@ -144,5 +144,5 @@ def test_a_batch_of_another_step_is_refused(make_trainer):
     original = trainer.stream.__class__.__getitem__
     skewed = type("Skewed", (trainer.stream.__class__,), {"__getitem__": lambda self, i: original(self, i ^ 1)})
     trainer.stream.__class__ = skewed
-    with pytest.raises(RuntimeError, match=r"step 0 was handed a batch of step \[1\]"):
+    with pytest.raises(RuntimeError, match=r"expected the batch of step 0, got step 1"):
         trainer.train()

@@ -7,7 +7,6 @@ import torch
 from mmbert import LanguagePhaseCallback, MaskingRatioCallback, MlmTrainer
 from mmbert.data import MlmStream, PackedCollator
 from mmbert.trainers import training_arguments
-from mmbert.trainers.pretraining.record import run_record
 from mmbert.trainers.pretraining.run import build_model
 from mmbert.trainers.pretraining.trainer import NonFiniteLoss
 from transformers import Trainer, TrainerCallback, TrainingArguments
@@ -29,8 +28,8 @@ def test_schedules_take_effect_at_their_step(make_trainer):
     trainer = make_trainer("run", callbacks=[watch], save_strategy="no", gradient_accumulation_steps=2)
     trainer.train()
     assert watch.theta == [(10000.0, 10000.0)] * 8 + [(160000.0, 160000.0)] * 16
-    road = trainer.stream.road
-    assert watch.rate == pytest.approx([road.learning_rate(step) for step in range(24)], rel=1e-12)
+    schedule = trainer.stream.schedule
+    assert watch.rate == pytest.approx([schedule.learning_rate(step) for step in range(24)], rel=1e-12)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -58,7 +57,7 @@ def test_it_learns_and_low_resource_loss_falls_when_its_languages_enter(make_tra
     trainer = make_trainer("run", save_strategy="no", evaluate=True)
     before = trainer.evaluate()
     trainer.train()
-    record = run_record(trainer)
+    record = trainer.run_record()
     ends = {entry["phase"]: entry["group_loss"] for entry in record["evaluations"][1:]}
     assert before["eval_loss"] == pytest.approx(math.log(600), abs=0.3)  # an untrained network guesses
     assert ends["decay-all"]["high"] < before["eval_loss_high"] - 0.5
@@ -72,9 +71,9 @@ def test_the_ledger_counts_what_was_read(make_trainer):
     expected = torch.zeros(3, 5, dtype=torch.long)
     for item in (trainer.stream[i] for i in range(len(trainer.stream))):
         for language, length in zip(item.languages.tolist(), item.lengths.tolist(), strict=True):
-            expected[trainer.stream.road.at(item.step).index, language] += length
-    assert trainer.ledger.tokens.tolist() == expected.tolist()
-    shares = run_record(trainer)["shares"]
+            expected[trainer.stream.schedule.at(item.step).index, language] += length
+    assert trainer.token_counter.tokens.tolist() == expected.tolist()
+    shares = trainer.run_record()["shares"]
     for phase in shares.values():
         assert sum(entry["seen"] for entry in phase.values()) == pytest.approx(1)
         assert all(entry["seen"] == pytest.approx(entry["target"], abs=0.05) for entry in phase.values())
@@ -122,7 +121,7 @@ def test_a_non_finite_loss_stops_and_names_its_batch(make_trainer):
 
 def test_arguments_cannot_contradict_the_recipe(recipe, tmp_path):
     with pytest.raises(ValueError, match="learning_rate, seed: the recipe decides this"):
-        training_arguments(recipe, recipe.road(), tmp_path, learning_rate=1.0, seed=3)
+        training_arguments(recipe, recipe.schedule(), tmp_path, learning_rate=1.0, seed=3)
 
 
 def test_a_trainer_of_another_length_is_refused(recipe, shards, tokenizer, tmp_path):
@@ -137,7 +136,7 @@ def test_a_trainer_of_another_length_is_refused(recipe, shards, tokenizer, tmp_p
 
 def plain(recipe, stream, tmp_path, **changes):
     options = {
-        "max_steps": stream.road.steps,
+        "max_steps": stream.schedule.steps,
         "per_device_train_batch_size": 1,
         "train_sampling_strategy": "sequential",
         "logging_steps": 1,
@@ -156,7 +155,7 @@ def plain(recipe, stream, tmp_path, **changes):
         data_collator=PackedCollator(),
         callbacks=[
             MaskingRatioCallback(),
-            LanguagePhaseCallback(evaluate_at_borders=False, save_at_borders=False),
+            LanguagePhaseCallback(evaluate_at_phase_end=False, save_at_phase_end=False),
             watch,
         ],
     )
@@ -178,7 +177,7 @@ def test_the_callbacks_plug_into_a_plain_trainer(recipe, shards, tokenizer, tmp_
     ("changes", "parts", "message"),
     [
         ({"train_sampling_strategy": "random"}, 1, "the data loader shuffles the stream"),
-        ({"gradient_accumulation_steps": 2}, 1, r"cut into 1 parts a step, but a step of this Trainer takes 2"),
+        ({"gradient_accumulation_steps": 2}, 1, r"cut into 1 parts per step, but a step of this Trainer takes 2"),
     ],
 )
 def test_the_callbacks_refuse_a_trainer_that_reads_otherwise(
@@ -200,7 +199,7 @@ def test_the_callbacks_refuse_another_dataset(recipe, tmp_path, shards, tokenize
 
 def test_without_held_out_text_nothing_is_evaluated(recipe, shards, tokenizer, tmp_path):
     stream = MlmStream(recipe, shards, tokenizer)
-    arguments = training_arguments(recipe, stream.road, tmp_path, use_cpu=True, save_strategy="no")
+    arguments = training_arguments(recipe, stream.schedule, tmp_path, use_cpu=True, save_strategy="no")
     trainer = MlmTrainer(build_model(recipe, 600), arguments, stream)
     trainer.train()
     assert trainer.state.global_step == 16
@@ -210,8 +209,8 @@ def test_without_held_out_text_nothing_is_evaluated(recipe, shards, tokenizer, t
 
 def test_one_switch_serves_two_runs(recipe, shards, tokenizer):
     switch = MaskingRatioCallback({"pretrain": 0.25})
-    trunk, branch = (MlmStream(recipe, shards, tokenizer, variant=variant) for variant in (None, "decay-all"))
-    for stream in (trunk, branch):
+    stable, branch = (MlmStream(recipe, shards, tokenizer, variant=variant) for variant in (None, "decay-all"))
+    for stream in (stable, branch):
         switch.bind(stream)
     assert [branch.masking.ratio(step) for step in (0, 8, 16)] == [0.25, 0.15, 0.05]
 

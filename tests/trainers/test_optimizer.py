@@ -66,7 +66,7 @@ def decay_factor(plan, peak, rate):
 def test_one_weight_decay_stands_for_both_of_mmbert_small():
     """The release halves rate and decay together; here the peak is the whole run's, and the factor is the same."""
     recipe = Recipe.load("mmbert-small")
-    peak = recipe.road("decay-all").peak_learning_rate
+    peak = recipe.schedule("decay-all").peak_learning_rate
     published = {"pretrain": (8e-4, 8e-5), "pretrain-late": (4e-4, 4e-5), "midtrain": (4e-4, 4e-5)}
     for phase in recipe.phases[:3]:
         rate, decay = published[phase.name]

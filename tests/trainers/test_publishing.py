@@ -59,8 +59,8 @@ def test_a_run_whose_pushes_fail_is_trained_to_its_end_and_published_by_hand(
     run = RecipeRun(Recipe.from_yaml(tmp_path / "files.yaml"), tmp_path / "run", arguments=arguments)
     with caplog.at_level(logging.WARNING, logger="mmbert.trainers.checkpointing.trainer"):
         finals = run.run(["decay-all"])
-    assert list(finals) == ["trunk", "decay-all"] and len(hub.repositories["you/run"].commits) == 1
-    assert f"by hand: mmbert push {finals['trunk']} you/run" in caplog.text
+    assert list(finals) == ["stable", "decay-all"] and len(hub.repositories["you/run"].commits) == 1
+    assert f"by hand: mmbert push {finals['stable']} you/run" in caplog.text
     hub.faults.clear()
     push(finals["decay-all"], "you/run")
     files = hub.repositories["you/run"].files()

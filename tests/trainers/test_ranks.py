@@ -47,7 +47,7 @@ def assert_equal_curves(folder, name, first=1):
     here, there = losses(folder, name), losses(folder, "one")
     assert list(here) == list(range(1, 25))
     assert all(here[step] == pytest.approx(there[step], abs=2e-5) for step in range(first, 25))
-    assert facts(folder, name)["ledger"] == facts(folder, "one")["ledger"]
+    assert facts(folder, name)["tokens_read"] == facts(folder, "one")["tokens_read"]
     evaluated = [entry["eval_loss"] for entry in facts(folder, name)["evaluated"]]
     assert evaluated == pytest.approx([entry["eval_loss"] for entry in facts(folder, "one")["evaluated"]], abs=2e-5)
 

@@ -50,7 +50,7 @@ def test_resuming_twice_gives_the_same_weights_and_losses(make_trainer):
     assert last.state.global_step == 24
     assert_same(weights(straight), weights(last))
     assert {k: losses(straight)[k] for k in losses(last)} == losses(last)
-    assert (straight.ledger.tokens == last.ledger.tokens).all()
+    assert (straight.token_counter.tokens == last.token_counter.tokens).all()
     epochs = [{e["step"]: e["epoch"] for e in run.state.log_history if "loss" in e} for run in (straight, last)]
     assert epochs[0] == epochs[1] and epochs[0][24] == 1.0
 
@@ -62,7 +62,7 @@ def test_four_readers_in_bf16_resume_twice_to_the_bit(worker_folder, start):
     start(worker_folder, 1, readers, "broken:5:", "broken:11:broken", "broken:24:broken")
     facts = [json.loads((worker_folder / name / "facts.json").read_text()) for name in ("straight", "broken")]
     losses = [[(entry["step"], entry["loss"], entry["epoch"]) for entry in one["history"]] for one in facts]
-    assert losses[0] == losses[1] and losses[0][-1][0] == 24 and facts[0]["ledger"] == facts[1]["ledger"]
+    assert losses[0] == losses[1] and losses[0][-1][0] == 24 and facts[0]["tokens_read"] == facts[1]["tokens_read"]
     assert_same(*(load_file(worker_folder / name / "final" / "model.safetensors") for name in ("straight", "broken")))
 
 
@@ -86,21 +86,21 @@ def test_reading_begins_at_the_step_and_passes_over_nothing(make_trainer, accumu
     trainer = make_trainer("run", gradient_accumulation_steps=accumulation)
     trainer.state.global_step = 13
     batches = iter(trainer.get_train_dataloader())
-    steps = [next(batches)["witness"].steps for _ in range(2 * accumulation)]
+    steps = [next(batches)["metadata"].steps for _ in range(2 * accumulation)]
     assert steps == [(step,) for step in (13, 14) for _ in range(accumulation)]
 
 
 def test_a_variant_branches_from_the_trunk_as_if_it_had_walked_all_the_way(make_trainer):
     straight = make_trainer("straight", save_strategy="no")
     straight.train()
-    trunk = make_trainer("trunk", variant=None)
-    trunk.train()
-    assert trunk.state.global_step == 16
+    stable = make_trainer("stable", variant=None)
+    stable.train()
+    assert stable.state.global_step == 16
     branch = make_trainer("branch")
-    branch.train(resume_from_checkpoint=str(last_checkpoint(Path(trunk.args.output_dir))))
+    branch.train(resume_from_checkpoint=str(last_checkpoint(Path(stable.args.output_dir))))
     assert_same(weights(straight), weights(branch))
     other = make_trainer("other", variant="decay-eng")
-    other.train(resume_from_checkpoint=str(last_checkpoint(Path(trunk.args.output_dir))))
+    other.train(resume_from_checkpoint=str(last_checkpoint(Path(stable.args.output_dir))))
     assert not torch.equal(other.model.decoder.bias, branch.model.decoder.bias)
 
 
@@ -124,7 +124,7 @@ def stopped(make_trainer):
 def test_a_checkpoint_holds_no_pickle_and_the_phase_is_in_its_config(stopped):
     for checkpoint in stopped.glob("checkpoint-*"):
         names = {path.name for path in checkpoint.iterdir()}
-        assert {"model.safetensors", "optimizer.safetensors", "ledger.json", "run_identity.json"} <= names
+        assert {"model.safetensors", "optimizer.safetensors", "token_counts.json", "run_identity.json"} <= names
         assert not [name for name in names if name.endswith((".bin", ".pt", ".pth", ".pkl"))]
         step = int(checkpoint.name.rpartition("-")[2])
         theta = json.loads((checkpoint / "config.json").read_text())["global_rope_theta"]

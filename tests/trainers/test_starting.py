@@ -178,7 +178,7 @@ def test_a_run_refuses_before_it_trains(continued, checkpoint, tmp_path):
         else:
             with pytest.raises(ValueError, match="another tokenizer"):
                 run.run([])
-            assert not (run.output_dir / "trunk").exists()
+            assert not (run.output_dir / "stable").exists()
 
 
 @pytest.mark.parametrize(
@@ -190,17 +190,17 @@ def test_a_run_refuses_before_it_trains(continued, checkpoint, tmp_path):
 )
 def test_no_logged_mean_spans_a_checkpoint(recipe, tmp_path, options, message):
     with pytest.raises(ValueError, match=message):
-        training_arguments(recipe, recipe.road(), tmp_path, use_cpu=True, **options)
+        training_arguments(recipe, recipe.schedule(), tmp_path, use_cpu=True, **options)
 
 
 def test_a_checkpoint_interval_alone_chooses_the_log_lines(recipe, tmp_path):
-    arguments = training_arguments(recipe, recipe.road(), tmp_path, use_cpu=True, save_steps=7)
+    arguments = training_arguments(recipe, recipe.schedule(), tmp_path, use_cpu=True, save_steps=7)
     assert arguments.save_steps % arguments.logging_steps == 0
-    free = training_arguments(recipe, recipe.road(), tmp_path, use_cpu=True, save_strategy="no", save_steps=5)
+    free = training_arguments(recipe, recipe.schedule(), tmp_path, use_cpu=True, save_strategy="no", save_steps=5)
     assert free.save_strategy == "no"
 
 
 def test_intervals_may_be_shares_of_the_run(recipe, tmp_path):
     options = {"logging_steps": 0.1, "save_steps": 0.25}  # of a variant's 24 steps: 2.4 and 6
-    arguments = training_arguments(recipe, recipe.road(), tmp_path, use_cpu=True, **options)
+    arguments = training_arguments(recipe, recipe.schedule(), tmp_path, use_cpu=True, **options)
     assert (arguments.logging_steps, arguments.save_steps) == (3, 6)

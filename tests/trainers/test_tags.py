@@ -1,4 +1,4 @@
-"""Checkpoints at the borders of phases: tagged, kept from rotation, and where variants branch, now or later."""
+"""Checkpoints at the boundaries of phases: tagged, kept from rotation, and where variants branch, now or later."""
 
 import json
 import shutil
@@ -23,7 +23,7 @@ def make_run(tmp_path):
         path = tmp_path / "files.yaml"
         path.write_text(recipe + f"data: {{corpus: {corpus}, vocabulary_size: 600, heldout_fraction: 0.1}}\n")
         options = {"use_cpu": True, "logging_steps": 1, "save_steps": 50, **arguments}
-        return RecipeRun(Recipe.from_yaml(path), tmp_path / folder, arguments=options, tokens_a_language=100)
+        return RecipeRun(Recipe.from_yaml(path), tmp_path / folder, arguments=options, tokens_per_language=100)
 
     return make
 
@@ -32,7 +32,7 @@ def names(folder):
     return {path.name for path in folder.glob("checkpoint-*")}
 
 
-def test_borders_are_tagged_and_outlive_rotation(make_trainer):
+def test_phase_boundaries_are_tagged_and_outlive_rotation(make_trainer):
     trainer = make_trainer("run", save_steps=2, save_total_limit=1)
     trainer.train()
     home = Path(trainer.args.output_dir)
@@ -44,7 +44,7 @@ def test_borders_are_tagged_and_outlive_rotation(make_trainer):
         tagged(home, "pretrain/7")
 
 
-def test_a_run_goes_on_from_a_border_by_its_tag(make_trainer):
+def test_a_run_goes_on_from_a_phase_boundary_by_its_tag(make_trainer):
     straight = make_trainer("run", save_strategy="no")
     straight.train()
     again = make_trainer("run", save_strategy="no")
@@ -57,14 +57,14 @@ def test_a_run_goes_on_from_a_border_by_its_tag(make_trainer):
 def test_a_variant_planned_later_branches_where_the_others_did(make_run):
     first = make_run(save_total_limit=1)
     first.run(["decay-eng"])
-    trunk = first.output_dir / "trunk"
-    assert list(tags(trunk)) == ["pretrain/8", "midtrain/16"]
+    stable = first.output_dir / "stable"
+    assert list(tags(stable)) == ["pretrain/8", "midtrain/16"]
     later = TINY_RECIPE + "  decay-late: {languages: {add: [ell_Grek]}}\n"
     parts = make_run(recipe=later, save_total_limit=1).run(["decay-eng", "decay-late"])
     steps = json.loads((parts["decay-late"].parent / "run_record.json").read_text())["steps"]
     assert [entry["phase"] for entry in steps] == ["pretrain"] * 8 + ["midtrain"] * 8 + ["decay-late"] * 8
-    # The history before the border is the trunk's own: only the last phase was trained.
-    assert steps[:16] == json.loads((trunk / "run_record.json").read_text())["steps"]
+    # The history before the phase boundary is the stable's own: only the last phase was trained.
+    assert steps[:16] == json.loads((stable / "run_record.json").read_text())["steps"]
     whole = make_run("whole", recipe=later).run(["decay-late"])
     one, two = (load_file(found["decay-late"] / "model.safetensors") for found in (parts, whole))
     assert all((one[name] == two[name]).all() for name in one)
@@ -73,6 +73,6 @@ def test_a_variant_planned_later_branches_where_the_others_did(make_run):
 def test_a_variant_without_its_border_is_refused(make_run):
     run = make_run()
     run.run([])
-    shutil.rmtree(run.output_dir / "trunk" / "checkpoint-16")
-    with pytest.raises(FileNotFoundError, match=r"no checkpoint tagged midtrain/16 in .*trunk; it has pretrain/8"):
+    shutil.rmtree(run.output_dir / "stable" / "checkpoint-16")
+    with pytest.raises(FileNotFoundError, match=r"no checkpoint tagged midtrain/16 in .*stable; it has pretrain/8"):
         make_run().run(["decay-all"])

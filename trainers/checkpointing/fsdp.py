@@ -12,39 +12,17 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 
 
 def whole(tensor: Tensor) -> Tensor:
-    """Gather a tensor; every rank must call.
-
-    Args:
-        tensor: A DTensor, or any other tensor.
-
-    Returns:
-        The whole tensor on every rank; a tensor that is whole as it is.
-    """
+    """Gather a tensor; every rank must call."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
 def local(tensor: Tensor) -> Tensor:
-    """Return this rank's part.
-
-    Args:
-        tensor: A DTensor, or any other tensor.
-
-    Returns:
-        The part that lies here.
-    """
+    """Return this rank's part."""
     return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
 def cut_like(value: Tensor, parameter: Tensor) -> Tensor:
-    """Put a whole tensor where a parameter lies; every rank must call.
-
-    Args:
-        value: A whole tensor of the parameter's shape, the same on every rank.
-        parameter: The parameter.
-
-    Returns:
-        The value on the parameter's device, cut as the parameter is.
-    """
+    """Put a whole tensor where a parameter lies; every rank must call."""
     placed = value.to(parameter.device)
     if not isinstance(parameter, DTensor):
         return placed
@@ -53,11 +31,6 @@ def cut_like(value: Tensor, parameter: Tensor) -> Tensor:
 
 @torch.no_grad()
 def fill(model: nn.Module, read: Callable[[str], Tensor]) -> None:
-    """Fill a model's parameters with whole tensors; every rank must call.
-
-    Args:
-        model: The network.
-        read: Reads the tensor of a name. A parameter with two names (tied) is read by its first.
-    """
+    """Fill a model's parameters with whole tensors; every rank must call."""
     for name, parameter in model.named_parameters():
         parameter.copy_(cut_like(read(name), parameter))

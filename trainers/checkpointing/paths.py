@@ -1,8 +1,8 @@
-"""Tags: the checkpoints at the borders of phases, by the name `phase/step`, kept for good.
+"""Where the checkpoints of a run are, their tags, and how one comes to be: whole, or not at all.
 
-A decay variant can be started months after its trunk has ended, so a border's checkpoint is not one of the few that
-rotation keeps: it stays. The tag is written inside the checkpoint, with everything else that it was trained on; the
-run's `tags.json` is read from there and only says where to look.
+A checkpoint at a phase boundary has a tag, `phase/step`, and is kept for good: a decay variant can be started months
+after the stable run has ended. The tag is written inside the checkpoint, with everything else that it was trained on;
+the run's `tags.json` is read from there and only says where to look.
 """
 
 import json
@@ -11,20 +11,14 @@ import shutil
 from pathlib import Path
 
 from ...common.checkpoints.writer import sync_to_disk
-from ...recipes import Road
+from ...recipes import TrainingSchedule
 from ..pretraining.run_fingerprint import FILE as IDENTITY_FILE
 
-# CODEMOD section trainers.checkpoints
-# Where the checkpoints of a run lie, and how one comes to be: whole, or not at all.
+FILE = "tags.json"
 
 
-def publish(written: Path, target: Path) -> None:
-    """Give a completely written checkpoint its name, after its bytes have reached the disk.
-
-    Args:
-        written: The directory as it was written.
-        target: Its final name; an older directory of that name is replaced.
-    """
+def give_name(written: Path, target: Path) -> None:
+    """Rename a completely written checkpoint after its bytes have reached the disk; an older `target` is replaced."""
     for path in written.rglob("*"):
         if path.is_file():
             sync_to_disk(path)
@@ -68,39 +62,21 @@ def last_checkpoint(directory: Path) -> Path:
     return found[max(found)]
 
 
-# CODEMOD section trainers.tags
-# Tags: the checkpoints at the borders of phases, by the name `phase/step`, kept for good.
-#
-# A decay variant can be started months after its trunk has ended, so a border's checkpoint is not one of the few that
-# rotation keeps: it stays. The tag is written inside the checkpoint, with everything else that it was trained on; the
-# run's `tags.json` is read from there and only says where to look.
-
-
-FILE = "tags.json"
-
-
-def tag_of(road: Road, step: int) -> str | None:
-    """Name the border that a run stands at.
+def tag_of(schedule: TrainingSchedule, step: int) -> str | None:
+    """Name the phase boundary that a run stands at.
 
     Args:
-        road: The phases.
+        schedule: The phases.
         step: Steps done.
 
     Returns:
         The phase that has just ended and the step, such as `pretrain/1200`; None inside a phase.
     """
-    return f"{road.at(step - 1).phase.name}/{step}" if step > 0 and road.is_border(step) else None
+    return f"{schedule.at(step - 1).phase.name}/{step}" if step > 0 and schedule.is_phase_end(step) else None
 
 
 def revision_of(tag: str) -> str:
-    """Spell a tag as the revision of a published model.
-
-    Args:
-        tag: Such as `pretrain/1200`.
-
-    Returns:
-        Such as `pretrain/step1200`.
-    """
+    """Spell a tag, such as `pretrain/1200`, as the revision of a published model, `pretrain/step1200`."""
     phase, _, step = tag.rpartition("/")
     return f"{phase}/step{step}"
 
@@ -143,11 +119,7 @@ def tagged(directory: Path, tag: str) -> Path:
 
 
 def write_tags(directory: Path) -> None:
-    """Write `tags.json`: tag to the name of its checkpoint.
-
-    Args:
-        directory: The run's directory.
-    """
+    """Write `tags.json`: tag to the name of its checkpoint."""
     names = {tag: path.name for tag, path in tags(directory).items()}
     partial = directory / f".{FILE}.partial"
     partial.write_text(json.dumps(names, indent=1, ensure_ascii=False), encoding="utf-8")

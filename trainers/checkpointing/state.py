@@ -20,9 +20,9 @@ from torch.optim import Optimizer
 from .fsdp import cut_like, whole
 
 OPTIMIZER_FILE = "optimizer.safetensors"
-SCHEDULE_FILE = "scheduler.json"
-# What an optimizer keeps a group beside its hyper-parameters. Which kernels it chose is the machine's affair, not the
-# run's: it chooses anew, so that a checkpoint of a GPU resumes on a CPU.
+SCHEDULER_FILE = "scheduler.json"
+# What an optimizer keeps per group beside its hyper-parameters. It chooses its kernels anew, so that a
+# checkpoint of a GPU resumes on a CPU.
 _PROGRESS = ("step", "kahan_sum")
 _SCRATCH = ("mean_square",)
 
@@ -117,37 +117,21 @@ def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, torch.Tensor) else value
 
 
-def save_schedule(schedule: Any, directory: Path) -> None:
-    """Write where a schedule of learning rates stands.
-
-    Args:
-        schedule: The scheduler.
-        directory: The checkpoint.
-    """
-    text = json.dumps(schedule.state_dict(), default=_plain)
-    (directory / SCHEDULE_FILE).write_text(text, encoding="utf-8")
+def save_scheduler(scheduler: Any, directory: Path) -> None:
+    """Write the state of a learning-rate scheduler into a checkpoint."""
+    text = json.dumps(scheduler.state_dict(), default=_plain)
+    (directory / SCHEDULER_FILE).write_text(text, encoding="utf-8")
 
 
-def load_schedule(schedule: Any, optimizer: Optimizer, directory: Path) -> None:
-    """Let a schedule stand where it stood, and give every group of parameters its rate.
-
-    Args:
-        schedule: A fresh scheduler of the same kind.
-        optimizer: The optimizer that it steers.
-        directory: The checkpoint.
-    """
-    schedule.load_state_dict(json.loads((directory / SCHEDULE_FILE).read_text(encoding="utf-8")))
-    for group, rate in zip(optimizer.param_groups, schedule.get_last_lr(), strict=True):
+def load_scheduler(scheduler: Any, optimizer: Optimizer, directory: Path) -> None:
+    """Set a scheduler back to a checkpoint, and give every group of parameters of its optimizer its rate."""
+    scheduler.load_state_dict(json.loads((directory / SCHEDULER_FILE).read_text(encoding="utf-8")))
+    for group, rate in zip(optimizer.param_groups, scheduler.get_last_lr(), strict=True):
         group["lr"] = rate
 
 
 def save_random_state(directory: Path, rank: int) -> None:
-    """Write the state of Python's, NumPy's and torch's global generators.
-
-    Args:
-        directory: The checkpoint.
-        rank: Number of the process.
-    """
+    """Write the state of Python's, NumPy's and torch's global generators."""
     _, keys, position, has_gauss, gauss = np.random.get_state()  # noqa: NPY002 - the global one, as Trainer keeps it
     version, numbers, normal = random.getstate()
     cuda = torch.cuda.random.get_rng_state_all() if torch.cuda.is_available() else []
@@ -161,15 +145,7 @@ def save_random_state(directory: Path, rank: int) -> None:
 
 
 def load_random_state(directory: Path, rank: int) -> bool:
-    """Set the global generators back.
-
-    Args:
-        directory: The checkpoint.
-        rank: Number of the process.
-
-    Returns:
-        False if the checkpoint has no state of this rank, as after a change of world size.
-    """
+    """Set the global generators back."""
     path = directory / f"random_state_{rank}.json"
     if not path.is_file():
         return False

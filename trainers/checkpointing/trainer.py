@@ -1,7 +1,13 @@
-"""A Trainer whose checkpoints are whole or absent, hold no pickle, and stand where a function of the step says.
+"""A Trainer whose checkpoints are whole or absent and hold no pickle, and whose pushes load everywhere.
 
 transformers writes a checkpoint file by file under its final name, so a kill in between leaves a directory that looks
 like the newest checkpoint and cannot be read. Here it is written under another name, reaches the disk, and is renamed.
+
+transformers pushes its output folder as it is, pickled arguments included, in a format that older readers run with
+another RoPE base. Here every push is one commit of an export, checked by `mmbert.export.push`. `--hub_strategy end`
+publishes finished models alone, `every_save` each checkpoint too; those at phase boundaries get the tag `phase/stepN`.
+A push that fails while a run trains costs a warning, not the run: the checkpoint is on disk, and
+`mmbert push --history` publishes it later.
 """
 
 import logging
@@ -22,177 +28,11 @@ from ...common.checkpoints.reader import open_checkpoint
 from ...common.checkpoints.writer import write_checksums, write_json
 from ...modeling.tokenization_mmbert import save_tokenizer
 from .fsdp import fill, local
-from .paths import publish, revision_of, rotate, tags, write_tags
+from .paths import give_name, revision_of, rotate, tags, write_tags
 from .state import load_optimizer, load_random_state, save_optimizer, save_random_state
-
-# CODEMOD section trainers.publishing
-# `push_to_hub` of our trainers: the export format, the run's card and revision tags, instead of Trainer's own files.
-#
-# Trainer uploads its output folder as it lies there, pickled arguments included, in a format that older readers run
-# with
-# another RoPE base. Here every upload goes through `mmbert.export.push`: one commit of a checked folder. What
-# `--hub_strategy` says decides how often: `end` publishes finished models alone, `every_save` each checkpoint too;
-# those
-# at the borders of phases get the tag `phase/stepN`. A push that fails while a run trains costs a warning, not the run:
-# the checkpoint lies on disk, and `mmbert push --history` makes up for it.
-
 
 if TYPE_CHECKING:
     from ...export import Publication
-
-logger = logging.getLogger(__name__)
-
-
-class PublishingTrainer(Trainer):
-    """A Trainer whose `push_to_hub` publishes what loads everywhere; a subclass says what a push takes along."""
-
-    hub_model_id: str | None  # type: ignore[assignment]
-
-    def whole_weights(self) -> dict[str, Any] | None:
-        """Gather the weights where ranks hold shards of them; every rank must call.
-
-        Returns:
-            Whole tensors by name on rank 0; None where the model is whole.
-        """
-        return None
-
-    def publication_tag(self) -> str | None:
-        """Return the tag of the model as it stands, None for no tag."""
-        return None
-
-    def publication_record(self) -> dict[str, Any] | None:
-        """Return the run's record, from which a published model's card is filled; every rank must call.
-
-        Returns:
-            The record, None if there is none.
-        """
-        return None
-
-    def push_to_hub(  # type: ignore[override]
-        self,
-        commit_message: str | None = "End of training",
-        blocking: bool = True,
-        token: str | None = None,
-        revision: str | None = None,
-        private: bool | None = None,
-        **kwargs: Any,
-    ) -> "Publication | None":
-        """Publish the model as it stands, in the export format, with tokenizer, card and tag.
-
-        Args:
-            commit_message: Of the commit.
-            blocking: Must be True: a commit is whole before this returns.
-            token: Access token; `args.hub_token` or the stored login if None.
-            revision: Branch; `args.hub_revision` or the main one if None.
-            private: Whether a repository that is made is private; `args.hub_private_repo` if None.
-            **kwargs: Not used; Trainer's own card takes them.
-
-        Returns:
-            Where it lies; None on every rank but the first.
-
-        Raises:
-            ConnectionError: If the Hub cannot be reached; the repository is as it was.
-            ValueError: If the model cannot be exported, or the Hub refused.
-        """
-        weights, record, published = self.whole_weights(), self.publication_record(), None
-        try:
-            if self.is_world_process_zero():
-                with tempfile.TemporaryDirectory(prefix="mmbert-push-") as temporary:
-                    folder = Path(temporary) / Path(str(self.args.output_dir)).absolute().name
-                    model: Any = self.accelerator.unwrap_model(self.model)
-                    model.save_pretrained(folder, state_dict=weights)
-                    if self.processing_class is not None:
-                        save_tokenizer(self.processing_class, folder)  # type: ignore[arg-type]
-                    _write_record(record, folder)
-                    given = {"token": token, "revision": revision, "private": private, "message": commit_message}
-                    published = self._publish(folder, self.publication_tag(), **given)
-        finally:  # other ranks wait, whatever the Hub said
-            self.accelerator.wait_for_everyone()
-        return published
-
-    def publish_folder(self, folder: Path, tag: str | None, message: str | None = None) -> None:
-        """Publish a finished folder; a failure costs a warning with the command that makes up for it.
-
-        Args:
-            folder: The folder, whole.
-            tag: Its tag.
-            message: Of the commit.
-        """
-        try:
-            published = self._publish(folder, tag, message=message)
-            logger.info("published: %s", published.address)
-        except (ValueError, OSError) as error:
-            told = " ".join(str(error).split())
-            command = f"mmbert push {folder} {self._repository()}"
-            logger.warning("%s was not published: %s; by hand: %s", folder, told, command)
-
-    def publish_checkpoint(self, checkpoint: Path, tag: str | None) -> None:
-        """Publish a checkpoint that has just been written, if `hub_strategy` says so; every rank must call.
-
-        Args:
-            checkpoint: The checkpoint.
-            tag: Its tag, None inside a phase.
-        """
-        if not self.args.push_to_hub or self.args.hub_strategy == HubStrategy.END:
-            return
-        record = self.publication_record()
-        if not self.is_world_process_zero():
-            return
-        try:
-            with tempfile.TemporaryDirectory(prefix="mmbert-push-") as papers:
-                _write_record(record, Path(papers))
-                message = f"{checkpoint.name} of {Path(str(self.args.output_dir)).absolute().name}"
-                self._publish(checkpoint, tag, message=message, papers=papers)
-        except (ValueError, OSError) as error:
-            logger.warning("%s was not published: %s", checkpoint.name, " ".join(str(error).split()))
-
-    def init_hf_repo(self, token: str | None = None, private: bool | None = None) -> None:
-        """Make the repository when training begins: who may not write there is told so before the first step.
-
-        Args:
-            token: Access token; `args.hub_token` if None.
-            private: Whether a repository that is made is private; `args.hub_private_repo` if None.
-        """
-        from ...export.hub.upload import ensure_repository
-
-        if self.is_world_process_zero():
-            self.hub_model_id = ensure_repository(
-                self._repository(),
-                token=token or self.args.hub_token,
-                private=self.args.hub_private_repo if private is None else private,
-            )
-            self.push_in_progress = None
-
-    def _repository(self) -> str:
-        return self.hub_model_id or self.args.hub_model_id or Path(str(self.args.output_dir)).absolute().name
-
-    def _publish(self, folder: Path, tag: str | None, **given: Any) -> "Publication":
-        from ...export import push
-
-        own = {
-            "token": self.args.hub_token,
-            "revision": self.args.hub_revision,
-            "private": self.args.hub_private_repo,
-        }
-        options = own | {name: value for name, value in given.items() if value is not None}
-        return push(folder, self._repository(), tag=tag, replace_tag=True, **options)
-
-    def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
-        """Trainer's own upload, of a folder that is not finished yet; `publish_checkpoint` comes after it is."""
-
-
-def _write_record(record: dict[str, Any] | None, directory: Path) -> None:
-    if record is not None:
-        write_json(directory / "run_record.json", record)
-
-
-# CODEMOD section trainers.checkpointing
-# A Trainer whose checkpoints are whole or absent, hold no pickle, and stand where a function of the step says.
-#
-# transformers writes a checkpoint file by file under its final name, so a kill in between leaves a directory that looks
-# like the newest checkpoint and cannot be read. Here it is written under another name, reaches the disk, and is
-# renamed.
-
 
 logger = logging.getLogger(__name__)
 
@@ -201,39 +41,59 @@ class NonFiniteLoss(ValueError):
     """The loss or a weight became NaN or infinite; the run stopped and kept nothing of it."""
 
 
-class CheckpointingTrainer(PublishingTrainer):
-    """Saves and loads the state of training; a subclass says what else a checkpoint holds, and the learning rate."""
+class CheckpointingTrainer(Trainer):
+    """Saves, resumes and publishes the state of training; a subclass says what else a checkpoint or a push holds."""
 
     # What Trainer calls optional is there as soon as training begins.
     model: PreTrainedModel  # type: ignore[assignment]
     optimizer: Optimizer  # type: ignore[assignment]
     lr_scheduler: LambdaLR  # type: ignore[assignment]
-    _publishing: Path | None = None
+    hub_model_id: str | None  # type: ignore[assignment]
+    _unfinished: Path | None = None
 
-    def write_facts(self, directory: Path) -> None:
-        """Write what else belongs into a checkpoint; called on every rank.
+    # What a subclass may replace
 
-        Args:
-            directory: The checkpoint being written.
-        """
+    def write_run_state(self, directory: Path) -> None:
+        """Write what else belongs into a checkpoint that is being written; called on every rank."""
 
-    def keep(self, directory: Path) -> None:
-        """Keep a checkpoint that has just been written, and let go of older ones; called where files are written.
-
-        Args:
-            directory: The checkpoint.
-        """
+    def rotate(self, directory: Path) -> None:
+        """List a checkpoint that has just been written and remove old ones; called where files are written."""
         write_tags(directory.parent)
         rotate(directory.parent, self.args.save_total_limit)
 
-    def show(self, directory: Path) -> None:
-        """Publish a checkpoint that is kept, if the run publishes them; called on every rank.
-
-        Args:
-            directory: The checkpoint.
-        """
+    def publish(self, directory: Path) -> None:
+        """Publish a checkpoint that is kept, if `hub_strategy` says so; called on every rank."""
+        if not self.args.push_to_hub or self.args.hub_strategy == HubStrategy.END:
+            return
+        record = self.run_record()
+        if not self.is_world_process_zero():
+            return
         tag = next((tag for tag, path in tags(directory.parent).items() if path == directory), None)
-        self.publish_checkpoint(directory, tag and revision_of(tag))
+        try:
+            with tempfile.TemporaryDirectory(prefix="mmbert-push-") as papers:
+                _write_record(record, Path(papers))
+                message = f"{directory.name} of {Path(str(self.args.output_dir)).absolute().name}"
+                self._push(directory, tag and revision_of(tag), message=message, papers=papers)
+        except (ValueError, OSError) as error:
+            logger.warning("%s was not published: %s", directory.name, " ".join(str(error).split()))
+
+    def restore_scheduler(self, directory: Path) -> None:
+        """Set the learning-rate schedule to the step of a checkpoint; it is a function of the step, with no state."""
+        step = self.state.global_step
+        self.lr_scheduler.last_epoch = step
+        for group in self.optimizer.param_groups:
+            group["lr"] = float(self.lr_scheduler.base_lrs[0] * self.lr_scheduler.lr_lambdas[0](step))
+        self.lr_scheduler._last_lr = [group["lr"] for group in self.optimizer.param_groups]
+
+    def run_record(self) -> dict[str, Any] | None:
+        """Return the run's record, from which a published model's card is filled; every rank must call."""
+        return None
+
+    def revision_tag(self) -> str | None:
+        """Return the tag of the model as it stands, None for no tag."""
+        return None
+
+    # Checkpoints
 
     def refuse_broken_weights(self) -> None:
         """Stop before weights that are not finite are kept.
@@ -242,7 +102,7 @@ class CheckpointingTrainer(PublishingTrainer):
             NonFiniteLoss: If a parameter holds NaN or infinity.
         """
         names, parameters = zip(*self.model.named_parameters(), strict=True)
-        # One look at all of them, and the same answer on every rank, also where each holds a shard.
+        # One check of all of them, and the same answer on every rank, also where each holds a shard.
         broken = torch.stack([(~local(parameter.detach()).isfinite()).sum() for parameter in parameters])
         if self.accelerator.num_processes > 1:
             broken = self.accelerator.reduce(broken, reduction="sum")
@@ -263,38 +123,27 @@ class CheckpointingTrainer(PublishingTrainer):
             return None
         return _without_copies(self.model, self.accelerator.get_state_dict(self.model))
 
-    def learning_rate_at(self, step: int) -> float:
-        """Return the learning rate of a step.
-
-        Args:
-            step: Step from 0.
-
-        Returns:
-            The rate; the scheduler's own by default.
-        """
-        return float(self.lr_scheduler.base_lrs[0] * self.lr_scheduler.lr_lambdas[0](step))
-
     def _get_output_dir(self, trial: Any) -> str:
-        return str(self._publishing) if self._publishing is not None else super()._get_output_dir(trial)
+        return str(self._unfinished) if self._unfinished is not None else super()._get_output_dir(trial)
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         """Save beside the other checkpoints under another name, then rename: a killed save leaves nothing half."""
         self.refuse_broken_weights()
         home = Path(self._get_output_dir(trial))
         name = f"checkpoint-{self.state.global_step}"
-        self._publishing = home / ".saving"
+        self._unfinished = home / ".saving"
         if self.args.should_save:
-            shutil.rmtree(self._publishing, ignore_errors=True)  # what a killed save left
+            shutil.rmtree(self._unfinished, ignore_errors=True)  # what a killed save left
         self.accelerator.wait_for_everyone()
         try:
             super()._save_checkpoint(model, trial)
-            self.write_facts(self._publishing / name)
+            self.write_run_state(self._unfinished / name)
             self.accelerator.wait_for_everyone()
             if self.args.should_save:
-                files = sorted(path.name for path in (self._publishing / name).glob("*model*.safetensors"))
-                write_checksums(self._publishing / name, files)
-                publish(self._publishing / name, home / name)
-                self.keep(home / name)
+                files = sorted(path.name for path in (self._unfinished / name).glob("*model*.safetensors"))
+                write_checksums(self._unfinished / name, files)
+                give_name(self._unfinished / name, home / name)
+                self.rotate(home / name)
         except (OSError, SafetensorError, RuntimeError) as error:
             raise ValueError(
                 f"{name} could not be written ({' '.join(str(error).split())[:200]}); the checkpoints before it are "
@@ -302,10 +151,10 @@ class CheckpointingTrainer(PublishingTrainer):
             ) from error
         finally:
             if self.args.should_save:
-                shutil.rmtree(self._publishing, ignore_errors=True)
-            self._publishing = None
+                shutil.rmtree(self._unfinished, ignore_errors=True)
+            self._unfinished = None
         self.accelerator.wait_for_everyone()
-        self.show(home / name)
+        self.publish(home / name)
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         super()._save(output_dir, state_dict and _without_copies(self.model, state_dict))
@@ -335,19 +184,7 @@ class CheckpointingTrainer(PublishingTrainer):
             super()._load_optimizer_and_scheduler(checkpoint)
         else:
             load_optimizer(_bare(self.optimizer), self.model, Path(checkpoint))
-        self.stand_at(Path(checkpoint))
-
-    def stand_at(self, directory: Path) -> None:
-        """Let the schedule stand where it stood; it is a function of the step, so there is no state to load.
-
-        Args:
-            directory: The checkpoint.
-        """
-        step = self.state.global_step
-        self.lr_scheduler.last_epoch = step
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate_at(step)
-        self.lr_scheduler._last_lr = [group["lr"] for group in self.optimizer.param_groups]
+        self.restore_scheduler(Path(checkpoint))
 
     def _save_rng_state(self, output_dir: str) -> None:
         Path(output_dir).mkdir(parents=True, exist_ok=True)
@@ -356,6 +193,105 @@ class CheckpointingTrainer(PublishingTrainer):
     def _load_rng_state(self, checkpoint: str | None) -> None:
         if checkpoint is not None and not load_random_state(Path(checkpoint), self.args.process_index):
             logger.warning("no random state of rank %d in %s: dropout will differ", self.args.process_index, checkpoint)
+
+    # Publishing
+
+    def push_to_hub(  # type: ignore[override]
+        self,
+        commit_message: str | None = "End of training",
+        blocking: bool = True,
+        token: str | None = None,
+        revision: str | None = None,
+        private: bool | None = None,
+        **kwargs: Any,
+    ) -> "Publication | None":
+        """Publish the model as it stands, in the export format, with tokenizer, card and tag.
+
+        Args:
+            commit_message: Of the commit.
+            blocking: Must be True: a commit is whole before this returns.
+            token: Access token; `args.hub_token` or the stored login if None.
+            revision: Branch; `args.hub_revision` or the main one if None.
+            private: Whether a repository that is made is private; `args.hub_private_repo` if None.
+            **kwargs: Not used; Trainer's own card takes them.
+
+        Returns:
+            Where it is; None on every rank but the first.
+
+        Raises:
+            ConnectionError: If the Hub cannot be reached; the repository is as it was.
+            ValueError: If the model cannot be exported, or the Hub refused.
+        """
+        weights, record, published = self.whole_weights(), self.run_record(), None
+        try:
+            if self.is_world_process_zero():
+                with tempfile.TemporaryDirectory(prefix="mmbert-push-") as temporary:
+                    folder = Path(temporary) / Path(str(self.args.output_dir)).absolute().name
+                    model: Any = self.accelerator.unwrap_model(self.model)
+                    model.save_pretrained(folder, state_dict=weights)
+                    if self.processing_class is not None:
+                        save_tokenizer(self.processing_class, folder)  # type: ignore[arg-type]
+                    _write_record(record, folder)
+                    given = {"token": token, "revision": revision, "private": private, "message": commit_message}
+                    published = self._push(folder, self.revision_tag(), **given)
+        finally:  # other ranks wait, whatever the Hub said
+            self.accelerator.wait_for_everyone()
+        return published
+
+    def publish_folder(self, folder: Path, tag: str | None, message: str | None = None) -> None:
+        """Publish a finished folder; a failure costs a warning with the command that publishes it later.
+
+        Args:
+            folder: The folder, whole.
+            tag: Its tag.
+            message: Of the commit.
+        """
+        try:
+            published = self._push(folder, tag, message=message)
+            logger.info("published: %s", published.address)
+        except (ValueError, OSError) as error:
+            reason = " ".join(str(error).split())
+            command = f"mmbert push {folder} {self._repository()}"
+            logger.warning("%s was not published: %s; by hand: %s", folder, reason, command)
+
+    def init_hf_repo(self, token: str | None = None, private: bool | None = None) -> None:
+        """Make the repository when training begins: who may not write there learns so before the first step.
+
+        Args:
+            token: Access token; `args.hub_token` if None.
+            private: Whether a repository that is made is private; `args.hub_private_repo` if None.
+        """
+        from ...export.hub.upload import ensure_repository
+
+        if self.is_world_process_zero():
+            self.hub_model_id = ensure_repository(
+                self._repository(),
+                token=token or self.args.hub_token,
+                private=self.args.hub_private_repo if private is None else private,
+            )
+            self.push_in_progress = None
+
+    def _repository(self) -> str:
+        return self.hub_model_id or self.args.hub_model_id or Path(str(self.args.output_dir)).absolute().name
+
+    def _push(self, folder: Path, tag: str | None, **given: Any) -> "Publication":
+        from ...export import push
+
+        own = {
+            "token": self.args.hub_token,
+            "revision": self.args.hub_revision,
+            "private": self.args.hub_private_repo,
+        }
+        options = own | {name: value for name, value in given.items() if value is not None}
+        return push(folder, self._repository(), tag=tag, replace_tag=True, **options)
+
+    def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
+        """Trainer's own upload, of a folder that is not finished yet; `publish` comes after it is."""
+
+
+def _write_record(record: dict[str, Any] | None, directory: Path) -> None:
+    if record is not None:
+        write_json(directory / "run_record.json", record)
 
 
 def _without_copies(model: PreTrainedModel, weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -23,7 +23,7 @@ from transformers.trainer_callback import PrinterCallback
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from ..checkpointing.paths import rotate
-from ..checkpointing.state import load_schedule, save_schedule
+from ..checkpointing.state import load_scheduler, save_scheduler
 from ..checkpointing.trainer import CheckpointingTrainer, NonFiniteLoss
 from ..pretraining.run_fingerprint import FILE as IDENTITY_FILE
 from .class_weights import WeightedLoss
@@ -75,7 +75,7 @@ class FineTuneCheckpoints(CheckpointingTrainer):
 
     identity: Mapping[str, Any]
 
-    def write_facts(self, directory: Path) -> None:
+    def write_run_state(self, directory: Path) -> None:
         """Write what the run is made of into a checkpoint.
 
         Args:
@@ -86,7 +86,7 @@ class FineTuneCheckpoints(CheckpointingTrainer):
             text = json.dumps(found, indent=1, ensure_ascii=False)
             (directory / IDENTITY_FILE).write_text(text, encoding="utf-8")
 
-    def keep(self, directory: Path) -> None:
+    def rotate(self, directory: Path) -> None:
         """Keep the newest checkpoints and the one that scored best.
 
         Args:
@@ -94,7 +94,7 @@ class FineTuneCheckpoints(CheckpointingTrainer):
         """
         rotate(directory.parent, self.args.save_total_limit, self._best_in(directory.parent))
 
-    def show(self, directory: Path) -> None:
+    def publish(self, directory: Path) -> None:
         """Publish nothing yet: a fine-tuned network is published when it is finished.
 
         Args:
@@ -129,13 +129,13 @@ class FineTuneCheckpoints(CheckpointingTrainer):
         else:
             self.train(resume_from_checkpoint=str(checkpoint))
 
-    def stand_at(self, directory: Path) -> None:
-        """Let the schedule stand where it stood.
+    def restore_scheduler(self, directory: Path) -> None:
+        """Set the schedule back to where it was.
 
         Args:
             directory: The checkpoint.
         """
-        load_schedule(self.lr_scheduler, self.optimizer, directory)
+        load_scheduler(self.lr_scheduler, self.optimizer, directory)
 
     def _best_in(self, home: Path) -> Path | None:
         best = home / f"checkpoint-{self.state.best_global_step}"
@@ -144,7 +144,7 @@ class FineTuneCheckpoints(CheckpointingTrainer):
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
         super()._save_optimizer_and_scheduler(output_dir)
         if self.args.should_save and not self.is_deepspeed_enabled:
-            save_schedule(self.lr_scheduler, Path(output_dir))
+            save_scheduler(self.lr_scheduler, Path(output_dir))
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         if hasattr(self.model, "peft_config"):  # its checkpoints hold adapters and head, which peft reads

@@ -8,6 +8,7 @@ _HOMES = {
     "difference": "run_fingerprint",
     "language_losses": "eval_loss",
     "local_checkpoint": "model_init",
+    "parse_run_options": "args",
     "read_group_losses": "record",
     "resource_groups": "eval_loss",
     "run_record": "record",

@@ -1,21 +1,55 @@
-"""TrainingArguments that follow from a recipe, so that a run is described once."""
+"""TrainingArguments that follow from a recipe, so that a run is described once, and the options of its scripts."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-from transformers import TrainingArguments
+from transformers import HfArgumentParser, TrainingArguments
 
-from ...recipes import Recipe, Road
+from ...common.deprecation import warn_renamed
+from ...recipes import Recipe, TrainingSchedule
+
+_Options = TypeVar("_Options")
+_RENAMED = {"--tokens_a_language": "--tokens_per_language"}
 
 
-def training_arguments(recipe: Recipe, road: Road, output_dir: str | Path, **overrides: Any) -> TrainingArguments:
-    """Return the Trainer's arguments for one road of a recipe.
+def parse_run_options(kind: type[_Options], arguments: Sequence[str]) -> tuple[_Options, dict[str, Any]]:
+    """Read the options of a script that trains a recipe; every field of TrainingArguments is one.
+
+    Args:
+        kind: A dataclass with the script's own options.
+        arguments: The words after the script's name.
+
+    Returns:
+        The script's options, and those fields of TrainingArguments that were given: the recipe decides the rest.
+
+    Raises:
+        ValueError: If `--output_dir` is missing.
+    """
+    words = []
+    for word in arguments:
+        name, equals, value = word.partition("=")
+        if name in _RENAMED:
+            warn_renamed(name, _RENAMED[name])
+        words.append(f"{_RENAMED.get(name, name)}{equals}{value}")
+    parser = HfArgumentParser((kind, TrainingArguments), allow_abbrev=False)  # type: ignore[arg-type]
+    options, given = parser.parse_args_into_dataclasses(words)
+    named = {word.split("=")[0].lstrip("-").replace("-", "_") for word in words if word[:2] == "--"}
+    if "output_dir" not in named:
+        raise ValueError("--output_dir is missing; say where checkpoints and models go.")
+    return options, {name: getattr(given, name) for name in TrainingArguments.__dataclass_fields__ if name in named}
+
+
+def training_arguments(
+    recipe: Recipe, schedule: TrainingSchedule, output_dir: str | Path, **overrides: Any
+) -> TrainingArguments:
+    """Return the Trainer's arguments for one schedule of a recipe.
 
     Args:
         recipe: The plan.
-        road: The phases this run goes through.
+        schedule: The phases this run goes through.
         output_dir: Where checkpoints go.
         **overrides: Any field of TrainingArguments, but for what the recipe fixes: steps, rate, decay, clipping, seed.
 
@@ -26,8 +60,8 @@ def training_arguments(recipe: Recipe, road: Road, output_dir: str | Path, **ove
         ValueError: If an override contradicts the recipe.
     """
     fixed: dict[str, Any] = {
-        "max_steps": road.steps,
-        "learning_rate": road.peak_learning_rate,
+        "max_steps": schedule.steps,
+        "learning_rate": schedule.peak_learning_rate,
         "weight_decay": recipe.optimizer.weight_decay,
         "max_grad_norm": recipe.optimizer.max_grad_norm,
         "seed": recipe.seed,
@@ -35,8 +69,8 @@ def training_arguments(recipe: Recipe, road: Road, output_dir: str | Path, **ove
     clash = sorted(set(fixed) & set(overrides))
     if clash:
         raise ValueError(f"{', '.join(clash)}: the recipe decides this; change it there, not in the arguments.")
-    # By the longest road of the recipe: a variant logs and saves at the steps of the trunk that it branches from.
-    steps = max(recipe.road(variant).steps for variant in (None, *recipe.variants))
+    # By the longest schedule of the recipe: a variant logs and saves at the steps of the stable run it branches from.
+    steps = max(recipe.schedule(variant).steps for variant in (None, *recipe.variants))
     intervals = ("logging_steps", "save_steps")
     overrides |= {key: _whole(value, steps) for key, value in overrides.items() if key in intervals}
     logging_steps = _logging_steps(overrides.get("logging_steps"), overrides.get("save_steps"), max(1, steps // 100))
@@ -62,11 +96,7 @@ def training_arguments(recipe: Recipe, road: Road, output_dir: str | Path, **ove
 def refuse_logs_across_checkpoints(arguments: TrainingArguments) -> None:
     """Refuse a checkpoint between two log lines: a resumed run would log the mean of other steps than an unbroken one.
 
-    Args:
-        arguments: The Trainer's arguments. Checkpoints at the borders of phases need nothing: each has its log line.
-
-    Raises:
-        ValueError: If `save_steps` is no multiple of `logging_steps`.
+    Checkpoints at phase boundaries need nothing: each has its log line.
     """
     if arguments.save_strategy != "steps" or arguments.logging_strategy != "steps":
         return

@@ -49,15 +49,7 @@ def language_losses(model: PreTrainedModel, heldout: HeldOut, accelerator: Accel
 
 
 def group_losses(losses: Mapping[str, float], groups: Mapping[str, str]) -> dict[str, float]:
-    """Average the losses of each resource group.
-
-    Args:
-        losses: Loss by language.
-        groups: Group by language.
-
-    Returns:
-        Mean loss by group, in the order high, mid, low, code; groups without a language are left out.
-    """
+    """Average the losses of each resource group."""
     members: dict[str, list[float]] = {}
     for language, loss in losses.items():
         members.setdefault(groups[language], []).append(loss)

@@ -1,120 +1,107 @@
 """The run record: everything a card, a table or a picture needs to know of a run, as plain JSON."""
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
 import torch
 import transformers
+from numpy.typing import NDArray
+from transformers import PreTrainedModel
 
-if TYPE_CHECKING:
-    from .trainer import MlmTrainer
+from ...data.pretraining.dataset import MlmStream
 
 FILE = "run_record.json"
 
 
-def run_record(trainer: "MlmTrainer") -> dict[str, Any]:
-    """Describe a run from its own history; every rank must call.
+def run_record(
+    stream: MlmStream,
+    model: PreTrainedModel,
+    history: Sequence[Mapping[str, Any]],
+    *,
+    groups: Mapping[str, str],
+    tokens: NDArray[np.int64],
+) -> dict[str, Any]:
+    """Describe a run from its own history.
 
     Args:
-        trainer: The trainer, after training or at any step of it.
+        stream: What it reads.
+        model: Its network.
+        history: The Trainer's `state.log_history`.
+        groups: Resource group of every language.
+        tokens: Tokens read over all ranks, shape (phases, languages of the stream).
 
     Returns:
         The record: recipe, model, data, logged steps, language shares, evaluations, seconds and versions.
     """
-    stream, history = trainer.stream, trainer.state.log_history
-    recipe = stream.recipe.to_dict()
+    recipe, shards = stream.recipe.to_dict(), stream.shards
     recipe["phases"] = [
         {**phase.to_dict(), "languages": stream.languages if phase.reads_all else list(phase.languages)}
-        for phase in stream.road.phases
+        for phase in stream.schedule.phases
     ]
+    sizes = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "vocab_size")
     return {
         "recipe": recipe,
         "variant": stream.variant,
-        "model": _model(trainer),
-        "data": _data(trainer),
+        "model": {"parameters": model.num_parameters(), **{name: getattr(model.config, name) for name in sizes}},
+        "data": {
+            "sources": shards.index["sources"],
+            "fingerprint": shards.fingerprint,
+            "skipped": shards.index["skipped"],
+            "languages": {
+                language: {
+                    "tokens": shards.token_counts[language],
+                    "documents": shards.document_counts[language],
+                    "group": groups[language],
+                }
+                for language in shards.languages
+            },
+        },
         "steps": [_step(entry) for entry in history if "loss" in entry],
-        "shares": _shares(trainer),
-        "evaluations": [_evaluation(entry, trainer) for entry in history if "language_loss" in entry],
+        "shares": _shares(stream, tokens),
+        "evaluations": [_evaluation(entry) for entry in history if "language_loss" in entry],
         "seconds": sum(float(entry.get("train_runtime", 0.0)) for entry in history),
         "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
     }
 
 
 def write_record(record: dict[str, Any], directory: Path) -> Path:
-    """Write a record beside the run's model.
-
-    Args:
-        record: The record.
-        directory: The run's directory.
-
-    Returns:
-        The file.
-    """
+    """Write a record into the run's directory."""
     path = directory / FILE
     path.write_text(json.dumps(record, indent=1, ensure_ascii=False), encoding="utf-8")
     return path
 
 
 def read_group_losses(directory: Path) -> dict[str, float]:
-    """Read the held-out losses that a run ended with.
-
-    Args:
-        directory: The run's directory.
-
-    Returns:
-        Loss by resource group.
-    """
+    """Read the held-out losses, by resource group, that the run of a directory ended with."""
     record = json.loads((directory / FILE).read_text(encoding="utf-8"))
     losses: dict[str, float] = record["evaluations"][-1]["group_loss"]
     return losses
 
 
-def _model(trainer: "MlmTrainer") -> dict[str, Any]:
-    config = trainer.model.config
-    sizes = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "vocab_size")
-    return {"parameters": trainer.model.num_parameters(), **{name: getattr(config, name) for name in sizes}}
-
-
-def _data(trainer: "MlmTrainer") -> dict[str, Any]:
-    shards = trainer.stream.shards
-    return {
-        "sources": shards.index["sources"],
-        "fingerprint": shards.fingerprint,
-        "skipped": shards.index["skipped"],
-        "languages": {
-            language: {
-                "tokens": shards.token_counts[language],
-                "documents": shards.document_counts[language],
-                "group": trainer.groups[language],
-            }
-            for language in shards.languages
-        },
-    }
-
-
-def _step(entry: dict[str, Any]) -> dict[str, Any]:
+def _step(entry: Mapping[str, Any]) -> dict[str, Any]:
     keys = ("step", "tokens", "tokens_seen", "phase", "loss", "masking_ratio", "learning_rate", "tokens_per_second")
     return {key: entry[key] for key in (*keys, "mfu", "gemm_fraction") if key in entry}
 
 
-def _shares(trainer: "MlmTrainer") -> dict[str, Any]:
-    ledger, counts, stream = trainer.ledger, trainer.ledger_tokens(), trainer.stream
+def _shares(stream: MlmStream, tokens: NDArray[np.int64]) -> dict[str, Any]:
     shares: dict[str, Any] = {}
-    for index, (phase, reader) in enumerate(zip(ledger.phases, stream.readers, strict=True)):
-        total = max(int(counts[index].sum()), 1)
-        shares[phase] = {
+    for phase, row, reader in zip(stream.schedule.phases, tokens, stream.readers, strict=True):
+        read, total = dict(zip(stream.languages, row.tolist(), strict=True)), max(int(row.sum()), 1)
+        shares[phase.name] = {
             language: {
                 "target": target,
-                "seen": int(counts[index, ledger.languages.index(language)]) / total,
-                "epochs": int(counts[index, ledger.languages.index(language)]) / stream.shards.token_counts[language],
+                "seen": read[language] / total,
+                "epochs": read[language] / stream.shards.token_counts[language],
             }
             for language, target in reader.shares.items()
         }
     return shares
 
 
-def _evaluation(entry: dict[str, Any], trainer: "MlmTrainer") -> dict[str, Any]:
+def _evaluation(entry: Mapping[str, Any]) -> dict[str, Any]:
     groups = {key.removeprefix("eval_loss_"): value for key, value in entry.items() if key.startswith("eval_loss_")}
     return {
         "step": entry["step"],

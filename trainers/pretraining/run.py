@@ -1,10 +1,10 @@
 """A recipe run from end to end: data, the stable phases once, then every decay variant from where they end.
 
     DIR/data/           tokenizer and token shards
-    DIR/trunk/          checkpoints, tags.json, final/, run_record.json of the phases before the variants branch
+    DIR/stable/         checkpoints, tags.json, final/, run_record.json of the phases before the variants branch
     DIR/<variant>/      the same for each decay variant
 
-Beside the record lies the language report, written anew at every border.
+Beside the record is the language report, written anew at every phase boundary.
 
 Started again it goes on where it was: finished parts are kept, an unfinished one resumes from its last checkpoint.
 """
@@ -18,6 +18,7 @@ from accelerate import Accelerator, PartialState
 
 from ...callbacks import LanguageReportCallback
 from ...common.checkpoints.writer import atomic_directory
+from ...common.deprecation import renamed_keywords, warn_renamed
 from ...data.pretraining.dataset import MlmStream
 from ...data.pretraining.heldout import HeldOut
 from ...data.tokenization.preparation import PreparedData, prepare
@@ -28,16 +29,27 @@ from ..checkpointing.paths import checkpoints, last_checkpoint, tagged
 from .args import training_arguments
 from .eval_loss import group_losses, language_losses, resource_groups
 from .model_init import build_model
-from .record import run_record, write_record
+from .record import write_record
 from .run_fingerprint import check_identity
 from .trainer import MlmTrainer
 
 logger = logging.getLogger(__name__)
 
-__all__ = ["FINAL", "TRUNK", "RecipeRun", "build_model"]
+__all__ = ["FINAL", "STABLE", "RecipeRun", "build_model"]
 
-TRUNK = "trunk"
+STABLE = "stable"
+_OLD_STABLE = "trunk"  # the folder's name in 0.1
 FINAL = "final"
+
+
+class _Parts(dict[str, Path]):
+    """Finished models by part; the stable run is found under its old name, too."""
+
+    def __missing__(self, name: str) -> Path:
+        if name != _OLD_STABLE:
+            raise KeyError(name)
+        warn_renamed(f"the part {_OLD_STABLE!r} of a run", repr(STABLE))
+        return self[STABLE]
 
 
 class RecipeRun:
@@ -47,19 +59,21 @@ class RecipeRun:
         recipe: The plan.
         output_dir: Where everything goes.
         arguments: Overrides for TrainingArguments, such as `dataloader_num_workers` or `bf16`.
-        tokens_a_language: Held-out tokens scored in each language.
+        tokens_per_language: Held-out tokens scored in each language.
         allow_changed_data: Resume although the shards changed.
         allow_changed_recipe: Resume although what was already trained is described differently now.
-        draw_report: Draws the language report at every border, such as `mmbert.model_cards.draw_language_report`.
+        draw_report: Draws the language report at every phase boundary, such as
+            `mmbert.model_cards.draw_language_report`.
     """
 
+    @renamed_keywords(tokens_a_language="tokens_per_language")
     def __init__(
         self,
         recipe: Recipe,
         output_dir: str | Path,
         *,
         arguments: Mapping[str, Any] | None = None,
-        tokens_a_language: int = 2048,
+        tokens_per_language: int = 2048,
         allow_changed_data: bool = False,
         allow_changed_recipe: bool = False,
         draw_report: Callable[[dict[str, Any], Path], Any] | None = None,
@@ -67,11 +81,11 @@ class RecipeRun:
         self.recipe = recipe
         self.output_dir = Path(output_dir)
         self.arguments = dict(arguments or {})
-        self.tokens_a_language = tokens_a_language
+        self.tokens_per_language = tokens_per_language
         self.flags = {"allow_changed_data": allow_changed_data, "allow_changed_recipe": allow_changed_recipe}
         self.draw_report = draw_report
         self._data: PreparedData | None = None
-        training_arguments(recipe, recipe.road(), output_dir, **self.arguments)  # refuse a bad one before reading data
+        training_arguments(recipe, recipe.schedule(), output_dir, **self.arguments)  # refuse a bad one before reading
 
     @property
     def data(self) -> PreparedData:
@@ -81,6 +95,14 @@ class RecipeRun:
                 self._data = prepare(self.recipe, self.output_dir / "data")
         return self._data
 
+    def home(self, variant: str | None = None) -> Path:
+        """Return the directory of a decay variant, or of the stable run; one of 0.1 is used under its name there."""
+        old = self.output_dir / _OLD_STABLE
+        if variant is None and old.is_dir() and not (self.output_dir / STABLE).is_dir():
+            warn_renamed(f"the folder {old}", f"{STABLE}/", stacklevel=3)
+            return old
+        return self.output_dir / (variant or STABLE)
+
     def run(self, variants: Sequence[str] | None = None) -> dict[str, Path]:
         """Train what is not trained yet.
 
@@ -88,17 +110,17 @@ class RecipeRun:
             variants: Decay variants to train; None for all of the recipe.
 
         Returns:
-            The finished model's directory by part: `trunk` and each variant.
+            The finished model's directory by part: `stable` and each variant.
         """
         for variant in variants or []:
-            self.recipe.road(variant)  # an unknown one is refused before anything is trained
-        finished = {TRUNK: self._part(None, branch_from=None)}
+            self.recipe.schedule(variant)  # an unknown one is refused before anything is trained
+        finished = _Parts({STABLE: self._part(None)})
         for variant in self.recipe.variants if variants is None else variants:
-            finished[variant] = self._part(variant, branch_from=self.output_dir / TRUNK)
+            finished[variant] = self._part(variant)
         return finished
 
-    def _part(self, variant: str | None, branch_from: Path | None) -> Path:
-        home = self.output_dir / (variant or TRUNK)
+    def _part(self, variant: str | None) -> Path:
+        home = self.home(variant)
         final = home / FINAL
         if final.is_dir():
             stream = MlmStream(self.recipe, self.data.train, self.data.tokenizer, variant=variant)
@@ -106,32 +128,31 @@ class RecipeRun:
                 check_identity(last_checkpoint(home), stream, **self.flags)
             logger.info("%s is finished", home.name)
             return final
-        trainer = self.trainer(variant)
-        checkpoint = self._start(home, branch_from)
+        checkpoint = self._start(variant, home)
         # The loss of the untrained network is where every curve begins.
-        trainer.args.eval_on_start = checkpoint is None
+        trainer = self.trainer(variant, eval_on_start=checkpoint is None)
         if checkpoint is not None:
             logger.info("%s goes on from %s/%s", home.name, checkpoint.parent.name, checkpoint.name)
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None, **self.flags)
-        record, weights = run_record(trainer), trainer.whole_weights()
+        record, weights = trainer.run_record(), trainer.whole_weights()
         if trainer.is_world_process_zero():
             write_record(record, home)
             with atomic_directory(final) as partial:
                 trainer.model.save_pretrained(partial, state_dict=weights)
                 save_tokenizer(self.data.tokenizer, partial)
             if trainer.args.push_to_hub:
-                trainer.publish_folder(final, trainer.publication_tag(), message=f"{self.recipe.name}: {home.name}")
+                trainer.publish_folder(final, trainer.revision_tag(), message=f"{self.recipe.name}: {home.name}")
         trainer.accelerator.wait_for_everyone()
         return final
 
-    def _start(self, home: Path, branch_from: Path | None) -> Path | None:
-        """Return where a part goes on: its own last checkpoint, else the trunk's at its end, else from nothing."""
+    def _start(self, variant: str | None, home: Path) -> Path | None:
+        """Return where a part goes on: its own last checkpoint, else the end of the stable run, else from nothing."""
         if checkpoints(home):
             return last_checkpoint(home)
-        if branch_from is None:
+        if variant is None:
             return None
-        road = self.recipe.road()
-        return tagged(branch_from, f"{road.phases[-1].name}/{road.steps}")
+        schedule = self.recipe.schedule()
+        return tagged(self.home(), f"{schedule.phases[-1].name}/{schedule.steps}")
 
     def heldout(self) -> HeldOut:
         """Return the held-out text of every evaluation of this run."""
@@ -140,7 +161,7 @@ class RecipeRun:
             self.data.tokenizer,
             masking_ratio=self.recipe.evaluation_masking_ratio,
             context_length=self.recipe.phases[0].context_length,
-            tokens_a_language=self.tokens_a_language,
+            tokens_per_language=self.tokens_per_language,
             seed=self.recipe.seed,
             languages=self.recipe.languages,  # a tokenized folder may hold many more
         )
@@ -164,20 +185,21 @@ class RecipeRun:
         model = MmBertForMaskedLM.from_pretrained(checkpoint).to(accelerator.device)
         return group_losses(language_losses(model, self.heldout(), accelerator), self.groups())
 
-    def trainer(self, variant: str | None = None) -> MlmTrainer:
+    def trainer(self, variant: str | None = None, **overrides: Any) -> MlmTrainer:
         """Build the trainer of one part of the run.
 
         Args:
             variant: A decay variant, or None for the phases before.
+            **overrides: Further fields of TrainingArguments.
 
         Returns:
             The trainer, ready to train.
         """
         stream = MlmStream(self.recipe, self.data.train, self.data.tokenizer, variant=variant)
-        arguments = training_arguments(self.recipe, stream.road, self.output_dir / (variant or TRUNK), **self.arguments)
+        arguments = {**self.arguments, **overrides}
         return MlmTrainer(
             model=build_model(self.recipe, len(self.data.tokenizer), self.data.tokenizer),
-            args=arguments,
+            args=training_arguments(self.recipe, stream.schedule, self.home(variant), **arguments),
             train_dataset=stream,
             eval_dataset=self.heldout(),
             processing_class=self.data.tokenizer,

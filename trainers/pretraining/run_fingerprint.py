@@ -39,66 +39,39 @@ class RunIdentity:
 
     Attributes:
         step: Steps done.
-        facts: Plain values by name: seed, phases begun, model, optimizer, masking so far, data and tokenizer.
+        values: Plain values by name: seed, phases begun, model, optimizer, masking so far, data and tokenizer.
     """
 
     step: int
-    facts: dict[str, Any]
+    values: dict[str, Any]
 
     @classmethod
     def of(cls, stream: MlmStream, step: int) -> "RunIdentity":
-        """Describe a run after `step` steps.
-
-        Args:
-            stream: What it reads.
-            step: Steps done.
-
-        Returns:
-            The identity.
-        """
+        """Describe a run after `step` steps."""
         recipe = stream.recipe.to_dict()
         changes = zip(stream.masking.first_steps, stream.masking.ratios, strict=True)
-        facts = {
+        values = {
             "seed": recipe["seed"],
-            "phases": stream.road.up_to(step),
+            "phases": stream.schedule.phases_begun(step),
             "model": recipe["model"],
             "optimizer": recipe["optimizer"],
             "masking": [[first, ratio] for first, ratio in changes if first < step],
             "data": stream.shards.fingerprint,
             "tokenizer": stream.shards.tokenizer_fingerprint,
         }
-        return cls(step, json.loads(json.dumps(facts)))
+        return cls(step, json.loads(json.dumps(values)))
 
     def save(self, directory: Path, tag: str | None = None) -> None:
-        """Write the identity into a checkpoint.
-
-        Args:
-            directory: The checkpoint.
-            tag: Name of the border that it stands at, if it does.
-        """
+        """Write the identity into a checkpoint, with the tag of the phase boundary that it stands at, if it does."""
         named = {"tag": tag} if tag else {}
-        text = json.dumps({"step": self.step, **named, **self.facts}, indent=1, ensure_ascii=False)
+        text = json.dumps({"step": self.step, **named, **self.values}, indent=1, ensure_ascii=False)
         (directory / FILE).write_text(text, encoding="utf-8")
 
 
 def check_identity(
     checkpoint: Path, stream: MlmStream, *, allow_changed_data: bool = False, allow_changed_recipe: bool = False
 ) -> int:
-    """Refuse to resume from a checkpoint that was trained on something else.
-
-    Args:
-        checkpoint: The checkpoint.
-        stream: What the resumed run would read.
-        allow_changed_data: Go on although the shards differ.
-        allow_changed_recipe: Go on although seed, phases, optimizer or masking differ.
-
-    Returns:
-        Steps done in the checkpoint.
-
-    Raises:
-        FileNotFoundError: If the checkpoint has no identity.
-        ValueError: If anything differs that is not allowed to; the message names what, and the flag.
-    """
+    """Refuse to resume from a checkpoint that was trained on something else."""
     path = checkpoint / FILE
     if not path.is_file():
         raise FileNotFoundError(f"{checkpoint} is no checkpoint of a recipe run ({FILE} is missing); start a new run.")
@@ -106,7 +79,7 @@ def check_identity(
     step = int(saved.pop("step"))
     saved["phases"] = [{**_PHASE_DEFAULTS, **phase} for phase in saved.get("phases", [])]
     allowed = {"data": allow_changed_data, "recipe": allow_changed_recipe}
-    for name, value in RunIdentity.of(stream, step).facts.items():
+    for name, value in RunIdentity.of(stream, step).values.items():
         if saved.get(name) != value and not allowed.get(_UNDER_FLAG.get(name, ""), False):
             what = difference(name, saved.get(name), value)
             raise ValueError(f"cannot resume from {checkpoint.name}: {what}; {_REMEDY[name]}.")
@@ -114,16 +87,7 @@ def check_identity(
 
 
 def difference(name: str, saved: Any, now: Any) -> str:
-    """Name the first entry that differs, as deep as it lies.
-
-    Args:
-        name: What to call the whole.
-        saved: As it was; plain values.
-        now: As it is; not equal to it.
-
-    Returns:
-        Such as `options.epochs was 3 and is now 4`.
-    """
+    """Name the first entry that differs, as deep as it lies."""
     if isinstance(saved, dict) and isinstance(now, dict):
         key = next(key for key in [*saved, *now] if saved.get(key) != now.get(key))
         return difference(f"{name}.{key}", saved.get(key), now.get(key))

@@ -1,63 +1,34 @@
-"""The ledger: what a run has really read, by phase and language, carried through every checkpoint.
+"""Tokens that a run has really read, by phase and language, carried through every checkpoint.
 
-The target shares are the recipe's; these are counted from the batches that reached the training step, so a report can
-put the two beside each other.
+The target shares are the recipe's; these are counted from the batches that reached the training step, so that a report
+can put the two side by side.
 """
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-FILE = "ledger.json"
+FILE = "token_counts.json"
+_OLD_FILE = "ledger.json"  # of 0.1
 
 
-class Ledger:
-    """Tokens and sequences read, by phase and language.
-
-    Args:
-        phases: Names of the phases in order.
-        languages: The stream's languages in order.
-    """
+class TokenCounter:
+    """Counts tokens by phase and language; `tokens` has shape (phases, languages)."""
 
     def __init__(self, phases: Sequence[str], languages: Sequence[str]) -> None:
         self.phases = list(phases)
         self.languages = list(languages)
         self.tokens: NDArray[np.int64] = np.zeros((len(phases), len(languages)), dtype=np.int64)
 
-    def read(self, phase: int, languages: NDArray[np.int64], lengths: NDArray[np.int64]) -> None:
-        """Enter the sequences of one batch.
-
-        Args:
-            phase: Number of the phase.
-            languages: Language number of each sequence, shape (n,).
-            lengths: Tokens of each sequence, shape (n,).
-        """
+    def add(self, phase: int, languages: NDArray[np.int64], lengths: NDArray[np.int64]) -> None:
+        """Count the sequences of one batch: number of the phase, language number and tokens of each sequence."""
         np.add.at(self.tokens[phase], languages, lengths)
 
-    def shares(self, phase: int) -> dict[str, float]:
-        """Return each language's share of the tokens read in a phase.
-
-        Args:
-            phase: Number of the phase.
-
-        Returns:
-            Shares of the languages read, summing to 1; empty if the phase has not begun.
-        """
-        total = int(self.tokens[phase].sum())
-        counts = zip(self.languages, self.tokens[phase].tolist(), strict=True)
-        return {language: tokens / total for language, tokens in counts if tokens}
-
     def save(self, directory: Path, tokens: NDArray[np.int64]) -> None:
-        """Write the ledger into a checkpoint.
-
-        Args:
-            directory: The checkpoint.
-            tokens: The counts to write: the sum over all ranks.
-        """
+        """Write counts, the sum over all ranks, into a checkpoint."""
         entries = {
             phase: {language: count for language, count in zip(self.languages, row.tolist(), strict=True) if count}
             for phase, row in zip(self.phases, tokens, strict=True)
@@ -65,14 +36,13 @@ class Ledger:
         (directory / FILE).write_text(json.dumps(entries, indent=1, ensure_ascii=False), encoding="utf-8")
 
     def load(self, directory: Path) -> None:
-        """Read the counts of a checkpoint; phases that this run does not have are left out.
-
-        Args:
-            directory: The checkpoint.
-        """
-        entries: dict[str, Any] = json.loads((directory / FILE).read_text(encoding="utf-8"))
+        """Read the counts of a checkpoint; phases and languages that this run does not have are left out."""
+        path = directory / FILE
+        if not path.is_file() and (directory / _OLD_FILE).is_file():
+            path = directory / _OLD_FILE
+        entries: dict[str, dict[str, int]] = json.loads(path.read_text(encoding="utf-8"))
         self.tokens[:] = 0
         for row, phase in enumerate(self.phases):
             for language, count in entries.get(phase, {}).items():
-                if language in self.languages:  # a run on other data may lack it
+                if language in self.languages:
                     self.tokens[row, self.languages.index(language)] = count

@@ -1,25 +1,54 @@
-"""One line a log: where the run is, how fast, how much of that is useful work, and when it will be done.
+"""One log line with where the run is, how fast, how much of that is useful work, and when it will be done.
 
-The clock stands still while the Trainer evaluates and saves, so rates are those of training; the estimate of the time
-left goes by tokens, because steps of a growing batch are not equally long.
+The clock stops while the Trainer evaluates and saves, so rates are those of training; the time left is estimated by
+tokens, because steps of a growing batch are not equally long. The useful work of a GPU is measured against its maker's
+dense bf16 peak (`mfu`); that of a device whose peak is not listed, and of any CPU, against what it reaches itself in
+one square matrix product (`gemm_fraction`). The two are different measures, so they have two names.
 """
 
 import logging
 import time
+from collections.abc import Callable
 from datetime import timedelta
+from functools import cache
 from typing import Any
 
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from ..recipes import Road
-from .matrix_rate import matrix_rate
+from ..recipes import TrainingSchedule
 from .stream_of import stream_of
 
 logger = logging.getLogger(__name__)
 
+# Dense bf16 operations per second, without sparsity: NVIDIA's and AMD's data sheets. The first name that fits counts.
+PEAKS = (
+    ("GB200", 2500e12),
+    ("B200", 2250e12),
+    ("GH200", 989e12),
+    ("H200", 989e12),
+    ("H100 PCIe", 756e12),
+    ("H100 NVL", 835e12),
+    ("H100", 989e12),
+    ("H800", 989e12),
+    ("A100", 312e12),
+    ("A800", 312e12),
+    ("L40S", 362e12),
+    ("L40", 181e12),
+    ("L4", 121e12),
+    ("A40", 150e12),
+    ("A10G", 70e12),
+    ("A10", 125e12),
+    ("RTX 4090", 165e12),
+    ("RTX 3090", 71e12),
+    ("MI300X", 1307e12),
+    ("MI250X", 383e12),
+)
+_SECONDS = 0.15  # of measuring, on one core about five products
+_ROWS = {"cpu": 1024, "cuda": 8192}
 
-class ProgressCallback(TrainerCallback):
+
+class ThroughputCallback(TrainerCallback):
     """Logs progress, and adds `tokens_per_second` and `mfu` or `gemm_fraction` to the Trainer's history.
 
     Needs `LanguagePhaseCallback` before it in the list, which puts `phase` and `tokens` into the logs. The fraction is
@@ -27,7 +56,7 @@ class ProgressCallback(TrainerCallback):
     """
 
     def __init__(self) -> None:
-        self.road: Road | None = None
+        self.schedule: TrainingSchedule | None = None
         self._yardstick = ("gemm_fraction", float("inf"))
         self._mark = self._spent = self._last = 0.0  # seconds: of the clock, trained, trained at the last line
         self._tokens = self._first_tokens = 0
@@ -43,12 +72,12 @@ class ProgressCallback(TrainerCallback):
         **kwargs: Any,
     ) -> None:
         """Find the yardstick and start the clock."""
-        self.road = stream_of(train_dataloader, type(self).__name__).road
+        self.schedule = stream_of(train_dataloader, type(self).__name__).schedule
         if state.is_world_process_zero:
             dtype = torch.bfloat16 if args.bf16 else torch.float16 if args.fp16 else next(model.parameters()).dtype
             name, rate = matrix_rate(args.device, dtype)
             self._yardstick = (name, rate * args.world_size)
-        self._tokens = self._first_tokens = self.road.tokens(state.global_step)
+        self._tokens = self._first_tokens = self.schedule.tokens(state.global_step)
         self._flops = state.total_flos
         self._spent = self._last = 0.0
         self._mark = time.monotonic()
@@ -76,20 +105,20 @@ class ProgressCallback(TrainerCallback):
         **kwargs: Any,
     ) -> None:
         """Write the line."""
-        if logs is None or "loss" not in logs or not state.is_world_process_zero or self.road is None:
+        if logs is None or "loss" not in logs or not state.is_world_process_zero or self.schedule is None:
             return
         tokens = int(logs.get("tokens", 0))
         name, rate = self._yardstick
         seconds = max(self._spent - self._last, 1e-9)
-        facts = {
+        rates: dict[str, Any] = {
             "tokens_per_second": round((tokens - self._tokens) / seconds),
             name: round((state.total_flos - self._flops) / seconds / rate, 4),
         }
-        logs.update(facts)
-        state.log_history[-1].update(facts)
+        logs.update(rates)
+        state.log_history[-1].update(rates)
         self._last, self._tokens, self._flops = self._spent, tokens, state.total_flos
         pace = self._spent / max(tokens - self._first_tokens, 1)
-        left = timedelta(seconds=round(pace * (self.road.tokens(self.road.steps) - tokens)))
+        left = timedelta(seconds=round(pace * (self.schedule.tokens(self.schedule.steps) - tokens)))
         logger.info(
             "%s  step %d/%d  tokens %s  loss %.3f  masking %.0f %%  lr %.1e  %s tokens/s  %s %.1f %%  %s left",
             logs.get("phase", "train"),
@@ -99,8 +128,33 @@ class ProgressCallback(TrainerCallback):
             float(logs["loss"]),
             100 * float(logs.get("masking_ratio", float("nan"))),
             float(logs.get("learning_rate", float("nan"))),
-            f"{facts['tokens_per_second']:,}",
+            f"{rates['tokens_per_second']:,}",
             name.replace("_", " ").replace("mfu", "MFU"),
-            100 * facts[name],
+            100 * rates[name],
             left,
         )
+
+
+@cache
+def matrix_rate(device: torch.device, dtype: torch.dtype) -> tuple[str, float]:
+    """Return a device's rate, from the list or measured once per process."""
+    if device.type == "cuda":
+        name = torch.cuda.get_device_name(device)
+        for part, peak in PEAKS:
+            if part in name:
+                return "mfu", peak
+    rows = _ROWS.get(device.type, 2048)
+    left, right = (torch.ones(rows, rows, device=device, dtype=dtype) for _ in range(2))
+    return "gemm_fraction", 2 * rows**3 / _best_seconds(lambda: left @ right, device)
+
+
+def _best_seconds(product: Callable[[], torch.Tensor], device: torch.device) -> float:
+    best, began = float("inf"), time.perf_counter()
+    with torch.inference_mode():
+        while best == float("inf") or time.perf_counter() - began < _SECONDS:
+            start = time.perf_counter()
+            product()
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+            best = min(best, time.perf_counter() - start)
+    return best

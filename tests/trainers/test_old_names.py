@@ -1,0 +1,120 @@
+"""Names, options, folders and files of 0.1 work for one version more, each with one warning that names the new word."""
+
+import importlib
+import json
+import shutil
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import mmbert.callbacks
+import mmbert.recipes
+import pytest
+from mmbert import Recipe
+from mmbert.callbacks import LanguagePhaseCallback
+from mmbert.data import MlmStream
+from mmbert.data.pretraining.heldout import HeldOut
+from mmbert.recipes import MaskingSchedule
+from mmbert.trainers import RecipeRun, parse_run_options
+
+
+def one_warning(call):
+    """Return what a call gives and the text of its single warning."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        value = call()
+    texts = [str(one.message) for one in caught if one.category is FutureWarning]
+    assert len(texts) == 1, texts
+    return value, texts[0]
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "new"),
+    [
+        ("recipes", "Road", mmbert.recipes.TrainingSchedule),
+        ("recipes", "Stretch", mmbert.recipes.ScheduledPhase),
+        ("callbacks", "ProgressCallback", mmbert.callbacks.ThroughputCallback),
+    ],
+)
+def test_classes(module, name, new):
+    value, text = one_warning(lambda: getattr(importlib.import_module(f"mmbert.{module}"), name))
+    assert value is new and f"mmbert.{module}.{name} is now mmbert.{module}.{new.__name__}" in text
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "new"),
+    [
+        ("mmbert.recipes.road", "Road", "TrainingSchedule"),
+        ("mmbert.callbacks.progress", "ProgressCallback", "ThroughputCallback"),
+        ("mmbert.trainers.ledger", "Ledger", "TokenCounter"),
+    ],
+)
+def test_classes_by_their_old_module(monkeypatch, module, name, new):
+    monkeypatch.delitem(__import__("sys").modules, module, raising=False)
+    found, _ = one_warning(lambda: importlib.import_module(module))
+    assert getattr(found, name) is getattr(found, new)
+
+
+def test_methods_and_keywords(recipe, shards, heldout_shards, tokenizer):
+    schedule, text = one_warning(lambda: recipe.road())
+    assert schedule.steps == recipe.schedule().steps and "Recipe.schedule" in text
+    stream = MlmStream(recipe, shards, tokenizer)
+    assert one_warning(lambda: stream.road) == (
+        stream.schedule,
+        "MlmStream.road is now MlmStream.schedule; the old name goes in mmbert 0.3",
+    )
+    masking, _ = one_warning(lambda: MaskingSchedule.of_road(schedule))
+    assert masking == MaskingSchedule.from_schedule(schedule)
+    heldout, text = one_warning(lambda: HeldOut(heldout_shards, tokenizer, tokens_a_language=300))
+    assert heldout.tokens_per_language == 300 and "tokens_a_language is now tokens_per_language" in text
+    callback, _ = one_warning(lambda: LanguagePhaseCallback(evaluate_at_borders=False))
+    assert callback.evaluate_at_phase_end is False
+    callback, _ = one_warning(lambda: LanguagePhaseCallback(save_at_borders=False))
+    assert callback.save_at_phase_end is False
+    with pytest.raises(TypeError, match="both were given, keep tokens_per_language"):
+        HeldOut(heldout_shards, tokenizer, tokens_a_language=300, tokens_per_language=200)
+
+
+@dataclass
+class Options:
+    tokens_per_language: int = 2048
+
+
+def test_flags():
+    command = ["--output_dir", "x", "--tokens_a_language=77", "--use_cpu"]
+    (options, given), text = one_warning(lambda: parse_run_options(Options, command))
+    assert options.tokens_per_language == 77 and given == {"output_dir": "x", "use_cpu": True}
+    assert "--tokens_a_language is now --tokens_per_language" in text
+
+
+def test_a_run_of_an_older_tree_goes_on(tiny_run, tmp_path):
+    """Its stable part is in `trunk/`, its token counts in `ledger.json`."""
+    recipe, done = tiny_run
+    shutil.copytree(done, tmp_path / "run")
+    (tmp_path / "run" / "stable").rename(tmp_path / "run" / "trunk")
+    for path in (tmp_path / "run" / "trunk").glob("checkpoint-*/token_counts.json"):
+        path.rename(path.with_name("ledger.json"))
+    run = RecipeRun(recipe, tmp_path / "run", arguments={"use_cpu": True}, tokens_per_language=100)
+    with pytest.warns(FutureWarning, match=r"the folder .*trunk is now stable/"):
+        parts = run.run(["decay-all"])
+    assert parts["stable"] == tmp_path / "run" / "trunk" / "final"
+    assert one_warning(lambda: parts["trunk"])[0] == parts["stable"]
+    counts = json.loads(next((tmp_path / "run" / "decay-all").glob("checkpoint-*/token_counts.json")).read_text())
+    assert list(counts) == ["pretrain", "midtrain", "decay-all"]  # the first two were read from the old file
+
+
+@pytest.fixture
+def tiny_run(tmp_path):
+    """The stable part of the tiny recipe over a folder of text."""
+    from tests_support import TINY_RECIPE, documents
+
+    for document in documents():
+        path = tmp_path / "corpus" / f"{document.language}.txt"
+        path.parent.mkdir(exist_ok=True)
+        with path.open("a", encoding="utf-8") as file:
+            file.write(document.text + "\n\n")
+    text = TINY_RECIPE + f"\ndata: {{corpus: {tmp_path / 'corpus'}, vocabulary_size: 600, heldout_fraction: 0.1}}\n"
+    Path(tmp_path / "tiny.yaml").write_text(text, encoding="utf-8")
+    recipe = Recipe.from_yaml(tmp_path / "tiny.yaml")
+    RecipeRun(recipe, tmp_path / "done", arguments={"use_cpu": True}, tokens_per_language=100).run([])
+    return recipe, tmp_path / "done"
