@@ -13,10 +13,10 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
+from mmbert.common.progress import Progress
 from mmbert.evaluation.efficiency.contestants import COMPILED, MINILM, OURS, STOCK, XLM_R
 from mmbert.evaluation.efficiency.measurement import SETTINGS, Case, Entry, Plan, Setting, fits, measure
 from mmbert.evaluation.efficiency.picture import draw
-from mmbert.evaluation.efficiency.progress_bar import progress
 from mmbert.evaluation.efficiency.report import Report, conditions, markdown_table
 from mmbert.evaluation.efficiency.targets import Runner, Target, targets_table
 
@@ -116,8 +116,8 @@ def main() -> None:
         plan = Plan(threads, rounds, seconds, options.seed, memory=not (options.no_memory or options.quick))
         for name in options.settings:
             setting = scaled(options, SETTINGS[name])
-            with progress(f"{name}, {threads} thread{'s' if threads > 1 else ''}") as tell:
-                report.add(measure(cases(options, setting), name, plan, tell))
+            with Progress(f"{name}, {threads} thread{'s' if threads > 1 else ''}", interval=60) as bar:
+                report.add(measure(cases(options, setting), name, plan, bar.update_time))
             if file:
                 report.write(file)
     tell_all(options, report)

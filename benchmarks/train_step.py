@@ -17,8 +17,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from mmbert.common.progress import Progress
 from mmbert.evaluation.efficiency.memory import Peak
-from mmbert.evaluation.efficiency.progress_bar import progress
 from mmbert.evaluation.efficiency.report import conditions
 from mmbert.evaluation.efficiency.timing import Timing, clock_for, interleave, with_threads
 from training_steps import DENSE, OURS, PACKED, SPARSE, Step, build, peak_of, require_memory, step_of
@@ -35,8 +35,10 @@ def time_steps(steps: list[Step], options: argparse.Namespace, title: str) -> li
     calls = [step_of(step, *built) for step, built in zip(steps, build(steps), strict=True)]
     if not options.adamw:
         require_equal_losses(steps, [call() for call in calls])
-    with with_threads(options.threads), progress(title) as tell:
-        timings = interleave(dict(enumerate(calls)), rounds=options.rounds, seconds=options.seconds, tell=tell)
+    with with_threads(options.threads), Progress(title, interval=60) as bar:
+        timings = interleave(
+            dict(enumerate(calls)), rounds=options.rounds, seconds=options.seconds, tell=bar.update_time
+        )
     return [timings[number] for number in range(len(steps))]
 
 

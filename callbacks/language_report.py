@@ -5,7 +5,6 @@ are replaced as a whole; a reader never finds half a table.
 """
 
 import copy
-import json
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any, Self
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from ..common.files import write_json, write_text
 from ..recipes import TrainingSchedule
 from .stream_of import stream_of
 
@@ -140,13 +140,8 @@ def write_report(report: dict[str, Any], directory: Path) -> Path:
     """Write a report as JSON and, beside it, as Markdown; return the JSON file."""
     directory.mkdir(parents=True, exist_ok=True)
     target = directory / FILE
-    for path, text in (
-        (target, json.dumps(report, indent=1, ensure_ascii=False)),
-        (target.with_suffix(".md"), as_markdown(report)),
-    ):
-        partial = path.with_name(f".{path.name}.partial")
-        partial.write_text(text + "\n", encoding="utf-8")
-        partial.replace(path)
+    write_json(target, report, indent=1)
+    write_text(target.with_suffix(".md"), as_markdown(report) + "\n")
     return target
 
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..common.progress import Progress
+
 if TYPE_CHECKING:
     from ..evaluation.efficiency.measurement import Entry, Setting
     from ..evaluation.efficiency.report import Report, Row
@@ -41,7 +43,6 @@ def bench(
     import torch
 
     from ..evaluation.efficiency.measurement import Case, Plan, measure
-    from ..evaluation.efficiency.progress_bar import progress
     from ..evaluation.efficiency.report import Report, conditions, markdown_table
 
     plan = Plan(threads or torch.get_num_threads(), rounds, seconds, memory=memory)
@@ -51,8 +52,8 @@ def bench(
     report = Report(conditions()) if output is None else Report.open(output / "bench.json", conditions())
     now: list[Row] = []
     for one in settings:
-        with progress(f"{one.name}, {_count(plan.threads)}") as tell:
-            now += measure([Case(entry, one) for entry in entries], one.name, plan, tell)
+        with Progress(f"{one.name}, {_count(plan.threads)}", interval=60) as bar:
+            now += measure([Case(entry, one) for entry in entries], one.name, plan, bar.update_time)
         report.add(now)
         if output is not None:
             report.write(output / "bench.json")

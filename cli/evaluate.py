@@ -56,8 +56,8 @@ def evaluate(
     ] = False,
 ) -> None:
     """Fine-tune an encoder on tasks and judge it in every language. Stopped or killed, the same call goes on."""
+    from ..common.progress import Progress
     from ..evaluation.benchmark.catalogue.rows import Limits
-    from ..evaluation.benchmark.progress_bar import progress
     from ..evaluation.benchmark.runner import Evaluation
     from ..evaluation.benchmark.runner import evaluate as run_all
     from ..evaluation.benchmark.sweep import settings_of
@@ -74,8 +74,8 @@ def evaluate(
         return
     _require_checkpoint(checkpoint)
     plan = Evaluation(todo, settings, range(1, seeds + 1), output, oracle, jobs, redo)
-    with progress() as tell:
-        outcome = run_all(plan, tell)
+    with Progress("run") as bar:
+        outcome = run_all(plan, bar.step)
     _write(outcome, output, checkpoint, {"grid": grid, "tasks": tasks})
     if outcome.failures:
         raise typer.Exit(1)

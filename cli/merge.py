@@ -171,7 +171,7 @@ def _trial_table(trials: "Sequence[Trial]") -> "Table":
 
 def _describe(output: Path, licence: str, parent_ids: Sequence[str]) -> None:
     """Write card and picture beside the merged model; the picture only where matplotlib is."""
-    from ..common.checkpoints.reader import read_json
+    from ..common.files import read_json
     from ..merging import read_report
     from ..model_cards import build_merge_card
 

@@ -24,8 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerFast
 
-from ..common.checkpoints.format import sha256
 from ..common.checkpoints.writer import atomic_directory
+from ..common.files import sha256, write_json
 from ..modeling.tokenization_mmbert import tokenizer_fingerprint
 from .corpora.base import Document, Source
 from .tokenization.dedup import text_hash
@@ -270,10 +270,5 @@ def _read_note(directory: Path) -> dict[str, list[object]]:
 
 
 def _write_note(directory: Path, good: Mapping[str, list[object]]) -> None:
-    partial = directory / f".{NOTE}.{os.getpid()}.tmp"
-    try:
-        partial.write_text(json.dumps(good), encoding="utf-8")
-        partial.replace(directory / NOTE)
-    except OSError:  # a directory that is read only, or a full disk: no note, no harm
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
+    with suppress(OSError):  # a directory that is read only, or a full disk: no note, no harm
+        write_json(directory / NOTE, good, indent=None)

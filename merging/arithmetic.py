@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..common.checkpoints.writer import refuse_existing
+from ..common.files import refuse_existing
 from .output import MergedTensors, save_merged
 from .parents import open_parents
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from ..common.checkpoints.writer import refuse_existing
+from ..common.files import refuse_existing
 from .output import MergedTensors, save_merged
 from .parents import check_weights, open_parents
 

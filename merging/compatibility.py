@@ -12,7 +12,8 @@ from typing import Any
 
 import torch
 
-from ..common.checkpoints.reader import Checkpoint, read_json
+from ..common.checkpoints.reader import Checkpoint
+from ..common.files import read_json
 
 _ARCHITECTURE = (  # two models whose configs differ here give the same weight another meaning
     "vocab_size",

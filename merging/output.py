@@ -8,14 +8,8 @@ from typing import Any
 import torch
 
 from ..common.checkpoints.reader import DTYPES, SIDE_FILES, checkpoint_fingerprint
-from ..common.checkpoints.writer import (
-    CheckpointWriter,
-    atomic_directory,
-    copy_files,
-    write_checksums,
-    write_index,
-    write_json,
-)
+from ..common.checkpoints.writer import CheckpointWriter, atomic_directory, write_checksums, write_index
+from ..common.files import copy_files, write_json
 from ..version import __version__
 from .parents import Parents, all_finite
 

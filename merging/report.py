@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..common.checkpoints.reader import read_json
+from ..common.files import read_json
 
 if TYPE_CHECKING:
     from rich.table import Table

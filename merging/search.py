@@ -16,8 +16,8 @@ from itertools import product
 from pathlib import Path
 from typing import Literal
 
-from ..common.checkpoints.reader import read_json
-from ..common.checkpoints.writer import atomic_directory, refuse_existing, write_json
+from ..common.checkpoints.writer import atomic_directory
+from ..common.files import read_json, refuse_existing, write_json
 from .output import RECORD
 from .parents import check_weights, open_parents
 from .ties import check_trim, find_all_cuts, save_ties

@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 import torch
 
-from ..common.checkpoints.writer import refuse_existing
+from ..common.files import refuse_existing
 from .output import MergedTensors, save_merged
 from .parents import Parents, check_weights, open_parents
 from .report import AgreementTally

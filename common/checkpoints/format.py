@@ -4,7 +4,6 @@ safetensors is eight bytes of length, a JSON header and raw tensors, so names, s
 against the file's length, before a weight is read. Pickles are recognised by name and never opened.
 """
 
-import hashlib
 import json
 import math
 import re
@@ -14,6 +13,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
+
+from ..files import read_json
 
 CHECKSUMS = "SHA256SUMS"  # the format of coreutils: `sha256sum -c SHA256SUMS` checks it without us
 INDEX = "model.safetensors.index.json"
@@ -107,30 +108,6 @@ def find_shards(directory: Path) -> tuple[tuple[str, ...], dict[str, str] | None
     return files, index
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON file that must hold an object.
-
-    Args:
-        path: The file.
-
-    Returns:
-        The object.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is not JSON, not UTF-8 or not an object.
-    """
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist; {path.parent} is no complete checkpoint")
-    try:
-        value = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise ValueError(f"{path}: not valid JSON ({error})") from None
-    if not isinstance(value, dict):
-        raise ValueError(f"{path}: a JSON object is needed, got {type(value).__name__}")
-    return value
-
-
 def read_header(path: Path) -> tuple[dict[str, TensorInfo], dict[str, str]]:
     """Read and check the header of one safetensors file.
 
@@ -169,19 +146,6 @@ def read_header(path: Path) -> tuple[dict[str, TensorInfo], dict[str, str]]:
     if end != size:
         raise ValueError(f"{path}: {size} bytes where its header promises {end}; the file is truncated or damaged")
     return tensors, metadata
-
-
-def sha256(path: Path) -> str:
-    """Digest a file.
-
-    Args:
-        path: The file.
-
-    Returns:
-        64 hexadecimal digits.
-    """
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _tensor_info(path: Path, name: str, entry: dict[str, Any], data: int) -> TensorInfo:

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from ..files import read_json, sha256
 from .format import (
     CHECKSUMS,
     DTYPES,
@@ -24,8 +25,6 @@ from .format import (
     TensorInfo,
     find_shards,
     read_header,
-    read_json,
-    sha256,
 )
 
 __all__ = [
@@ -38,7 +37,6 @@ __all__ = [
     "TensorInfo",
     "checkpoint_fingerprint",
     "open_checkpoint",
-    "read_json",
 ]
 
 _NAMED = 5  # tensors spelled out in a message before it says "and n more"

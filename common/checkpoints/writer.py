@@ -10,7 +10,7 @@ import os
 import secrets
 import shutil
 import struct
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import BufferedRandom
 from pathlib import Path
@@ -18,7 +18,8 @@ from typing import Any
 
 import torch
 
-from .format import CHECKSUMS, DTYPES, INDEX, SINGLE, sha256
+from ..files import refuse_existing, sha256, sync_to_disk, write_error, write_json
+from .format import CHECKSUMS, DTYPES, INDEX, SINGLE
 from .reader import Checkpoint
 
 
@@ -53,35 +54,6 @@ def atomic_directory(output: str | os.PathLike[str]) -> Iterator[Path]:
         raise ValueError(_cannot_write(target, error)) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-
-
-def refuse_existing(output: str | os.PathLike[str]) -> None:
-    """Refuse to overwrite.
-
-    Args:
-        output: A directory about to be written.
-
-    Raises:
-        ValueError: If something other than an empty directory is there.
-    """
-    target = Path(output)
-    if target.is_symlink() or target.is_file() or (target.is_dir() and any(target.iterdir())):
-        raise ValueError(f"{target} exists and is not empty; remove it or choose another output directory")
-
-
-def sync_to_disk(path: Path) -> None:
-    """Wait until the bytes of a file, or the names in a directory, have reached the disk.
-
-    Args:
-        path: The file or directory; it must be writable.
-    """
-    if path.is_dir() and os.name != "posix":  # other systems cannot sync a directory
-        return
-    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 class CheckpointWriter:
@@ -200,33 +172,6 @@ def write_checksums(directory: Path, files: Sequence[str]) -> None:
     (directory / CHECKSUMS).write_text(lines, encoding="utf-8", newline="\n")
 
 
-def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Write an object as indented JSON.
-
-    Args:
-        path: The file.
-        value: The object.
-    """
-    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8", newline="\n")
-
-
-def copy_files(source: Path, target: Path, names: Collection[str]) -> list[str]:
-    """Copy those of the named files that exist.
-
-    Args:
-        source: Directory to copy from.
-        target: Directory to copy into.
-        names: Plain file names.
-
-    Returns:
-        The names that were there.
-    """
-    present = [name for name in names if (source / name).is_file()]
-    for name in present:
-        shutil.copyfile(source / name, target / name)
-    return present
-
-
 def _publish(partial: Path, target: Path) -> None:
     for path in [*sorted(partial.rglob("*"), reverse=True), partial]:
         sync_to_disk(path)
@@ -238,4 +183,4 @@ def _publish(partial: Path, target: Path) -> None:
 
 
 def _cannot_write(target: Path, error: OSError) -> str:
-    return f"cannot write {target}: {error.strerror or error}; nothing was left there, choose another place"
+    return f"cannot write {target}: {write_error(target, error)}; nothing was left there, choose another place"

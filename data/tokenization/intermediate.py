@@ -12,10 +12,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...common.checkpoints.format import sha256
+from ...common.files import replacing, sha256, write_json
 from ..corpora.base import Split
 from .document_tokenizer import TokenIds
 
@@ -141,7 +139,7 @@ class BundleWriter:
     def _flush(self) -> None:
         path = self.directory / f"{self.number:06d}-{len(self._bundles):02d}.bundle"
         digest, groups, begin = hashlib.sha256(), [], 0
-        with writing(path), _temporary(path) as partial, partial.open("wb") as file:
+        with replacing(path) as partial, partial.open("wb") as file:
             for (split, language), documents in sorted(self._pending.items()):
                 lengths = np.array([len(ids) for ids, _ in documents], dtype="<i8")
                 hashes = np.array([value for _, value in documents], dtype="<u8")
@@ -163,8 +161,7 @@ class BundleWriter:
             self._flush()
         path = self.directory / f"{self.number:06d}.json"
         record = {"bundles": self._bundles, "skipped": dict(sorted(self.skipped.items())), "bytes": covered}
-        with writing(path), _temporary(path) as partial:
-            partial.write_text(json.dumps(record, ensure_ascii=False), encoding="utf-8")
+        write_json(path, record, indent=None)
 
 
 def read_finished(directory: Path, number: int, *, verify: bool = False) -> FinishedUnit | None:
@@ -189,37 +186,3 @@ def read_finished(directory: Path, number: int, *, verify: bool = False) -> Fini
     if verify and not all(bundle.path.is_file() and sha256(bundle.path) == bundle.sha256 for bundle in bundles):
         return None
     return FinishedUnit(number, bundles, record["skipped"], record["bytes"])
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Say in one line what could not be written, and that the work can go on later.
-
-    Args:
-        path: What is being written.
-
-    Yields:
-        None: Nothing.
-
-    Raises:
-        OSError: If the block fails to write.
-    """
-    try:
-        yield
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise OSError(
-            f"cannot write {path}: {reason}; mend that, and the same call goes on where it stopped."
-        ) from None
-
-
-@contextmanager
-def _temporary(path: Path) -> Iterator[Path]:
-    """A name beside the path, renamed to it at the end of the block; removed if the block fails."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        yield partial
-        partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise

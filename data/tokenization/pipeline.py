@@ -163,7 +163,7 @@ def _run(
     logger.info("tokenizing %d units of %d, %d finished before", len(left), len(mine), len(finished))
     run_units(left, job, DocumentTokenizer(tokenizer), tokenizer_folder, processes, progress)
     if left:
-        logger.info("%s", progress.line())
+        progress.finish_all()
 
 
 def _plan(

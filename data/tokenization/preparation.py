@@ -14,6 +14,7 @@ from typing import Any
 
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+from ...common.files import write_json
 from ...languages.mixture import LanguageMixture
 from ...modeling.tokenization_mmbert import build_tokenizer, save_tokenizer, train_tokenizer
 from ...recipes import Recipe
@@ -121,9 +122,7 @@ def prepare(recipe: Recipe, directory: Path) -> PreparedData:
     if not written.is_file():
         _claim(directory)
         _write(recipe, directory)
-        whole = directory / ".plan.json.partial"
-        whole.write_text(json.dumps(plan, indent=1, ensure_ascii=False), encoding="utf-8")
-        whole.replace(written)
+        write_json(written, plan, indent=1)
         (directory / _UNFINISHED).unlink()
     return _open(directory)
 

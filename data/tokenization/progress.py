@@ -10,9 +10,7 @@ import logging
 import time
 from collections.abc import Callable
 
-logger = logging.getLogger(__name__)
-
-_INTERVAL = 5.0
+from ...common.progress import Progress, logger
 
 
 class TokenizeProgress:
@@ -21,19 +19,14 @@ class TokenizeProgress:
     Args:
         units: Units of this run in all, with those done before.
         total_bytes: Bytes of source in all; 0: not known.
-        interval: Seconds between lines.
-        clock: Tells seconds; for tests.
+        clock: Gives seconds; for tests.
     """
 
-    def __init__(
-        self, units: int, total_bytes: int, interval: float = _INTERVAL, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, units: int, total_bytes: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.units, self.total_bytes = units, total_bytes
         self.documents = self.tokens = self.finished_units = self.finished_bytes = 0
-        self._before = self._before_bytes = 0
-        self._finished_tokens = 0
-        self._interval, self._clock = interval, clock
-        self._began = self._last = clock()
+        self._before_bytes = self._finished_tokens = 0
+        self._progress = Progress("tokenized", shown=logger.isEnabledFor(logging.INFO), clock=clock)
 
     def resume(self, units: int, finished_bytes: int) -> None:
         """Count units of an earlier run.
@@ -42,8 +35,9 @@ class TokenizeProgress:
             units: How many are finished.
             finished_bytes: Bytes of source in them.
         """
-        self.finished_units = self._before = units
+        self.finished_units = units
         self.finished_bytes = self._before_bytes = finished_bytes
+        self._progress.resume(self.share)
 
     def tell(self, documents: int, tokens: int) -> None:
         """Count a batch.
@@ -62,10 +56,7 @@ class TokenizeProgress:
             tokens: Tokens.
         """
         self.documents, self.tokens = documents, tokens
-        now = self._clock()
-        if now - self._last >= self._interval:
-            self._last = now
-            logger.info("%s", self.line())
+        self._progress.update(self.share, 1.0, self._counts())
 
     def finish(self, covered: int) -> None:
         """Count a finished unit.
@@ -88,25 +79,19 @@ class TokenizeProgress:
             done += int((self.tokens - self._finished_tokens) * fresh / self._finished_tokens)
         return min(1.0, done / self.total_bytes)
 
+    def finish_all(self) -> None:
+        """Take the bar away and log the last line."""
+        self._progress.close()
+        logger.info("%s", self.line())
+
     def line(self) -> str:
         """Say how far it is.
 
         Returns:
             One line.
         """
-        seconds = max(self._clock() - self._began, 1e-9)
-        before = self._before_bytes / self.total_bytes if self.total_bytes else self._before / max(self.units, 1)
-        gained = self.share - before
-        left = _duration(seconds * (1 - self.share) / gained) + " left" if gained > 0 else "time left not known yet"
-        return (
-            f"tokenized {self.share:6.1%}  {self.documents:,} documents, {self.tokens:,} tokens,"
-            f" {self.tokens / seconds:,.0f} tokens/s, {left}"
-        )
+        return self._progress.line(self.share, 1.0, self._counts())
 
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.1f} days"
+    def _counts(self) -> str:
+        rate = self.tokens / self._progress.seconds
+        return f"{self.documents:,} documents, {self.tokens:,} tokens, {rate:,.0f} tokens/s"

@@ -3,7 +3,7 @@
     .NAME.tokenizing/plan.json     what is being done: source listing, tokenizer, options
     .NAME.tokenizing/tokenizer/    the tokenizer
     .NAME.tokenizing/bundles/      finished units
-    .NAME.tokenizing/lock          held by the process that is at work; the system lets go of it whatever happens
+    .NAME.lock                     held by the process that is at work
 
 The output appears under its name by one renaming, as the last act. Until then the folder needs the space of the tokens
 twice: once as bundles, once as shards.
@@ -12,7 +12,6 @@ twice: once as bundles, once as shards.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,9 +20,9 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerFast
 
-from ...common.checkpoints.writer import refuse_existing, sync_to_disk
+from ...common.files import refuse_existing, sync_to_disk, write_json, writing
+from ...common.locks import only_writer
 from ...modeling.tokenization_mmbert import save_tokenizer
-from .intermediate import writing
 
 PLAN = "plan.json"
 
@@ -50,17 +49,14 @@ class WorkFolder:
             None: Nothing.
 
         Raises:
-            ValueError: If another process is at work in it.
+            ValueError: If another process is writing it.
         """
         with writing(self.path):
-            self.bundles.mkdir(parents=True, exist_ok=True)
-            handle = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT)
-        try:
-            if not _lock(handle):
-                raise ValueError(f"another process is writing {self.output}; wait for it or choose another output.")
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        with only_writer(self.output):
+            with writing(self.path):
+                self.bundles.mkdir(parents=True, exist_ok=True)
             yield
-        finally:
-            os.close(handle)
 
     def claim(self, plan: Mapping[str, Any]) -> None:
         """Begin, or go on with the same plan.
@@ -81,10 +77,7 @@ class WorkFolder:
                 )
             if json.loads(json.dumps(plan)) == before:
                 return
-        partial = path.with_suffix(".tmp")
-        with writing(path):
-            partial.write_text(json.dumps(plan, ensure_ascii=False), encoding="utf-8")
-            partial.replace(path)
+        write_json(path, plan, indent=None)
 
     def begin(self, name: str) -> Path:
         """Make an empty folder for what will be published.
@@ -124,7 +117,6 @@ class WorkFolder:
         Args:
             folder: A folder inside this one, or this one itself.
         """
-        (self.path / "lock").unlink(missing_ok=True)
         with writing(self.output):
             for path in [*folder.rglob("*"), folder]:
                 sync_to_disk(path)
@@ -170,15 +162,3 @@ def first_difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> str
 def _short(value: object) -> str:
     text = value if isinstance(value, str) else json.dumps(value)
     return text if len(text) <= 40 else f"{text[:12]}..."
-
-
-def _lock(handle: int) -> bool:
-    try:
-        import fcntl
-    except ImportError:  # Windows: nobody is kept out
-        return True
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True

@@ -18,11 +18,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...common.files import writing
 from ..corpora.base import Source, Split
 from .chunking import BACKFILL_BELOW, DROP_BELOW, cut_documents
 from .dedup import SeenHashes, bytes_hash
 from .document_tokenizer import TokenIds
-from .intermediate import Bundle, FinishedUnit, Group, writing
+from .intermediate import Bundle, FinishedUnit, Group
 
 FORMAT = 1
 _EXACT_COPY = "exact copy"

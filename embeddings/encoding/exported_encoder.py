@@ -17,7 +17,7 @@ import torch
 from sentence_transformers.base.modules.input_module import InputModule
 from transformers import AutoTokenizer
 
-from ...common.checkpoints.reader import read_json
+from ...common.files import read_json
 from ...export.graphs.runtime import RECORD, open_runtime
 
 _TASKS = ("embedding", "feature-extraction")

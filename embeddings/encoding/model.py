@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any, Self
 import torch
 from sentence_transformers import SentenceTransformer
 
-from ...common.checkpoints.writer import atomic_directory, write_json
+from ...common.checkpoints.writer import atomic_directory
+from ...common.files import write_json
 from ...modeling.configuration_mmbert import MmBertConfig
 from ...modeling.tokenization_mmbert import save_tokenizer
 from .backend import known_device

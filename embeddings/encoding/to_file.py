@@ -23,8 +23,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from ...common.checkpoints.writer import sync_to_disk
-from ..search.lock import only_writer
+from ...common.changes import find_changes
+from ...common.files import sync_to_disk, write_json
+from ...common.locks import only_writer
 from .fingerprint import model_fingerprint
 from .progress import StreamProgress
 
@@ -102,7 +103,7 @@ class VectorFile:
             file.seek(0, os.SEEK_END)
             file.write(np.ascontiguousarray(vectors, dtype=self._dtype).tobytes())
         sync_to_disk(self._partial)
-        _write_whole(self._state, state)
+        write_json(self._state, state, indent=1)
 
     def finish(self, state: dict[str, Any]) -> None:
         """Give the file and its description their names.
@@ -113,8 +114,8 @@ class VectorFile:
         with self._partial.open("r+b") as file:
             self._write_header(file, int(state["rows"]))
         sync_to_disk(self._partial)
-        _write_whole(self._state, state)
-        _write_whole(self.side, state)
+        write_json(self._state, state, indent=1)
+        write_json(self.side, state, indent=1)
         self._partial.replace(self.output)
         self._state.unlink(missing_ok=True)
         sync_to_disk(self.output.parent)
@@ -136,14 +137,6 @@ def _read(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return content if isinstance(content, dict) else None
-
-
-def _write_whole(path: Path, content: dict[str, Any]) -> None:
-    """Replace a small file in one step."""
-    partial = path.with_name(path.name + ".new")
-    partial.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    sync_to_disk(partial)
-    partial.replace(path)
 
 
 # CODEMOD section embeddings.streaming
@@ -283,13 +276,11 @@ def _fresh_state(
 
 
 def _refuse_other_conditions(output: Path, earlier: dict[str, Any], now: dict[str, Any]) -> None:
-    for key, value in now["conditions"].items():
-        was = earlier["conditions"].get(key)
-        if was != value:
-            raise ValueError(
-                f"{output} was begun with {key} {was!r}, now it is {value!r}; go on with the same, or begin anew "
-                "with restart=True"
-            )
+    if changed := find_changes(earlier["conditions"], now["conditions"]):
+        raise ValueError(
+            f"{output} was begun under other conditions: {changed[0]}; go on with the same, or begin anew with "
+            "restart=True"
+        )
 
 
 class _Run:

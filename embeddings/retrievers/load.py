@@ -16,7 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ...common.checkpoints.writer import atomic_directory, write_json
+from ...common.checkpoints.writer import atomic_directory
+from ...common.files import write_json
 from ...modeling import MmBertForMaskedLM, MmBertForSequenceClassification, MmBertModel, register
 from ...modeling.tokenization_mmbert import save_tokenizer
 from ..encoding.backend import existing, needs_sentence_transformers, one_line_errors, use_our_network

@@ -10,7 +10,6 @@ _HOMES = {
     "build_graph": "nearest",
     "compare_all": "nearest",
     "cut_passages": "passages",
-    "only_writer": "lock",
     "open_graph": "nearest",
     "read_documents": "documents",
     "read_manifest": "manifest",

@@ -16,8 +16,8 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from ...common.locks import only_writer
 from .diff import News
-from .lock import only_writer
 from .manifest import FORMAT, MANIFEST, Added, check_cut, loaded_from, refuse_changed, replace_manifest
 from .model import IndexModel
 from .part import PartWriter

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...common.checkpoints.writer import sync_to_disk
+from ...common.files import write_json
 from .model import IndexModel
 from .part import Cut
 
@@ -132,8 +132,4 @@ def replace_manifest(path: Path, manifest: dict[str, Any]) -> None:
         path: Folder of the index.
         manifest: The content.
     """
-    partial = path / f".{MANIFEST}.partial"
-    partial.write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    sync_to_disk(partial)
-    partial.replace(path / MANIFEST)
-    sync_to_disk(path)
+    write_json(path / MANIFEST, manifest, indent=1)

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...common.checkpoints.writer import sync_to_disk
+from ...common.files import sync_to_disk
 from ..encoding.to_file import FileEncoding, encode_to_file
 from .documents import Document, file_text
 from .nearest import build_graph, compare_all, open_graph, walk_graph

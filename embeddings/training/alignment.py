@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from ...common.checkpoints.writer import refuse_existing
+from ...common.files import refuse_existing
 from ..encoding.load import load_embedder
 from ..encoding.model import save_embedder
 from .run import LossRecord, quiet_trainer

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ...common.checkpoints.writer import refuse_existing
+from ...common.files import refuse_existing
 from ..pairs.cleaning import read_pairs
 from ..pairs.pair_set import PairSet
 from ..pairs.sources import read_texts

@@ -21,7 +21,7 @@ from typing import Any
 
 from transformers import PrinterCallback, TrainerCallback
 
-from ...common.checkpoints.writer import refuse_existing
+from ...common.files import refuse_existing
 from ..pairs.pair_set import PairSet
 from .presets import TrainingPreset
 

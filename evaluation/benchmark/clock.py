@@ -4,14 +4,13 @@ A run's cost is the rows that it goes through; what the finished runs took says 
 chosen yet are counted with the middle of their grid, so the estimate moves when a choice falls.
 """
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from .sweep import Run, mean_score
 
-Tell = Callable[[str, int, int, float, float | None], None]
-"""Told after each run: its words, runs done, runs known, seconds spent, seconds left (None: unknown)."""
+Tell = Callable[[str, int, int, float | None], None]
+"""Called after each run: its line, runs done, runs known, seconds left (None: unknown)."""
 
 _JUDGING = 0.3  # judging a row costs about a third of training on it: forward only
 
@@ -41,7 +40,7 @@ class Clock:
     def __init__(self, tell: Tell | None, processes: int) -> None:
         self.tell, self.processes = tell, processes
         self.left: dict[tuple[str, str], float] = {}
-        self.began, self.done, self.worked, self.seconds = time.monotonic(), 0, 0.0, 0.0
+        self.done, self.worked, self.seconds = 0, 0.0, 0.0
 
     def add(self, task: str, rows: Mapping[str, int], runs: Sequence[Run]) -> None:
         """Take in runs to come, in place of those that were guessed for their task.
@@ -77,8 +76,7 @@ class Clock:
             self.worked, self.seconds = self.worked + cost, self.seconds + record["seconds"]
         if self.tell is not None:
             left = sum(self.left.values()) * self.seconds / self.worked / self.processes if self.worked else None
-            spent = time.monotonic() - self.began
-            self.tell(_words(run, record, before), self.done, self.done + len(self.left), spent, left)
+            self.tell(_words(run, record, before), self.done, self.done + len(self.left), left)
 
 
 def _words(run: Run, record: Mapping[str, Any], before: bool) -> str:

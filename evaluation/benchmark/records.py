@@ -8,12 +8,13 @@ recorded, but do not make another run of it.
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from ...common.changes import find_changes
+from ...common.files import write_json
 from .catalogue import Task
 from .sweep import Run
 
@@ -81,32 +82,14 @@ def read_record(output: Path, run: Run, identity: Mapping[str, Any]) -> dict[str
         return None
     except ValueError:  # not ours: we write whole files only
         return None
-    changed = changes(record.get("identity", {}), identity)
+    now = json.loads(json.dumps(identity, default=str))
+    before = record.get("identity") or {}
+    changed = find_changes({name: before.get(name) for name in now}, now)
     if changed:
         raise ChangedRun(
             f"{path}: done before with other {' and '.join(changed)}; give another output folder, or --redo it"
         )
     return record
-
-
-def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Name what differs between two identities.
-
-    Args:
-        before: That of the record.
-        now: That of the run.
-
-    Returns:
-        Names, fields of the setting singly with both values.
-    """
-    found = []
-    for name in now:
-        if name == "setting":
-            old = before.get(name, {})
-            found += [f"{key} ({old.get(key)}, now {new})" for key, new in now[name].items() if old.get(key) != new]
-        elif before.get(name) != now[name]:
-            found.append(f"{name} ({before.get(name)}, now {now[name]})")
-    return found
 
 
 def write_record(output: Path, run: Run, record: Mapping[str, Any]) -> Path:
@@ -122,7 +105,5 @@ def write_record(output: Path, run: Run, record: Mapping[str, Any]) -> Path:
     """
     path = record_path(output, run)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    partial.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    partial.replace(path)
+    write_json(path, record, indent=1)
     return path

@@ -27,7 +27,6 @@ _HOMES = {
     "measure_peak": "memory",
     "peak_in_child": "memory",
     "print_peak": "memory",
-    "progress": "progress_bar",
     "ratio": "report",
     "targets_table": "targets",
     "with_threads": "timing",

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ...common.files import write_json
 from .contestants import COMPILED, MINILM, OURS, STOCK, XLM_R
 
 
@@ -171,10 +172,7 @@ class Report:
             path: Target file; its folder is made.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.partial")
-        content = {"conditions": self.conditions, "rows": [asdict(row) for row in self.rows]}
-        partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        partial.replace(path)
+        write_json(path, {"conditions": self.conditions, "rows": [asdict(row) for row in self.rows]}, indent=1)
 
 
 def ratio(rows: Sequence[Row], ours: Row, network: str, size: str) -> float | None:

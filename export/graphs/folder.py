@@ -19,7 +19,8 @@ import numpy as np
 import torch
 
 from ...common.checkpoints.format import PICKLES
-from ...common.checkpoints.writer import atomic_directory, refuse_existing, write_json
+from ...common.checkpoints.writer import atomic_directory
+from ...common.files import refuse_existing, write_json
 from ...modeling.tokenization_mmbert import save_tokenizer
 from .parity import Parity, compare, fixed_batches, refuse_another_network
 from .pooling_head import EmbeddingHead, saved_settings

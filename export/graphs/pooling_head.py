@@ -11,8 +11,7 @@ from typing import Any, Literal
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from ...common.checkpoints.reader import read_json
-from ...common.checkpoints.writer import write_json
+from ...common.files import read_json, write_json
 from ...modeling.pooling import pool
 from ..modernbert.st_modules import read_modules
 

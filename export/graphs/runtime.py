@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ...common.checkpoints.format import read_json
+from ...common.files import read_json
 
 ONNX_FOLDER, OPENVINO_FOLDER = "onnx", "openvino"
 RECORD = "export.json"

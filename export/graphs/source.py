@@ -15,7 +15,8 @@ import torch
 
 from ... import modeling
 from ...common.checkpoints.format import PICKLES, read_header
-from ...common.checkpoints.reader import open_checkpoint, read_json
+from ...common.checkpoints.reader import open_checkpoint
+from ...common.files import read_json
 
 # Task -> the class that has its head.
 TASKS = {

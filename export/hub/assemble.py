@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...common.checkpoints.format import PICKLES
-from ...common.checkpoints.reader import SIDE_FILES, read_json
-from ...common.checkpoints.writer import copy_files
+from ...common.checkpoints.reader import SIDE_FILES
+from ...common.files import copy_files, read_json
 from ..modernbert.convert import export_modernbert
 
 if TYPE_CHECKING:

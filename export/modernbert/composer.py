@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from ...common.checkpoints.format import PICKLES, SIDE_FILES, SINGLE, find_shards, read_header
-from ...common.checkpoints.reader import Checkpoint, TensorInfo, read_json
-from ...common.checkpoints.writer import CheckpointWriter, copy_files, refuse_existing, write_json
+from ...common.checkpoints.reader import Checkpoint, TensorInfo
+from ...common.checkpoints.writer import CheckpointWriter
+from ...common.files import copy_files, read_json, refuse_existing, write_json
 from .convert import export_modernbert
 
 # CODEMOD section export.composer_run

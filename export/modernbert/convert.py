@@ -17,15 +17,9 @@ from typing import Any
 
 import torch
 
-from ...common.checkpoints.reader import SIDE_FILES, Checkpoint, open_checkpoint, read_json
-from ...common.checkpoints.writer import (
-    atomic_directory,
-    copy_files,
-    refuse_existing,
-    write_checksums,
-    write_index,
-    write_json,
-)
+from ...common.checkpoints.reader import SIDE_FILES, Checkpoint, open_checkpoint
+from ...common.checkpoints.writer import atomic_directory, write_checksums, write_index
+from ...common.files import copy_files, read_json, refuse_existing, write_json
 from .remote_code import auto_map, write_remote_code
 from .self_test import Comparison, make_self_test
 from .st_modules import MODULE_FILES, copy_modules

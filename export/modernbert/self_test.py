@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from ...common.checkpoints.reader import read_json
+from ...common.files import read_json
 
 SELF_TEST = "self_test.json"
 # Of the relative error. A trained encoder of 7 layers shows 3e-7, 1e-3 and 8e-3; another theta or window 0.1.

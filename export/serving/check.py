@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from ...common.checkpoints.reader import Checkpoint, read_json
+from ...common.checkpoints.reader import Checkpoint
+from ...common.files import read_json
 
 Loads = Literal["yes", "no", "wrong", "unknown"]
 READ = {

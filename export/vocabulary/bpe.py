@@ -25,7 +25,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from ...common.checkpoints.format import read_json
+from ...common.files import read_json
 from ...modeling.tokenization_mmbert import BYTE_TOKENS, SPACE, SPECIAL_TOKENS
 
 _DEVIATIONS = ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "ignore_merges")

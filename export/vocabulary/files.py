@@ -12,8 +12,9 @@ from typing import Any
 
 import torch
 
-from ...common.checkpoints.reader import Checkpoint, read_json
-from ...common.checkpoints.writer import CheckpointWriter, copy_files, write_checksums, write_index, write_json
+from ...common.checkpoints.reader import Checkpoint
+from ...common.checkpoints.writer import CheckpointWriter, write_checksums, write_index
+from ...common.files import copy_files, read_json, write_json
 from ..modernbert.st_modules import MODULE_FILES, copy_modules
 from .bpe import Vocabulary
 

@@ -8,7 +8,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...common.checkpoints.reader import read_json
+from ...common.files import read_json
 from .counts import Word
 
 # CODEMOD section export.coverage

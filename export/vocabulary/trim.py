@@ -20,7 +20,8 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from ...common.checkpoints.reader import Checkpoint, checkpoint_fingerprint, open_checkpoint
-from ...common.checkpoints.writer import atomic_directory, refuse_existing, write_json
+from ...common.checkpoints.writer import atomic_directory
+from ...common.files import refuse_existing, write_json
 from ...version import __version__
 from ..modernbert.self_test import SELF_TEST, make_self_test
 from .bpe import Vocabulary

@@ -212,7 +212,7 @@ def test_another_plan_is_refused_and_named(corpus, tokenizer, options, tmp_path,
 def test_a_second_run_into_the_same_output_is_kept_out(corpus, tokenizer, options, tmp_path):
     from mmbert.data.tokenization.workdir import WorkFolder
 
-    with WorkFolder(tmp_path / "out").locked(), pytest.raises(ValueError, match="another process is writing"):
+    with WorkFolder(tmp_path / "out").locked(), pytest.raises(ValueError, match="is being written by another run"):
         tokenize_corpus(corpus, tmp_path / "out", tokenizer, options=options)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.txt").write_text("years of work")
@@ -365,10 +365,10 @@ def test_streamed_datasets_are_cut_by_their_files(tokenizer, tmp_path):
 
 def test_the_progress_line_tells_speed_and_time_left(monkeypatch, caplog):
     now = [0.0]
-    progress = TokenizeProgress(10, 1000, clock=lambda: now[0])
-    progress.resume(2, 200)
-    now[0] = 4.0
     with caplog.at_level("INFO"):
+        progress = TokenizeProgress(10, 1000, clock=lambda: now[0])
+        progress.resume(2, 200)
+        now[0] = 4.0
         progress.tell(10, 400)
         progress.finish(100)
         now[0] = 8.0

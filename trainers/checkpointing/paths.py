@@ -10,7 +10,7 @@ import re
 import shutil
 from pathlib import Path
 
-from ...common.checkpoints.writer import sync_to_disk
+from ...common.files import sync_to_disk, write_json
 from ...recipes import TrainingSchedule
 from ..pretraining.run_fingerprint import FILE as IDENTITY_FILE
 
@@ -121,9 +121,7 @@ def tagged(directory: Path, tag: str) -> Path:
 def write_tags(directory: Path) -> None:
     """Write `tags.json`: tag to the name of its checkpoint."""
     names = {tag: path.name for tag, path in tags(directory).items()}
-    partial = directory / f".{FILE}.partial"
-    partial.write_text(json.dumps(names, indent=1, ensure_ascii=False), encoding="utf-8")
-    partial.replace(directory / FILE)
+    write_json(directory / FILE, names, indent=1)
 
 
 def rotate(directory: Path, limit: int | None, best: Path | None = None) -> None:

@@ -25,7 +25,8 @@ from transformers import PreTrainedModel, Trainer
 from transformers.trainer_utils import HubStrategy
 
 from ...common.checkpoints.reader import open_checkpoint
-from ...common.checkpoints.writer import write_checksums, write_json
+from ...common.checkpoints.writer import write_checksums
+from ...common.files import write_json
 from ...modeling.tokenization_mmbert import save_tokenizer
 from .fsdp import fill, local
 from .paths import give_name, revision_of, rotate, tags, write_tags

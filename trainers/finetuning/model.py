@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from transformers.utils import logging as transformers_logging
 
-from ...common.checkpoints.reader import read_json
+from ...common.files import read_json
 from ...modeling import (
     MmBertConfig,
     MmBertForMultipleChoice,

@@ -15,6 +15,7 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 from transformers import PreTrainedTokenizerFast
 
+from ...common.files import replacing, write_json
 from ...modeling.tokenization_mmbert import save_tokenizer
 from .trainer import FineTuneTrainer, Predictions
 
@@ -54,10 +55,7 @@ def save_fine_tuned(
         else:
             tokenizer.save_pretrained(folder)  # type: ignore[union-attr]
         write_predictions(folder, predictions)
-        text = json.dumps(record, indent=1, ensure_ascii=False, default=_plain)
-        partial = folder / f".{RECORD}.partial"
-        partial.write_text(text + "\n", encoding="utf-8")
-        partial.replace(folder / RECORD)
+        write_json(folder / RECORD, record, indent=1, default=_plain)
         for old in folder.glob("checkpoint-*"):
             shutil.rmtree(old)
         if trainer.args.push_to_hub:
@@ -98,9 +96,8 @@ def write_predictions(folder: Path, predictions: Mapping[str, Predictions]) -> N
             tensors[name] = np.concatenate(rows)
         else:
             tensors[name] = np.stack(rows) if rows else np.zeros(0)
-    partial = folder / f".{PREDICTIONS}.partial"
-    save_file({name: np.ascontiguousarray(value) for name, value in tensors.items()}, partial)
-    partial.replace(folder / PREDICTIONS)
+    with replacing(folder / PREDICTIONS) as partial:
+        save_file({name: np.ascontiguousarray(value) for name, value in tensors.items()}, partial)
 
 
 def read_predictions(folder: Path, names: Collection[str]) -> dict[str, Predictions]:

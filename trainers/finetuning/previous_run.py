@@ -21,11 +21,12 @@ import pyarrow as pa
 from accelerate.utils import get_int_from_env
 from datasets import Dataset
 
+from ...common.changes import find_changes
 from ...common.checkpoints.reader import checkpoint_fingerprint
 from ..checkpointing.paths import checkpoints
 from ..checkpointing.state import OPTIMIZER_FILE
 from ..pretraining.model_init import local_checkpoint
-from ..pretraining.run_fingerprint import FILE, difference
+from ..pretraining.run_fingerprint import FILE
 from .arguments import evaluations
 from .config import FineTuneOptions
 from .output import ADAPTER, PREDICTIONS, RECORD, read_record
@@ -151,7 +152,7 @@ def look(folder: Path, identity: Mapping[str, Any], *, redo: bool = False) -> Be
     if saved != identity:
         if redo:
             return Before()
-        kind = difference("", saved, dict(identity)).lstrip(".") if saved else "it does not say which"
+        kind = find_changes(saved, dict(identity))[0] if saved else "it does not say which"
         raise ValueError(
             f"{folder} holds a run made under other conditions: {kind}; give another output folder, or train it anew "
             "by redo=True (--redo)."

@@ -22,6 +22,7 @@ from transformers import Trainer, TrainerState
 from transformers.trainer_callback import PrinterCallback
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
+from ...common.files import replacing
 from ..checkpointing.paths import rotate
 from ..checkpointing.state import load_scheduler, save_scheduler
 from ..checkpointing.trainer import CheckpointingTrainer, NonFiniteLoss
@@ -117,9 +118,8 @@ class FineTuneCheckpoints(CheckpointingTrainer):
         best = checkpoint.parent / f"checkpoint-{state.best_global_step}"  # the folder may have moved
         state.best_model_checkpoint = str(best) if best.is_dir() else None
         if self.is_world_process_zero():
-            partial = path.with_suffix(".partial")
-            state.save_to_json(str(partial))
-            partial.replace(path)
+            with replacing(path) as partial:
+                state.save_to_json(str(partial))
         self.accelerator.wait_for_everyone()
         if _has_ended(state):  # Trainer would do one more step
             self._load_from_checkpoint(str(checkpoint))

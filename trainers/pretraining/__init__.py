@@ -5,7 +5,6 @@ from ...common.lazy import lazy_exports
 _HOMES = {
     "MlmTrainer": "trainer",
     "RecipeRun": "run",
-    "difference": "run_fingerprint",
     "language_losses": "eval_loss",
     "local_checkpoint": "model_init",
     "parse_run_options": "args",

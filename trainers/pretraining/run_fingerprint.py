@@ -10,6 +10,7 @@ from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from ...common.changes import find_changes
 from ...data.pretraining.dataset import MlmStream
 from ...recipes.phase import Phase
 
@@ -81,22 +82,6 @@ def check_identity(
     allowed = {"data": allow_changed_data, "recipe": allow_changed_recipe}
     for name, value in RunIdentity.of(stream, step).values.items():
         if saved.get(name) != value and not allowed.get(_UNDER_FLAG.get(name, ""), False):
-            what = difference(name, saved.get(name), value)
+            what = find_changes(saved.get(name), value, name)[0]
             raise ValueError(f"cannot resume from {checkpoint.name}: {what}; {_REMEDY[name]}.")
     return step
-
-
-def difference(name: str, saved: Any, now: Any) -> str:
-    """Name the first entry that differs, as deep as it lies."""
-    if isinstance(saved, dict) and isinstance(now, dict):
-        key = next(key for key in [*saved, *now] if saved.get(key) != now.get(key))
-        return difference(f"{name}.{key}", saved.get(key), now.get(key))
-    if isinstance(saved, list) and isinstance(now, list) and len(saved) == len(now):
-        index = next(i for i, (a, b) in enumerate(zip(saved, now, strict=True)) if a != b)
-        return difference(f"{name}[{index}]", saved[index], now[index])
-    return f"{name} was {_short(saved)} and is now {_short(now)}"
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,245 @@
+"""Files and folders on disk: whole or absent, and inside the folder that they belong to.
+
+Everything small is written to a hidden file beside its target, synced and renamed, so a kill or a full disk leaves the
+old content or the new one. Folders are `checkpoints.writer.atomic_directory`'s affair.
+"""
+
+import errno
+import hashlib
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+_LONGEST = 255  # bytes of a file's name on every common file system
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON file that must hold an object.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The object.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is not JSON, not UTF-8, nested too deeply or not an object.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist; {path.parent} is not complete")
+    try:
+        value = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: not valid JSON ({error})") from None
+    if not isinstance(value, dict):
+        raise ValueError(f"{path}: a JSON object is needed, got {type(value).__name__}")
+    return value
+
+
+def write_json(path: Path, value: Mapping[str, Any], *, indent: int | None = 2, default: Any = None) -> None:
+    """Write an object as JSON, whole or not at all.
+
+    Args:
+        path: The file.
+        value: The object.
+        indent: Spaces per level; None: one line.
+        default: What turns other values into plain ones, as for `json.dumps`.
+    """
+    write_text(path, json.dumps(value, indent=indent, ensure_ascii=False, default=default) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file in UTF-8, whole or not at all.
+
+    Args:
+        path: The file.
+        text: Its content.
+    """
+    with replacing(path) as partial:
+        partial.write_text(text, encoding="utf-8", newline="\n")
+
+
+@contextmanager
+def replacing(path: Path, *, needed: int | None = None) -> Iterator[Path]:
+    """Write a file that takes its name, or replaces the one of that name, only when the block ends without an error.
+
+    Args:
+        path: The file to make.
+        needed: Its size in bytes where that is known, for the message of a full disk.
+
+    Yields:
+        Path: A hidden file beside it, to be written.
+
+    Raises:
+        OSError: If it cannot be written; the message names file, reason and free space.
+    """
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+    try:
+        with writing(path, needed=needed):
+            yield partial
+            sync_to_disk(partial)
+            partial.replace(path)
+            sync_to_disk(path.absolute().parent)
+    finally:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(path: Path, *, needed: int | None = None) -> Iterator[None]:
+    """Say in one line what could not be written and why.
+
+    Args:
+        path: What is being written.
+        needed: Its size in bytes where that is known.
+
+    Yields:
+        None: Nothing.
+
+    Raises:
+        OSError: If the block fails to write.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise OSError(
+            f"cannot write {path}: {write_error(path, error, needed)}; mend that and start the same command again"
+        ) from None
+
+
+def write_error(path: Path, error: OSError, needed: int | None = None) -> str:
+    """The reason why a write failed; where the disk is full, with the space that is needed and that is free.
+
+    Args:
+        path: What was being written.
+        error: The error.
+        needed: The bytes that it takes where that is known; else what is there of it is counted.
+
+    Returns:
+        A phrase such as `No space left on device (needs 1.2 GB, 0.3 GB free)`.
+    """
+    reason = error.strerror or str(error)
+    if error.errno not in _FULL:
+        return reason
+    free = free_space(path)
+    wants = f"needs {_size(needed)}, " if needed else ""
+    return f"{reason} ({wants}{_size(free)} free)" if free is not None else reason
+
+
+def free_space(path: Path) -> int | None:
+    """Bytes that a user may still write on the disk of a path; None where the system does not say."""
+    for place in (path.absolute(), *path.absolute().parents):
+        if place.exists():
+            with suppress(OSError):
+                return shutil.disk_usage(place).free
+            return None
+    return None
+
+
+def sync_to_disk(path: Path) -> None:
+    """Wait until the bytes of a file, or the names in a directory, have reached the disk.
+
+    Args:
+        path: The file or directory; it must be writable.
+    """
+    if path.is_dir() and os.name != "posix":  # other systems cannot sync a directory
+        return
+    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    except OSError as error:  # some network file systems cannot sync a directory
+        if not (path.is_dir() and error.errno in (errno.EINVAL, errno.ENOTSUP)):
+            raise
+    finally:
+        os.close(handle)
+
+
+def refuse_existing(output: str | os.PathLike[str]) -> None:
+    """Refuse to overwrite.
+
+    Args:
+        output: A directory about to be written.
+
+    Raises:
+        ValueError: If something other than an empty directory is there.
+    """
+    target = Path(output)
+    if target.is_symlink() or target.is_file() or (target.is_dir() and any(target.iterdir())):
+        raise ValueError(f"{target} exists and is not empty; remove it or choose another output directory")
+
+
+def copy_files(source: Path, target: Path, names: Collection[str]) -> list[str]:
+    """Copy those of the named files that exist.
+
+    Args:
+        source: Directory to copy from.
+        target: Directory to copy into.
+        names: Plain file names.
+
+    Returns:
+        The names that were there.
+    """
+    present = [name for name in names if (source / name).is_file()]
+    for name in present:
+        shutil.copyfile(source / name, target / name)
+    return present
+
+
+def sha256(path: Path) -> str:
+    """Digest a file.
+
+    Args:
+        path: The file.
+
+    Returns:
+        64 hexadecimal digits.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def inside(folder: Path, name: Any, named_by: Path) -> Path:
+    """The path of a name that a file gives, which must stay in its folder.
+
+    Args:
+        folder: Where the name belongs.
+        name: What was read: a plain name or names joined by `/`.
+        named_by: The file that it was read from, for the message.
+
+    Returns:
+        The path; whether it exists is not looked at.
+
+    Raises:
+        ValueError: If it is no text, is absolute, or leads out of the folder, by `..` or by a link.
+    """
+    if (
+        not isinstance(name, str)
+        or len(name) > _LONGEST
+        or "\0" in name
+        or "\\" in name
+        or ":" in name
+        or Path(name).is_absolute()
+    ):
+        raise ValueError(f"{named_by}: {name!r} is not the plain name of a file in {folder}")
+    path = folder / name
+    try:
+        stays = ".." not in Path(name).parts and path.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError) as error:  # a name too long, links in a circle
+        raise ValueError(f"{named_by}: {name!r} cannot be a file in {folder} ({error})") from None
+    if not stays:
+        raise ValueError(f"{named_by}: {name!r} leads out of {folder}; files must lie in their own folder")
+    return path
+
+
+def _size(nbytes: int | None) -> str:
+    for unit, size in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if nbytes is not None and nbytes >= size:
+            return f"{nbytes / size:.1f} {unit}"
+    return f"{nbytes} bytes"
