@@ -87,7 +87,8 @@ def read_record(output: Path, run: Run, identity: Mapping[str, Any]) -> dict[str
     changed = find_changes({name: before.get(name) for name in now}, now)
     if changed:
         raise ChangedRun(
-            f"{path}: done before under other conditions: {' and '.join(changed)}; give another output folder, or --redo it"
+            f"{path}: done before under other conditions: {' and '.join(changed)}; give another output folder, or "
+            "--redo it"
         )
     return record
 
