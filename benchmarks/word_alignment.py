@@ -26,9 +26,8 @@ from typing import Any
 import numpy as np
 from datasets import Dataset, disable_progress_bars
 from mmbert.data import RunningText, WordEncoding, WordRows, join_words, read_labelled, tag_names, tag_numbers
-from mmbert.data.features.running_text import GLUED_SCRIPTS
 from mmbert.data.features.words import encode_running
-from mmbert.languages.scripts import script_of
+from mmbert.languages.scripts import UNSPACED, script_of
 from mmbert.tasks.metrics.classification import span_scores, tag_scores
 from mmbert.trainers import FineTuneOptions, fine_tune
 from transformers import AutoTokenizer, DataCollatorForTokenClassification
@@ -140,7 +139,7 @@ def measure(checkpoint: Path, source: Path, task: str, options: argparse.Namespa
     return result
 
 
-_GLUED = GLUED_SCRIPTS | {"Jpan"}
+_GLUED = UNSPACED | {"Jpan"}
 
 
 def first_rows(rows: Dataset, count: int) -> Dataset:

@@ -192,7 +192,7 @@ MODULES = {
     "export.serving_run": "export.serving.run",
     "export.text_counts": "export.vocabulary.counts",
     "export.token_ranking": "export.vocabulary.ranking",
-    "export.token_scripts": "export.vocabulary.token_scripts",
+    "export.token_scripts": "languages.scripts",
     "export.traceable": "export.graphs.traceable",
     "export.trim_report": "export.vocabulary.report",
     "export.trimmed_files": "export.vocabulary.files",

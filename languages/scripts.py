@@ -1,34 +1,45 @@
-"""The writing system of a text, measured from Unicode names, and the tag of a gettext locale.
+"""Scripts: of a character, of a text, and which scripts the tags of languages stand for.
 
-Unicode's script property is not in Python's standard library, but the first word of a letter's name is ("CYRILLIC SMALL
-LETTER A"). That is enough for living scripts; the few with a two-word name (OLD, NEW, TAI) are left out. Simplified and
-traditional Chinese share their letters: the locale decides.
+Unicode's script property, by the `regex` library, is the only table. A sign that several scripts share (the Japanese
+length mark, the Arabic tatweel) counts for the first script of its extensions; digits, punctuation and the general
+combining marks count for none. Simplified and traditional Chinese share their letters: Hani stands for both.
 """
 
 from __future__ import annotations
 
+import difflib
 import unicodedata
 from collections import Counter
-from functools import lru_cache
+from collections.abc import Iterable
+from functools import cache, lru_cache
 
-from .tags import language_code
+import regex
 
-_SCRIPTS = """
-ADLAM:Adlm ARABIC:Arab ARMENIAN:Armn BALINESE:Bali BAMUM:Bamu BATAK:Batk BENGALI:Beng BOPOMOFO:Bopo BUGINESE:Bugi
-CANADIAN:Cans CHAKMA:Cakm CHAM:Cham CHEROKEE:Cher CJK:Hani COPTIC:Copt CYRILLIC:Cyrl DEVANAGARI:Deva ETHIOPIC:Ethi
-GEORGIAN:Geor GOTHIC:Goth GRANTHA:Gran GREEK:Grek GUJARATI:Gujr GURMUKHI:Guru HANGUL:Hang HEBREW:Hebr HIRAGANA:Kana
-JAVANESE:Java KANNADA:Knda KATAKANA:Kana KAYAH:Kali KHMER:Khmr LAO:Laoo LATIN:Latn LEPCHA:Lepc LIMBU:Limb LISU:Lisu
-MALAYALAM:Mlym MANDAIC:Mand MEETEI:Mtei MONGOLIAN:Mong MYANMAR:Mymr NKO:Nkoo OL:Olck ORIYA:Orya OSAGE:Osge
-REJANG:Rjng SAURASHTRA:Saur SINHALA:Sinh SUNDANESE:Sund SYLOTI:Sylo SYRIAC:Syrc TAGALOG:Tglg TAMIL:Taml TELUGU:Telu
-THAANA:Thaa THAI:Thai TIBETAN:Tibt TIFINAGH:Tfng VAI:Vaii YI:Yiii
-"""
-_BY_NAME = dict(entry.split(":") for entry in _SCRIPTS.split())
-
-# Territories and modifiers of gettext locales that settle the script.
-_TRADITIONAL = {"TW", "HK", "MO", "HANT"}
-_MODIFIERS = {"latin": "Latn", "latn": "Latn", "cyrillic": "Cyrl", "cyrl": "Cyrl", "arab": "Arab", "iqtelif": "Latn"}
-# A territory that makes another language of it: Punjabi of Pakistan is Western Punjabi.
-_BY_TERRITORY = {("pan", "PK"): "pnb"}
+# Writing without blanks between words (Unicode 17, chapters 6, 16 to 18); Tibetan has its own dot, Hangul has blanks.
+UNSPACED = frozenset(
+    {"Hani", "Kana", "Bopo", "Thai", "Laoo", "Khmr", "Mymr", "Tibt", "Java", "Bali", "Yiii", "Lana", "Talu"}
+)
+_COMMON = ("Hani", "Latn", "Cyrl", "Arab", "Hang", "Deva", "Hira", "Kana", "Grek", "Thai")  # looked up first
+# Scripts that are mixtures of others.
+_MIXTURES = {
+    "Hans": ("Hani", "Bopo"),
+    "Hant": ("Hani", "Bopo"),
+    "Hanb": ("Hani", "Bopo"),
+    "Jpan": ("Hani", "Kana"),
+    "Hrkt": ("Kana",),
+    "Hira": ("Kana",),
+    "Kore": ("Hang", "Hani"),
+    "Jamo": ("Hang",),
+    "Latf": ("Latn",),
+    "Latg": ("Latn",),
+    "Aran": ("Arab",),
+    "Cyrs": ("Cyrl",),
+    "Geok": ("Geor",),
+    "Syre": ("Syrc",),
+    "Syrj": ("Syrc",),
+    "Syrn": ("Syrc",),
+}
+_ONE_JAPANESE = {"Hira": "Kana"}
 
 
 def script_of(text: str) -> str | None:
@@ -55,28 +66,6 @@ def script_of(text: str) -> str | None:
     return {"Kana": "Jpan", "Hang": "Kore"}.get(found, found)
 
 
-def tag_of_locale(locale: str, text: str) -> str | None:
-    """Turns a gettext locale and its text into a language tag.
-
-    Args:
-        locale: "pt_BR", "zh_Hans", "sr@latin", "ca@valencia".
-        text: Text in it; decides the script where the locale does not.
-
-    Returns:
-        "por_Latn", "cmn_Hans", ...; None if the text has no letters.
-    """
-    base, _, modifier = locale.partition("@")
-    head, _, territory = base.replace("-", "_").partition("_")
-    territory = territory.partition(".")[0]
-    code = language_code(head.lower())
-    code = _BY_TERRITORY.get((code, territory.upper()), code)
-    script = _MODIFIERS.get(modifier.lower()) or _MODIFIERS.get(territory.lower()) or script_of(text)
-    if script == "Hani":
-        script = "Hant" if territory.upper() in _TRADITIONAL or code == "yue" else "Hans"
-    return f"{code}_{script}" if script else None
-
-
-@lru_cache(maxsize=50_000)
 def character_script(character: str) -> str | None:
     """The script of one letter, None for what is no letter.
 
@@ -86,6 +75,109 @@ def character_script(character: str) -> str | None:
     Returns:
         An ISO 15924 code; Hani for all Chinese characters, Kana for both Japanese alphabets, Hang for Korean.
     """
-    if not character.isalpha():
+    return _script(character) if character.isalpha() else None
+
+
+def scripts_of_tags(tags: Iterable[str]) -> frozenset[str]:
+    """The scripts in which languages are written, mixtures such as Jpan taken apart.
+
+    Args:
+        tags: Language tags, `iso639-3_Script`; `code` is written in Latin letters.
+
+    Returns:
+        ISO 15924 codes, as `character_script` gives them.
+
+    Raises:
+        ValueError: A tag names no script that Unicode has letters of.
+    """
+    found: set[str] = set()
+    for tag in tags:
+        script = "Latn" if tag == "code" else tag.partition("_")[2]
+        parts = _MIXTURES.get(script, (script,))
+        if not set(parts) <= set(script_codes()):
+            near = difflib.get_close_matches(script.title(), [*script_codes(), *_MIXTURES], n=3) if script else []
+            code = tag.partition("_")[0]
+            hint = f"did you mean {' or '.join(f'{code}_{one}' for one in near)}?" if near else "such as deu_Latn"
+            raise ValueError(f"language {tag!r}: a tag is iso639-3_Script with a script of Unicode; {hint}")
+        found.update(parts)
+    return frozenset(found)
+
+
+def is_written_in(text: str, scripts: frozenset[str]) -> bool:
+    """Tells whether all letters and marks of a text belong to given scripts.
+
+    Args:
+        text: The text.
+        scripts: What `scripts_of_tags` gives.
+
+    Returns:
+        True if they do, or if it has none.
+    """
+    return all(script is None or script in scripts for script in map(_letter_or_mark, text))
+
+
+def is_unspaced(text: str) -> bool:
+    """Tells whether a text has characters of a script that writes words without blanks between them.
+
+    Args:
+        text: The text.
+
+    Returns:
+        Whether it has.
+    """
+    return any(_script(one) in UNSPACED and unicodedata.category(one)[0] in "LMN" for one in text)
+
+
+@cache
+def script_codes() -> tuple[str, ...]:
+    """ISO 15924 codes of the scripts that have characters in Unicode, frequent ones first."""
+    import langcodes
+
+    signs = ("Zinh", "Zyyy", "Zzzz")
+    codes = [*_COMMON, *sorted(code for code in langcodes.ALL_SCRIPTS if code not in _COMMON and code not in signs)]
+    return tuple(code for code in codes if _pattern(code) is not None)
+
+
+def script_by_unicode_name(name: str) -> str | None:
+    """The code of a script by its Unicode name ("Bengali", where CLDR says Bangla), or None."""
+    pattern = _pattern(name) if name.isascii() and name.isalpha() and len(name) > 4 else None
+    found = pattern.search(_all_characters()) if pattern is not None else None
+    return _script(found[0]) if found else None
+
+
+@cache
+def _all_characters() -> str:
+    return "".join(chr(point) for point in range(0x20000) if not 0xD800 <= point < 0xE000)
+
+
+@cache
+def _pattern(script: str, of: str = "Script") -> regex.Pattern[str] | None:
+    try:
+        return regex.compile(rf"\p{{{of}={script}}}")
+    except regex.error:
         return None
-    return _BY_NAME.get(unicodedata.name(character, "").partition(" ")[0].partition("-")[0])
+
+
+@lru_cache(maxsize=200_000)
+def _script(character: str) -> str | None:
+    """The script of a character; None for those that belong to no script, or to too many to say."""
+    shared = regex.match(r"[\p{Script=Zyyy}\p{Script=Zinh}]", character) is not None
+    if shared and not regex.match(r"\p{L}", character) and "Latn" in _extensions(character):
+        return None
+    for code in _extensions(character) if shared else script_codes():
+        if shared or _pattern(code).match(character):  # type: ignore[union-attr]
+            return _ONE_JAPANESE.get(code, code)
+    return None
+
+
+def _extensions(character: str) -> list[str]:
+    return [code for code in script_codes() if _pattern(code, "Script_Extensions").match(character)]  # type: ignore[union-attr]
+
+
+@lru_cache(maxsize=200_000)
+def _letter_or_mark(character: str) -> str | None:
+    """The script of a letter or mark; None for what all scripts share; Zyyy for letters of formulas."""
+    kind = unicodedata.category(character)[0]
+    if kind not in "LM" or unicodedata.name(character, "").startswith(("COMBINING ", "MODIFIER ")):
+        return None
+    return _script(character) or ("Zyyy" if kind == "L" else None)

@@ -1,107 +1,126 @@
-"""Language tags: `iso639-3_Script`, in mmBERT's own code convention, and the published token counts behind them.
+"""Language tags: `iso639-3_Script` in mmBERT's code convention, and every other way in which sources write them.
 
-language_counts.csv is a copy of statistics/language_counts.csv of JHU-CLSP/mmBERT (commit 108ffb3): tokens by ISO 639-3
-code and phase for 1,833 languages and `code`. It decides which codes are known; other languages are named by the user
-(`extra_languages`), so that a typing error never becomes a language of its own.
-
-mmBERT uses individual codes where ISO 639 also has a macrolanguage: arb, cmn, swh, zsm, not ara, zho, swa, msa. Where
-it has none of its own (Hausa, Pali) the plain ISO code stands.
+mmBERT uses individual codes where ISO 639 also has a macrolanguage: arb, cmn, swh, zsm, not ara, zho, swa, msa. Sources
+write "zh", "zh-Hans", "zho_Hans", "chi", "Chinese (Simplified)": `canonical_tag` turns them all into cmn_Hans, by the
+tables of langcodes (BCP 47, CLDR, names) and python-iso639 (ISO 639-3 with its retired codes). `TagReader` says in one
+line what it read as something else. A language beyond the 1,833 is named by the user (`extra_languages`), so that a
+typing error never becomes a language of its own.
 """
 
 from __future__ import annotations
 
-import csv
 import difflib
+import logging
 import re
 from collections.abc import Collection, Iterable
-from functools import cache
-from importlib.resources import files
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, NamedTuple
 
-CODE = "code"  # the tag of programming source
-PHASES = ("pretrain", "ext", "decay-eng", "decay-mid", "decay-all")  # columns of language_counts.csv, in training order
+from .counts import CODE, PHASES, known_codes, known_scripts, published_token_counts
+from .scripts import script_by_unicode_name, script_codes, script_of
+
+if TYPE_CHECKING:
+    from iso639 import Language as Iso639
+
+__all__ = [
+    "CODE", "PHASES", "TagReader", "canonical_tag", "check_languages", "choose_tags", "entry_phase", "is_among",
+    "is_language_tag", "is_tag", "iso_codes", "known_codes", "known_scripts", "language_code", "language_name",
+    "near_matches", "published_token_counts", "questions_about", "same_language", "tag_in_name", "tag_of_locale",
+    "unknown_tag_message",
+]  # fmt: skip
+
+logger = logging.getLogger(__name__)
 
 _NEAR_MATCHES = 3
-
-# ISO 639 macrolanguages and synonyms -> the code of mmBERT's statistics.
-_MACROLANGUAGES = """
-aka:twi ara:arb aym:ayr aze:azj est:ekk ful:fuv grn:gug hbs:srp hmn:mww iku:ike kok:gom kom:kpv kur:kmr lav:lvs mlg:plt
-mol:ron mon:khk msa:zsm nep:npi nor:nob orm:gaz ori:ory pes:fas pus:pbt que:quy sqi:als swa:swh tgl:fil uzb:uzn
-yid:ydd zho:cmn
-"""
-
-# ISO 639-1 (two letters, as gettext locales use them) -> the code of mmBERT's statistics.
-_TWO_LETTERS = """
-aa:aar ab:abk ae:ave af:afr ak:twi am:amh an:arg ar:arb as:asm av:ava ay:ayr az:azj ba:bak be:bel bg:bul bi:bis bm:bam
-bn:ben bo:bod br:bre bs:bos ca:cat ce:che ch:cha co:cos cr:cre cs:ces cu:chu cv:chv cy:cym da:dan de:deu dv:div dz:dzo
-ee:ewe el:ell en:eng eo:epo es:spa et:ekk eu:eus fa:fas ff:fuv fi:fin fj:fij fo:fao fr:fra fy:fry ga:gle gd:gla gl:glg
-gn:gug gu:guj gv:glv ha:hau he:heb hi:hin ho:hmo hr:hrv ht:hat hu:hun hy:hye hz:her ia:ina id:ind ie:ile ig:ibo ii:iii
-ik:ipk in:ind io:ido is:isl it:ita iu:ike iw:heb ja:jpn ji:ydd jv:jav jw:jav ka:kat kg:kon ki:kik kj:kua kk:kaz kl:kal
-km:khm kn:kan ko:kor kr:kau ks:kas ku:kmr kv:kpv kw:cor ky:kir la:lat lb:ltz lg:lug li:lim ln:lin lo:lao lt:lit lu:lub
-lv:lvs mg:plt mh:mah mi:mri mk:mkd ml:mal mn:khk mo:ron mr:mar ms:zsm mt:mlt my:mya na:nau nb:nob nd:nde ne:npi ng:ndo
-nl:nld nn:nno no:nob nr:nbl nv:nav ny:nya oc:oci oj:oji om:gaz or:ory os:oss pa:pan pi:pli pl:pol ps:pbt pt:por qu:quy
-rm:roh rn:run ro:ron ru:rus rw:kin sa:san sc:srd sd:snd se:sme sg:sag sh:srp si:sin sk:slk sl:slv sm:smo sn:sna so:som
-sq:als sr:srp ss:ssw st:sot su:sun sv:swe sw:swh ta:tam te:tel tg:tgk th:tha ti:tir tk:tuk tl:fil tn:tsn to:ton tr:tur
-ts:tso tt:tat tw:twi ty:tah ug:uig uk:ukr ur:urd uz:uzn ve:ven vi:vie vo:vol wa:wln wo:wol xh:xho yi:ydd yo:yor za:zha
-zh:cmn zu:zul
-"""
-
-# ISO 15924, the codes of writing systems.
-_SCRIPTS = frozenset(
-    """
-Adlm Afak Aghb Ahom Arab Aran Armi Armn Avst Bali Bamu Bass Batk Beng Berf Bhks Blis Bopo Brah Brai Bugi Buhd Cakm
-Cans Cari Cham Cher Chis Chrs Cirt Copt Cpmn Cprt Cyrl Cyrs Deva Diak Dogr Dsrt Dupl Egyd Egyh Egyp Elba Elym Ethi
-Gara Geok Geor Glag Gong Gonm Goth Gran Grek Gujr Gukh Guru Hanb Hang Hani Hano Hans Hant Hatr Hebr Hira Hluw Hmng
-Hmnp Hntl Hrkt Hung Inds Ital Jamo Java Jpan Jurc Kali Kana Kawi Khar Khmr Khoj Kitl Kits Knda Kore Kpel Krai Kthi
-Lana Laoo Latf Latg Latn Leke Lepc Limb Lina Linb Lisu Loma Lyci Lydi Mahj Maka Mand Mani Marc Maya Medf Mend Merc
-Mero Mlym Modi Mong Moon Mroo Mtei Mult Mymr Nagm Nand Narb Nbat Newa Nkdb Nkgb Nkoo Nshu Ogam Olck Onao Orkh Orya
-Osge Osma Ougr Palm Pauc Pcun Pelm Perm Phag Phli Phlp Phlv Phnx Piqd Plrd Prti Psin Ranj Rjng Rohg Roro Runr Samr
-Sara Sarb Saur Seal Sgnw Shaw Shrd Shui Sidd Sidt Sind Sinh Sogd Sogo Sora Soyo Sund Sunu Sylo Syrc Syre Syrj Syrn
-Tagb Takr Tale Talu Taml Tang Tavt Tayo Telu Teng Tfng Tglg Thaa Thai Tibt Tirh Tnsa Todr Tols Toto Tutg Ugar Vaii
-Visp Vith Wara Wcho Wole Xpeo Xsux Yezi Yiii Zanb
-""".split()
-)
+_LISTED = 10
+_TAG = re.compile(r"([a-z]{3})_([A-Z][a-z]{3})")
+# Members that mmBERT's text is in, where CLDR's choice is another; and where the script decides.
+_MEMBERS = {"aka": "twi", "ful": "fuv", "hbs": "srp", "que": "quy", "tmh": "taq"}
+_MEMBERS_BY_SCRIPT = {("kur", "Arab"): "ckb", ("aze", "Arab"): "azb", ("pan", "Arab"): "pnb"}
+# Codes of mmBERT's list that ISO 639-3 retired in favour of another one of the list.
+_RETIRED = {"daf": "dnj", "kzj": "dtp", "tpw": "tpn"}
+_SAME_SCRIPTS = {"Hang": "Kore", "Hrkt": "Jpan", "Hira": "Jpan", "Kana": "Jpan"}
+_CHINESE = {"Hani", "Hans", "Hant"}
 
 
-@cache
-def published_token_counts(phase: str = "pretrain") -> dict[str, int]:
-    """Tokens per language that mmBERT's authors published for one training phase.
+class _Spelling(NamedTuple):
+    code: str
+    script: str | None  # as the source says it; None: it says none
+
+
+def canonical_tag(tag: str) -> str | None:
+    """Turns what a source calls a language into the tag in use, also for languages that mmBERT never read.
 
     Args:
-        phase: "pretrain" (60 languages), "ext" (109), "decay-eng", "decay-mid" (the same 109) or "decay-all" (1,833).
+        tag: A BCP 47 or locale tag ("pt-BR", "zh_TW", "sr@latin"), a code of ISO 639-1, -2 (both) or -3, of a
+            macrolanguage or retired ("iw", "ger", "swa_Latn"), or a name ("Serbian (Cyrillic)", "Deutsch").
 
     Returns:
-        ISO 639-3 code, or "code", to tokens; only those with any in this phase.
-
-    Raises:
-        ValueError: The phase is none of the five.
+        "por_Latn", "cmn_Hans", ... in the language's main script where the source names none; "code"; None if nothing
+        is known by that name.
     """
-    if phase not in PHASES:
-        raise ValueError(f"no token counts for phase {phase!r}; the published phases are {', '.join(PHASES)}.")
-    lines = (files(__package__) / "language_counts.csv").read_text(encoding="utf-8").splitlines()
-    counts = {row["language"]: int(row[phase]) for row in csv.DictReader(lines)}
-    return {code: tokens for code, tokens in counts.items() if tokens > 0}
+    found = _parse(tag)
+    if found is None:
+        return None
+    if found.code == CODE:
+        return CODE
+    script = found.script or _main_script(found.code)
+    return f"{found.code}_{script}" if script else None
 
 
-@cache
-def known_codes() -> frozenset[str]:
-    """The 1,833 language codes of mmBERT's statistics, without `code`."""
-    return frozenset(code for phase in PHASES for code in published_token_counts(phase)) - {CODE}
+def language_code(code: str) -> str:
+    """Brings a language code into mmBERT's convention: two letters or a macrolanguage to the individual code.
+
+    Args:
+        code: "zh", "zho", "chi" or "cmn"; anything else comes back as it is.
+
+    Returns:
+        Three letters, "cmn".
+    """
+    found = _code(code.lower(), None) if re.fullmatch(r"[A-Za-z]{2,3}", code) else None
+    return found or code
 
 
 def entry_phase(tag: str) -> int | None:
     """Says in which of mmBERT's phases a language enters.
 
     Args:
-        tag: A language tag, or a bare ISO 639 code of three letters or two.
+        tag: A language tag, or anything that `canonical_tag` understands.
 
     Returns:
         1 (pre-training), 2 (mid-training), 3 (decay), or None for a language that mmBERT never saw.
     """
-    code = language_code(tag.partition("_")[0])
+    found = _parse(tag)
     for number, phase in enumerate(("pretrain", "ext", "decay-all"), start=1):
-        if code in published_token_counts(phase):
+        if found and found.code in published_token_counts(phase):
             return number
     return None
+
+
+@lru_cache(maxsize=10_000)
+def language_name(tag: str) -> str:
+    """The English name of a language.
+
+    Args:
+        tag: A language tag.
+
+    Returns:
+        "Swahili"; the tag itself where no name is known.
+    """
+    if tag == CODE:
+        return "programming source"
+    from iso639 import Language, LanguageNotFoundError
+    from langcodes import Language as Bcp47
+
+    code = tag.partition("_")[0]
+    try:
+        language = Language.from_part3(code)
+    except LanguageNotFoundError:
+        language = None
+    name = Bcp47.get(language.part1 if language and language.part1 else code, normalize=False).language_name()
+    if name.startswith("Unknown language"):
+        name = language.name if language else tag
+    return name.partition(" (")[0]
 
 
 def is_language_tag(tag: str, extra_languages: Collection[str] = ()) -> bool:
@@ -117,7 +136,19 @@ def is_language_tag(tag: str, extra_languages: Collection[str] = ()) -> bool:
     if tag == CODE or tag in extra_languages:
         return True
     code, _, script = tag.partition("_")
-    return script in _SCRIPTS and (code in known_codes() or code in extra_languages)
+    return (code in known_codes() or code in extra_languages) and _is_script(script)
+
+
+def is_tag(text: str) -> bool:
+    """Tells a language tag from a text.
+
+    Args:
+        text: Anything.
+
+    Returns:
+        Whether it looks like `deu_Latn`, or is `code`.
+    """
+    return text == CODE or _TAG.fullmatch(text) is not None
 
 
 def check_languages(tags: Iterable[str], extra_languages: Collection[str] = ()) -> None:
@@ -144,47 +175,481 @@ def unknown_tag_message(tag: str) -> str:
     Returns:
         The message.
     """
+    own = canonical_tag(tag)
+    if own is not None and own != CODE and own.partition("_")[0] not in known_codes():
+        return (
+            f"language {tag!r} ({language_name(own)}) is none of the 1,833 that mmBERT's statistics know; to read it"
+            f" all the same name it in extra_languages (--extra-languages {own})."
+        )
     near = near_matches(tag)
     hint = f" Did you mean {' or '.join(near)}?" if near else ""
     return (
         f"language tag {tag!r} is not known: a tag is `code` or iso639-3_Script (eng_Latn) with one of the 1,833 codes"
-        f" of mmBERT's statistics.{hint} For another language pass extra_languages=[{tag!r}]."
+        f" of mmBERT's statistics.{hint} Name another language in extra_languages (--extra-languages)."
     )
 
 
+def iso_codes(tag: str) -> list[str]:
+    """The codes of ISO 639 that stand for a language today, the shortest as people search for them.
+
+    Args:
+        tag: A language tag of ours, or a code.
+
+    Returns:
+        Usually one: "de", "zh" for cmn, "ceb"; several for a code that was split; none if ISO knows no such language.
+    """
+    import langcodes
+
+    code = tag.partition("_")[0]
+    language = _iso(_RETIRED.get(code, code)) or _iso(language_code(code))
+    if language is None:  # collections such as nah are in ISO 639-2 only
+        return [code] if re.fullmatch(r"[a-z]{3}", code) and langcodes.tag_is_valid(code) else []
+    if language.status == "R":
+        successors = [language.retire_change_to] if language.retire_change_to else _split_into(language)
+        return [found for one in successors for found in iso_codes(one)]
+    standard = langcodes.standardize_tag(language.part3, macro=True)
+    short = "ps" if language.part3 == "pbt" else standard if re.fullmatch(r"[a-z]{2}", standard) else None
+    withdrawn = language.part1 == "sh"
+    return [(language.part1 if not withdrawn else None) or short or language.part3]
+
+
 def near_matches(tag: str) -> list[str]:
-    """Known tags that resemble an unknown one: its macrolanguage's code in mmBERT's convention, then by spelling.
+    """Known tags that an unknown one may mean: what it is by ISO 639 or by name, then what is spelled alike.
 
     Args:
-        tag: The unknown tag, or a locale such as "pt-BR".
+        tag: The unknown tag, a code, a locale such as "pt-BR", a name.
 
     Returns:
-        At most three tags; the script is the given one, or left as `Ssss` when none was given.
+        At most three tags, in the given script or the language's main one.
     """
-    head, _, tail = tag.replace("-", "_").replace("@", "_").partition("_")
-    script = tail.title() if re.fullmatch(r"[A-Za-z]{4}", tail) else "Ssss"
-    if script != "Ssss" and script not in _SCRIPTS:
-        script = next(iter(difflib.get_close_matches(script, sorted(_SCRIPTS), n=1)), "Ssss")
-    code = head.lower()
-    if code == CODE:
+    found = _parse(tag)
+    if found is not None and found.code == CODE:
         return [CODE]
-    direct = [language_code(code)] if language_code(code) in known_codes() else []
-    close = difflib.get_close_matches(code, sorted(known_codes()), n=_NEAR_MATCHES, cutoff=0.6)
-    return [f"{found}_{script}" for found in dict.fromkeys(direct + close)][:_NEAR_MATCHES]
+    head, _, tail = re.sub(r"[-@ ]", "_", tag).partition("_")
+    script = found.script if found else _close_script(tail)
+    codes = [found.code] if found else []
+    codes += _members(head.lower())
+    if not any(code in known_codes() for code in codes):
+        codes += difflib.get_close_matches(head.lower(), sorted(known_codes()), n=_NEAR_MATCHES, cutoff=0.6)
+    known = [code for code in dict.fromkeys(codes) if code in known_codes()]
+    tags = [f"{code}_{script or _main_script(code)}" for code in known]
+    if found and script and _is_strange(found.code, script):
+        tags.insert(0, f"{found.code}_{_main_script(found.code)}")
+    return [near for near in dict.fromkeys(tags) if near != tag][:_NEAR_MATCHES]
 
 
-def language_code(code: str) -> str:
-    """Brings an ISO 639 code into mmBERT's convention: two letters or a macrolanguage to the individual code.
+def same_language(one: str, other: str) -> bool:
+    """Tells whether two tags mean one language: of one code, in one script, as far as both name a script.
 
     Args:
-        code: "zh", "zho" or "cmn"; anything else comes back as it is.
+        one: A tag, however a source writes it: "sw", "swa_Latn".
+        other: Another.
 
     Returns:
-        Three letters, "cmn".
+        True or False.
     """
-    return _code_table().get(code, code)
+    if one == other:
+        return True
+    first, second = _parse(one), _parse(other)
+    if first is None or second is None or first.code != second.code:
+        return False
+    scripts = {_SAME_SCRIPTS.get(script, script) for script in (first.script, second.script) if script}
+    return len(scripts) < 2
+
+
+def is_among(tag: str, languages: Iterable[str]) -> bool:
+    """Tells whether a language is one of several, whichever way sources write it ("en", "eng_Latn").
+
+    Args:
+        tag: The language.
+        languages: The others.
+
+    Returns:
+        True or False.
+    """
+    return any(same_language(tag, one) for one in languages)
+
+
+def choose_tags(wanted: Iterable[str], there: Collection[str], where: str) -> list[str]:
+    """Finds languages that a user named among those that a source has.
+
+    Args:
+        wanted: Tags, codes or names; without a script one means every script that is there.
+        there: The tags of the source.
+        where: Name of the source, for the message.
+
+    Returns:
+        Tags of `there`, each once.
+
+    Raises:
+        ValueError: One of them is not there; the message lists what is.
+    """
+    chosen: dict[str, None] = {}
+    for name in wanted:
+        found = [name] if name in there else [tag for tag in sorted(there) if same_language(name, tag)]
+        if not found:
+            near = [tag for tag in near_matches(name) if tag in there]
+            own = canonical_tag(name)
+            near += [tag for tag in sorted(there) if own and tag.partition("_")[0] == own.partition("_")[0]]
+            near += difflib.get_close_matches(name, sorted(there), n=_NEAR_MATCHES)
+            hint = f"did you mean {' or '.join(list(dict.fromkeys(near))[:_NEAR_MATCHES])}? " if near else ""
+            more = f" and {len(there) - _LISTED} more" if len(there) > _LISTED else ""
+            listed = ", ".join(sorted(there)[:_LISTED])
+            raise ValueError(f"{where} has no language {name!r}; {hint}there are {listed}{more}.")
+        chosen.update(dict.fromkeys(found))
+    return list(chosen)
+
+
+def tag_in_name(name: str) -> str | None:
+    """Finds the language that the name of a file, folder or configuration says.
+
+    Args:
+        name: "swh_Latn-00001.parquet", "data/sw/train.tsv", "sw_train.tsv", "eng_Latn-swh_Latn.tsv" (the first one).
+
+    Returns:
+        The tag in use, or None. Whole tags count anywhere; a code of two or three letters only as a folder or at one
+        end of the name, and only if it is a language's own (no "dev", "all", "test").
+    """
+    pieces = [piece for piece in re.split(r"[/\\]", name) if piece]
+    for piece in reversed(pieces):
+        for word in re.findall(r"(?<![A-Za-z])[A-Za-z]{2,3}[_-][A-Z][a-z]{3}(?![A-Za-z])", piece):
+            if (found := canonical_tag(word)) is not None:
+                return found
+    for number, piece in enumerate(reversed(pieces)):
+        words = re.split(r"[._-]", piece if number else piece.partition(".")[0])
+        for word in (words[0], words[-1]):
+            if re.fullmatch(r"[a-z]{2,3}", word) and word not in _NOT_LANGUAGES:
+                found = canonical_tag(word)
+                if found is not None and (found.partition("_")[0] in known_codes() or _iso(word).part1):
+                    return found
+    return None
+
+
+def tag_of_locale(locale: str, text: str) -> str | None:
+    """Turns a gettext locale and its text into a language tag.
+
+    Args:
+        locale: "pt_BR", "zh_Hans", "sr@latin", "ca@valencia".
+        text: Text in it; decides the script where the locale does not.
+
+    Returns:
+        "por_Latn", "cmn_Hans", ...; None if the text has no letters.
+    """
+    base, _, modifier = locale.partition("@")
+    found = _parse(base)
+    if found is None:
+        return None
+    script = (_script_named(modifier) if modifier else None) or found.script or script_of(text)
+    if script == "Hani":
+        script = _main_script(found.code) if "Hani" in known_scripts(found.code) else "Hans"
+    return f"{found.code}_{script}" if script else None
+
+
+# Codes of languages that are words of file names first.
+_NOT_LANGUAGES = frozenset(
+    "all csv dev out tmp ner pos raw run set sub tar tok tsv txt val web zip gold id in is no".split()
+)
+
+
+def questions_about(tags: Iterable[str]) -> list[str]:
+    """What looks wrong with the tags of one source: an unlikely script, one language under two tags.
+
+    Args:
+        tags: Tags in use.
+
+    Returns:
+        A sentence per question; usually none.
+    """
+    there = sorted(set(tags))
+    said = []
+    for tag in there:
+        code, _, script = tag.partition("_")
+        if script and _is_strange(code, script):
+            usual = " or ".join(f"{code}_{one}" for one in known_scripts(code))
+            said.append(f"{tag}: {language_name(tag)} is not known to be written in {script}; did you mean {usual}?")
+    by_code: dict[str, list[str]] = {}
+    for tag in there:
+        found = _parse(tag)
+        if found is not None and found.code != CODE:
+            script = found.script or _main_script(found.code) or ""
+            key = f"{_RETIRED.get(found.code, found.code)}_{_SAME_SCRIPTS.get(script, script)}"
+            by_code.setdefault(key, []).append(tag)
+    for same in by_code.values():
+        if len(same) > 1:
+            said.append(f"{' and '.join(same)} are one language; each is counted and sampled for itself.")
+    return said
+
+
+class TagReader:
+    """Reads the tags of one source as the ones in use, and says in one line what it took for what.
+
+    Args:
+        extra_languages: Codes or whole tags beyond the 1,833, in any spelling.
+    """
+
+    def __init__(self, extra_languages: Collection[str] = ()) -> None:
+        self.extra = frozenset(extra_languages)
+        self.extra_codes = self.extra | {_parse(tag).code for tag in self.extra if _parse(tag)}  # type: ignore[union-attr]
+        self.renamed: dict[str, str] = {}
+        self._known: dict[str, str | None] = {}
+
+    def read(self, tag: str) -> str | None:
+        """Return the tag in use for a source's own; None for a language that is neither known nor extra."""
+        if tag not in self._known:
+            found: str | None = tag
+            if not is_language_tag(tag, self.extra):
+                found = canonical_tag(tag)
+                if found is not None and not is_language_tag(found, self.extra_codes):
+                    found = None
+            self._known[tag] = found
+            if found is not None and found != tag:
+                self.renamed[tag] = found
+        return self._known[tag]
+
+    def note(self, where: object) -> str:
+        """Log once what was read as something else, and what is questionable; returns the line, empty if nothing."""
+        said = renamed_line(self.renamed)
+        lines = [said] if said else []
+        lines += questions_about(tag for tag in self._known.values() if tag)
+        if lines:
+            logger.warning("%s: %s", where, " ".join(lines))
+        return " ".join(lines)
+
+
+def renamed_line(renamed: dict[str, str]) -> str:
+    """Say in one sentence which tags were read as which; empty if none was."""
+    if not renamed:
+        return ""
+    pairs = [f"{theirs} as {ours}" for theirs, ours in sorted(renamed.items())]
+    more = f" and {len(pairs) - _LISTED} more" if len(pairs) > _LISTED else ""
+    return f"language tags are read as mmBERT writes them: {', '.join(pairs[:_LISTED])}{more}."
+
+
+@lru_cache(maxsize=20_000)
+def _parse(tag: str) -> _Spelling | None:
+    """Take a tag apart: code in mmBERT's convention, and the script if the source says it."""
+    exact = _TAG.fullmatch(tag)
+    if exact and exact[1] in known_codes() and _is_script(exact[2]):
+        return _Spelling(exact[1], exact[2])
+    words = [word for word in re.split(r"[\s_@()\[\],/-]+", re.sub(r"\.[\w-]+(?=@|$)", "", tag.strip())) if word]
+    if not words:
+        return None
+    if [word.lower() for word in words] == [CODE]:
+        return _Spelling(CODE, None)
+    return _by_code(words) or _by_name(words)
+
+
+def _by_code(words: list[str]) -> _Spelling | None:
+    """A code with script, territory and variants, as in BCP 47 and in locales."""
+    head, rest = words[0].lower(), words[1:]
+    if not re.fullmatch(r"[a-z]{2,3}", head):
+        return None
+    script = territory = None
+    for number, word in enumerate(rest):
+        if len(word) == 1:  # an extension or private use: nothing about the language
+            break
+        if script is None and (found := _script_named(word)):
+            script = found
+        elif re.fullmatch(r"[A-Za-z]{2}|\d{3}", word) and territory is None:
+            territory = word.upper()
+        elif number == 0 and re.fullmatch(r"[a-z]{3}", word) and _code(word, None):
+            head = word  # an extended language: zh-yue
+        elif not _is_variant(head, word):
+            return None
+    if script is None and head == "sh":
+        script = "Latn"
+    if script is None and territory is not None:
+        script = _script_of_territory(head, territory)
+    code = _code(head, script)
+    return _Spelling(code, script) if code else None
+
+
+def _is_variant(head: str, word: str) -> bool:
+    import langcodes
+
+    return bool(re.fullmatch(r"[A-Za-z]{5,8}|\d[A-Za-z0-9]{3,7}", word)) and langcodes.tag_is_valid(f"{head}-{word}")
+
+
+def _by_name(words: list[str]) -> _Spelling | None:
+    """A name in English or in the language itself, with or without a script: "serbian_latin", "Deutsch"."""
+    scripts = [found for word in words if len(words) > 1 and (found := _script_named(word))]
+    whole = _find_name(" ".join(words))
+    bare = _find_name(" ".join(word for word in words if not _script_named(word))) if scripts else None
+    if bare is not None and (whole is None or whole.code == bare.code):
+        return _Spelling(_code(bare.code, scripts[0]) or bare.code, scripts[0])
+    return whole
+
+
+def _find_name(name: str) -> _Spelling | None:
+    import langcodes
+
+    if len(name) < 3 and name.isascii():
+        return None
+    try:
+        language = langcodes.find(name)
+    except LookupError:
+        return None
+    code = _code(str(language.language), language.script)
+    return _Spelling(code, language.script) if code else None
+
+
+@lru_cache(maxsize=10_000)
+def _code(code: str, script: str | None) -> str | None:
+    """The three-letter code in mmBERT's convention for any code of ISO 639 or BCP 47, today's or retired."""
+    if (code, script) in _MEMBERS_BY_SCRIPT:
+        return _MEMBERS_BY_SCRIPT[code, script]  # type: ignore[index]
+    if code in known_codes() or code == CODE:
+        return code
+    language = _iso(code)
+    if language is not None and ((language.part3, script) in _MEMBERS_BY_SCRIPT or language.part3 in known_codes()):
+        return _code(language.part3, script)
+    if language is None or language.scope != "M":
+        named = _standard(code)
+        if named is not None and (language is None or named != language.part3):
+            return _code(named, script)
+    if language is None:
+        return None
+    if language.status == "R":
+        return _code(language.retire_change_to, script) if language.retire_change_to else None
+    return next(iter(_members(language.part3)), language.part3)
+
+
+def _standard(code: str) -> str | None:
+    """What CLDR has for a deprecated code, or for a language whose macrolanguage's code people use: iw, tgl, pes."""
+    import langcodes
+
+    standard = langcodes.standardize_tag(code, macro=True) if langcodes.tag_is_valid(code) else code
+    language = langcodes.Language.get(standard, normalize=False)
+    # With a territory it is another variety: Dari is fa-AF.
+    named = _iso(str(language.language)) if standard != code and language.territory is None else None
+    return named.part3 if named is not None else None
 
 
 @cache
-def _code_table() -> dict[str, str]:
-    return dict(entry.split(":") for entry in (_TWO_LETTERS + _MACROLANGUAGES).split())
+def _iso(code: str) -> Iso639 | None:
+    """The entry of ISO 639-3 for a code of any part, retired ones too; None if there is none."""
+    from iso639 import Language, LanguageNotFoundError
+
+    for read in (Language.from_part3, Language.from_part2b, Language.from_part1):
+        try:
+            return read(code)
+        except LanguageNotFoundError:
+            continue
+    return None
+
+
+@cache
+def _members(code: str) -> tuple[str, ...]:
+    """Languages among the 1,833 that a macrolanguage or a split code stands for, mmBERT's main one first."""
+    language = _iso(code) if re.fullmatch(r"[a-z]{2,3}", code) else None
+    if language is None:
+        return ()
+    if language.status == "R":
+        return tuple(one for one in _split_into(language) if one in known_codes())
+    if language.scope != "M":
+        return ()
+    import langcodes
+
+    tokens = published_token_counts("decay-all")
+    members = [one for one in known_codes() if (found := _iso(one)) and found.macrolanguage == language.part3]
+    standard = {
+        one for one in members if langcodes.standardize_tag(one, macro=True) in (language.part1, language.part3)
+    }
+    if language.part1 == "sh":
+        standard = {"srp"}  # as CLDR has it
+    chosen = {_MEMBERS[language.part3]} if language.part3 in _MEMBERS else standard
+    return tuple(sorted(members, key=lambda one: (one not in chosen, -tokens[one], one)))
+
+
+@cache
+def _main_script(code: str) -> str | None:
+    """The script that a language without one in its tag is taken to be in; None if nothing is known."""
+    scripts = [_SAME_SCRIPTS.get(script, script) for script in known_scripts(code)]
+    if len(scripts) == 1 and scripts != ["Hani"]:
+        return scripts[0]
+    import langcodes
+
+    likely = langcodes.Language.get(langcodes.standardize_tag(code, macro=True)).maximize()
+    # langcodes answers Latn and US for a language that CLDR knows nothing about.
+    unknown = likely.territory == "US" and likely.language not in ("en", "haw")
+    script = None if unknown else likely.script
+    if scripts and script not in scripts and not (script in _CHINESE and "Hani" in scripts):
+        return scripts[0]
+    return script
+
+
+def _split_into(language: Iso639) -> list[str]:
+    """The codes that ISO put in the place of a retired one, which it names in a sentence only."""
+    return re.findall(r"\[(\w{3})\]", language.retire_remedy or "")
+
+
+def _script_of_territory(code: str, territory: str) -> str | None:
+    """The script of a language in a territory, where it is another than elsewhere: zh_TW, sr_ME, pa_PK."""
+    import langcodes
+
+    if not langcodes.tag_is_valid(f"{code}-{territory}"):
+        return None
+    there = langcodes.Language.get(f"{code}-{territory}").maximize().script
+    general = langcodes.Language.get(code).maximize().script
+    own = _code(code, there)
+    likely = own is not None and (there in _CHINESE or there in known_scripts(own))
+    return there if there != general and likely else None
+
+
+def _is_strange(code: str, script: str) -> bool:
+    usual = known_scripts(code)
+    if not usual or script in usual or _SAME_SCRIPTS.get(script) or (script in _CHINESE and _CHINESE & set(usual)):
+        return False
+    if script in {_SAME_SCRIPTS.get(one, one) for one in usual}:
+        return False
+    import langcodes
+
+    # CLDR knows a territory for scripts that are in use: kk-Arab is Kazakh of China.
+    two = (_iso(code) or type("", (), {"part1": None})).part1 or code
+    return (
+        langcodes.Language.get(f"{two}-{script}").maximize().territory
+        == langcodes.Language.get(two).maximize().territory
+    )
+
+
+@cache
+def _is_script(script: str) -> bool:
+    return script in _common_scripts() or script in _all_scripts()
+
+
+@cache
+def _common_scripts() -> frozenset[str]:
+    return frozenset({"Hans", "Hant", "Kore"}.union(*(known_scripts(code) for code in known_codes())))
+
+
+@cache
+def _all_scripts() -> frozenset[str]:
+    import langcodes
+
+    signs = {"Zinh", "Zmth", "Zsye", "Zsym", "Zxxx", "Zyyy", "Zzzz"}  # of no language
+    return frozenset(script for script in langcodes.ALL_SCRIPTS if len(script) == 4) - signs | set(script_codes())
+
+
+@cache
+def _script_named(word: str) -> str | None:
+    """The script that a code or an English name says."""
+    title = word.title()
+    if len(word) == 4 and _is_script(title):
+        return title
+    return _script_names().get(word.lower()) or script_by_unicode_name(title)
+
+
+@cache
+def _script_names() -> dict[str, str]:
+    import langcodes
+
+    names = {langcodes.Language.make(script=one).script_name().lower(): one for one in sorted(_all_scripts())}
+    return {**names, "iqtelif": "Latn"}  # Tatar in Latin letters, in locales
+
+
+def _close_script(tail: str) -> str | None:
+    """The script that was probably meant by what stands behind a code."""
+    if not tail:
+        return None
+    near = difflib.get_close_matches(tail.title(), sorted(_common_scripts()), n=1, cutoff=0.7)
+    return _script_named(tail) or next(iter(near), None)

@@ -26,8 +26,7 @@ from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ...languages.scripts import tag_of_locale
-from ...languages.tags import CODE
+from ...languages.tags import CODE, tag_of_locale
 from .base import Document, Pair, ParallelCorpus, Source, Split, check_fraction, check_split, is_heldout
 from .gettext_files import Message, locale_of, read_messages
 

@@ -20,10 +20,8 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from functools import lru_cache
 
-from ...languages.scripts import character_script
+from ...languages.scripts import UNSPACED, character_script
 
-# Scripts that write no blank between words (Unicode, chapter 16 and 18; Tibetan has its own dot).
-GLUED_SCRIPTS = frozenset({"Hani", "Kana", "Bopo", "Thai", "Laoo", "Khmr", "Mymr", "Tibt", "Java", "Bali", "Yiii"})
 _WIDE = frozenset({"Hani", "Kana", "Bopo", "Yiii"})  # no blank either beside digits and Latin letters
 _HYPHENS, _APOSTROPHES = "-‐‑", "'’ʼ"
 _JOINING = frozenset(_HYPHENS + "/")
@@ -197,7 +195,7 @@ def _is_glued(last: str, first: str) -> bool:
     one, other = character_script(last), character_script(first)
     if one in _WIDE or other in _WIDE or _is_wide_sign(last) or _is_wide_sign(first):
         return True
-    return one in GLUED_SCRIPTS and other in GLUED_SCRIPTS
+    return one in UNSPACED and other in UNSPACED
 
 
 def _is_wide_sign(character: str) -> bool:
@@ -244,7 +242,7 @@ def _kind(character: str) -> str:
         return "blank"
     if category.startswith("M") or category == "Cf" or "\U0001f3fb" <= character <= "\U0001f3ff":
         return "mark"  # Cf has the joiners of emoji and of Indic and Persian letters
-    if category.startswith("N") or (category.startswith("L") and character_script(character) not in GLUED_SCRIPTS):
+    if category.startswith("N") or (category.startswith("L") and character_script(character) not in UNSPACED):
         return "word"
     return "sign"
 

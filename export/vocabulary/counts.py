@@ -13,7 +13,7 @@ from itertools import groupby, islice
 
 from tokenizers import Tokenizer
 
-from .token_scripts import is_unspaced
+from ...languages.scripts import is_unspaced
 
 Word = tuple[int, ...]
 HELDOUT_FRACTION = 0.1

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 from tokenizers import Tokenizer
 
+from ...languages.scripts import is_written_in, scripts_of_tags
+from ...languages.tags import is_tag
 from .bpe import Vocabulary
 from .counts import TextCounts
-from .token_scripts import is_tag, is_written_in, letters_of
 from .word_lists import token_shares
 
 _TEXT_SHARE = (
@@ -70,8 +71,8 @@ def rank_tokens(
     used = sorted(weights, key=lambda token: (-weights[token], token))
     rest: list[int] = list(range(len(vocabulary)))
     if all(map(is_tag, counts)):
-        letters = letters_of(counts)
-        rest = [token for token in rest if is_written_in(vocabulary.tokens[token], letters)]
+        scripts = scripts_of_tags(counts)
+        rest = [token for token in rest if is_written_in(vocabulary.tokens[token], scripts)]
     order = vocabulary.with_parents(used)
     count_used = len(order)
     return Ranking(vocabulary.with_parents([*used, *rest]), len(vocabulary.required), count_used)

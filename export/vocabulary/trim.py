@@ -22,6 +22,8 @@ from tokenizers import Tokenizer
 from ...common.checkpoints.reader import Checkpoint, checkpoint_fingerprint, open_checkpoint
 from ...common.checkpoints.writer import atomic_directory
 from ...common.files import refuse_existing, write_json
+from ...languages.scripts import scripts_of_tags
+from ...languages.tags import is_tag
 from ...version import __version__
 from ..modernbert.self_test import SELF_TEST, make_self_test
 from .bpe import Vocabulary
@@ -29,7 +31,6 @@ from .counts import HELDOUT_FRACTION, TextCounts, count_texts
 from .files import VocabularyRows, write_trimmed
 from .ranking import Ranking, rank_tokens
 from .report import RECORD, CoverageCurve, LanguageCoverage, TrimReport
-from .token_scripts import is_tag, letters_of
 from .word_lists import word_frequencies
 
 MULTIPLE = 64
@@ -131,7 +132,7 @@ def _groups(given: Iterable[str] | Mapping[str, Iterable[str]]) -> dict[str, Ite
     if isinstance(given, str):
         raise ValueError(f"texts_or_languages is one string, {given!r:.60}; give a list of texts or of language tags")
     if isinstance(given, Mapping):
-        letters_of(given)
+        scripts_of_tags(given)
         if single := next((tag for tag, texts in given.items() if isinstance(texts, str)), None):
             raise ValueError(f"the texts of {single} are one string; give a list of documents")
         groups = dict(given)
@@ -139,7 +140,7 @@ def _groups(given: Iterable[str] | Mapping[str, Iterable[str]]) -> dict[str, Ite
         items = given if isinstance(given, list | tuple) else list(given)
         tags = bool(items) and all(isinstance(item, str) and is_tag(item) for item in items)
         if tags:
-            letters_of(items)
+            scripts_of_tags(items)
         groups = {item: () for item in items} if tags else {_UNTAGGED: items}
     if not groups:
         raise ValueError("no language to keep; give texts, language tags such as deu_Latn, or texts by tag")

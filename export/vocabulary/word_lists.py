@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 
 from tokenizers import Tokenizer
 
+from ...languages.scripts import is_unspaced
 from ...modeling.tokenization_mmbert import SPACE
 from .counts import Word
-from .token_scripts import is_unspaced
 
 _TWO_LETTERS = dict(
     entry.split(":")

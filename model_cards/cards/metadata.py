@@ -2,37 +2,17 @@
 
 The Hub checks them only on upload, so they are checked here, before anything is written. Languages become ISO 639-1
 where there is such a code, else ISO 639-3: that is what the Hub's language filter searches. Our tags name individual
-languages (`ekk`, `arb`, `cmn`); the two-letter codes belong to the macrolanguages (`et`, `ar`, `zh`), so a second table
-leads from the individual language to the code that people search for.
+languages (`ekk`, `arb`, `cmn`); people search for the two letters of the macrolanguages (`et`, `ar`, `zh`). A code that
+ISO has retired is written as what stands in its place today.
 
-Sources: the ISO 639-3 code tables of SIL (iso639-3.sil.org/code_tables), part 1 and macrolanguages; licences: the table
-of huggingface.co/docs/hub/repositories-licenses.
+Licences: the table of huggingface.co/docs/hub/repositories-licenses.
 """
 
 import difflib
 import re
 from collections.abc import Iterable
 
-_DIRECT = (
-    "aar:aa abk:ab afr:af aka:ak amh:am ara:ar arg:an asm:as ava:av ave:ae aym:ay aze:az bak:ba bam:bm bel:be ben:bn "
-    "bis:bi bod:bo bos:bs bre:br bul:bg cat:ca ces:cs cha:ch che:ce chu:cu chv:cv cor:kw cos:co cre:cr cym:cy dan:da "
-    "deu:de div:dv dzo:dz ell:el eng:en epo:eo est:et eus:eu ewe:ee fao:fo fas:fa fij:fj fin:fi fra:fr fry:fy ful:ff "
-    "gla:gd gle:ga glg:gl glv:gv grn:gn guj:gu hat:ht hau:ha heb:he her:hz hin:hi hmo:ho hrv:hr hun:hu hye:hy ibo:ig "
-    "ido:io iii:ii iku:iu ile:ie ina:ia ind:id ipk:ik isl:is ita:it jav:jv jpn:ja kal:kl kan:kn kas:ks kat:ka kau:kr "
-    "kaz:kk khm:km kik:ki kin:rw kir:ky kom:kv kon:kg kor:ko kua:kj kur:ku lao:lo lat:la lav:lv lim:li lin:ln lit:lt "
-    "ltz:lb lub:lu lug:lg mah:mh mal:ml mar:mr mkd:mk mlg:mg mlt:mt mon:mn mri:mi msa:ms mya:my nau:na nav:nv nbl:nr "
-    "nde:nd ndo:ng nep:ne nld:nl nno:nn nob:nb nor:no nya:ny oci:oc oji:oj ori:or orm:om oss:os pan:pa pli:pi pol:pl "
-    "por:pt pus:ps que:qu roh:rm ron:ro run:rn rus:ru sag:sg san:sa sin:si slk:sk slv:sl sme:se smo:sm sna:sn snd:sd "
-    "som:so sot:st spa:es sqi:sq srd:sc srp:sr ssw:ss sun:su swa:sw swe:sv tah:ty tam:ta tat:tt tel:te tgk:tg tgl:tl "
-    "tha:th tir:ti ton:to tsn:tn tso:ts tuk:tk tur:tr twi:tw uig:ug ukr:uk urd:ur uzb:uz ven:ve vie:vi vol:vo wln:wa "
-    "wol:wo xho:xh yid:yi yor:yo zha:za zho:zh zul:zu"
-)
-# individual language -> the macrolanguage's two letters, only where the individual one is the standard form
-_STANDARD_FORMS = (
-    "als:sq arb:ar ayr:ay azj:az cmn:zh ekk:et gaz:om gug:gn khk:mn lvs:lv npi:ne ory:or pbt:ps pes:fa plt:mg swh:sw "
-    "uzn:uz ydd:yi zsm:ms"
-)
-_TWO_LETTERS = dict(pair.split(":") for pair in f"{_DIRECT} {_STANDARD_FORMS}".split())
+from ...languages.tags import CODE, iso_codes
 
 _LICENCES = frozenset(
     "afl-3.0 agpl-3.0 apache-2.0 apple-amlr apple-ascl artistic-2.0 bigcode-openrail-m bigscience-bloom-rail-1.0 "
@@ -54,20 +34,18 @@ def hub_codes(tags: Iterable[str]) -> list[str]:
         tags: Tags like `ekk_Latn`; `code` for programming source, which the Hub knows under the same name.
 
     Returns:
-        Each code once, sorted, `code` last.
+        Each code once, sorted, `code` last; none for a language that ISO 639 does not know.
 
     Raises:
-        ValueError: If a tag does not start with a three-letter ISO 639-3 code.
+        ValueError: If a tag does not start with a two- or three-letter ISO 639-3 code.
     """
     codes: set[str] = set()
     for tag in tags:
-        language = tag.split("_")[0]
-        if tag != "code" and not (
-            len(language) == 3 and language.isascii() and language.isalpha() and language.islower()
-        ):
+        language = re.split("[_-]", tag)[0]
+        if tag != CODE and not re.fullmatch(r"[a-z]{2,3}", language):
             raise ValueError(f"language tag {tag!r} does not start with an ISO 639-3 code: write it like 'ekk_Latn'")
-        codes.add(_TWO_LETTERS.get(language, language))
-    return sorted(codes, key=lambda code: (code == "code", code))
+        codes.update([CODE] if tag == CODE else iso_codes(language))
+    return sorted(codes, key=lambda code: (code == CODE, code))
 
 
 def check_licence(licence: str) -> str:

@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import cache
 
+from ...languages.scripts import is_unspaced
 from ...languages.tags import language_code
 
 _ARTICLES = {
@@ -42,25 +43,6 @@ _ARTICLES = {
 }
 _ELIDED = re.compile(r"\b(l|d|un|dell|all|dall|nell|sull)['’](?=\w)")  # l'eau, dell'acqua; not aujourd'hui
 _ELIDING = {"fra", "ita", "cat", "oci"}
-# Words of these scripts stand without spaces: each character is compared. Hangul has spaces.
-_UNSPACED = (
-    (0x0E00, 0x0EFF),  # Thai, Lao
-    (0x0F00, 0x0FFF),  # Tibetan
-    (0x1000, 0x109F),  # Myanmar
-    (0x1780, 0x17FF),  # Khmer
-    (0x1980, 0x19FF),  # New Tai Lue, Khmer symbols
-    (0x1A20, 0x1AAF),  # Tai Tham
-    (0x3005, 0x3007),  # iteration mark, zero
-    (0x3040, 0x30FF),  # kana
-    (0x31F0, 0x31FF),  # kana for Ainu
-    (0x3400, 0x4DBF),  # Chinese characters
-    (0x4E00, 0x9FFF),
-    (0xA9E0, 0xA9FF),  # Myanmar
-    (0xAA60, 0xAA7F),
-    (0xF900, 0xFAFF),  # compatibility characters
-    (0xFF66, 0xFF9F),  # narrow kana
-    (0x20000, 0x323AF),  # Chinese characters beyond the basic plane
-)
 
 
 def normalise_answer(text: str, language: str = "eng") -> str:
@@ -180,11 +162,6 @@ def _without_prefix(word: str) -> str:
     return word[2:] if word.startswith("ال") and len(word) > 3 else word
 
 
-@cache
-def _is_unspaced(character: str) -> bool:
-    return any(first <= ord(character) <= last for first, last in _UNSPACED)
-
-
 def _pieces(word: str) -> list[str]:
     """Cut a word into runs of spaced scripts and single characters of unspaced ones, marks with their character."""
     pieces: list[str] = []
@@ -192,7 +169,7 @@ def _pieces(word: str) -> list[str]:
     for character in word:
         if pieces and unicodedata.category(character).startswith("M"):
             pieces[-1] += character
-        elif _is_unspaced(character):
+        elif is_unspaced(character):
             pieces.append(character)
             joined = False
         elif joined:
