@@ -92,7 +92,10 @@ def _read_list(key: str, value: Any) -> tuple[str, ...]:
         return (ALL_LANGUAGES,)
     if not isinstance(value, list):
         raise RecipeError(key, f"must be a list, got {value!r}; write it in brackets.")
-    return tuple(str(item) for item in value)
+    for item in value:
+        if not isinstance(item, str):  # YAML reads no, yes, on and off as truth values
+            raise RecipeError(key, f"holds {item!r}, which is no name; write it in quotes, or a tag such as nob_Latn.")
+    return tuple(value)
 
 
 def _read_tokens(key: str, value: Any) -> dict[str, int]:

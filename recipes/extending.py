@@ -148,27 +148,35 @@ def _lines_by_place(lines: Mapping[str, int], places: Mapping[str, int]) -> dict
 
 
 def load_with_lines(path: Path) -> tuple[Any, Lines]:
-    """Parse a YAML file."""
+    """Parse a YAML file; keys are the text that is written, also where YAML would read a number or a truth value."""
+    lines: dict[str, int] = {}
     try:
-        root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        loader = yaml.SafeLoader(path.read_text(encoding="utf-8"))
+        root = loader.get_single_node()
+        if root is None:
+            return None, Lines(lines)
+        _walk(path.name, root, "", lines)
+        return loader.construct_document(root), Lines(lines)
     except UnicodeDecodeError as error:
         raise ValueError(f"{path.name} is not UTF-8 (byte {error.start}); save it as UTF-8.") from None
     except yaml.YAMLError as error:
         raise ValueError(f"{path.name} is not YAML: {' '.join(str(error).split())}") from None
-    lines: dict[str, int] = {}
-    if root is not None:
-        _walk(path.name, root, "", lines)
-    return tree, Lines(lines)
+    except RecursionError:
+        raise ValueError(f"{path.name} refers to itself or is nested too deeply; see recipes/demo.yaml.") from None
 
 
 def _walk(file: str, node: yaml.Node, key: str, lines: dict[str, int]) -> None:
     if isinstance(node, yaml.MappingNode):
         seen: set[str] = set()
         for name, value in node.value:
+            where = f"{file} line {name.start_mark.line + 1}, "
+            if not isinstance(name, yaml.ScalarNode):
+                raise ValueError(f"{where}{key or 'the recipe'}: a key must be a word, not a list or a mapping.")
+            if name.tag != "tag:yaml.org,2002:merge":
+                name.tag = "tag:yaml.org,2002:str"
             inner = f"{key}.{name.value}" if key else str(name.value)
             if name.value in seen:
-                raise ValueError(f"{file} line {name.start_mark.line + 1}, {inner}: given twice; remove one.")
+                raise ValueError(f"{where}{inner}: given twice; remove one.")
             seen.add(name.value)
             lines[inner] = name.start_mark.line + 1
             _walk(file, value, inner, lines)

@@ -204,4 +204,7 @@ def _read_languages(value: Any, previous: Phase | None) -> tuple[str, ...]:
         before, value = previous.languages, value["add"]
     if isinstance(value, str) or not hasattr(value, "__iter__"):
         raise RecipeError("languages", f"must be `all` or a list of tags, got {value!r}; write [eng_Latn, fra_Latn].")
-    return before + tuple(str(tag) for tag in value)
+    for tag in value:
+        if not isinstance(tag, str):  # YAML reads no, yes, on and off as truth values
+            raise RecipeError("languages", f"holds {tag!r}, which is no language tag; write tags such as nob_Latn.")
+    return before + tuple(value)

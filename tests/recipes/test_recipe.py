@@ -96,6 +96,12 @@ def test_variants_replace_the_last_phase(recipe):
         ("learning_rate: 8e-4", "shares: {eng_Latn: 1.1}\n    learning_rate: 8e-4", r"between 0 and 1, got 1.1"),
         ("name: good", "name: good\nname: better", r"line 3, name: given twice"),
         ("name: good", "name: [", r"my.yaml is not YAML"),
+        ("name: good", "on: true", r"line 2, on: unknown key"),
+        ("name: good", "5: x", r"line 2, 5: unknown key"),
+        ("learning_rate: 8e-4", "no: 1\n    learning_rate: 8e-4", r"line 12, phases\[0\].no: unknown key"),
+        ("learning_rate: 8e-4", "shares: {no: 0.1}\n    learning_rate: 8e-4", r"shares.no: is a share of a language"),
+        ("name: good", "? [a]\n: 1", r"line 2, the recipe: a key must be a word"),
+        ("languages: [eng_Latn", "languages: [no, eng_Latn", r"languages: holds False.*such as nob_Latn"),
     ],
 )
 def test_a_wrong_entry_is_refused_by_line_and_key(tmp_path, old, new, message):

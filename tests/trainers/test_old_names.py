@@ -90,7 +90,9 @@ def test_flags():
 def test_a_run_of_an_older_tree_goes_on(tiny_run, tmp_path):
     """Its stable part is in `trunk/`, its token counts in `ledger.json`."""
     recipe, done = tiny_run
-    shutil.copytree(done, tmp_path / "run")
+    shutil.copytree(done, tmp_path / "run", symlinks=True)
+    assert (tmp_path / "run" / "trunk").samefile(tmp_path / "run" / "stable")  # a link, for scripts of 0.1
+    (tmp_path / "run" / "trunk").unlink()
     (tmp_path / "run" / "stable").rename(tmp_path / "run" / "trunk")
     for path in (tmp_path / "run" / "trunk").glob("checkpoint-*/token_counts.json"):
         path.rename(path.with_name("ledger.json"))

@@ -10,7 +10,9 @@ Started again it goes on where it was: finished parts are kept, an unfinished on
 """
 
 import logging
+import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -114,10 +116,19 @@ class RecipeRun:
         """
         for variant in variants or []:
             self.recipe.schedule(variant)  # an unknown one is refused before anything is trained
+        self._link_old_name()
         finished = _Parts({STABLE: self._part(None)})
         for variant in self.recipe.variants if variants is None else variants:
             finished[variant] = self._part(variant)
         return finished
+
+    def _link_old_name(self) -> None:
+        """Let scripts that read `trunk/` find the stable run for one version more, where the system has links."""
+        link = self.output_dir / _OLD_STABLE
+        if PartialState().is_main_process and not os.path.lexists(link):
+            self.output_dir.mkdir(parents=True, exist_ok=True)
+            with suppress(OSError, NotImplementedError):
+                link.symlink_to(STABLE, target_is_directory=True)
 
     def _part(self, variant: str | None) -> Path:
         home = self.home(variant)
