@@ -1,6 +1,6 @@
-"""The attention of one layer: queries, keys and values turned by their places, and the way back into the stream.
+"""The attention of one layer: queries, keys and values rotated by their positions, and the way back into the stream.
 
-What lies between, who reads from whom, is `attention_backends.py`. Letters: T tokens, H heads, D channels a head.
+What lies between, who reads from whom, is `attention_backends.py`. Letters: T tokens, H heads, D channels per head.
 """
 
 from typing import Any
@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from .configuration_mmbert import SLIDING, MmBertConfig
 from .packing import tracing
-from .plain_linear import put_linear
 
 
 class MmBertAttention(nn.Module):
@@ -30,7 +29,7 @@ class MmBertAttention(nn.Module):
         self.num_heads = config.num_attention_heads
         self.head_dim = config.hidden_size // config.num_attention_heads
         is_local = (config.layer_types or [])[layer_idx] == SLIDING
-        self.reach: int | None = config.local_attention // 2 if is_local else None
+        self.half_window: int | None = config.local_attention // 2 if is_local else None
         self.Wqkv = nn.Linear(config.hidden_size, 3 * config.hidden_size, bias=config.attention_bias)
         self.Wo = nn.Linear(config.hidden_size, config.hidden_size, bias=config.attention_bias)
         self.out_drop = nn.Dropout(config.attention_dropout)
@@ -40,24 +39,22 @@ class MmBertAttention(nn.Module):
         """Share of attention weights to drop now: zero outside training."""
         return self.config.attention_dropout if self.training else 0.0
 
-    def ask(self, hidden: Tensor, cosine: Tensor, sine: Tensor, out: Tensor | None = None) -> Tensor:
-        """Return queries, keys and values (T, 3, H, D), the first two turned, of `hidden` (T, hidden_size).
+    def project_qkv(self, hidden: Tensor, cosine: Tensor, sine: Tensor, out: Tensor | None = None) -> Tensor:
+        """Return queries, keys and values (T, 3, H, D), the first two rotated, of `hidden` (T, hidden_size).
 
         `out`, of that shape, takes the result where no gradients are recorded.
         """
-        if out is None:
-            return rotate(self.Wqkv(hidden).view(-1, 3, self.num_heads, self.head_dim), cosine, sine)
-        put_linear(self.Wqkv, hidden, out.flatten(1))
-        return _turn(out, cosine, sine, out)
+        qkv = self.Wqkv(hidden).view(-1, 3, self.num_heads, self.head_dim)
+        return rotate(qkv, cosine, sine) if out is None else _rotate(qkv, cosine, sine, out)
 
-    def answer(self, mixed: Tensor) -> Tensor:
+    def output(self, mixed: Tensor) -> Tensor:
         """Return what the heads (T, H, D) write to the stream, (T, hidden_size)."""
         out: Tensor = self.out_drop(self.Wo(mixed.flatten(1)))
         return out
 
 
 def rotate(qkv: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
-    """Turn each pair of channels (i, i + D / 2) of queries and keys by the angle of its token, in fp32.
+    """Rotate each pair of channels (i, i + D / 2) of queries and keys by the angle of its token, in fp32.
 
     Args:
         qkv: (T, 3, H, D), queries, keys and values.
@@ -69,45 +66,43 @@ def rotate(qkv: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
     """
     if tracing():
         query_key, value = qkv.split((2, 1), 1)
-        return torch.cat((_turned_pairs(query_key, cosine, sine), value), 1)
+        return torch.cat((_rotate_traced(query_key, cosine, sine), value), 1)
     if not (torch.is_grad_enabled() and qkv.requires_grad):
-        return _turn(qkv, cosine, sine)
-    turned: Tensor = _Rotation.apply(qkv, cosine, sine)  # type: ignore[no-untyped-call]
-    return turned
+        return _rotate(qkv, cosine, sine)
+    rotated: Tensor = _Rotation.apply(qkv, cosine, sine)  # type: ignore[no-untyped-call]
+    return rotated
 
 
 class _Rotation(torch.autograd.Function):
-    """Keeps two angles a token for the backward pass, where plain operations would keep every product."""
+    """Keeps two angles per token for the backward pass, where plain operations would keep every product."""
 
     @staticmethod
     def forward(ctx: Any, qkv: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
         ctx.save_for_backward(cosine, sine)
-        return _turn(qkv, cosine, sine)
+        return _rotate(qkv, cosine, sine)
 
     @staticmethod
     @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         cosine, sine = ctx.saved_tensors
-        return _turn(grad, cosine, -sine), None, None
+        return _rotate(grad, cosine, -sine), None, None
 
 
-def _turn(qkv: Tensor, cosine: Tensor, sine: Tensor, out: Tensor | None = None) -> Tensor:
-    """Do it in few passes: no product is kept, and values are copied, unless `out` is `qkv` itself."""
+def _rotate(qkv: Tensor, cosine: Tensor, sine: Tensor, out: Tensor | None = None) -> Tensor:
+    """Rotate without keeping a product; `out` takes the result, values included."""
     cosine, sine = cosine[:, None, None], sine[:, None, None]
-    turned = torch.empty_like(qkv) if out is None else out
-    if turned is not qkv:
-        turned[:, 2] = qkv[:, 2]
+    rotated = torch.empty_like(qkv) if out is None else out
+    rotated[:, 2] = qkv[:, 2]
     first, second = qkv[:, :2].float().chunk(2, dim=-1)
-    # Both before either is written: in fp32 the halves are still those of `qkv`.
-    turned_pair = (first * cosine).addcmul_(second, sine, value=-1), (second * cosine).addcmul_(first, sine)
-    for half, result in zip(turned[:, :2].chunk(2, dim=-1), turned_pair, strict=True):
+    pair = (first * cosine).addcmul_(second, sine, value=-1), (second * cosine).addcmul_(first, sine)
+    for half, result in zip(rotated[:, :2].chunk(2, dim=-1), pair, strict=True):
         half.copy_(result)
-    return turned
+    return rotated
 
 
-def _turned_pairs(heads: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
-    """Do it in operations that a compiler fuses."""
+def _rotate_traced(heads: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+    """Rotate in operations that a compiler fuses."""
     cosine, sine = cosine[:, None, None], sine[:, None, None]
     first, second = heads.float().chunk(2, dim=-1)
-    turned = torch.cat((first * cosine - second * sine, second * cosine + first * sine), dim=-1)
-    return turned.to(heads.dtype)
+    rotated = torch.cat((first * cosine - second * sine, second * cosine + first * sine), dim=-1)
+    return rotated.to(heads.dtype)

@@ -27,7 +27,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from .attention import MmBertAttention
-from .buffers import FRESH, Scratch
+from .buffers import NO_REUSE, BufferPool
 from .configuration_mmbert import SLIDING, MmBertConfig
 from .cpu_attention import attend_near, attend_whole
 from .hardware import has_fast_bf16
@@ -50,7 +50,7 @@ def attention_backend(
     dtype: torch.dtype,
     *,
     training: bool,
-    scratch: Scratch | None = None,
+    buffers: BufferPool | None = None,
 ) -> AttentionBackend:
     """Choose by `config._attn_implementation` and prepare what all layers share.
 
@@ -59,7 +59,7 @@ def attention_backend(
         stream: The tokens of this forward.
         dtype: Of the hidden states.
         training: Whether dropout acts.
-        scratch: Buffers that all layers share, or None.
+        buffers: Buffers that all layers share, or None.
 
     Returns:
         The backend.
@@ -71,7 +71,7 @@ def attention_backend(
     if name == "sdpa":
         if varlen_obstacle(config, stream, dtype, training=training) is None:
             return VarlenAttention(stream)
-        return SdpaAttention(config, stream, scratch)
+        return SdpaAttention(config, stream, buffers)
     if name == "eager":
         return EagerAttention(config, stream)
     if is_flash(name):
@@ -90,36 +90,38 @@ class SdpaAttention:
     Args:
         config: Says how far the window reaches.
         stream: The tokens of this forward, ordered by length.
-        scratch: Buffers that all layers share, or None.
+        buffers: Buffers that all layers share, or None.
     """
 
-    def __init__(self, config: MmBertConfig, stream: TokenStream, scratch: Scratch | None = None) -> None:
+    def __init__(self, config: MmBertConfig, stream: TokenStream, buffers: BufferPool | None = None) -> None:
         self.stream = stream
-        self.rooms = scratch or FRESH
-        self.reach = config.local_attention // 2
+        self.buffers = buffers or NO_REUSE
+        self.half_window = config.local_attention // 2
         # A window that holds every sequence whole is none. The dense width, because holes widen the distances.
-        self.has_window = SLIDING in (config.layer_types or []) and (tracing() or stream.shape[1] > self.reach + 1)
+        self.has_window = SLIDING in (config.layer_types or []) and (
+            tracing() or stream.shape[1] > self.half_window + 1
+        )
         self.biases: dict[torch.dtype, Tensor] = {}
 
     def __call__(self, layer: MmBertAttention, qkv: Tensor) -> tuple[Tensor, Tensor | None]:
         """Attend within the layer's window, or within whole sequences; no weights."""
         by_products = not tracing() and not layer.dropout and products_are_faster(qkv)
-        if layer.reach is not None and self.has_window:
+        if layer.half_window is not None and self.has_window:
             bias = self._bias(qkv.dtype)
             if by_products:
-                return attend_near(qkv, bias, layer.reach, self.rooms), None
-            return attend_in_blocks(qkv, bias, layer.reach, layer.dropout, self.rooms.padded(qkv)), None
+                return attend_near(qkv, bias, layer.half_window, self.buffers), None
+            return attend_in_blocks(qkv, bias, layer.half_window, layer.dropout, self.buffers.padded(qkv)), None
         if self.stream.groups is None and layer.dropout:
             return self._padded_sequences(qkv, layer.dropout), None
         if by_products or self.stream.groups is None:
-            return attend_whole(qkv, self.stream.cu_seq_lens, self.rooms), None
+            return attend_whole(qkv, self.stream.cu_seq_lens, self.buffers), None
         return self._whole_sequences(qkv, layer.dropout), None
 
     def _bias(self, dtype: torch.dtype) -> Tensor:
         """Return what keeps blocks to their windows; made once, in the dtype that autocast gives the queries."""
         if dtype not in self.biases:
             stream = self.stream
-            self.biases[dtype] = bias_of_blocks(stream.segments(), stream.columns, self.reach, dtype)
+            self.biases[dtype] = bias_of_blocks(stream.segments(), stream.columns, self.half_window, dtype)
         return self.biases[dtype]
 
     def _whole_sequences(self, qkv: Tensor, dropout: float) -> Tensor:
@@ -174,7 +176,7 @@ class FlashAttention:
             dropout=layer.dropout,
             scaling=1 / math.sqrt(layer.head_dim),
             # transformers subtracts one on the way to the kernel, whose window_size is inclusive.
-            sliding_window=None if layer.reach is None else layer.reach + 1,
+            sliding_window=None if layer.half_window is None else layer.half_window + 1,
             is_causal=False,
             deterministic=layer.config.deterministic_flash_attn,
             cu_seq_lens_q=boundaries,
@@ -202,7 +204,7 @@ class EagerAttention:
 
     def __call__(self, layer: MmBertAttention, qkv: Tensor) -> tuple[Tensor, Tensor | None]:
         """Attend densely; the weights (N, H, width, width) are zero in the rows and columns of padding."""
-        visible = self.visible if layer.reach is None else self.visible & self.near
+        visible = self.visible if layer.half_window is None else self.visible & self.near
         q, k, v = (self.stream.to_dense(t).transpose(1, 2) for t in qkv.unbind(1))
         scores = q @ k.transpose(2, 3) / math.sqrt(layer.head_dim)
         scores = scores.masked_fill(~visible, torch.finfo(scores.dtype).min)

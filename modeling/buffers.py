@@ -1,11 +1,11 @@
-"""Room that the layers of one forward fill in turn, outside training.
+"""Memory that the layers of one forward fill in turn, outside training.
 
 What a layer computes is not needed once the next one has read it, so all layers may write to the same memory. Asking
-for fresh memory each time costs more than it seems: the system hands it out page by page, at the first touch. Measured
+for new memory each time costs more than it seems: the system hands it out page by page, at the first touch. Measured
 on one core at 7,642 tokens of base size, that was 6 % of a forward in bf16 and 5 % in fp32.
 
-`FRESH` has the same face and always gives new memory: for what is recorded for a backward pass, and for a GPU, whose
-allocator keeps its own.
+`NO_REUSE` has the same methods and always gives new memory: for what is recorded for a backward pass, and for a GPU,
+whose allocator keeps its own.
 """
 
 import math
@@ -18,11 +18,25 @@ from .packing import tracing
 from .sliding_attention import BLOCK
 
 
-class Rooms:
-    """Gives room to write to: here new memory each time."""
+class BufferPool:
+    """Gives the same memory to everyone who asks under one name.
 
-    def room(self, name: str, shape: Sequence[int], like: Tensor) -> Tensor:
-        """Return an uninitialised tensor.
+    Args:
+        qkv_shape: (T, 3, H, D) of the queries, keys and values of a layer, all tokens together. They lie between two
+            margins, so that attention in blocks reads beyond either end of the stream without a padded copy.
+        half_window: How far a token sees to either side, the width of the margins.
+        like: A tensor of the stream's dtype and device.
+    """
+
+    def __init__(self, qkv_shape: tuple[int, int, int, int], half_window: int, like: Tensor) -> None:
+        tokens, *rest = qkv_shape
+        filled = -(-tokens // BLOCK) * BLOCK
+        self._padded = like.new_zeros(half_window + filled + half_window, *rest)
+        self.qkv = self._padded[half_window : half_window + tokens]
+        self._kept: dict[str, Tensor] = {}
+
+    def get(self, name: str, shape: Sequence[int], like: Tensor) -> Tensor:
+        """Return an uninitialised tensor whose memory is kept; what it held is lost.
 
         Args:
             name: What it is for; two that are in use together have two names.
@@ -32,47 +46,34 @@ class Rooms:
         Returns:
             The tensor.
         """
-        return like.new_empty(shape)
-
-    def padded(self, qkv: Tensor) -> Tensor | None:
-        """Return (reach + whole blocks + reach, 3, H, D) around `qkv`, or None where it does not lie so in memory."""
-        return None
-
-
-class Scratch(Rooms):
-    """Gives the same memory to everyone who asks under one name.
-
-    Args:
-        qkv_shape: (T, 3, H, D) of the queries, keys and values of a layer, all tokens together. They lie between two
-            margins, so that attention in blocks reads beyond either end of the stream without a padded copy.
-        reach: How far a token sees to either side, the width of the margins.
-        like: A tensor of the stream's dtype and device.
-    """
-
-    def __init__(self, qkv_shape: tuple[int, int, int, int], reach: int, like: Tensor) -> None:
-        tokens, *rest = qkv_shape
-        filled = -(-tokens // BLOCK) * BLOCK
-        self._padded = like.new_zeros(reach + filled + reach, *rest)
-        self.qkv = self._padded[reach : reach + tokens]
-        self._rooms: dict[str, Tensor] = {}
-
-    def room(self, name: str, shape: Sequence[int], like: Tensor) -> Tensor:
-        """Return a tensor whose memory is kept, and what it held is lost; arguments are those of `Rooms`."""
-        size, kept = math.prod(shape), self._rooms.get(name)
+        size, kept = math.prod(shape), self._kept.get(name)
         if kept is None or kept.numel() < size or kept.dtype != like.dtype:
-            kept = self._rooms[name] = like.new_empty(size)
+            kept = self._kept[name] = like.new_empty(size)
         return kept[:size].view(shape)
 
     def padded(self, qkv: Tensor) -> Tensor | None:
-        """Return the margins too if `qkv` is the buffer of this scratch; see `Rooms`."""
+        """Return (margin + whole blocks + margin, 3, H, D) around `qkv`, or None if it is not this pool's buffer."""
         return self._padded if qkv is self.qkv else None
 
 
-FRESH = Rooms()
+class _NoReuse(BufferPool):
+    """Gives new memory each time."""
+
+    def __init__(self) -> None:
+        pass
+
+    def get(self, name: str, shape: Sequence[int], like: Tensor) -> Tensor:
+        return like.new_empty(shape)
+
+    def padded(self, qkv: Tensor) -> Tensor | None:
+        return None
+
+
+NO_REUSE = _NoReuse()
 
 
 def may_reuse(stream: Tensor) -> bool:
-    """Tell whether layers may share memory: nothing is recorded, memory comes in pages, and dtypes stay.
+    """Return True if layers may share memory: nothing is recorded, memory comes in pages, and dtypes stay.
 
     Args:
         stream: (T, hidden_size).

@@ -26,12 +26,12 @@ class EncoderShape:
     Attributes:
         hidden_size: Channels of a token, over all heads.
         products: (inputs, outputs) of each matrix of a layer.
-        reaches: One entry a layer: how many neighbours a token sees on either side, None for all.
+        half_windows: One entry per layer: how many neighbours a token sees on either side, None for all.
     """
 
     hidden_size: int
     products: tuple[tuple[int, int], ...]
-    reaches: tuple[int | None, ...]
+    half_windows: tuple[int | None, ...]
 
     @classmethod
     def of(cls, config: Any) -> "EncoderShape":
@@ -52,18 +52,18 @@ class EncoderShape:
         return cls(width, products, tuple(None if kind == "full_attention" else local for kind in config.layer_types))
 
 
-def keys_seen(lengths: ArrayLike, reach: int | None) -> int:
+def keys_seen(lengths: ArrayLike, half_window: int | None) -> int:
     """Count the keys that the tokens of some sequences see, all tokens together.
 
     Args:
         lengths: Tokens of each sequence, or of the only one.
-        reach: Neighbours seen on either side; None: all.
+        half_window: Neighbours seen on either side; None: all.
 
     Returns:
-        length squared, or at most 2 * reach + 1 for each token, less what lies beyond the ends; summed over sequences.
+        length squared, or at most 2 * half_window + 1 per token, less what lies beyond the ends; summed.
     """
     sizes = np.asarray(lengths, dtype=np.int64)
-    near = sizes - 1 if reach is None else np.minimum(reach, sizes - 1)
+    near = sizes - 1 if half_window is None else np.minimum(half_window, sizes - 1)
     return int((sizes * (2 * near + 1) - near * (near + 1)).sum())
 
 
@@ -79,8 +79,8 @@ def useful_flops(shape: EncoderShape, lengths: Iterable[int]) -> int:
     """
     sizes = np.fromiter(lengths, dtype=np.int64)
     weights = sum(inputs * outputs for inputs, outputs in shape.products)
-    keys = sum(layers * keys_seen(sizes, reach) for reach, layers in Counter(shape.reaches).items())
-    return 2 * weights * len(shape.reaches) * int(sizes.sum()) + 4 * shape.hidden_size * keys
+    keys = sum(layers * keys_seen(sizes, half_window) for half_window, layers in Counter(shape.half_windows).items())
+    return 2 * weights * len(shape.half_windows) * int(sizes.sum()) + 4 * shape.hidden_size * keys
 
 
 def training_flops(shape: EncoderShape, lengths: Iterable[int], scored: int, vocab_size: int) -> int:

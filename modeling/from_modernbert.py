@@ -120,10 +120,10 @@ def _refuse_drift(encoder: ModernBertModel, config: MmBertConfig) -> None:
                 f"rope_parameters of {kind} were changed after the model was built and have no effect on it; "
                 "load the model with them instead"
             )
-    reach = config.local_attention // 2
+    half_window = config.local_attention // 2
     layers: Any = encoder.layers
     windows = {layer.attn.sliding_window for layer in layers if layer.attention_type == SLIDING}
-    if windows - {reach + 1}:
+    if windows - {half_window + 1}:
         raise ValueError(
             f"local_attention was changed to {config.local_attention} after the model was built and has no effect on "
             "it; load the model with it instead"

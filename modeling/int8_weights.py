@@ -16,7 +16,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from .plain_linear import is_plain_linear
+from .linear_cross_entropy import is_plain_linear
 
 _MIDDLE = 128  # activations are unsigned bytes around it, the kind of product that VNNI has
 _STEPS = 127

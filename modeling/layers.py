@@ -1,7 +1,7 @@
 """The parts of the encoder between its attention layers: embeddings, rotary angles, GeGLU, the layer that joins them.
 
 All but attention works on each token alone. Outside training a CPU therefore takes the stream through it in tiles of
-some hundred tokens, whose intermediate results stay in the second-level cache; see `rows_a_tile`.
+some hundred tokens, whose intermediate results stay in the second-level cache; see `rows_per_tile`.
 
 Names of submodules and shapes of tensors are ModernBERT's, so that checkpoints pass both ways unchanged.
 
@@ -28,11 +28,10 @@ from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 from .attention import MmBertAttention
 from .attention_backends import AttentionBackend
-from .buffers import Scratch
+from .buffers import BufferPool
 from .configuration_mmbert import MmBertConfig
 from .geglu import gated
 from .packing import tracing
-from .plain_linear import add_linear, is_watched
 
 # Scalings whose frequencies depend on the length of the input; the network computes its angles without knowing it.
 LENGTH_DEPENDENT_ROPE = ("dynamic", "longrope")
@@ -97,31 +96,14 @@ class MmBertEncoderLayer(GradientCheckpointingLayer):
         for writer in (self.attn.Wo, self.mlp.Wo):
             start_with(writer, config.initializer_range / math.sqrt(2 * config.num_hidden_layers))
 
-    def ask(self, hidden: Tensor, cosine: Tensor, sine: Tensor, out: Tensor | None = None) -> Tensor:
+    def project_qkv(self, hidden: Tensor, cosine: Tensor, sine: Tensor, out: Tensor | None = None) -> Tensor:
         """Return queries, keys and values (T, 3, H, D) of the stream (T, hidden_size), normalised first."""
-        return self.attn.ask(self.attn_norm(hidden), cosine, sine, out)
+        return self.attn.project_qkv(self.attn_norm(hidden), cosine, sine, out)
 
-    def answer(self, hidden: Tensor, mixed: Tensor, out: Tensor | None = None) -> Tensor:
+    def output_and_mlp(self, hidden: Tensor, mixed: Tensor, out: Tensor | None = None) -> Tensor:
         """Return the stream (T, hidden_size) after the heads (T, H, D) and GeGLU have written to it."""
-        hidden = hidden + self.attn.answer(mixed)
+        hidden = hidden + self.attn.output(mixed)
         return torch.add(hidden, self.mlp(self.mlp_norm(hidden)), out=out)
-
-    def add_answer(self, hidden: Tensor, mixed: Tensor, directly: bool) -> None:
-        """Do what `answer` does, in place and without recording gradients; see `adds_its_products` for `directly`."""
-        if directly:
-            add_linear(self.attn.Wo, mixed.flatten(1), hidden)
-            add_linear(self.mlp.Wo, gated(self.mlp.act, self.mlp.Wi(self.mlp_norm(hidden))), hidden)
-        else:
-            hidden.add_(self.attn.answer(mixed))
-            hidden.add_(self.mlp(self.mlp_norm(hidden)))
-
-    def adds_its_products(self) -> bool:
-        """Return True if nothing lies between the products of the last matrices and the stream.
-
-        Dropout does, in training or switched on by itself, and so may whatever took the place of the MLP.
-        """
-        drops = (self.attn.out_drop, self.mlp.drop) if type(self.mlp) is MmBertMLP else ()
-        return bool(drops) and not any(drop.training and drop.p for drop in drops) and not is_watched(self.mlp)
 
     def compile(self, **options: Any) -> None:
         """Compile what works on each token alone; attention keeps its own kernels.
@@ -130,7 +112,8 @@ class MmBertEncoderLayer(GradientCheckpointingLayer):
             **options: For `torch.compile`.
         """
         # Functions of the class, so that one graph serves every layer.
-        self.compiled_halves = torch.compile(type(self).ask, **options), torch.compile(type(self).answer, **options)
+        kind = type(self)
+        self.compiled_halves = torch.compile(kind.project_qkv, **options), torch.compile(kind.output_and_mlp, **options)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the compiled functions behind: a copy, or another process, compiles for itself."""
@@ -141,8 +124,7 @@ class MmBertEncoderLayer(GradientCheckpointingLayer):
         hidden: Tensor,
         rotation: tuple[Tensor, Tensor],
         backend: AttentionBackend,
-        scratch: Scratch | None = None,
-        in_place: bool = False,
+        buffers: BufferPool | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """Run the layer.
 
@@ -150,24 +132,19 @@ class MmBertEncoderLayer(GradientCheckpointingLayer):
             hidden: (T, hidden_size).
             rotation: Cosines and sines of this layer's rotary angles, each (T, D / 2).
             backend: How to attend.
-            scratch: Where to keep intermediate results, outside training.
-            in_place: Write the result to `hidden`, where no gradients are recorded.
+            buffers: Memory for intermediate results that layers share, outside training.
 
         Returns:
             (T, hidden_size), and the attention weights where the backend has them.
         """
         if self.compiled_halves is not None:  # a compiler plans its memory by itself
-            ask, answer = self.compiled_halves
-            mixed, weights = backend(self.attn, in_tiles(partial(ask, self), hidden, *rotation))
-            return in_tiles(partial(answer, self), hidden, mixed), weights
-        qkv = in_tiles(self.ask, hidden, *rotation, out=None if scratch is None else scratch.qkv)
+            project_qkv, output_and_mlp = (partial(half, self) for half in self.compiled_halves)
+            buffers = None
+        else:
+            project_qkv, output_and_mlp = self.project_qkv, self.output_and_mlp
+        qkv = in_tiles(project_qkv, hidden, *rotation, out=None if buffers is None else buffers.qkv)
         mixed, weights = backend(self.attn, qkv)
-        if not in_place:
-            return in_tiles(self.answer, hidden, mixed), weights
-        directly = self.adds_its_products()
-        for tile in tiles(hidden):
-            self.add_answer(hidden[tile], mixed[tile], directly)
-        return hidden, weights
+        return in_tiles(output_and_mlp, hidden, mixed), weights
 
 
 def in_tiles(rowwise: Callable[..., Tensor], *streams: Tensor, out: Tensor | None = None) -> Tensor:
@@ -196,18 +173,18 @@ def in_tiles(rowwise: Callable[..., Tensor], *streams: Tensor, out: Tensor | Non
 
 
 def tiles(stream: Tensor) -> list[slice]:
-    """Cut the rows of a stream (T, ...) into tiles of `rows_a_tile`; at least one, which may be empty."""
-    tokens, rows = stream.shape[0], rows_a_tile(stream)
+    """Cut the rows of a stream (T, ...) into tiles of `rows_per_tile`; at least one, which may be empty."""
+    tokens, rows = stream.shape[0], rows_per_tile(stream)
     if rows is None or tokens <= rows:
         return [slice(0, tokens)]
     return [slice(start, start + rows) for start in range(0, tokens, rows)]
 
 
-def rows_a_tile(stream: Tensor) -> int | None:
+def rows_per_tile(stream: Tensor) -> int | None:
     """Return how many tokens to take through a layer's row-wise half at once; None for all of them.
 
     The widest intermediate result, 3 x 768 or 2 x 1,152 channels, then about fits a second-level cache of 1 MB. On one
-    core in bf16 at 8,192 tokens GeGLU takes 12.9 us a token in tiles of 256 and 17.8 in one piece; tiles of 64
+    core in bf16 at 8,192 tokens GeGLU takes 12.9 us per token in tiles of 256 and 17.8 in one piece; tiles of 64
     make small, slow products, 15.9. Training keeps all intermediate results anyway, and a GPU wants large products.
     """
     # Not `stream.requires_grad`: of frozen layers below an adapter the stream needs no gradient, its weights do.
@@ -234,13 +211,13 @@ def rotations(config: MmBertConfig, positions: Tensor) -> dict[str, tuple[Tensor
     tables: dict[str, tuple[Tensor, Tensor]] = {}
     parameters = _rope_parameters(config)
     for layer_type in dict.fromkeys(config.layer_types or []):
-        twin = next((known for known in tables if parameters[known] == parameters[layer_type]), None)
-        if twin is None:
+        same = next((known for known in tables if parameters[known] == parameters[layer_type]), None)
+        if same is None:
             frequencies, scale = rotary_frequencies(config, layer_type, positions.device)
             angles = positions[:, None].float() * frequencies
             tables[layer_type] = (angles.cos() * scale, angles.sin() * scale)
         else:
-            tables[layer_type] = tables[twin]
+            tables[layer_type] = tables[same]
     return tables
 
 
@@ -253,7 +230,7 @@ def rotary_frequencies(config: MmBertConfig, layer_type: str, device: torch.devi
         device: Where to make them.
 
     Returns:
-        Radians a position, fp32, and the factor, 1 without scaling.
+        Radians per position, fp32, and the factor, 1 without scaling.
 
     Raises:
         ValueError: If the rope_type depends on the length or is unknown.

@@ -100,6 +100,25 @@ def linear_cross_entropy(
     return loss
 
 
+def is_plain_linear(layer: nn.Module) -> bool:
+    """Return True if calling the layer does no more than its weights say, so that they may be read in its place.
+
+    Adapters are other classes, quantised and sharded weights other tensors; DeepSpeed's ZeRO-3 gathers a layer's
+    weights in hooks, accelerate's offload in another `forward` on the instance.
+
+    Args:
+        layer: Any module.
+
+    Returns:
+        False where something may lie between the weights and the result.
+    """
+    if type(layer) is not nn.Linear or "forward" in vars(layer):
+        return False
+    hooks = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
+    weights = (weight for weight in (layer.weight, layer.bias) if weight is not None)
+    return not any(getattr(layer, name) for name in hooks) and all(type(w) in (Tensor, nn.Parameter) for w in weights)
+
+
 def _dtype_of_products(hidden: Tensor, weight: Tensor, bias: Tensor | None) -> torch.dtype | None:
     """Return what `nn.Linear` would multiply in; None if the tensors are not whole, in one place and of one dtype."""
     tensors = [hidden, weight] if bias is None else [hidden, weight, bias]

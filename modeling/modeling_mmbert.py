@@ -1,12 +1,15 @@
-"""The mmBERT encoder: ModernBERT's tensors and numbers on a stream without padding.
+"""The mmBERT network: the encoder on a stream without padding, masked LM, and the four classifying heads.
 
     input_ids (B, L) --unpad--> (T,) --embeddings--> (T, h) --layers--> (T, h) --norm, pad--> (B, L, h)
 
-Padding leaves once and returns once; input that is packed already (`cu_seq_lens_q`) skips both. Stock transformers 5
-computes every layer on padding and the full L x L in its sliding layers.
+Tensors and numbers are ModernBERT's. Padding leaves once and returns once; input that is packed already
+(`cu_seq_lens_q`, or positions that start again) skips both. Stock transformers 5 computes every layer on padding and
+the full L x L in its sliding layers.
 
-Trade-off: what stock computes at padding is arbitrary and nobody should read it; here it is zero, at the price of a
-copy at either end.
+Trade-offs: what stock computes at padding is arbitrary and nobody should read it; here it is zero, at the price of a
+copy at either end. Where stock lets padding take part in a result (first column of a left-padded row, spans), these
+heads do not. Masked LM scores only masked positions (`config.sparse_prediction`), a chunk of them at a time, because
+dense logits over 256,000 tokens take 1 MB per token; with labels it therefore returns no logits.
 """
 
 from collections.abc import Callable
@@ -29,18 +32,13 @@ from transformers.modeling_utils import PreTrainedModel
 from transformers.utils.generic import can_return_tuple
 
 from .attention_backends import attention_backend, is_flash
-from .buffers import Scratch, may_reuse
+from .buffers import BufferPool, may_reuse
 from .configuration_mmbert import MmBertConfig
 from .layers import MmBertEmbeddings, MmBertEncoderLayer, initialise, layer_norm, rotations, start_with
-from .linear_cross_entropy import linear_cross_entropy
+from .linear_cross_entropy import is_plain_linear, linear_cross_entropy
 from .losses import classification_loss, cross_entropy, problem_type_of, require_shape, span_loss
-from .packing import TokenStream, refuse_ids_beyond, stream_of_packed, stream_of_padded, tracing
-from .plain_linear import is_plain_linear, is_watched
+from .packing import TokenStream, boundaries_of, refuse_ids_beyond, stream_of_packed, stream_of_padded, tracing
 from .pooling import pool
-
-# CODEMOD section modeling.pretrained
-# What the encoder and its heads share as models of transformers: loading, initialisation, compilation, flags.
-
 
 Forward = TypeVar("Forward", bound=Callable[..., Any])
 
@@ -100,28 +98,8 @@ class MmBertPreTrainedModel(PreTrainedModel):
         initialise(module, self.config)
 
 
-def _is_pickled(checkpoint: Any) -> bool:
-    """Return True for a directory whose only weights are pickles."""
-    folder = Path(checkpoint) if isinstance(checkpoint, str | Path) else None
-    if folder is None or not folder.is_dir() or any(folder.glob("*.safetensors")):
-        return False
-    return any(folder.glob("pytorch_model*.bin"))
-
-
-# CODEMOD section modeling.modeling_mmbert
-# The mmBERT encoder: ModernBERT's tensors and numbers on a stream without padding.
-#
-#     input_ids (B, L) --unpad--> (T,) --embeddings--> (T, h) --layers--> (T, h) --norm, pad--> (B, L, h)
-#
-# Padding leaves once and returns once; input that is packed already (`cu_seq_lens_q`) skips both. Stock transformers 5
-# computes every layer on padding and the full L x L in its sliding layers.
-#
-# Trade-off: what stock computes at padding is arbitrary and nobody should read it; here it is zero, at the price of a
-# copy at either end.
-
-
 class MmBertModel(MmBertPreTrainedModel):
-    """The encoder: token ids in, one vector a token out.
+    """The encoder: token ids in, one vector per token out.
 
     Args:
         config: Its shape and constants.
@@ -193,15 +171,17 @@ class MmBertModel(MmBertPreTrainedModel):
             input_ids: (B, L) token ids.
             attention_mask: (B, L), zero at padding: right, left or in between. None means no padding.
             position_ids: (B, L) or (1, L) rotary positions; columns of the batch, or places in the packed sequence,
-                if None. They turn queries and keys; which tokens see each other they do not change.
+                if None. Where those of the only row start again, as transformers' DataCollatorWithFlattening writes
+                them, a new packed sequence begins, unless `cu_seq_lens_q` says where.
             inputs_embeds: (B, L, hidden_size) in place of `input_ids`, before normalisation.
-            cu_seq_lens_q: (N + 1,) for packed input: 0, the end of the first sequence, ..., T.
+            cu_seq_lens_q: (N + 1,) for packed input: 0, the end of the first sequence, ..., T. If None, `seq_idx`
+                (1, T), the number of each token's sequence, is read in its place.
             cu_seq_lens_k: The same as `cu_seq_lens_q`, or None.
             max_length_q: Tokens in the longest packed sequence; counted if None.
             max_length_k: The same as `max_length_q`, or None.
             output_hidden_states: Also return the first layer's input and every layer's output, the last normalised.
             output_attentions: Also return the weights (N, H, width, width) of each layer; needs the eager backend.
-            **kwargs: Ignored, as in stock ModernBERT: tokenizers and collators add `token_type_ids`, `seq_idx`.
+            **kwargs: `seq_idx`; others are ignored, as in stock ModernBERT: tokenizers add `token_type_ids`.
 
         Returns:
             `last_hidden_state` (B, L, hidden_size), zero at padding, or (1, T, hidden_size) for packed input.
@@ -212,6 +192,8 @@ class MmBertModel(MmBertPreTrainedModel):
         given = inputs_embeds if input_ids is None else input_ids
         if given is None or (input_ids is not None and inputs_embeds is not None):
             raise ValueError("give exactly one of input_ids and inputs_embeds")
+        if given.dim() < 2:
+            raise ValueError(f"input must be (batch, length), got shape {tuple(given.shape)}; add a batch dimension")
         output_hidden_states = _chosen(output_hidden_states, self.config.output_hidden_states)
         output_attentions = _chosen(output_attentions, self.config.output_attentions)
         if output_attentions and self.config._attn_implementation != "eager":
@@ -220,6 +202,9 @@ class MmBertModel(MmBertPreTrainedModel):
                 f"{self.config._attn_implementation!r}; call model.set_attn_implementation('eager')"
             )
         _refuse_unequal_keys(cu_seq_lens_q, cu_seq_lens_k, max_length_q, max_length_k)
+        if cu_seq_lens_q is None:
+            cu_seq_lens_q = boundaries_of(position_ids, kwargs.get("seq_idx"), attention_mask, given.shape[:2])
+            attention_mask = attention_mask if cu_seq_lens_q is None else None
         stream = self._stream(given, attention_mask, cu_seq_lens_q, max_length_q)
         hidden = self._embed(stream, input_ids, inputs_embeds)
         positions = _positions(stream, position_ids, given.shape[:2])
@@ -235,8 +220,6 @@ class MmBertModel(MmBertPreTrainedModel):
         self, given: Tensor, attention_mask: Tensor | None, cu_seq_lens: Tensor | None, max_length: int | None
     ) -> TokenStream:
         """Find the real tokens and their sequences, and refuse sequences longer than the model was made for."""
-        if given.dim() < 2:
-            raise ValueError(f"input must be (batch, length), got shape {tuple(given.shape)}; add a batch dimension")
         batch, length = given.shape[:2]
         if cu_seq_lens is None:
             stream = stream_of_padded(attention_mask, batch, length, given.device)
@@ -272,62 +255,23 @@ class MmBertModel(MmBertPreTrainedModel):
     ) -> tuple[list[Tensor], Tensor, list[Tensor | None]]:
         """Run all layers; return what each read if asked to keep it, the normalised output, and attention weights."""
         rotation = rotations(self.config, positions)
-        scratch = self._scratch(hidden)
-        backend = attention_backend(self.config, stream, hidden.dtype, training=self.training, scratch=scratch)
-        may_overwrite = scratch is not None and not keep_inputs and self._is_unwatched()
+        buffers = self._buffer_pool(hidden)
+        backend = attention_backend(self.config, stream, hidden.dtype, training=self.training, buffers=buffers)
+        shared = {} if buffers is None else {"buffers": buffers}
         inputs: list[Tensor] = []
         weights: list[Tensor | None] = []
-        for number, layer in enumerate(self.layers):
+        for layer in self.layers:
             if keep_inputs:
                 inputs.append(hidden)
-            # Not what the first layer reads: that may be the caller's.
-            room = {"scratch": scratch, "in_place": may_overwrite and number > 0} if scratch is not None else {}
-            hidden, layer_weights = layer(hidden, rotation[cast(str, layer.attention_type)], backend, **room)
+            hidden, layer_weights = layer(hidden, rotation[cast(str, layer.attention_type)], backend, **shared)
             weights.append(layer_weights)
         return inputs, self.final_norm(hidden), weights
 
-    def _scratch(self, hidden: Tensor) -> Scratch | None:
+    def _buffer_pool(self, hidden: Tensor) -> BufferPool | None:
         if not (may_reuse(hidden) and all(type(layer) is MmBertEncoderLayer for layer in self.layers)):
             return None
         heads, channels = self.config.num_attention_heads, self.config.hidden_size // self.config.num_attention_heads
-        return Scratch((len(hidden), 3, heads, channels), self.config.local_attention // 2, hidden)
-
-    def _is_unwatched(self) -> bool:
-        """Return True if nobody may keep what a layer reads or returns, which must not change then."""
-        return not any(is_watched(module) for module in self.modules() if module is not self)
-
-
-def _chosen(argument: bool | None, default: bool | None) -> bool:
-    return bool(default if argument is None else argument)
-
-
-def _refuse_unequal_keys(
-    cu_seq_lens_q: Tensor | None, cu_seq_lens_k: Tensor | None, max_length_q: int | None, max_length_k: int | None
-) -> None:
-    """Self-attention has one set of sequences: what is said of the keys must be what is said of the queries."""
-    if cu_seq_lens_q is None and cu_seq_lens_k is not None:
-        raise ValueError("got cu_seq_lens_k without cu_seq_lens_q; give cu_seq_lens_q")
-    for q, k in ((cu_seq_lens_q, cu_seq_lens_k), (max_length_q, max_length_k)):
-        if q is None or k is None or q is k or tracing() or (isinstance(q, Tensor) and q.is_cuda):
-            continue
-        if not torch.equal(torch.as_tensor(q), torch.as_tensor(k)):
-            raise ValueError(f"queries and keys of an encoder are the same tokens, got boundaries {q} and {k}")
-
-
-def _positions(stream: TokenStream, position_ids: Tensor | None, shape: torch.Size) -> Tensor:
-    if position_ids is None:
-        return stream.columns
-    if position_ids.dim() != 2 or position_ids.shape[0] not in (1, shape[0]) or position_ids.shape[1] != shape[1]:
-        raise ValueError(f"position_ids has shape {tuple(position_ids.shape)} for a batch of {tuple(shape)}")
-    return stream.take(position_ids.expand(shape).flatten())
-
-
-# CODEMOD section modeling.masked_lm
-# Masked LM on the encoder, and the head that all five share.
-#
-# Only masked positions are scored (`config.sparse_prediction`), a chunk of them at a time: dense logits over 256,000
-# words take 1 MB a token. With labels the model therefore returns no logits; set `config.sparse_prediction = False`, at
-# any time, to have them.
+        return BufferPool((len(hidden), 3, heads, channels), self.config.local_attention // 2, hidden)
 
 
 class MmBertPredictionHead(nn.Module):
@@ -350,7 +294,7 @@ class MmBertPredictionHead(nn.Module):
 
 
 class MmBertForMaskedLM(MmBertPreTrainedModel):
-    """Guesses masked tokens; the decoder is the embedding table, with a bias of its own.
+    """Predicts masked tokens; the decoder is the embedding table, with a bias of its own.
 
     Args:
         config: The model's configuration.
@@ -428,14 +372,6 @@ class MmBertForMaskedLM(MmBertPreTrainedModel):
         return cross_entropy(self.decoder(read), targets, items, ignored)
 
 
-# CODEMOD section modeling.heads
-# The four classifying heads on the encoder: sequences, tokens, spans of an answer, choices.
-#
-# Every head is dense + GELU + norm, then a linear layer, under ModernBERT's names. They pass `cu_seq_lens_q` and the
-# other arguments of `MmBertModel.forward` on to it, and read packed input where one row can hold many sequences. Where
-# stock ModernBERT lets padding take part in a result (first column of a left-padded row, spans), these do not.
-
-
 class _Classifier(MmBertPreTrainedModel):
     """What the four classifying heads share: encoder, head, dropout, linear layer.
 
@@ -454,13 +390,29 @@ class _Classifier(MmBertPreTrainedModel):
         start_with(self.classifier, config.hidden_size**-0.5)
         self.post_init()  # type: ignore[no-untyped-call]
 
+    def _encode(
+        self,
+        input_ids: Tensor | None,
+        attention_mask: Tensor | None,
+        position_ids: Tensor | None,
+        inputs_embeds: Tensor | None,
+        kwargs: dict[str, Any],
+    ) -> tuple[BaseModelOutput, Tensor | None]:
+        """Run the encoder; return also where packed sequences begin and end, however the caller said it."""
+        boundaries, given = kwargs.pop("cu_seq_lens_q", None), inputs_embeds if input_ids is None else input_ids
+        if boundaries is None and given is not None and given.dim() > 1:
+            boundaries = boundaries_of(position_ids, kwargs.get("seq_idx"), attention_mask, given.shape[:2])
+            attention_mask = attention_mask if boundaries is None else None
+        inputs = {"attention_mask": attention_mask, "position_ids": position_ids, "inputs_embeds": inputs_embeds}
+        return self.model(input_ids, **inputs, cu_seq_lens_q=boundaries, **kwargs, return_dict=True), boundaries
+
     def _classify(self, hidden: Tensor) -> Tensor:
         logits: Tensor = self.classifier(self.drop(self.head(hidden)))
         return logits
 
 
 class MmBertForSequenceClassification(_Classifier):
-    """One decision a sequence: classes, several classes at once, or numbers.
+    """One decision per sequence: classes, several classes at once, or numbers.
 
     Args:
         config: The model's configuration; `classifier_pooling` says how tokens become one vector.
@@ -494,10 +446,9 @@ class MmBertForSequenceClassification(_Classifier):
         Returns:
             `logits` (N, num_labels), and the loss if there are labels.
         """
-        inputs = {"attention_mask": attention_mask, "position_ids": position_ids, "inputs_embeds": inputs_embeds}
-        outputs = self.model(input_ids, **inputs, **kwargs, return_dict=True)
-        pooling, boundaries = self.config.classifier_pooling, kwargs.get("cu_seq_lens_q")
-        logits = self._classify(pool(outputs.last_hidden_state, pooling, attention_mask, boundaries))
+        outputs, boundaries = self._encode(input_ids, attention_mask, position_ids, inputs_embeds, kwargs)
+        pooled = pool(outputs.last_hidden_state, self.config.classifier_pooling, attention_mask, boundaries)
+        logits = self._classify(pooled)
         loss = None
         if labels is not None:
             # Kept once guessed, as in transformers, so that a later batch cannot change the problem.
@@ -510,7 +461,7 @@ class MmBertForSequenceClassification(_Classifier):
 
 
 class MmBertForTokenClassification(_Classifier):
-    """One class a token: names, parts of speech.
+    """One class per token: names, parts of speech.
 
     Args:
         config: The model's configuration.
@@ -544,8 +495,7 @@ class MmBertForTokenClassification(_Classifier):
         Returns:
             `logits` (B, L, num_labels), without meaning at padding, and the loss if there are labels.
         """
-        inputs = {"attention_mask": attention_mask, "position_ids": position_ids, "inputs_embeds": inputs_embeds}
-        outputs = self.model(input_ids, **inputs, **kwargs, return_dict=True)
+        outputs, _ = self._encode(input_ids, attention_mask, position_ids, inputs_embeds, kwargs)
         logits = self._classify(outputs.last_hidden_state)
         loss = None
         if labels is not None:
@@ -599,8 +549,7 @@ class MmBertForQuestionAnswering(_Classifier):
         Returns:
             `start_logits` and `end_logits` (B, L), and the loss if both positions are given.
         """
-        inputs = {"attention_mask": attention_mask, "position_ids": position_ids, "inputs_embeds": inputs_embeds}
-        outputs = self.model(input_ids, **inputs, **kwargs, return_dict=True)
+        outputs, boundaries = self._encode(input_ids, attention_mask, position_ids, inputs_embeds, kwargs)
         logits = self._classify(outputs.last_hidden_state)
         lowest = torch.finfo(logits.dtype).min
         if attention_mask is not None:
@@ -609,7 +558,7 @@ class MmBertForQuestionAnswering(_Classifier):
         loss = None
         if start_positions is not None and end_positions is not None:
             rows = logits
-            if (boundaries := kwargs.get("cu_seq_lens_q")) is not None:
+            if boundaries is not None:
                 sequences = logits[0].split(boundaries.diff().tolist())
                 rows = pad_sequence(list(sequences), batch_first=True, padding_value=lowest)
             loss = span_loss(rows[..., 0], rows[..., 1], start_positions, end_positions)
@@ -668,14 +617,48 @@ class MmBertForMultipleChoice(_Classifier):
             None if tensor is None else tensor.flatten(0, 1)
             for tensor in (input_ids, attention_mask, position_ids, inputs_embeds)
         )
-        inputs = {"attention_mask": mask, "position_ids": positions, "inputs_embeds": embeds}
-        outputs = self.model(ids, **inputs, **kwargs, return_dict=True)
+        outputs, boundaries = self._encode(ids, mask, positions, embeds, kwargs)
+        if boundaries is not None:
+            raise ValueError("position_ids start again within a choice; multiple choice reads one sequence per row")
         pooled = pool(outputs.last_hidden_state, self.config.classifier_pooling, mask)
         logits = self._classify(pooled).view(given.shape[:2])
         loss = None if labels is None else cross_entropy(logits, labels.view(-1), num_items_in_batch)
         return MultipleChoiceModelOutput(
             loss=loss, logits=logits, hidden_states=outputs.hidden_states, attentions=outputs.attentions
         )
+
+
+def _is_pickled(checkpoint: Any) -> bool:
+    """Return True for a directory whose only weights are pickles."""
+    folder = Path(checkpoint) if isinstance(checkpoint, str | Path) else None
+    if folder is None or not folder.is_dir() or any(folder.glob("*.safetensors")):
+        return False
+    return any(folder.glob("pytorch_model*.bin"))
+
+
+def _chosen(argument: bool | None, default: bool | None) -> bool:
+    return bool(default if argument is None else argument)
+
+
+def _refuse_unequal_keys(
+    cu_seq_lens_q: Tensor | None, cu_seq_lens_k: Tensor | None, max_length_q: int | None, max_length_k: int | None
+) -> None:
+    """Self-attention has one set of sequences: what is said of the keys must be what is said of the queries."""
+    if cu_seq_lens_q is None and cu_seq_lens_k is not None:
+        raise ValueError("got cu_seq_lens_k without cu_seq_lens_q; give cu_seq_lens_q")
+    for q, k in ((cu_seq_lens_q, cu_seq_lens_k), (max_length_q, max_length_k)):
+        if q is None or k is None or q is k or tracing() or (isinstance(q, Tensor) and q.is_cuda):
+            continue
+        if not torch.equal(torch.as_tensor(q), torch.as_tensor(k)):
+            raise ValueError(f"queries and keys of an encoder are the same tokens, got boundaries {q} and {k}")
+
+
+def _positions(stream: TokenStream, position_ids: Tensor | None, shape: torch.Size) -> Tensor:
+    if position_ids is None:
+        return stream.columns
+    if position_ids.dim() != 2 or position_ids.shape[0] not in (1, shape[0]) or position_ids.shape[1] != shape[1]:
+        raise ValueError(f"position_ids has shape {tuple(position_ids.shape)} for a batch of {tuple(shape)}")
+    return stream.take(position_ids.expand(shape).flatten())
 
 
 __all__ = [

@@ -182,6 +182,63 @@ def stream_of_packed(
     )
 
 
+def boundaries_of(
+    position_ids: Tensor | None, seq_idx: Tensor | None, attention_mask: Tensor | None, shape: Sequence[int]
+) -> Tensor | None:
+    """Find packed sequences in a row whose caller gave no `cu_seq_lens`, as collators that flatten a batch write it.
+
+    Args:
+        position_ids: (B, L) or (1, L); a sequence begins where they return to the first position of the row.
+        seq_idx: (B, L) number of the sequence of each token; read in place of `position_ids` if given.
+        attention_mask: (B, L), zero at padding.
+        shape: (B, L) of the input.
+
+    Returns:
+        (N + 1,) int32, 0, the end of the first sequence, ..., T; None if every row is one sequence.
+
+    Raises:
+        ValueError: If sequences begin within the rows of a larger or padded batch, or it is not clear where.
+    """
+    name, given = ("seq_idx", seq_idx) if seq_idx is not None else ("position_ids", position_ids)
+    if given is None:
+        return None
+    if given.dim() != 2 or given.shape[0] not in (1, shape[0]) or given.shape[1] != shape[1]:
+        raise ValueError(f"{name} has shape {tuple(given.shape)} for a batch of {tuple(shape)}")
+    if torch.jit.is_tracing() or torch.compiler.is_exporting():  # type: ignore[attr-defined, no-untyped-call]
+        raise ValueError(f"an exported graph cannot look for packed sequences in {name}; leave it out")
+    return _boundaries_in(name, given, attention_mask, shape)
+
+
+@torch.compiler.disable  # type: ignore[untyped-decorator]  # looks at values
+def _boundaries_in(name: str, given: Tensor, attention_mask: Tensor | None, shape: Sequence[int]) -> Tensor | None:
+    rows, length = shape
+    ids, owner = given.expand(rows, length), torch.arange(rows, device=given.device)[:, None].expand(rows, length)
+    is_padded = attention_mask is not None and not bool(attention_mask.all())
+    if attention_mask is not None and is_padded:
+        real = attention_mask.to(given.device).bool()
+        ids, owner = ids[real], owner[real]
+    ids, owner = ids.flatten(), owner.flatten()
+    if not len(ids):
+        return None
+    is_first = torch.nn.functional.pad(owner.diff() != 0, (1, 0), value=True)
+    first = ids[is_first][is_first.cumsum(0) - 1]  # of the row, for every token
+    steps = torch.nn.functional.pad(ids.diff(), (1, 0), value=1)
+    begins = ~is_first & (steps != 0 if name == "seq_idx" else (steps <= 0) & (ids == first))
+    remedy = "give one sequence per row, or one row without padding and cu_seq_lens_q"
+    if name == "position_ids" and bool((~is_first & (steps < 0) & (ids != first)).any()):
+        raise ValueError(
+            "position_ids fall within a row, and not to the position where the row starts: whether a new sequence "
+            f"begins there is not clear; {remedy}"
+        )
+    if not bool(begins.any()):
+        return None
+    if rows != 1 or is_padded:
+        batch = "a padded row" if rows == 1 else f"a row of a batch of {rows}"
+        raise ValueError(f"several sequences lie in {batch}, as {name} says; {remedy}")
+    starts = begins.nonzero()[:, 0]
+    return torch.nn.functional.pad(torch.cat((starts, starts.new_tensor([length]))), (1, 0)).int()
+
+
 def _whole_rows(batch: int, length: int, device: torch.device, keep: Tensor | None) -> TokenStream:
     """Return the stream of B * L tokens from which nothing was removed."""
     return TokenStream(

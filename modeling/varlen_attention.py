@@ -56,7 +56,7 @@ class VarlenAttention:
             self.longest,
             self.longest,
             scale=layer.head_dim**-0.5,
-            window_size=(-1, -1) if layer.reach is None else (layer.reach, layer.reach),
+            window_size=(-1, -1) if layer.half_window is None else (layer.half_window, layer.half_window),
         )
         return cast(Tensor, mixed), None
 

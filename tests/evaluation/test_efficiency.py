@@ -68,11 +68,11 @@ def test_a_batch_is_as_wide_as_its_longest_row():
 # The roofline
 
 
-@pytest.mark.parametrize("reach", [None, 1, 2, 64])
+@pytest.mark.parametrize("half_window", [None, 1, 2, 64])
 @pytest.mark.parametrize("length", [1, 2, 3, 63, 64, 65, 66, 129, 130, 200])
-def test_keys_seen_by_counting_pairs(length, reach):
-    pairs = [(i, j) for i in range(length) for j in range(length) if reach is None or abs(i - j) <= reach]
-    assert keys_seen(length, reach) == len(pairs)
+def test_keys_seen_by_counting_pairs(length, half_window):
+    pairs = [(i, j) for i in range(length) for j in range(length) if half_window is None or abs(i - j) <= half_window]
+    assert keys_seen(length, half_window) == len(pairs)
 
 
 @pytest.mark.parametrize("overrides", [{}, {"local_attention": 8}])

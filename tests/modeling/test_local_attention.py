@@ -8,15 +8,15 @@ from mmbert.modeling.sliding_attention import attend_in_blocks, bias_of_blocks
 from torch.utils._python_dispatch import TorchDispatchMode
 
 
-def dense(query, key, value, segments, columns, reach):
+def dense(query, key, value, segments, columns, half_window):
     scores = torch.einsum("qhd,khd->hqk", query, key) / query.shape[-1] ** 0.5
-    apart = (segments[:, None] != segments) | ((columns[:, None] - columns).abs() > reach)
+    apart = (segments[:, None] != segments) | ((columns[:, None] - columns).abs() > half_window)
     return torch.einsum("hqk,khd->qhd", scores.masked_fill(apart, -torch.inf).softmax(-1), value)
 
 
 @settings(max_examples=15, deadline=None)
 @given(st.lists(st.integers(1, 200), min_size=1, max_size=5), st.sampled_from([1, 8, 64]), st.integers(0, 10**6))
-def test_blocks_give_what_dense_masking_gives_forward_and_backward(lengths, reach, seed):
+def test_blocks_give_what_dense_masking_gives_forward_and_backward(lengths, half_window, seed):
     generator = torch.Generator().manual_seed(seed)
     total = sum(lengths)
     q, k, v, pull = (torch.randn(total, 2, 16, generator=generator, dtype=torch.float64) for _ in range(4))
@@ -24,11 +24,11 @@ def test_blocks_give_what_dense_masking_gives_forward_and_backward(lengths, reac
     # Rising columns with gaps, as holes in a mask leave them.
     columns = torch.cat([torch.randint(1, 3, (n,), generator=generator).cumsum(0) for n in lengths])
     grads = []
-    bias = bias_of_blocks(segments, columns, reach, torch.float64)
+    bias = bias_of_blocks(segments, columns, half_window, torch.float64)
     for attend in (
-        lambda *qkv: attend_in_blocks(torch.stack(qkv, 1), bias, reach),
-        lambda *qkv: attend_near(torch.stack(qkv, 1), bias, reach),
-        lambda *qkv: dense(*qkv, segments, columns, reach),
+        lambda *qkv: attend_in_blocks(torch.stack(qkv, 1), bias, half_window),
+        lambda *qkv: attend_near(torch.stack(qkv, 1), bias, half_window),
+        lambda *qkv: dense(*qkv, segments, columns, half_window),
     ):
         qkv = [t.clone().requires_grad_() for t in (q, k, v)]
         out = attend(*qkv)

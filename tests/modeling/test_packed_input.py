@@ -11,6 +11,7 @@ from mmbert import (
     MmBertForTokenClassification,
     MmBertModel,
 )
+from transformers import DataCollatorWithFlattening
 
 LENGTHS = [129, 1, 64, 7, 130, 64, 65]
 
@@ -158,3 +159,78 @@ def test_other_heads_read_packed_input(tiny):
         row_masked = torch.full(batch.shape, -100).masked_scatter(real, masked)
         flat, rows = guesser(ids, labels=masked, **sequences), guesser(batch, mask, labels=row_masked)
         torch.testing.assert_close(flat.loss, rows.loss, atol=1e-5, rtol=0)
+
+
+FLATTENED = [
+    {},
+    {"position_ids_start": 2},
+    {"return_seq_idx": True, "return_position_ids": False},
+    {"return_seq_idx": True},
+    {"return_flash_attn_kwargs": True},
+]
+
+
+@pytest.mark.parametrize("backend", ["sdpa", "eager"])
+@pytest.mark.parametrize("options", FLATTENED, ids=[" ".join(options) or "defaults" for options in FLATTENED])
+def test_a_batch_that_transformers_flattened_is_read_as_packed(networks, backend, options):
+    model, stock = networks
+    ids, _ = packed(LENGTHS)
+    rows = [{"input_ids": row.tolist()} for row in ids[0].split(LENGTHS)]
+    batch = {**DataCollatorWithFlattening(**options)(rows)}
+    del batch["labels"]
+    model.set_attn_implementation(backend)
+    with torch.no_grad():
+        together = model(**batch).last_hidden_state
+        alone = torch.cat([stock(row[None]).last_hidden_state for row in ids[0].split(LENGTHS)], dim=1)
+        if "position_ids" in batch and "cu_seq_lens_q" not in batch:  # some collators add a mask of ones
+            masked = model(**batch, attention_mask=torch.ones_like(ids)).last_hidden_state
+            assert torch.equal(masked, together)
+    model.set_attn_implementation("sdpa")
+    torch.testing.assert_close(together, alone, atol=1e-5, rtol=0)
+
+
+def test_heads_read_sequences_off_positions(tiny):
+    ids, sequences = packed(LENGTHS)
+    starts = torch.cat([torch.arange(length) for length in LENGTHS])[None]
+    spans = {"start_positions": torch.tensor([4, 0, 7, 1, 100, 0, 64]), "end_positions": torch.full((7,), 0)}
+    labels = {MmBertForSequenceClassification: {"labels": torch.tensor([0, 1, 1, 0, 1, 0, 0])}}
+    for head in (MmBertForSequenceClassification, MmBertForQuestionAnswering, MmBertForMaskedLM):
+        model = head(tiny()).eval()
+        targets = spans if head is MmBertForQuestionAnswering else labels.get(head, {"labels": ids})
+        with torch.no_grad():
+            told, found = model(ids, **targets, **sequences), model(ids, **targets, position_ids=starts)
+        assert torch.equal(told.loss, found.loss)
+    compiled = torch.compile(MmBertModel(tiny()).eval(), backend="eager", dynamic=True)
+    with torch.no_grad():
+        one, other = compiled(ids, position_ids=starts), compiled(ids, **sequences)
+    torch.testing.assert_close(one.last_hidden_state, other.last_hidden_state, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        (
+            {"position_ids": [[0, 1, 0, 1], [0, 1, 2, 3]]},
+            "lie in a row of a batch of 2, as position_ids says; give one",
+        ),
+        ({"position_ids": [[0, 1, 0, 1]]}, "lie in a row of a batch of 2, as position_ids says"),
+        ({"seq_idx": [[0, 0, 1, 1], [0, 0, 0, 1]]}, "lie in a row of a batch of 2, as seq_idx says"),
+        ({"position_ids": [[3, 2, 1, 0]]}, "whether a new sequence begins there is not clear"),
+        ({"seq_idx": [[0, 0, 1]]}, r"seq_idx has shape \(1, 3\) for a batch of \(2, 4\)"),
+    ],
+)
+def test_several_sequences_in_the_rows_of_a_batch_are_refused(model, inputs, message):
+    ids = torch.randint(5, 97, (2, 4))
+    with pytest.raises(ValueError, match=message):
+        model(ids, **{name: torch.tensor(values) for name, values in inputs.items()})
+    mask = torch.tensor([[1, 1, 1, 0]])
+    with pytest.raises(ValueError, match="several sequences lie in a padded row, as position_ids says"):
+        model(ids[:1], mask, position_ids=torch.tensor([[0, 1, 0, 0]]))
+
+
+def test_positions_of_padding_begin_nothing(model):
+    ids, mask = torch.randint(5, 97, (2, 6)), torch.tensor([[0, 0, 1, 1, 1, 1], [1, 1, 1, 1, 1, 1]])
+    positions = (mask.cumsum(1) - 1).masked_fill(mask == 0, 1)
+    with torch.no_grad():
+        left, plain = model(ids, mask, position_ids=positions), model(ids, mask)
+    torch.testing.assert_close(left.last_hidden_state, plain.last_hidden_state, atol=1e-5, rtol=0)

@@ -87,7 +87,7 @@ def test_the_work_of_a_step_is_what_torch_counts(make_trainer):
         model(**batch).loss.backward()
     shape, tokens = EncoderShape.of(model.config), int(item.lengths.sum())
     ours = training_flops(shape, item.lengths, tokens, model.config.vocab_size)
-    attention = 3 * 4 * shape.hidden_size * len(shape.reaches) * int((item.lengths**2).sum())
+    attention = 3 * 4 * shape.hidden_size * len(shape.half_windows) * int((item.lengths**2).sum())
     matrices = counter.get_total_flops() - attention_counted(counter)
     assert matrices == pytest.approx(ours - attention, rel=1e-6)
 
