@@ -28,8 +28,8 @@ from datasets import Dataset, disable_progress_bars
 from mmbert.data import RunningText, WordEncoding, WordRows, join_words, read_labelled, tag_names, tag_numbers
 from mmbert.data.features.words import encode_running
 from mmbert.languages.scripts import UNSPACED, script_of
-from mmbert.tasks.metrics.classification import span_scores, tag_scores
-from mmbert.trainers import FineTuneOptions, fine_tune
+from mmbert.tasks.metrics.classification import entity_scheme, span_scores, tag_scores
+from mmbert.trainers import FineTuningArguments, fine_tune
 from transformers import AutoTokenizer, DataCollatorForTokenClassification
 from transformers.utils import logging as transformers_logging
 
@@ -107,17 +107,17 @@ def measure(checkpoint: Path, source: Path, task: str, options: argparse.Namespa
                 columns = judged.encodings[number].column[np.array(judged.gold[number]) != -100]
                 for word in np.flatnonzero(columns == LOST):
                     guess[word] = "LOST"
-            return span_scores(guesses, truth) if spans else tag_scores(guesses, truth)
+            return span_scores(guesses, truth, entity_scheme(names)) if spans else tag_scores(guesses, truth)
 
         for seed in range(options.seeds):
             began = time.process_time()
-            plan = FineTuneOptions(
-                epochs=options.epochs,
+            plan = FineTuningArguments(
+                num_train_epochs=options.epochs,
                 learning_rate=options.learning_rate,
-                batch_size=16,
+                per_device_train_batch_size=16,
                 seed=seed,
-                redo=True,  # seeds follow each other in one folder
-                training={"use_cpu": True, "disable_tqdm": True},
+                overwrite_output_dir=True,  # seeds follow each other in one folder
+                use_cpu=True,
             )
             fitted = fine_tune(
                 checkpoint,
@@ -129,7 +129,7 @@ def measure(checkpoint: Path, source: Path, task: str, options: argparse.Namespa
                 collator=DataCollatorForTokenClassification(tokenizer),
                 metrics=score,
                 output_dir=options.output / "networks" / task / name.replace(" ", "_"),
-                options=plan,
+                args=plan,
             )
             for tag, found in fitted.by_language["test"].items():
                 scores.setdefault(name, {}).setdefault(tag, []).append(found[result["score"]])

@@ -1,7 +1,8 @@
-"""`mmbert evaluate`: fine-tune an encoder on tasks, judge it in every language, report beside the paper's numbers."""
+"""`mmbert evaluate`: fine-tune an encoder on tasks, score it in every language, report beside the paper's numbers."""
 
 import json
 import os
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,22 +26,22 @@ def evaluate(
     ] = None,
     catalogue: Annotated[Path | None, typer.Option(help="YAML file with more tasks.")] = None,
     grid: Annotated[
-        str, typer.Option(help="book: each task's usual setting; paper: 4 learning rates x 5 epochs.")
-    ] = "book",
+        str, typer.Option(help="default: the setting of the fine-tuning scripts; paper: 4 learning rates x 5 epochs.")
+    ] = "default",
     learning_rate: Annotated[str | None, typer.Option(help="Learning rates to try, comma-separated.")] = None,
     epochs: Annotated[str | None, typer.Option(help="Epochs to try, comma-separated.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Rows a step.", min=1)] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Rows per step.", min=1)] = None,
     max_length: Annotated[int | None, typer.Option(help="Tokens of a row or window.", min=8)] = None,
     lora: Annotated[bool, typer.Option(help="Train low-rank adapters in place of all weights.")] = False,
     bf16: Annotated[bool, typer.Option(help="Compute in bfloat16; weights stay in fp32.")] = False,
-    seeds: Annotated[int, typer.Option(help="Runs of the chosen setting, with seeds 1, 2, ...", min=1)] = 3,
+    seeds: Annotated[int, typer.Option(help="Runs of the chosen setting, with seeds 0, 1, ...", min=1)] = 3,
     oracle: Annotated[bool, typer.Option(help="Choose by the test scores as well; labelled so everywhere.")] = False,
     train_languages: Annotated[
         str | None, typer.Option(help="Tags, comma-separated, or all; the task's own (mostly eng_Latn) if left out.")
     ] = None,
-    languages: Annotated[str | None, typer.Option(help="Tags to judge, comma-separated; all if left out.")] = None,
+    languages: Annotated[str | None, typer.Option(help="Tags to test, comma-separated; all if left out.")] = None,
     max_train: Annotated[int | None, typer.Option(help="Train on so many rows at most.", min=1)] = None,
-    max_test: Annotated[int | None, typer.Option(help="Judge so many rows of a language at most.", min=1)] = None,
+    max_test: Annotated[int | None, typer.Option(help="Test so many rows per language at most.", min=1)] = None,
     skip_bad_rows: Annotated[bool, typer.Option(help="Leave out, and count, rows that cannot be used.")] = False,
     jobs: Annotated[
         int,
@@ -50,18 +51,26 @@ def evaluate(
         ),
     ] = 1,
     keep_models: Annotated[bool, typer.Option(help="Keep the trained networks under OUTPUT/models.")] = False,
-    redo: Annotated[bool, typer.Option(help="Do runs anew that were done under other conditions.")] = False,
+    overwrite_output_dir: Annotated[
+        bool, typer.Option(help="Do runs anew that were done under other conditions.")
+    ] = False,
+    redo: Annotated[bool, typer.Option("--redo", hidden=True)] = False,
     list_: Annotated[
         bool, typer.Option("--list", help="Only list what would be trained and where it is read.")
     ] = False,
 ) -> None:
-    """Fine-tune an encoder on tasks and judge it in every language. Stopped or killed, the same call goes on."""
+    """Fine-tune an encoder on tasks and score it in every language. Stopped or killed, the same call goes on."""
     from ..common.progress import Progress
     from ..evaluation.benchmark.catalogue.rows import Limits
     from ..evaluation.benchmark.runner import Evaluation
     from ..evaluation.benchmark.runner import evaluate as run_all
     from ..evaluation.benchmark.sweep import settings_of
 
+    if redo:
+        warnings.warn("--redo is --overwrite-output-dir now.", FutureWarning, stacklevel=2)
+    if grid == "book":
+        warnings.warn("--grid book is --grid default now.", FutureWarning, stacklevel=2)
+        grid = "default"
     limits = Limits(_tags(train_languages), _tags(languages), max_train, max_test, skip_bad_rows)
     models = str(output / "models") if keep_models else None
     todo = _jobs(checkpoint, tasks, catalogue, _files(data or []), limits, models, _threads(jobs))
@@ -73,7 +82,7 @@ def evaluate(
         typer.echo(_plan(todo, settings, seeds))
         return
     _require_checkpoint(checkpoint)
-    plan = Evaluation(todo, settings, range(1, seeds + 1), output, oracle, jobs, redo)
+    plan = Evaluation(todo, settings, range(seeds), output, oracle, jobs, overwrite_output_dir or redo)
     with Progress("run") as bar:
         outcome = run_all(plan, bar.step)
     _write(outcome, output, checkpoint, {"grid": grid, "tasks": tasks})

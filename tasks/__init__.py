@@ -1,36 +1,38 @@
-"""Tasks on labelled rows: each encodes, collates, decodes, scores, and knows its baseline."""
+"""Tasks on labelled rows: each encodes, collates, decodes and scores them, and knows its baseline.
+
+Read `base` (what a task is), one task (`text_classification`), `training` (seeds and folders), `cli` (scripts).
+"""
 
 from ..common.lazy import lazy_exports
 
 _HOMES = {
-    "AnswerHead": "words_head",
-    "AnswerMetrics": "question_answering",
-    "ChoiceHead": "texts_head",
     "ChoiceOptions": "multiple_choice",
-    "ClassificationMetrics": "classification_scores",
-    "LabelHead": "texts_head",
     "LabelledSources": "cli",
+    "MultipleChoice": "multiple_choice",
     "PassageOptions": "question_answering",
-    "ScoreHead": "texts_head",
-    "TagHead": "words_head",
+    "QuestionAnswering": "question_answering",
     "TagOptions": "token_classification",
-    "TaskHead": "base",
+    "Task": "base",
+    "TextClassification": "text_classification",
     "TextOptions": "text_classification",
-    "baseline_scores": "classification_scores",
+    "TokenClassification": "token_classification",
+    "baseline_scores": "text_classification",
     "encode_choices": "multiple_choice",
     "encode_rows": "text_classification",
     "fine_tune_answerer": "question_answering",
     "fine_tune_chooser": "multiple_choice",
     "fine_tune_classifier": "text_classification",
     "fine_tune_tagger": "token_classification",
+    "fine_tune_task": "training",
     "first_number": "multiple_choice",
     "labels_of": "text_classification",
     "language_table": "language_scores",
-    "pool_windows": "classification_scores",
+    "pool_windows": "text_classification",
     "problem_of": "text_classification",
     "right_choices": "multiple_choice",
     "run_fine_tuning": "cli",
     "table_lines": "language_scores",
+    "task_class": "cli",
     "write_language_table": "language_scores",
 }
 

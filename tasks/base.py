@@ -1,43 +1,72 @@
-"""Between a task's rows and the trainer: each head encodes its rows and reads its predictions back.
+"""A task on labelled rows: it encodes, collates, decodes and scores them, knows its baseline and writes predictions.
 
-    encode(part) -> rows of token ids        answers(part, predictions) -> one answer a row of the task
+    task = TextClassification({"train": ..., "dev": ..., "test": ...}, tokenizer)
+    task.encoded["train"], task.collator, task(predictions, encoded rows), task.majority("test"), task.write(...)
 
-Long sentences and passages are read in windows, so encoded rows are not the task's rows; each carries the number of the
-row that it is of. Texts: `heads_texts.py`; words and passages: `heads_words.py`.
+The scripts, `mmbert evaluate` and `Classifier.train` all train through such an object (`training.py`). Long texts may
+be read in windows, so encoded rows are not the source's rows; `row` of each says which one it is of.
 """
 
+from __future__ import annotations
+
+import logging
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from ..evaluation.benchmark.catalogue import Task, TaskRows
-from ..evaluation.benchmark.sweep import Setting
+from .metrics.classification import Scores
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
+    from ..trainers import FineTuned
     from ..trainers.finetuning.model import Head
 
+logger = logging.getLogger(__name__)
 
-class TaskHead(ABC):
-    """What a head needs to be trained on a task and judged on it.
+OnBadRow = Literal["error", "skip", "wrong"]
+"""A row of dev or test that training could not have learned: refuse it, leave it out, or count it as wrong."""
+
+
+class Task(ABC):
+    """Rows of a task, encoded for a network, and everything that is done with what the network says about them.
 
     Args:
-        task: The task.
-        rows: Its rows.
+        rows: Labelled rows by data set: `train`, perhaps `dev`, and what is tested.
         tokenizer: The checkpoint's.
-        setting: For the length of rows and windows.
+        reading: How rows are read, an object of `reading_class`; None: its defaults.
+        checkpoint: What training starts from: a head for the same labels keeps their order.
+
+    Raises:
+        ValueError: If rows, labels or options are of no use; the message says which.
     """
 
-    model_head: "ClassVar[Head]"
-    problem_type: ClassVar[str | None] = None
+    head: ClassVar[Head]
+    reading_class: ClassVar[type[Any]]
+    reading_name: ClassVar[str]  # under which records and old keyword arguments have it
+    columns: ClassVar[Sequence[str | tuple[str, ...]]]  # see `read_labelled`
+    same: ClassVar[Sequence[str]]  # columns that make a test row a copy of a training row
+    younger: ClassVar[Sequence[str]] = ()  # options of reading that records of 0.1 do not have
+    more_scores: Sequence[str] = ()  # scored on dev beside what baselines have
+    problem_type: str | None = None
 
-    def __init__(self, task: Task, rows: TaskRows, tokenizer: Any, setting: Setting) -> None:
-        self.task, self.rows, self.tokenizer, self.setting = task, rows, tokenizer, setting
-        self.labels: list[str] = list(rows.labels)
+    def __init__(
+        self, rows: Mapping[str, Dataset], tokenizer: Any, reading: Any = None, checkpoint: str | Path | None = None
+    ) -> None:
+        self.sources, self.tokenizer, self.reading = dict(rows), tokenizer, reading or self.reading_class()
+        self.labels: list[str] = []
+        self.facts: dict[str, Any] = {}  # what records shall hold beside scores
+        self.cut: dict[str, dict[str, int]] = {}  # texts longer than max_length, by data set and language
+        self.prepare(checkpoint)
+        self.encoded = {name: self.encode(name) for name in list(self.sources)}
+
+    @abstractmethod
+    def prepare(self, checkpoint: str | Path | None) -> None:
+        """Check columns and find labels, before anything is encoded."""
 
     @property
     def collator(self) -> Callable[[list[dict[str, Any]]], Any]:
@@ -46,36 +75,43 @@ class TaskHead(ABC):
 
         return DataCollatorWithPadding(self.tokenizer)
 
-    def part(self, name: str) -> "Dataset":
-        """Return the task's rows of a part."""
-        found: Dataset = getattr(self.rows, name)
-        return found
+    @abstractmethod
+    def encode(self, name: str) -> Dataset:
+        """Encode the rows of a data set."""
 
     @abstractmethod
-    def encode(self, part: str) -> "Dataset":
-        """Encode the rows of `train`, `dev` or `test`; a row read in windows has its number in `row` of each."""
+    def __call__(self, predictions: Sequence[np.ndarray], rows: Dataset) -> Scores:
+        """Score predictions for encoded rows, all or some of a data set; the main score comes first."""
 
     @abstractmethod
-    def answers(self, part: str, predictions: Sequence[np.ndarray]) -> list[Any]:
-        """Turn predictions for the encoded rows into one answer a row of the task."""
+    def majority(self, name: str, rows: Sequence[int] | None = None) -> Scores:
+        """Score whoever knows the training labels only, on all rows or on those of these numbers."""
 
     @abstractmethod
-    def references(self, part: str) -> list[Any]:
-        """Return the right answers, one a row of the task."""
+    def baselines(self, name: str) -> dict[str, Scores]:
+        """Score what needs no network, by name."""
 
     @abstractmethod
-    def trivial(self, part: str) -> list[Any]:
-        """Return the answers of somebody who knows the training labels only, not the text."""
+    def write(self, name: str, result: FineTuned) -> None:
+        """Write the predictions of a data set into the folder of a run."""
 
+    def require_columns(self, *names: str) -> None:
+        """Refuse a data set that lacks a column."""
+        for name, part in self.sources.items():
+            if missing := [column for column in names if column not in part.column_names]:
+                raise ValueError(f"{name} has no {missing[0]}; its columns are {', '.join(part.column_names)}.")
 
-def commonest(values: Iterable[Any]) -> Any:
-    """Find the commonest value.
-
-    Args:
-        values: Labels or tags.
-
-    Returns:
-        The commonest; of equals the first in the alphabet.
-    """
-    counts = Counter(values)
-    return min(counts, key=lambda value: (-counts[value], str(value)))
+    def note_cut(self, name: str, languages: Sequence[str], cut: Mapping[str, int], limit: int, remedy: str) -> None:
+        """Say, and keep for the record, how many texts of which languages were cut."""
+        if not any(cut.values()):
+            return
+        counts = Counter(languages)
+        self.cut[name] = {tag: number for tag, number in sorted(cut.items()) if number}
+        worst = sorted(self.cut[name], key=lambda tag: (-self.cut[name][tag] / counts[tag], tag))
+        told = ", ".join(f"{tag} {self.cut[name][tag] / counts[tag]:.0%}" for tag in worst[:5])
+        more = f" and {len(worst) - 5} more languages" if len(worst) > 5 else ""
+        total = sum(self.cut[name].values())
+        logger.warning(
+            "%s: %d of %d texts are longer than %d tokens and were cut (%s%s); %s",
+            name, total, len(languages), limit, told, more, remedy,
+        )  # fmt: skip

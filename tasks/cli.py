@@ -1,25 +1,39 @@
-"""Where the rows of a task come from, by role: train, dev, test; one source for all, or one each."""
+"""What the fine-tuning scripts have in common: options, rows, training with several seeds, the table, errors in a line.
+
+    run_fine_tuning("classification", sys.argv[1:], tell=print)
+
+A script's options are `LabelledSources` (where rows come from), the task's way to read them (such as `TextOptions`) and
+`FineTuningArguments`.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
+import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields, make_dataclass
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 from ..data.labelled.read import read_labelled, sample_rows
 from .language_scores import write_language_table
 
-# CODEMOD section data.labelled_sources
-# Where the rows of a task come from, by role: train, dev, test; one source for all, or one each.
-
-
 if TYPE_CHECKING:
     from datasets import Dataset
+
+    from .base import Task
+
+TASKS = {
+    "classification": "text_classification.TextClassification",
+    "tagging": "token_classification.TokenClassification",
+    "qa": "question_answering.QuestionAnswering",
+    "choice": "multiple_choice.MultipleChoice",
+}
 
 
 @dataclass
@@ -34,13 +48,13 @@ class LabelledSources:
     data: str | None = field(default=None, metadata={"help": "File, folder or Hub id with train, dev and test."})
     train: str | None = field(default=None, metadata={"help": "Source of the training rows, if not --data."})
     dev: str | None = field(default=None, metadata={"help": "Source of the rows that choose the network; or none."})
-    test: str | None = field(default=None, metadata={"help": "Source of the rows that are judged at the end; or none."})
+    test: str | None = field(default=None, metadata={"help": "Source of the rows that are tested at the end; or none."})
     train_split: str = field(default="train", metadata={"help": "Split to train on, where the source has splits."})
     dev_split: str = field(default="dev", metadata={"help": "Split that chooses; none: the last network is kept."})
-    test_split: str = field(default="test", metadata={"help": "Split that is judged; none: nothing is."})
+    test_split: str = field(default="test", metadata={"help": "Split that is tested; none: nothing is."})
     train_languages: list[str] | None = field(default=None, metadata={"help": "Languages to train on; all."})
     dev_languages: list[str] | None = field(default=None, metadata={"help": "Languages that choose; the trained."})
-    test_languages: list[str] | None = field(default=None, metadata={"help": "Languages that are judged; all."})
+    test_languages: list[str] | None = field(default=None, metadata={"help": "Languages that are tested; all."})
     language: str | None = field(default=None, metadata={"help": "Language of all rows, if nothing else says it."})
     configuration: str | None = field(default=None, metadata={"help": "Of a Hub dataset with several."})
     columns: list[str] = field(default_factory=list, metadata={"help": "Our name=the source's: text=review, ..."})
@@ -48,7 +62,8 @@ class LabelledSources:
     pretraining_record: str | None = field(
         default=None, metadata={"help": "run_record.json of the pre-training: languages it read; mmBERT's own list."}
     )
-    rows_a_language: int | None = field(default=None, metadata={"help": "Judge at most so many rows of a language."})
+    rows_per_language: int | None = field(default=None, metadata={"help": "Test at most so many rows per language."})
+    table_score: str | None = field(default=None, metadata={"help": "Score of the table; the task's main one."})
 
     def read(self, require: Sequence[str | tuple[str, ...]]) -> dict[str, Dataset]:
         """Read the rows of the roles.
@@ -93,8 +108,8 @@ class LabelledSources:
         if "train" not in found:
             raise ValueError("there is nothing to train on: give --data or --train.")
         self._require_splits(found)
-        if self.rows_a_language and "test" in found:
-            found["test"] = sample_rows(found["test"], self.rows_a_language)
+        if self.rows_per_language and "test" in found:
+            found["test"] = sample_rows(found["test"], self.rows_per_language)
         return found
 
     def _require_splits(self, found: dict[str, Dataset]) -> None:
@@ -137,92 +152,123 @@ class LabelledSources:
         }
 
 
-def _listed(values: list[str] | None) -> list[str] | None:
-    return None if values is None else [one for part in values for one in part.split(",") if one]
+def task_class(name: str) -> type[Task]:
+    """Find a task by the name that commands use.
+
+    Args:
+        name: "classification", "tagging", "qa" or "choice".
+
+    Returns:
+        The class.
+
+    Raises:
+        ValueError: If there is none of that name.
+    """
+    if name not in TASKS:
+        raise ValueError(f"there is no task {name!r}; give one of {', '.join(TASKS)}.")
+    module, _, kind = TASKS[name].partition(".")
+    found: type[Task] = getattr(import_module(f"{__package__}.{module}"), kind)
+    return found
 
 
-# CODEMOD section evaluation.fine_tuning_script
-# What the fine-tuning scripts have in common: options, rows, training with several seeds, the table, errors in a line.
-#
-#     run_fine_tuning(ScriptOptions, train, require=("tokens", "tags"), tell=print)
-#
-# A script is what differs: a dataclass of its own options, and a function that trains with them.
+def script_options(kind: type[Task]) -> type[Any]:
+    """Build the dataclass of a task's own options: its sources and its way to read rows, with the docstring as help.
 
+    Args:
+        kind: The task.
 
-if TYPE_CHECKING:
-    from ..trainers import FineTuned
-
-Script = TypeVar("Script", bound=LabelledSources)
+    Returns:
+        A subclass of `LabelledSources`.
+    """
+    reading = kind.reading_class
+    hints, helps = get_type_hints(reading), _attributes(reading)
+    own = [
+        (one.name, hints[one.name], field(default=one.default, metadata={"help": helps[one.name]}))
+        for one in fields(reading)
+        if one.name != "on_bad_row" and one.default is not MISSING
+    ]
+    return make_dataclass(f"{kind.__name__}Options", own, bases=(LabelledSources,))
 
 
 def run_fine_tuning(
-    script: type[Script],
-    train: Callable[..., list[FineTuned]],
+    task: str,
+    arguments: Sequence[str] | None = None,
     *,
-    require: Sequence[str | tuple[str, ...]],
-    score: str | None = None,
     draw: Callable[[dict[str, Any], Path], Any] | None = None,
     tell: Callable[[str], Any] = lambda _: None,
 ) -> None:
-    """Run a fine-tuning script on the command line; what is wrong with its input ends it with one line.
+    """Run a fine-tuning command; what is wrong with its input ends it with one line.
 
     Args:
-        script: Dataclass of its own options.
-        train: Called as `train(own, rows, **given)` with the script's own options; gives one result a seed. `given` is
-            what every task takes: `tokenizer`, `output_dir`, `options` (hyper-parameters), `seeds`, `score`, `facts`.
-        require: Columns that rows need, see `mmbert.data.read_labelled`.
-        score: Name of the script's option that says which score the table shows.
+        task: "classification", "tagging", "qa" or "choice".
+        arguments: The command line; None: that of the process.
         draw: Draws the table, see `write_language_table`; left out where matplotlib is absent.
-        tell: Told the table at the end, such as `print`.
+        tell: Told the table and the folder at the end, such as `print`.
     """
     try:
-        told = _run(script, train, require, score, draw)
+        told = _run(task_class(task), sys.argv[1:] if arguments is None else arguments, draw)
     except (ValueError, OSError, ImportError) as error:
         sys.exit(f"{type(error).__name__}: {' '.join(str(error).split())}")
     if told:
         tell(told)
 
 
-def _run(
-    script: type[Script],
-    train: Callable[..., list[FineTuned]],
-    require: Sequence[str | tuple[str, ...]],
-    score: str | None,
-    draw: Callable[[dict[str, Any], Path], Any] | None,
-) -> str:
+def _run(kind: type[Task], arguments: Sequence[str], draw: Callable[[dict[str, Any], Path], Any] | None) -> str:
     import datasets
     from accelerate import PartialState
-    from transformers import AutoTokenizer
     from transformers.utils import logging as transformers_logging
 
     from ..trainers import parse_fine_tuning
+    from .training import fine_tune_task
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s  %(message)s", datefmt="%H:%M:%S")
     transformers_logging.disable_progress_bar()
     datasets.disable_progress_bars()
-    options, training, seeds, output = parse_fine_tuning(script, sys.argv[1:])
-    shown = None if score is None else getattr(options, score)
+    options, args = parse_fine_tuning(script_options(kind), [_table_score(one) for one in arguments])
+    output = Path(str(args.output_dir))
     pretrained_on = options.pretrained_on()  # a wrong path is told now, not after the training
-    rows = options.read(require=require)
-    results = train(
-        options,
+    rows = options.read(require=kind.columns)
+    read = {one.name: getattr(options, one.name) for one in fields(kind.reading_class) if hasattr(options, one.name)}
+    results = fine_tune_task(
+        kind,
+        options.model,
         rows,
-        tokenizer=AutoTokenizer.from_pretrained(options.model),
-        output_dir=output,
-        options=training,
-        seeds=seeds,
-        score=shown,
+        output,
+        args,
+        reading=kind.reading_class(**read),
+        score=options.table_score,
         facts={"data": options.where()},
     )
     told = ""
-    if PartialState().is_main_process and "test" in rows:
-        table = write_language_table(
-            [result.record for result in results],
-            output,
-            score=shown,
-            pretrained_on=pretrained_on,
-            draw=draw if find_spec("matplotlib") else None,  # pip install "mmbert[plots]"
-        )
-        told = f"{table}\nnetworks, predictions and tables are in {output}"
+    if PartialState().is_main_process:
+        if "test" in rows:
+            told = write_language_table(
+                [result.record for result in results],
+                output,
+                score=options.table_score,
+                pretrained_on=pretrained_on,
+                draw=draw if find_spec("matplotlib") else None,  # pip install "mmbert[plots]"
+            )
+        count = f"{len(results)} networks" if len(results) > 1 else "the network"
+        told += f"\n{count}, trained on {len(rows['train']):,} rows, with predictions and scores: {output}"
     PartialState().destroy_process_group()
-    return told
+    return told.strip()
+
+
+def _table_score(argument: str) -> str:
+    """Read `--score`, the name of `--table_score` in 0.1 of some scripts."""
+    if argument == "--score" or argument.startswith("--score="):
+        warnings.warn("--score is --table_score now.", FutureWarning, stacklevel=2)
+        return argument.replace("--score", "--table_score", 1)
+    return argument
+
+
+def _attributes(kind: type[Any]) -> dict[str, str]:
+    """Read what a dataclass's docstring says of its attributes."""
+    text = (kind.__doc__ or "").partition("Attributes:")[2]
+    found = re.findall(r"^ {4,8}(\w+): (.*(?:\n {12,}.*)*)", text, re.MULTILINE)
+    return {name: " ".join(words.split()).replace("%", "%%") for name, words in found}
+
+
+def _listed(values: list[str] | None) -> list[str] | None:
+    return None if values is None else [one for part in values for one in part.split(",") if one]

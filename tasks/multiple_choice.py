@@ -3,13 +3,17 @@
 Each choice is read as the second text of a pair; what comes before it (`context`, `text`, `question`, those there are)
 is the first. The network scores choices one by one, so rows of train and test may have different numbers of choices,
 but rows of one data set must have equally many.
+
+Labels are the choices themselves if all of a data set are; else a label is a number (from 1 if no row of the data set
+has 0 and one has the number of choices, else from 0), a name that counts from 1 ("choice2"), a letter from A, or a
+choice itself. So a number is not taken for a choice that happens to read "2", as in Belebele's questions of how many.
 """
 
 from __future__ import annotations
 
 import json
-import logging
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,24 +21,100 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..trainers import FineTuned, FineTuneOptions
-from .classification_scores import baseline_scores
-from .metrics.classification import Scores, label_scores
-from .multi_seed import SeededTask, fine_tune_seeds
-
-# CODEMOD section evaluation.choice_labels
-# Which choice a label means: the choice itself, a number, a letter, a name that counts.
-#
-# Labels are the choices themselves if all of a data set are; else a label is a number (from 1 if no row of the data set
-# has 0 and one has the number of choices, else from 0), a name that counts from 1 ("choice2"), a letter from A, or a
-# choice itself. So a number is not taken for a choice that happens to read "2", as in Belebele's questions of how many.
-
+from ..trainers import FineTuned
+from .base import Task
+from .metrics.classification import Scores
+from .text_classification import baseline_scores, score
+from .training import fine_tune_task
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
 _LETTERS = "ABCDEFGHIJ"
 _COUNTED = re.compile(r"(?:choice|ending|answer|option)_?(\d+)", re.IGNORECASE)  # COPA's classes on the Hub
+_FIRST = ("context", "text", "question")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChoiceOptions:
+    """How choices are read.
+
+    Attributes:
+        max_length: Most tokens of what comes before and one choice; None: 8,192. The longer of the two is cut first.
+    """
+
+    max_length: int | None = None
+
+
+class MultipleChoice(Task):
+    """The best of several continuations."""
+
+    head = "choices"
+    reading_class, reading_name = ChoiceOptions, "choices"
+    columns = ("choices", "label")
+    same = (*_FIRST, "choices")
+
+    def prepare(self, checkpoint: str | Path | None) -> None:
+        """Find out what labels count from."""
+        self.require_columns("choices", "label")
+        self._first = first_number(*self.sources.values())
+
+    @property
+    def collator(self) -> Callable[[list[dict[str, Any]]], Any]:
+        """Pads all choices of all rows to one length."""
+        return choice_collator(self.tokenizer)
+
+    def encode(self, name: str) -> Dataset:
+        """Encode what comes before with each choice."""
+        rows, cut = self.sources[name], Counter[str]()
+        found = encode_choices(name, rows, self.tokenizer, self.reading, self._first, cut)
+        limit = self.reading.max_length or self.tokenizer.model_max_length
+        self.note_cut(name, rows["language"], cut, limit, "a larger max_length reads the rest")
+        return found
+
+    def __call__(self, predictions: Sequence[np.ndarray], rows: Dataset) -> Scores:
+        """Score the choices with the highest logits."""
+        return _accuracy(np.asarray(rows["labels"][:]), np.array([one.argmax() for one in predictions]))
+
+    def majority(self, name: str, rows: Sequence[int] | None = None) -> Scores:
+        """Score the place that is right most often in training."""
+        truth = np.asarray(self.encoded[name]["labels"][:])
+        truth = truth if rows is None else truth[list(rows)]
+        return _accuracy(truth, np.full_like(truth, np.bincount(self.encoded["train"]["labels"][:]).argmax()))
+
+    def baselines(self, name: str) -> dict[str, Scores]:
+        """Score the commonest place, and drawing lots."""
+        part = self.encoded[name]
+        guesses = baseline_scores("single_label_classification", self.encoded["train"]["labels"][:], part["labels"][:])
+        majority = {"accuracy": guesses["majority"]["accuracy"]}
+        return {"majority": majority, "random": {"accuracy": 1 / len(part[0]["input_ids"])}}
+
+    def write(self, name: str, result: FineTuned) -> None:
+        """Write a line of JSON per row: its language, which choice is right and which was made, from 0."""
+        rows = self.encoded[name]
+        with (result.folder / f"predictions_{name}.jsonl").open("w", encoding="utf-8") as file:
+            both = zip(rows["language"][:], rows["labels"][:], result.predictions[name], strict=True)
+            for row, (tag, right, one) in enumerate(both):
+                line = {"row": row, "language": tag, "right": right, "predicted": int(one.argmax())}
+                file.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+
+def fine_tune_chooser(
+    checkpoint: str | Path, rows: Mapping[str, Dataset], output_dir: str | Path, *args: Any, **given: Any
+) -> list[FineTuned]:
+    """Fine-tune a network that chooses, with several seeds, and score it in every language.
+
+    Args:
+        checkpoint: What to start from; one that chose before (Social IQa, for COPA) keeps its head.
+        rows: With `choices`, `label` and at least one of `context`, `text` and `question`; see `fine_tune_task`.
+        output_dir: Gets a folder per seed.
+        *args: See `fine_tune_task`.
+        **given: See `fine_tune_task`; `choices` is a `ChoiceOptions`.
+
+    Returns:
+        A result per seed; folders hold `predictions_<data set>.jsonl`.
+    """
+    return fine_tune_task(MultipleChoice, checkpoint, rows, output_dir, *args, **given)
 
 
 def right_choices(name: str, rows: Dataset, first: int | None = None) -> list[int]:
@@ -96,36 +176,13 @@ def _place(text: str, several: Sequence[str], first: int) -> int:
     return several.index(text) if text in several else -1
 
 
-# CODEMOD section evaluation.multiple_choice
-# Choosing among several continuations or answers, from labelled rows to scores: COPA, Social IQa, Belebele and kin.
-#
-# Each choice is read as the second text of a pair; what comes before it (`context`, `text`, `question`, those there
-# are)
-# is the first. The network scores choices one by one, so rows of train and test may have different numbers of choices,
-# but rows of one data set must have equally many.
-
-
-if TYPE_CHECKING:
-    from datasets import Dataset
-
-logger = logging.getLogger(__name__)
-
-_FIRST = ("context", "text", "question")
-
-
-@dataclass(frozen=True, kw_only=True)
-class ChoiceOptions:
-    """How choices are read.
-
-    Attributes:
-        max_length: Most tokens of what comes before and one choice; None: 8,192. The longer of the two is cut first.
-    """
-
-    max_length: int | None = None
-
-
 def encode_choices(
-    name: str, rows: Dataset, tokenizer: Any, options: ChoiceOptions, first: int | None = None
+    name: str,
+    rows: Dataset,
+    tokenizer: Any,
+    options: ChoiceOptions,
+    first: int | None = None,
+    cut: Counter[str] | None = None,
 ) -> Dataset:
     """Encode every choice with what comes before it.
 
@@ -135,6 +192,7 @@ def encode_choices(
         tokenizer: The checkpoint's.
         options: How choices are read.
         first: See `right_choices`.
+        cut: Gets the number of rows with a cut choice by language.
 
     Returns:
         `input_ids` and `attention_mask` (a list of lists a row), `labels` and `language`.
@@ -156,16 +214,21 @@ def encode_choices(
             raise ValueError(f"{name}, row {row}: {len(several)} choices, the first row has {count}; 2 or more, alike.")
     firsts = [" ".join(part for part in parts if part) for parts in zip(*(rows[c][:] for c in there), strict=True)]
     limit = options.max_length or tokenizer.model_max_length
-    encoded = tokenizer(
+    pairs = (
         [first for first in firsts for _ in range(count)],
         [str(choice) for several in choices for choice in several],
-        truncation=True,
-        max_length=limit,
-        return_token_type_ids=False,
     )
-    full = sum(len(ids) >= limit for ids in encoded["input_ids"])
-    if full:
-        logger.warning("%s: %d of %d choices fill all %d tokens and may be cut", name, full, len(firsts) * count, limit)
+    encoded = tokenizer(*pairs, truncation=True, max_length=limit, return_token_type_ids=False)
+    full = {place // count for place, ids in enumerate(encoded["input_ids"]) if len(ids) >= limit}
+    if cut is not None and full:
+        again = sorted(full)
+        whole = tokenizer(
+            [pairs[0][row * count] for row in again for _ in range(count)],
+            [pairs[1][row * count + place] for row in again for place in range(count)],
+            truncation=False,
+        )["input_ids"]
+        longest = [max(map(len, whole[place : place + count])) for place in range(0, len(whole), count)]
+        cut.update(rows["language"][row] for row, tokens in zip(again, longest, strict=True) if tokens > limit)
     found: dict[str, list[Any]] = {
         key: [encoded[key][start : start + count] for start in range(0, len(firsts) * count, count)]
         for key in ("input_ids", "attention_mask")
@@ -194,96 +257,5 @@ def choice_collator(tokenizer: Any) -> Callable[[list[dict[str, Any]]], dict[str
     return collate
 
 
-def choice_scores(predictions: Sequence[np.ndarray], rows: Dataset) -> Scores:
-    """Score choices.
-
-    Args:
-        predictions: (choices,) logits a row.
-        rows: With `labels`.
-
-    Returns:
-        `accuracy`, the share of rows in which the right choice has the highest logit.
-    """
-    chosen = [int(one.argmax()) for one in predictions]
-    return {"accuracy": label_scores(chosen, rows["labels"][:])["accuracy"]}
-
-
-def fine_tune_chooser(
-    checkpoint: str | Path,
-    rows: Mapping[str, Dataset],
-    *,
-    tokenizer: Any,
-    output_dir: str | Path,
-    options: FineTuneOptions | None = None,
-    seeds: Sequence[int] = (0, 1, 2),
-    choices: ChoiceOptions | None = None,
-    facts: Mapping[str, Any] | None = None,
-    score: str | None = None,
-) -> list[FineTuned]:
-    """Fine-tune a network that chooses, with several seeds, and judge it in every language.
-
-    Args:
-        checkpoint: What to start from; one that chose before (Social IQa, for COPA) keeps its head.
-        rows: From `read_labelled`, with `choices` and `label`: `train`, perhaps `dev`, and any data sets to test on.
-        tokenizer: The checkpoint's.
-        output_dir: Gets a folder a seed, `seed-0`, ...; with one seed it is the network's folder itself.
-        options: Hyper-parameters.
-        seeds: One run each.
-        choices: How choices are read.
-        facts: What else the records shall hold.
-        score: A score of the tests that will be wanted; one that there is not is refused before the training.
-
-    Returns:
-        A result a seed. Records hold `baselines` by data set; folders hold `predictions_<data set>.jsonl`.
-
-    Raises:
-        ValueError: If rows or options are of no use; the message says which.
-    """
-    reading = choices or ChoiceOptions()
-    first = first_number(*rows.values())
-    encoded = {name: encode_choices(name, part, tokenizer, reading, first) for name, part in rows.items()}
-
-    def write(name: str, result: FineTuned) -> None:
-        write_choices(result.folder / f"predictions_{name}.jsonl", encoded[name], result.predictions[name])
-
-    task = SeededTask(
-        head="choices",
-        sources=rows,
-        encoded=encoded,
-        same=[*_FIRST, "choices"],
-        collator=choice_collator(tokenizer),
-        metrics=choice_scores,
-        baselines={name: _guesses(encoded["train"], part) for name, part in encoded.items() if name != "train"},
-        write=write,
-        reading=("choices", vars(reading)),
-    )
-    return fine_tune_seeds(
-        checkpoint,
-        task,
-        tokenizer=tokenizer,
-        output_dir=output_dir,
-        options=options,
-        seeds=seeds,
-        score=score,
-        facts=facts,
-    )
-
-
-def write_choices(path: Path, rows: Dataset, predictions: Sequence[np.ndarray]) -> None:
-    """Write a line of JSON a row: its language, which choice is right and which was made, from 0.
-
-    Args:
-        path: The file.
-        rows: The encoded rows.
-        predictions: (choices,) logits a row.
-    """
-    with path.open("w", encoding="utf-8") as file:
-        for row, (tag, right, one) in enumerate(zip(rows["language"][:], rows["labels"][:], predictions, strict=True)):
-            line = {"row": row, "language": tag, "right": right, "predicted": int(one.argmax())}
-            file.write(json.dumps(line, ensure_ascii=False) + "\n")
-
-
-def _guesses(train: Dataset, part: Dataset) -> dict[str, Scores]:
-    guesses = baseline_scores("single_label_classification", train["labels"][:], part["labels"][:])
-    majority = {"accuracy": guesses["majority"]["accuracy"]}
-    return {"majority": majority, "random": {"accuracy": 1 / len(part[0]["input_ids"])}}
+def _accuracy(truth: np.ndarray, decided: np.ndarray) -> Scores:
+    return {"accuracy": score("single_label_classification", truth, decided)["accuracy"]}

@@ -1,7 +1,7 @@
 """Answering questions from a passage, from labelled rows to scores, in every language, trained or zero-shot.
 
-Exact match and F1 as in SQuAD, with each language's own normaliser. With `unanswerable`, the threshold of "no answer"
-is chosen on dev (0 without one) and then applied to the tests: what is reported was not tuned on.
+Exact match and F1 as in SQuAD, with the normaliser of the language of the answer. With `unanswerable`, the threshold of
+"no answer" is chosen on dev (0 without one) and then applied to the tests: what is reported was not tuned on.
 """
 
 from __future__ import annotations
@@ -9,21 +9,22 @@ from __future__ import annotations
 import logging
 import re
 import statistics
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..data.corpora.rows import OnBadRow
 from ..data.features.answers import Answers, best_null_threshold, write_predictions
 from ..data.features.passage_rows import PassageRows
 from ..data.features.running_text import split_words
-from ..trainers import FineTuned, FineTuneOptions
+from ..trainers import FineTuned
+from .base import OnBadRow, Task
 from .metrics.classification import Scores
-from .metrics.question_answering import exact_match, token_f1
-from .multi_seed import SeededTask, fine_tune_seeds
+from .metrics.question_answering import OFFICIAL, Official, exact_match, official_scores, token_f1
+from .training import fine_tune_task
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -46,7 +47,10 @@ class PassageOptions:
         unanswerable: Whether "no answer" is an answer.
         longest: Tokens in an answer, at the most.
         n_best: Answers written for each question.
-        on_bad_row: What to do with an answer that is not in its passage: "error", or "skip" and count.
+        on_bad_row: What to do with an answer that is not in its passage: "error"; "skip" and count; "wrong": score the
+            question by the answer's text.
+        answer_language: Tag of the language of passages and answers, where it is not that of the question (AfriQA).
+        official: Also score as this set's own script does: "squad" (SQuAD, XQuAD, TyDi QA) or "mlqa".
     """
 
     max_length: int = 512
@@ -56,191 +60,156 @@ class PassageOptions:
     longest: int = 40
     n_best: int = 5
     on_bad_row: OnBadRow = "error"
+    answer_language: str | None = None
+    official: Official | None = None
+
+    def __post_init__(self) -> None:
+        if self.official is not None and self.official not in OFFICIAL:
+            raise ValueError(f"official is {self.official!r}, but must be {' or '.join(OFFICIAL)}.")
 
 
-def fine_tune_answerer(
-    checkpoint: str | Path,
-    rows: Mapping[str, Dataset],
-    *,
-    tokenizer: Any,
-    output_dir: str | Path,
-    options: FineTuneOptions | None = None,
-    seeds: Sequence[int] = (0, 1, 2),
-    passages: PassageOptions | None = None,
-    facts: Mapping[str, Any] | None = None,
-    score: str | None = None,
-) -> list[FineTuned]:
-    """Fine-tune a network that finds answers, with several seeds, and judge it in every language.
+class QuestionAnswering(Task):
+    """A stretch of the passage per question."""
 
-    Args:
-        checkpoint: What to start from, see `mmbert.trainers.fine_tune`.
-        rows: From `read_labelled`, with `question`, `context` and `answers`: `train`, perhaps `dev`, and any data
-            sets to test on.
-        tokenizer: The checkpoint's.
-        output_dir: Gets a folder a seed, `seed-0`, ...; with one seed it is the network's folder itself.
-        options: Hyper-parameters.
-        seeds: One run each.
-        passages: How questions and passages are read.
-        facts: What else the records shall hold.
-        score: A score of the tests that will be wanted; one that there is not is refused before the training.
+    head = "spans"
+    reading_class, reading_name, younger = PassageOptions, "passages", ("answer_language", "official")
+    columns, same = ("question", "context"), ("question", "context")
 
-    Returns:
-        A result a seed. Records hold `baselines` and `left_out`, and with `unanswerable` the threshold of "no answer"
-        as `null_threshold` among the scores; `predictions_<data set>/` holds SQuAD's files.
-
-    Raises:
-        ValueError: If rows or options are of no use; the message says which.
-    """
-    from transformers import DataCollatorWithPadding
-
-    reading = passages or PassageOptions()
-    parts = {name: _read(name, part, tokenizer, reading) for name, part in rows.items()}
-    encoded = {name: part.rows.add_column("part", [name] * len(part.rows)) for name, part in parts.items()}
-    metrics = AnswerMetrics(parts, reading)
-    counted = ("bad_answers", "no_answer", "unreachable", "questions_cut")
-
-    def write(name: str, result: FineTuned) -> None:
-        metrics.threshold = result.scores[name].get("null_threshold", 0.0)
-        answers = metrics.answers(result.predictions[name], encoded[name], reading.n_best)
-        by_id = {parts[name].ids[number]: found for number, found in answers.items()}
-        write_predictions(result.folder / f"predictions_{name}", by_id, unanswerable=reading.unanswerable)
-
-    task = SeededTask(
-        head="spans",
-        sources=rows,
-        encoded=encoded,
-        same=["question", "context"],
-        collator=DataCollatorWithPadding(tokenizer),
-        metrics=metrics,
-        baselines={name: metrics.baselines(name) for name in parts if name != "train"},
-        write=write,
-        reading=("passages", vars(reading)),
-        facts={"left_out": {name: {key: getattr(part, key) for key in counted} for name, part in parts.items()}},
-        more_scores=_kinds(parts["dev"].gold) if reading.unanswerable and "dev" in parts else (),
-    )
-    return fine_tune_seeds(
-        checkpoint,
-        task,
-        tokenizer=tokenizer,
-        output_dir=output_dir,
-        options=options,
-        seeds=seeds,
-        score=score,
-        facts=facts,
-    )
-
-
-class AnswerMetrics:
-    """Exact match and F1 of the answers that windows' scores give.
-
-    Args:
-        parts: The data sets by name; rows that are scored say by a column `part` which one they are of.
-        reading: How answers are found.
-    """
-
-    def __init__(self, parts: Mapping[str, PassageRows], reading: PassageOptions) -> None:
-        self.parts, self.reading = parts, reading
+    def prepare(self, checkpoint: str | Path | None) -> None:
+        """Check the columns."""
+        self.require_columns("question", "context", "answers")
+        self.parts: dict[str, PassageRows] = {}
         self.threshold = 0.0
+        self.facts["left_out"] = {}
+
+    def encode(self, name: str) -> Dataset:
+        """Encode questions and passages in windows; of several answers the first is learned."""
+        own, rows = self.reading, self.sources[name]
+        by_text = own.on_bad_row == "wrong" and name != "train"
+        try:
+            read = PassageRows.read(
+                rows.remove_columns("answers") if by_text else rows,
+                self.tokenizer,
+                max_length=own.max_length,
+                stride=own.stride,
+                max_question=own.max_question,
+                unanswerable=own.unanswerable or by_text,
+                on_bad_answer="skip" if own.on_bad_row == "skip" else "error",
+            )
+        except ValueError as error:
+            raise ValueError(f"{name}, {error}") from None
+        if by_text:
+            read = replace(read, gold=[list(answers["text"]) for answers in rows["answers"][:]])
+        self.parts[name] = read
+        counted = ("bad_answers", "no_answer", "unreachable", "questions_cut")
+        self.facts["left_out"][name] = {key: getattr(read, key) for key in counted}
+        cut = Counter(tag for tag, one in zip(read.languages, read.encodings, strict=True) if one.question_cut)
+        self.note_cut(name, read.languages, cut, own.max_question, "these are questions; a larger max_question helps")
+        if own.unanswerable and name == "dev":
+            kinds = (any(read.gold), not all(read.gold))
+            self.more_scores = [kind for kind, there in zip(_KINDS, kinds, strict=True) if there]
+        return read.rows.add_column("part", [name] * len(read.rows))
 
     def __call__(self, predictions: Sequence[np.ndarray], rows: Dataset) -> Scores:
-        """Score the predictions of rows; the whole of dev also chooses the threshold of "no answer"."""
+        """Score answers; the whole of dev also chooses the threshold of "no answer"."""
         name = rows["part"][0]
         part = self.parts[name]
         if self.reading.unanswerable and name == "dev" and len(rows) == len(part.rows):
             self.threshold = self._best_threshold(predictions, rows)
-        found = self.answers(predictions, rows)
-        scores = self.scores(part, {number: one.best.text for number, one in found.items()})
+        texts = {number: one.best.text for number, one in self.answers(predictions, rows).items()}
+        scores = self.scores(name, texts)
         if self.reading.unanswerable:
-            answerable = {number: one.best.text for number, one in found.items() if part.gold[number]}
-            silent = {number: one.best.text for number, one in found.items() if not part.gold[number]}
+            answerable = {number: text for number, text in texts.items() if part.gold[number]}
+            silent = {number: text for number, text in texts.items() if not part.gold[number]}
             kinds = ((_KINDS[0], answerable), (_KINDS[1], silent))
-            scores |= {kind: self.scores(part, some)["f1"] for kind, some in kinds if some}
+            scores |= {kind: self.scores(name, some)["f1"] for kind, some in kinds if some}
             scores["null_threshold"] = self.threshold
         return scores
 
     def answers(self, predictions: Sequence[np.ndarray], rows: Dataset, n_best: int = 1) -> dict[int, Answers]:
-        """Find the answers of rows.
-
-        Args:
-            predictions: Scores of windows.
-            rows: The windows.
-            n_best: How many answers to keep of a question.
-
-        Returns:
-            Answers by number of the question.
-        """
+        """Find the answers of rows, by number of the question."""
         threshold = self.threshold if self.reading.unanswerable else None
         part = self.parts[rows["part"][0]]
         return part.answers(predictions, rows, n_best=n_best, longest=self.reading.longest, null_threshold=threshold)
 
-    def scores(self, part: PassageRows, texts: Mapping[int, str]) -> Scores:
-        """Score answers.
-
-        Args:
-            part: The data set.
-            texts: An answer a question, by its number.
-
-        Returns:
-            `f1` and `exact`.
-        """
-        judged = [(text, part.gold[number], part.languages[number]) for number, text in texts.items()]
-        return {
+    def scores(self, name: str, texts: Mapping[int, str]) -> Scores:
+        """Score answers, given by number of the question: `f1`, `exact`, and the official ones."""
+        judged = [self._judged(name, number, text) for number, text in texts.items()]
+        found = {
             "f1": statistics.fmean(token_f1(*one) for one in judged),
             "exact": statistics.fmean(exact_match(*one) for one in judged),
         }
+        if self.reading.official is not None:
+            found |= official_scores(self.reading.official, judged)
+        return found
+
+    def majority(self, name: str, rows: Sequence[int] | None = None) -> Scores:
+        """Score the whole passage as answer, or silence where most questions of training have no answer."""
+        part, train = self.parts[name], self.parts["train"]
+        silent = sum(not answers for answers in train.gold) * 2 > len(train.gold)
+        chosen = range(len(part.gold)) if rows is None else rows
+        return self.scores(name, {row: "" if silent else part.encodings[row].context for row in chosen})
 
     def baselines(self, name: str) -> dict[str, Scores]:
         """Score what needs no network.
 
         Args:
-            name: Name of a data set.
+            name: Of a data set.
 
         Returns:
             `random span`: as many words as the median answer of training, anywhere (mean of 5 draws); `first
             sentence`; with unanswerable questions `no answer`, always.
         """
-        part = self.parts[name]
         lengths = [len(split_words(answers[0]).spans) for answers in self.parts["train"].gold if answers]
         words = max(1, round(statistics.median(lengths))) if lengths else 1
-        contexts = [encoding.context for encoding in part.encodings]
-        draws = [self.scores(part, _random_spans(contexts, words, seed)) for seed in range(_DRAWS)]
+        contexts = [encoding.context for encoding in self.parts[name].encodings]
+        draws = [self.scores(name, _random_spans(contexts, words, seed)) for seed in range(_DRAWS)]
         found = {"random span": {key: statistics.fmean(one[key] for one in draws) for key in draws[0]}}
-        found["first sentence"] = self.scores(part, dict(enumerate(map(_first_sentence, contexts))))
+        found["first sentence"] = self.scores(name, dict(enumerate(map(_first_sentence, contexts))))
         if self.reading.unanswerable:
-            found["no answer"] = self.scores(part, dict.fromkeys(range(len(contexts)), ""))
+            found["no answer"] = self.scores(name, dict.fromkeys(range(len(contexts)), ""))
         return found
 
+    def write(self, name: str, result: FineTuned) -> None:
+        """Write SQuAD's prediction files; "no answer" wins at the threshold that dev chose."""
+        part, rows = self.parts[name], self.encoded[name]
+        self.threshold = result.scores[name].get("null_threshold", 0.0)
+        found = self.answers(result.predictions[name], rows, self.reading.n_best)
+        by_id = {part.ids[number]: one for number, one in found.items()}
+        write_predictions(result.folder / f"predictions_{name}", by_id, unanswerable=self.reading.unanswerable)
+
+    def _judged(self, name: str, number: int, text: str) -> tuple[str, list[str], str]:
+        part = self.parts[name]
+        return text, part.gold[number], self.reading.answer_language or part.languages[number]
+
     def _best_threshold(self, predictions: Sequence[np.ndarray], rows: Dataset) -> float:
-        part = self.parts[rows["part"][0]]
-        spoken = part.answers(predictions, rows, n_best=1, longest=self.reading.longest)
+        name = rows["part"][0]
+        spoken = self.parts[name].answers(predictions, rows, n_best=1, longest=self.reading.longest)
         odds, answered, silent = [], [], []
         for number, found in spoken.items():
-            gold, language = part.gold[number], part.languages[number]
             odds.append(found.null_odds)
-            answered.append(token_f1(found.best.text, gold, language))
-            silent.append(token_f1("", gold, language))
+            answered.append(token_f1(*self._judged(name, number, found.best.text)))
+            silent.append(token_f1(*self._judged(name, number, "")))
         return best_null_threshold(odds, answered, silent)
 
 
-def _kinds(gold: Sequence[Sequence[str]]) -> list[str]:
-    return [kind for kind, there in zip(_KINDS, (any(gold), not all(gold)), strict=True) if there]
+def fine_tune_answerer(
+    checkpoint: str | Path, rows: Mapping[str, Dataset], output_dir: str | Path, *args: Any, **given: Any
+) -> list[FineTuned]:
+    """Fine-tune a network that finds answers, with several seeds, and score it in every language.
 
+    Args:
+        checkpoint: What to start from.
+        rows: With `question`, `context` and `answers`; see `fine_tune_task`.
+        output_dir: Gets a folder per seed.
+        *args: See `fine_tune_task`.
+        **given: See `fine_tune_task`; `passages` is a `PassageOptions`.
 
-def _read(name: str, part: Dataset, tokenizer: Any, reading: PassageOptions) -> PassageRows:
-    if missing := [column for column in ("question", "context", "answers") if column not in part.column_names]:
-        raise ValueError(f"{name} has no {missing[0]}; its columns are {', '.join(part.column_names)}.")
-    try:
-        return PassageRows.read(
-            part,
-            tokenizer,
-            max_length=reading.max_length,
-            stride=reading.stride,
-            max_question=reading.max_question,
-            unanswerable=reading.unanswerable,
-            on_bad_answer=reading.on_bad_row,
-        )
-    except ValueError as error:
-        raise ValueError(f"{name}, {error}") from None
+    Returns:
+        A result per seed. With `unanswerable` scores hold the threshold of "no answer" as `null_threshold`;
+        `predictions_<data set>/` holds SQuAD's files.
+    """
+    return fine_tune_task(QuestionAnswering, checkpoint, rows, output_dir, *args, **given)
 
 
 def _random_spans(contexts: Sequence[str], words: int, seed: int) -> dict[int, str]:

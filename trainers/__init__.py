@@ -1,7 +1,6 @@
 """How it learns: the masked-LM trainer, its optimizer, its checkpoints, a recipe from end to end, and fine-tuning."""
 
-from .finetuning.command import parse_fine_tuning
-from .finetuning.config import FineTuneOptions
+from .finetuning.config import FineTuneOptions, FineTuningArguments, parse_fine_tuning
 from .finetuning.model import label_order
 from .finetuning.output import read_record
 from .finetuning.run import FineTuned, fine_tune
@@ -13,6 +12,7 @@ from .pretraining.trainer import MlmTrainer
 __all__ = [
     "FineTuneOptions",
     "FineTuned",
+    "FineTuningArguments",
     "MlmTrainer",
     "RecipeRun",
     "fine_tune",

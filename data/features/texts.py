@@ -19,7 +19,13 @@ _ROWS_AT_ONCE = 1000
 
 
 def encode_texts(
-    rows: Dataset, tokenizer: Any, *, max_length: int | None = None, windows: bool = False, overlap: int = 64
+    rows: Dataset,
+    tokenizer: Any,
+    *,
+    max_length: int | None = None,
+    windows: bool = False,
+    overlap: int = 64,
+    cut: Counter[str] | None = None,
 ) -> Dataset:
     """Turn texts into token ids.
 
@@ -29,6 +35,7 @@ def encode_texts(
         max_length: Most tokens of a row, special ones included; None: what the tokenizer allows, 8,192 for mmBERT.
         windows: Spread a longer text over several rows instead of cutting it off. Not for pairs.
         overlap: Tokens that neighbouring windows share.
+        cut: Gets the number of cut texts by language, for who reports it; None: the log says how many.
 
     Returns:
         `input_ids`, `attention_mask`, `language`, and `row`, the number of the row it comes from; in their order.
@@ -45,6 +52,7 @@ def encode_texts(
         raise ValueError(f"max_length is {limit} and overlap {overlap}: a row has room for {room} tokens; give more.")
     if windows and pairs:
         raise ValueError("windows are for single texts; pairs are cut at max_length, the longer text first.")
+    languages = rows["language"][:]
     texts, others = rows["text"][:], rows["text_pair"][:] if pairs else None
     found: dict[str, list[Any]] = {"input_ids": [], "attention_mask": [], "row": []}
     longer = 0
@@ -60,15 +68,17 @@ def encode_texts(
             return_token_type_ids=False,
         )
         sources = encoded["overflow_to_sample_mapping"]
-        longer += sum(count > 1 for count in Counter(sources).values())
+        long = [start + source for source, count in Counter(sources).items() if count > 1]
+        longer += len(long)
+        if cut is not None and not windows:
+            cut.update(languages[row] for row in long)
         for index, source in enumerate(sources):
             if windows or index == 0 or source != sources[index - 1]:
                 found["input_ids"].append(encoded["input_ids"][index])
                 found["attention_mask"].append(encoded["attention_mask"][index])
                 found["row"].append(start + source)
-    if longer:
+    if longer and (windows or cut is None):
         what = "were read in windows" if windows else "were cut; windows=True or a larger max_length reads the rest"
         logger.warning("%d of %d texts are longer than %d tokens and %s", longer, len(texts), limit, what)
-    languages = rows["language"][:]
     found["language"] = [languages[row] for row in found["row"]]
     return Dataset.from_dict(found)

@@ -15,7 +15,7 @@ from typing import Any
 
 from ...common.changes import find_changes
 from ...common.files import write_json
-from .catalogue import Task
+from .catalogue import BenchmarkTask
 from .sweep import Run
 
 FOLDER = "runs"
@@ -25,7 +25,7 @@ class ChangedRun(ValueError):
     """A record of the same name was made under other conditions."""
 
 
-def identity_of(run: Run, task: Task, rows: str, checkpoint: str) -> dict[str, Any]:
+def identity_of(run: Run, task: BenchmarkTask, rows: str, checkpoint: str) -> dict[str, Any]:
     """Collect what a run's numbers depend on.
 
     Args:
@@ -37,8 +37,10 @@ def identity_of(run: Run, task: Task, rows: str, checkpoint: str) -> dict[str, A
     Returns:
         Plain values.
     """
-    judged = {key: value for key, value in asdict(task).items() if key in ("head", "metric", "positive")}
+    scored = ("head", "metric", "positive", "official", "answer_language")
+    judged = {key: value for key, value in asdict(task).items() if key in scored and (value or key in scored[:3])}
     return {
+        "protocol": "the best checkpoint by dev is scored",  # records of 0.1 are of the last one
         "checkpoint": checkpoint,
         "rows": rows,
         "task": hashlib.sha256(json.dumps(judged, sort_keys=True).encode()).hexdigest()[:16],
@@ -88,7 +90,7 @@ def read_record(output: Path, run: Run, identity: Mapping[str, Any]) -> dict[str
     if changed:
         raise ChangedRun(
             f"{path}: done before under other conditions: {' and '.join(changed)}; give another output folder, or "
-            "--redo it"
+            "--overwrite-output-dir"
         )
     return record
 

@@ -159,7 +159,8 @@ def model_index(report: Mapping[str, Any]) -> list[dict[str, Any]]:
     Returns:
         Keyword arguments of `huggingface_hub.EvalResult`.
     """
-    kinds = {"labels": "text-classification", "similarity": "sentence-similarity", "answers": "question-answering"}
+    kinds = {"labels": "text-classification", "score": "sentence-similarity", "answers": "question-answering"}
+    kinds["choices"] = "text-classification"
     entries = []
     for task in report["tasks"]:
         if task["choice"] != "dev":
@@ -167,7 +168,7 @@ def model_index(report: Mapping[str, Any]) -> list[dict[str, Any]]:
         known = load_tasks().get(task["name"])
         part = known.parts.get("test") if known else None
         shared = {
-            "task_type": kinds.get(known.family if known else "", "token-classification"),
+            "task_type": kinds.get(known.head if known else "", "token-classification"),
             "dataset_type": part.hub if part else task["name"],
             "dataset_split": "test",
             "metric_type": task["metric"],

@@ -1,37 +1,26 @@
-"""One run done: train the head on a task, judge it language by language, give back the record.
+"""One run done: fine-tune on a task, score it language by language, give back the record.
 
-Rows and their encoding are kept between the runs of one task, because only rate, epochs and seed differ there. What is
-kept is the last task's, so that memory does not grow with the catalogue.
+Training and scoring are those of the fine-tuning scripts (`mmbert.tasks`): the same defaults, and the best checkpoint
+by dev. Rows and their encoding are kept between the runs of one task, because only rate, epochs and seed differ there.
+What is kept is the last task's, so that memory does not grow with the catalogue.
 """
 
 import math
 import platform
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ...data.labelled.hub import is_among
-from ...tasks.base import TaskHead
-from ...tasks.metrics.classification import FAMILIES, Scores
-from ...tasks.texts_head import ChoiceHead, LabelHead, ScoreHead
-from ...tasks.words_head import AnswerHead, TagHead
-from .catalogue import Task, TaskRows, read_task
+from ...tasks.base import Task
+from .catalogue import BenchmarkTask, TaskRows, read_task
 from .catalogue.rows import Limits
-from .sweep import Run, Setting
+from .sweep import Run
 
-HEADS: dict[str, type[TaskHead]] = {
-    "labels": LabelHead,
-    "score": ScoreHead,
-    "choices": ChoiceHead,
-    "tags": TagHead,
-    "spans": TagHead,
-    "answers": AnswerHead,
-}
 _kept: dict[str, Any] = {}  # of one task at a time
 
 
@@ -49,7 +38,7 @@ class Job:
     """
 
     checkpoint: str
-    task: Task
+    task: BenchmarkTask
     data: Mapping[str, str] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
     models: str | None = None
@@ -57,15 +46,13 @@ class Job:
 
     def rows(self) -> TaskRows:
         """Read the task's rows, or give back those of the last call."""
-        rows: TaskRows = _remembered("rows", repr((self.task.name, self.data, self.limits)), self._read)
+        key = repr((self.task.name, self.data, self.limits))
+        rows: TaskRows = _remembered("rows", key, lambda: read_task(self.task, self.data, self.limits))
         return rows
-
-    def _read(self) -> TaskRows:
-        return read_task(self.task, self.data, self.limits)
 
 
 def execute(job: Job, run: Run, identity: Mapping[str, Any]) -> dict[str, Any]:
-    """Train and judge, with the job's threads; torch has its own number of them again afterwards.
+    """Train and score, with the job's threads; torch has its own number of them again afterwards.
 
     Args:
         job: Checkpoint, task and data.
@@ -87,38 +74,15 @@ def execute(job: Job, run: Run, identity: Mapping[str, Any]) -> dict[str, Any]:
 def _execute(job: Job, run: Run, identity: Mapping[str, Any]) -> dict[str, Any]:
     import torch
 
-    from ...trainers.finetuning.config import FineTuneOptions
-    from ...trainers.finetuning.run import fine_tune
+    from ...tasks.training import train_once
 
-    setting, rows = run.setting, job.rows()
-    head = _head(job, rows, run)
-    parts = ("dev",) if run.stage == "sweep" else ("dev", "test")
+    rows, task = job.rows(), _task(job, run)
     began, cpu = time.perf_counter(), time.process_time()
+    tests = [] if run.stage == "sweep" else ["test"]
     with tempfile.TemporaryDirectory() as scratch:
-        result = fine_tune(
-            job.checkpoint,
-            head.model_head,
-            _encoded(head, "train"),
-            tokenizer=head.tokenizer,
-            collator=head.collator,
-            metrics=lambda predictions, _: {"rows": float(len(predictions))},  # judged below, row by row of the task
-            output_dir=Path(job.models) / run.name if job.models and run.stage != "sweep" else scratch,
-            tests={part: _encoded(head, part) for part in parts},
-            labels=head.labels or None,
-            problem_type=head.problem_type,
-            options=FineTuneOptions(
-                epochs=setting.epochs,
-                learning_rate=setting.learning_rate,
-                batch_size=setting.batch_size,
-                warmup=setting.warmup,
-                weight_decay=setting.weight_decay,
-                lora=setting.lora,
-                bf16=setting.bf16,
-                seed=run.seed,
-                redo=True,  # whether a run may be done anew was asked before
-            ),
-        )
-    scores = {part: judge(head, part, head.answers(part, result.predictions[part])) for part in parts}
+        folder = Path(job.models) / run.name if job.models and run.stage != "sweep" else Path(scratch)
+        result = train_once(task, job.checkpoint, folder, run.setting.arguments(), run.seed, tests=tests)
+    scores = {part: result.by_language[part] for part in ("dev", *tests)}
     _require_finite(run, scores)
     return {
         "task": run.task,
@@ -127,15 +91,17 @@ def _execute(job: Job, run: Run, identity: Mapping[str, Any]) -> dict[str, Any]:
         "metric": job.task.metric,
         "stage": run.stage,
         "seed": run.seed,
-        "setting": setting.to_dict(),
+        "setting": run.setting.to_dict(),
         "identity": dict(identity),
         "checkpoint": job.checkpoint,
         "scores": scores,
-        "trivial": {part: judge(head, part, head.trivial(part)) for part in parts},
+        "trivial": {part: _majority(task, part) for part in scores},
         "rows": {"train": len(rows.train), "dev": len(rows.dev), "test": len(rows.test)},
         "train_languages": list(rows.train_languages),
-        "notes": [*rows.notes, *result.record["dropped"]],
+        "notes": [*rows.notes, *_cut_notes(task, run), *result.record["dropped"]],
+        "cut": task.cut,
         "steps": result.record["steps"],
+        "best_step": result.record["best_step"],
         "seconds": round(time.perf_counter() - began, 2),
         "cpu_seconds": round(time.process_time() - cpu, 2),
         "threads": torch.get_num_threads(),
@@ -145,103 +111,79 @@ def _execute(job: Job, run: Run, identity: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def judge(head: TaskHead, part: str, answers: Sequence[Any]) -> dict[str, dict[str, Any]]:
-    """Judge answers language by language.
+def build_task(task: BenchmarkTask, rows: TaskRows, tokenizer: Any, checkpoint: str, **reading: Any) -> Task:
+    """Encode a task's rows as the fine-tuning scripts do; what training could not have learned counts as wrong.
 
     Args:
-        head: Of the task.
-        part: `dev` or `test`.
-        answers: One a row.
+        task: Of the catalogue.
+        rows: Its rows.
+        tokenizer: The checkpoint's.
+        checkpoint: What training starts from.
+        **reading: Options of reading that differ from their defaults.
 
     Returns:
-        By language: `rows`, `trained` (whether training had the language), and the numbers of the task's family.
-
-    Raises:
-        ValueError: If a language cannot be judged; the message names it.
+        The task, encoded.
     """
-    references, found = head.references(part), dict[str, dict[str, Any]]()
+    from ...tasks.cli import task_class
+
+    kind = task_class(task.kind)
+    known = kind.reading_class.__dataclass_fields__
+    given = {"on_bad_row": "wrong", **reading}
+    parts = {"train": rows.train, "dev": rows.dev, "test": rows.test}
+    if task.head == "answers":
+        given |= {"answer_language": task.answer_language, "official": task.official}
+        given["unanswerable"] = any(not one["text"] for part in parts.values() for one in part["answers"][:])
+    if task.positive is not None:
+        given["positive"] = str(task.positive)
+    if task.kind == "tagging":
+        given["entities"] = task.head == "spans"
+    try:
+        return kind(parts, tokenizer, kind.reading_class(**{n: v for n, v in given.items() if n in known}), checkpoint)
+    except ValueError as error:
+        raise ValueError(f"{task.name} {error}") from None
+
+
+def _task(job: Job, run: Run) -> Task:
+    reading = {name: getattr(run.setting, name) for name in ("max_length", "stride")}
+    given = {name: value for name, value in reading.items() if value is not None}
+    if longest := run.setting.max_length:  # short windows share less, and leave room beside the question
+        given = {"stride": min(128, longest // 3), "max_question": min(64, longest // 4), **given}
+    key = repr((job.checkpoint, job.task.name, job.data, job.limits, given))
+
+    def build() -> Task:
+        from ...tasks.training import load_tokenizer
+
+        return build_task(job.task, job.rows(), load_tokenizer(job.checkpoint), job.checkpoint, **given)
+
+    task: Task = _remembered("task", key, build)
+    return task
+
+
+def _majority(task: Task, part: str) -> dict[str, dict[str, float]]:
+    """Score the majority baseline language by language."""
     places: dict[str, list[int]] = {}
-    for place, tag in enumerate(head.part(part)["language"]):
+    for place, tag in enumerate(task.sources[part]["language"]):
         places.setdefault(tag, []).append(place)
-    for tag, members in sorted(places.items()):
-        own_answers, own_references = ([side[place] for place in members] for side in (answers, references))
-        try:
-            own = _scores(head.task, own_answers, own_references, tag)
-        except ValueError as error:
-            raise ValueError(
-                f"{head.task.name}, {part} in {tag}: {error}; give the language more rows, or leave it out"
-            ) from None
-        found[tag] = {"rows": len(members), "trained": is_among(tag, head.rows.train_languages), **own}
+    return {tag: task.majority(part, members) for tag, members in sorted(places.items())}
+
+
+def _cut_notes(task: Task, run: Run) -> list[str]:
+    """Say which languages lost text to `max_length`: their scores are of what was left."""
+    found = []
+    for part, cut in task.cut.items():
+        if part == "test" and run.stage == "sweep":
+            continue
+        rows = task.sources[part]["language"][:]
+        shares = sorted(((cut[tag] / rows.count(tag), tag) for tag in cut), key=lambda one: (-one[0], one[1]))
+        told = ", ".join(f"{tag} {share:.0%}" for share, tag in shares[:12])
+        more = f" and {len(shares) - 12} more languages" if len(shares) > 12 else ""
+        found.append(f"{part}: {sum(cut.values()):,} of {len(rows):,} texts were cut at max_length: {told}{more}")
     return found
-
-
-def require_judgeable(task: Task, rows: TaskRows) -> None:
-    """Judge what is trivial, so that rows that cannot be judged are told before anything is trained.
-
-    Args:
-        task: The task.
-        rows: Its rows.
-
-    Raises:
-        ValueError: If a language of dev or test has nothing to judge, or but one gold score.
-    """
-    head = HEADS[task.head](task, rows, None, Setting())
-    for part in ("dev", "test"):
-        judge(head, part, head.trivial(part))
-
-
-def _scores(task: Task, answers: list[Any], references: list[Any], language: str) -> Scores:
-    measure = FAMILIES[task.family]
-    if task.family == "answers":
-        return measure(answers, references, language)
-    if task.family == "labels" and task.positive is not None:
-        return measure(answers, references, positive=task.positive)
-    if task.family in ("tags", "spans"):
-        return measure(*_tagged_words(answers, references))
-    return measure(answers, references)
-
-
-def _tagged_words(answers: list[Any], references: list[Any]) -> tuple[list[Any], list[Any]]:
-    """Leave out the words that nobody tagged."""
-    if not any("_" in tags for tags in references):
-        return answers, references
-    pairs = [
-        [(guess, tag) for guess, tag in zip(own, tags, strict=True) if tag != "_"]
-        for own, tags in zip(answers, references, strict=True)
-    ]
-    return [[guess for guess, _ in row] for row in pairs], [[tag for _, tag in row] for row in pairs]
-
-
-def _head(job: Job, rows: TaskRows, run: Run) -> TaskHead:
-    key = repr((job.checkpoint, job.task.name, job.data, job.limits, run.setting.max_length, run.setting.stride))
-    head: TaskHead = _remembered("head", key, lambda: _build_head(job, rows, run))
-    return head
-
-
-def _build_head(job: Job, rows: TaskRows, run: Run) -> TaskHead:
-    from transformers import AutoTokenizer
-
-    from ...trainers.finetuning.model import label_order
-    from ...trainers.pretraining.model_init import local_checkpoint
-
-    tokenizer = AutoTokenizer.from_pretrained(local_checkpoint(job.checkpoint))
-    head = HEADS[job.task.head](job.task, rows, tokenizer, run.setting)
-    if head.labels:
-        head.labels = label_order(job.checkpoint, head.model_head, head.labels)
-    _kept.pop("encoded", None)
-    return head
-
-
-def _encoded(head: TaskHead, part: str) -> Any:
-    """Encode a part once for all runs of a head."""
-    kept = _kept.setdefault("encoded", {})
-    if part not in kept:
-        kept[part] = head.encode(part)
-    return kept[part]
 
 
 def _remembered(name: str, key: str, make: Callable[[], Any]) -> Any:
     if _kept.get(name, (None, None))[0] != key:
+        _kept.pop(name, None)
         _kept[name] = (key, make())
     return _kept[name][1]
 

@@ -18,9 +18,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .catalogue.row_checks import require_scorable
 from .clock import Clock, Tell
 from .records import ChangedRun, identity_of, read_record, write_record
-from .run_task import Job, execute, require_judgeable
+from .run_task import Job, execute
 from .sweep import Run, Setting, choose, final_runs, sweep_runs
 from .workers import Workers
 
@@ -40,7 +41,7 @@ class Evaluation:
         output: Folder for the records.
         oracle: Choose by the test as well, labelled so.
         processes: Runs at the same time.
-        redo: Do runs anew whose record was made under other conditions.
+        overwrite: Do runs anew whose record was made under other conditions.
     """
 
     jobs: Sequence[Job]
@@ -49,7 +50,7 @@ class Evaluation:
     output: Path
     oracle: bool = False
     processes: int = 1
-    redo: bool = False
+    overwrite: bool = False
 
 
 @dataclass(slots=True)
@@ -125,7 +126,7 @@ class _Evaluator:
                 run = self.waiting.pop(0)
                 if run.task not in self.outcome.failures:
                     task = self.tasks[run.task]
-                    arguments = (task.job, run, task.identity, self.plan.output, self.plan.redo)
+                    arguments = (task.job, run, task.identity, self.plan.output, self.plan.overwrite)
                     running[workers.submit(do, *arguments)] = run
             if running:
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
@@ -195,7 +196,7 @@ class _Evaluator:
         self.clock.dropped(name)
 
 
-def do(job: Job, run: Run, identity: Mapping[str, str], output: Path, redo: bool) -> dict[str, Any]:
+def do(job: Job, run: Run, identity: Mapping[str, str], output: Path, overwrite: bool) -> dict[str, Any]:
     """Do a run, or read its record if it was done.
 
     Args:
@@ -203,19 +204,19 @@ def do(job: Job, run: Run, identity: Mapping[str, str], output: Path, redo: bool
         run: The run.
         identity: Fingerprints of rows and checkpoint.
         output: Folder of the evaluation.
-        redo: Do it anew where it was done under other conditions.
+        overwrite: Do it anew where it was done under other conditions.
 
     Returns:
         The record, with `done_before` where it was there.
 
     Raises:
-        ChangedRun: If it was done under other conditions and `redo` is off.
+        ChangedRun: If it was done under other conditions and `overwrite` is off.
     """
     whole = identity_of(run, job.task, identity["rows"], identity["checkpoint"])
     try:
         record = read_record(output, run, whole)
     except ChangedRun:
-        if not redo:
+        if not overwrite:
             raise
         record = None
     if record is not None:
@@ -230,7 +231,7 @@ def _read(job: Job) -> tuple[dict[str, str], dict[str, int]]:
     from ...trainers.pretraining.model_init import local_checkpoint
 
     rows = job.rows()
-    require_judgeable(job.task, rows)
+    require_scorable(job.task, rows.dev, rows.test)
     identity = {"rows": rows.fingerprint, "checkpoint": checkpoint_fingerprint(local_checkpoint(job.checkpoint))}
     return identity, {"train": len(rows.train), "dev": len(rows.dev), "test": len(rows.test)}
 

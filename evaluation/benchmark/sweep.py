@@ -16,49 +16,50 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import product
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .catalogue import Task
+from .catalogue import BenchmarkTask
+
+if TYPE_CHECKING:
+    from ...trainers import FineTuningArguments
 
 # arXiv 2509.06888: learning rates 2e-5 to 8e-5, epochs 1, 2, 3, 5, 10, batch 32, warm-up 0.06. The points between the
 # two ends are not published; these four are ours.
-_LORA = 10  # adapters want ten times the rate of all weights, as `FineTuneOptions` has it
+_LORA = 10  # adapters want ten times the rate of all weights, as `FineTuningArguments` has it
 PAPER_RATES, PAPER_EPOCHS = (2e-5, 3e-5, 5e-5, 8e-5), (1.0, 2.0, 3.0, 5.0, 10.0)
 STAGES = ("sweep", "final", "oracle")
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """Hyper-parameters of one run.
+    """Hyper-parameters of one run; `settings_of` fills in the defaults of `FineTuningArguments`.
 
     Attributes:
         learning_rate: At its peak.
         epochs: Passes over the training rows.
-        batch_size: Rows a step.
+        batch_size: Rows per step.
         warmup: Share of the steps in which the rate rises.
         weight_decay: Of matrices.
-        max_length: Tokens of a row, or of a window.
-        stride: Tokens that neighbouring windows share.
+        max_length: Tokens of a row, or of a window; None: the task's default.
+        stride: Tokens that neighbouring windows share; None: the task's default.
         lora: Train low-rank adapters in place of all weights.
         bf16: Compute in bfloat16; weights and optimizer stay in fp32.
     """
 
-    learning_rate: float = 2e-5
-    epochs: float = 3.0
-    batch_size: int = 32
-    warmup: float = 0.06
-    weight_decay: float = 0.01
-    max_length: int = 128
-    stride: int = 32
+    learning_rate: float
+    epochs: float
+    batch_size: int
+    warmup: float
+    weight_decay: float
+    max_length: int | None = None
+    stride: int | None = None
     lora: bool = False
     bf16: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("learning_rate", "epochs", "batch_size", "max_length"):
+        for name in ("learning_rate", "epochs", "batch_size"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} is {getattr(self, name)}, but must be more than 0")
-        if not 0 <= self.stride < self.max_length - 2:
-            raise ValueError(f"stride is {self.stride}, but must be from 0 to max_length ({self.max_length}) less 3")
 
     @property
     def name(self) -> str:
@@ -68,6 +69,21 @@ class Setting:
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON holds it."""
         return asdict(self)
+
+    def arguments(self) -> "FineTuningArguments":
+        """Return it as fine-tuning takes it."""
+        from ...trainers import FineTuningArguments
+
+        return FineTuningArguments(
+            learning_rate=self.learning_rate,
+            num_train_epochs=self.epochs,
+            per_device_train_batch_size=self.batch_size,
+            warmup_steps=self.warmup,
+            weight_decay=self.weight_decay,
+            lora=self.lora,
+            bf16=self.bf16,
+            overwrite_output_dir=True,  # whether a run may be done anew was asked before
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +109,8 @@ class Run:
 
 
 def settings_of(
-    task: Task,
-    grid: str = "book",
+    task: BenchmarkTask,
+    grid: str = "default",
     *,
     rates: Sequence[float] = (),
     epochs: Sequence[float] = (),
@@ -103,12 +119,12 @@ def settings_of(
     """List the settings to try.
 
     Args:
-        task: The task, for its hyper-parameters of the book.
-        grid: `book`: the task's own single setting; `paper`: 4 learning rates x 5 epochs. With LoRA its rates are
-            ten times as high, unless `rates` says otherwise.
+        task: The task; it may name epochs of its own.
+        grid: `default`: one setting, that of the fine-tuning scripts; `paper`: 4 learning rates x 5 epochs. With LoRA
+            its rates are ten times as high, unless `rates` says otherwise.
         rates: Learning rates in place of the grid's.
         epochs: Epochs in place of the grid's.
-        changes: Other fields of `Setting` that differ from the book.
+        changes: Other fields of `Setting` that differ from the defaults.
 
     Returns:
         The settings, lower rates and fewer epochs first.
@@ -116,21 +132,33 @@ def settings_of(
     Raises:
         ValueError: If there is no such grid, or a value is out of its limits.
     """
-    if grid not in ("book", "paper"):
-        raise ValueError(f"grid must be book or paper, got {grid!r}; or give learning rates and epochs")
-    known = set(Setting.__dataclass_fields__)
-    book = {**{key: value for key, value in task.training.items() if key in known}, **(changes or {})}
-    longest = int(book.get("max_length", 128))
-    book |= {"max_length": longest, "stride": min(int(book.get("stride", 32)), longest // 3)}
-    base = Setting(**book)
-    usual = PAPER_RATES if grid == "paper" else (base.learning_rate,)
-    tried_rates = rates or (tuple(_LORA * rate for rate in usual) if base.lora else usual)
+    from ...trainers import FineTuningArguments
+
+    if grid not in ("default", "paper"):
+        raise ValueError(f"grid must be default or paper, got {grid!r}; or give learning rates and epochs")
+    lora = bool((changes or {}).get("lora"))
+    usual = FineTuningArguments(lora=lora)
+    base = Setting(
+        **{
+            "learning_rate": float(usual.learning_rate or 0),
+            "epochs": usual.num_train_epochs,
+            "batch_size": usual.per_device_train_batch_size,
+            "warmup": usual.warmup_steps,
+            "weight_decay": usual.weight_decay,
+            **task.training,
+            **(changes or {}),
+        }
+    )
+    paper = tuple(_LORA * rate for rate in PAPER_RATES) if lora else PAPER_RATES
+    tried_rates = rates or (paper if grid == "paper" else (base.learning_rate,))
     tried_epochs = epochs or (PAPER_EPOCHS if grid == "paper" else (base.epochs,))
     points = sorted(set(product(map(float, tried_rates), map(float, tried_epochs))))
     return [replace(base, learning_rate=rate, epochs=passes) for rate, passes in points]
 
 
-def sweep_runs(task: Task, settings: Sequence[Setting], seeds: Sequence[int], oracle: bool = False) -> list[Run]:
+def sweep_runs(
+    task: BenchmarkTask, settings: Sequence[Setting], seeds: Sequence[int], oracle: bool = False
+) -> list[Run]:
     """List the runs that must be done before a setting can be chosen.
 
     Args:
@@ -147,7 +175,7 @@ def sweep_runs(task: Task, settings: Sequence[Setting], seeds: Sequence[int], or
     return [Run(task.name, setting, seeds[0], stage) for setting in settings] if len(settings) > 1 else []
 
 
-def final_runs(task: Task, setting: Setting, seeds: Sequence[int], stage: str = "final") -> list[Run]:
+def final_runs(task: BenchmarkTask, setting: Setting, seeds: Sequence[int], stage: str = "final") -> list[Run]:
     """List the runs of the chosen setting.
 
     Args:

@@ -149,9 +149,10 @@ def _training(record: dict[str, Any]) -> str:
     way = f"LoRA of rank {options['lora_rank']}" if options.get("lora") else "All weights"
     if options.get("lora_embeddings"):
         way += " and the embeddings of the tokens in training rows"
+    batch = options.get("per_device_train_batch_size", options.get("batch_size"))  # the latter in records of 0.1
     versions = ", ".join(f"{package} {version}" for package, version in record["versions"].items())
     return (
-        f"{way}, {record['rows']['train']:,} rows, {record['steps']:,} steps of {options['batch_size']} rows a process "
+        f"{way}, {record['rows']['train']:,} rows, {record['steps']:,} steps of {batch} rows a process "
         f"and batch, peak learning rate {options['learning_rate']:g}, seed {options['seed']}; {versions}."
     )
 

@@ -6,14 +6,19 @@ the prediction has counts in the macro mean as an F1 of 0; nothing is judged on 
 """
 
 import math
+import re
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from importlib import import_module
 from typing import Any
 
-from .question_answering import answer_scores
-
 Scores = dict[str, float]
+_ENDS = {"L": "E", "U": "S"}  # BILOU as BIOES, which seqeval knows
+_SCHEMES = {
+    "prefix": re.compile(r"[BIESLUbieslu][-_].+"),
+    "suffix": re.compile(r".+[-_][BIESLUbieslu]"),
+    "bare": re.compile(r"[BIESLUbieslu]"),
+}
 
 
 def label_scores(predictions: Sequence[Any], references: Sequence[Any], positive: Any = None) -> Scores:
@@ -108,14 +113,75 @@ def tag_scores(predictions: Sequence[Sequence[str]], references: Sequence[Sequen
     }
 
 
-def span_scores(predictions: Sequence[Sequence[str]], references: Sequence[Sequence[str]]) -> Scores:
-    """Judge entities written as B-, I- and O tags, as conlleval does: an entity counts when place and type are right.
+def entity_scheme(labels: Iterable[str]) -> str | None:
+    """Say how labels mark entities.
+
+    Args:
+        labels: Of the words, all of a task.
+
+    Returns:
+        "prefix" (B-PER, I_PER, BIOES and BILOU alike), "suffix" (PER-B), "bare" (B, I and O: one type), "io" (PER
+        beside O: neighbours of one type are one entity), or None: they mark no entities.
+
+    Raises:
+        ValueError: If some labels have a prefix and others have none.
+    """
+    found = sorted({str(label) for label in labels} - {"O"})
+    kinds = {name: [bool(pattern.fullmatch(label)) for label in found] for name, pattern in _SCHEMES.items()}
+    begins = any(label.upper()[:1] in "BSU" or label.upper()[-1:] in "BSU" for label in found)
+    for name, fits in kinds.items():
+        if found and all(fits) and begins:
+            return name
+    marked = [label for label in found if re.match(r"[BI]-.", label)]
+    bare = [label for label in found if not _SCHEMES["prefix"].fullmatch(label)]
+    if marked and bare:
+        raise ValueError(
+            f"the label {bare[0]!r} has no prefix and {marked[0]!r} has one; write all entities as B-TYPE and I-TYPE, "
+            "or all without a prefix."
+        )
+    if marked:
+        return "prefix"  # I- alone, as CoNLL-2003's own files have it
+    return "io" if len(found) < len({str(label) for label in labels}) else None
+
+
+def as_prefixed(tags: Sequence[str], scheme: str) -> list[str]:
+    """Write the tags of a sentence with prefixes, as seqeval reads them.
+
+    Args:
+        tags: A tag per word.
+        scheme: See `entity_scheme`.
+
+    Returns:
+        B-, I-, E-, S- and O tags.
+    """
+    return [tag if tag == "O" else _prefixed(tag, scheme) for tag in tags]
+
+
+def _prefixed(tag: str, scheme: str) -> str:
+    if scheme == "io":
+        return f"I-{tag}"
+    if not _SCHEMES[scheme].fullmatch(tag):  # a label of a test that training has not
+        return f"I-{tag}"
+    if scheme == "bare":
+        mark, kind = tag, "entity"
+    elif scheme == "suffix":
+        mark, kind = tag[-1], tag[:-2]
+    else:
+        mark, kind = tag[0], tag[2:]
+    return f"{_ENDS.get(mark.upper(), mark.upper())}-{kind}"
+
+
+def span_scores(
+    predictions: Sequence[Sequence[str]], references: Sequence[Sequence[str]], scheme: str | None = None
+) -> Scores:
+    """Judge entities, as conlleval does: an entity counts when place and type are right.
 
     Endings and single words may have tags of their own: E- and S-, or L- and U-, which seqeval would not see.
 
     Args:
         predictions: One sequence of tags a sentence.
         references: The right tags.
+        scheme: How tags mark entities, see `entity_scheme`; None: found out from the tags of both sides.
 
     Returns:
         `f1`, `precision` and `recall` over all entities, and `accuracy` of the tags.
@@ -129,7 +195,8 @@ def span_scores(predictions: Sequence[Sequence[str]], references: Sequence[Seque
     except ImportError as missing:
         raise ImportError('entities are judged by seqeval: pip install "mmbert[finetune]"') from missing
     guesses, tags = _words(predictions, references)
-    sides = [[[_bioes(tag) for tag in sentence] for sentence in side] for side in (references, predictions)]
+    scheme = scheme or entity_scheme([*guesses, *tags]) or "io"
+    sides = [[as_prefixed(sentence, scheme) for sentence in side] for side in (references, predictions)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a side without entities: defined as 0 below
         values = {
@@ -139,49 +206,6 @@ def span_scores(predictions: Sequence[Sequence[str]], references: Sequence[Seque
         }
     accuracy = sum(guess == tag for guess, tag in zip(guesses, tags, strict=True)) / len(tags)
     return {name: float(value) for name, value in values.items()} | {"accuracy": accuracy}
-
-
-def hub_scores(name: str, predictions: Sequence[Any], references: Sequence[Any], **options: Any) -> Scores:
-    """Judge by a metric of the `evaluate` library: a name that the Hub knows, or the path of a metric script.
-
-    Args:
-        name: `accuracy`, `owner/metric` or a path; the library runs that metric's own Python code.
-        predictions: What the metric takes as predictions.
-        references: What it takes as references.
-        **options: More for its `compute`.
-
-    Returns:
-        Its numbers.
-
-    Raises:
-        ImportError: If `evaluate` is not installed.
-        ValueError: If the metric cannot be reached, or gives no number.
-    """
-    try:
-        import evaluate
-    except ImportError as missing:
-        raise ImportError(f'metric {name!r} comes from evaluate: pip install "mmbert[finetune]"') from missing
-    _check(predictions, references)
-    try:
-        metric = evaluate.load(name)
-    except (OSError, ImportError, ValueError) as error:
-        raise ValueError(
-            f"evaluate has no metric {name!r} in reach ({str(error).splitlines()[0]}): use one of {', '.join(FAMILIES)}"
-        ) from error
-    result: Mapping[str, Any] = metric.compute(predictions=predictions, references=references, **options) or {}
-    numbers = {key: float(value) for key, value in result.items() if isinstance(value, (int, float))}
-    if not numbers:
-        raise ValueError(f"metric {name!r} gives no plain number, only {sorted(result)}")
-    return numbers
-
-
-FAMILIES: dict[str, Callable[..., Scores]] = {
-    "labels": label_scores,
-    "similarity": similarity_scores,
-    "tags": tag_scores,
-    "spans": span_scores,
-    "answers": answer_scores,
-}
 
 
 def _learn() -> Any:
@@ -213,10 +237,6 @@ def _check(predictions: Sequence[Any], references: Sequence[Any]) -> None:
         raise ValueError(f"{len(predictions)} predictions for {len(references)} references: every row needs one")
     if not references:
         raise ValueError("there are 0 rows to judge: give at least one")
-
-
-def _bioes(tag: str) -> str:
-    return {"L-": "E-", "U-": "S-"}.get(tag[:2], tag[:2]) + tag[2:]
 
 
 def _words(predictions: Sequence[Sequence[str]], references: Sequence[Sequence[str]]) -> tuple[list[str], list[str]]:

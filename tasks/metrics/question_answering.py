@@ -1,5 +1,8 @@
 """Answers to questions: exact match and token F1 after a normaliser that knows the language.
 
+Three sets of scores: `f1` and `exact` know the language of the answer; `official_scores` are those of the scripts of
+SQuAD (XQuAD and TyDi QA use it too) and MLQA, for tables beside published numbers.
+
 As in SQuAD, case, punctuation, articles and blanks do not count, and of several right answers the nearest decides. As
 in MLQA, punctuation is what Unicode says (so the danda, the Arabic comma and the maqaf are gone too), articles depend
 on the language, and scripts without spaces are compared character by character, a character with its marks.
@@ -15,6 +18,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from functools import cache
+from typing import Literal
 
 from ...languages.scripts import is_unspaced
 from ...languages.tags import language_code
@@ -43,19 +47,15 @@ _ARTICLES = {
 }
 _ELIDED = re.compile(r"\b(l|d|un|dell|all|dall|nell|sull)['’](?=\w)")  # l'eau, dell'acqua; not aujourd'hui
 _ELIDING = {"fra", "ita", "cat", "oci"}
-
-
-def normalise_answer(text: str, language: str = "eng") -> str:
-    """Bring an answer to the form that is compared.
-
-    Args:
-        text: The answer.
-        language: Tag or ISO 639 code; decides which articles go.
-
-    Returns:
-        Its tokens, with one blank between two.
-    """
-    return " ".join(answer_tokens(text, language))
+Official = Literal["squad", "mlqa"]
+OFFICIAL: tuple[Official, ...] = ("squad", "mlqa")
+_MLQA_ARTICLES = {
+    "eng": r"\b(a|an|the)\b",
+    "spa": r"\b(un|una|unos|unas|el|la|los|las)\b",
+    "vie": r"\b(của|là|cái|chiếc|những)\b",
+    "deu": r"\b(ein|eine|einen|einem|eines|einer|der|die|das|den|dem|des)\b",
+    "arb": r"\sال^|ال",
+}
 
 
 def answer_tokens(text: str, language: str = "eng") -> list[str]:
@@ -138,6 +138,39 @@ def answer_scores(
         "f1": sum(token_f1(guess, answers, language) for guess, answers in pairs) / len(pairs),
         "exact": sum(exact_match(guess, answers, language) for guess, answers in pairs) / len(pairs),
     }
+
+
+def official_scores(script: Official, judged: Sequence[tuple[str, Sequence[str], str]]) -> dict[str, float]:
+    """Score answers as a data set's own script does, for tables beside published numbers.
+
+    SQuAD's script, which XQuAD and TyDi QA use in every language, knows English articles and ASCII punctuation only;
+    MLQA's knows its seven languages.
+
+    Args:
+        script: "squad" or "mlqa".
+        judged: Prediction, right answers and language of each question.
+
+    Returns:
+        `official_f1` and `official_exact`, means over the questions.
+    """
+    totals = [0.0, 0.0]
+    for prediction, answers, language in judged:
+        guess = _official_tokens(script, prediction, language)
+        right = [_official_tokens(script, answer, language) for answer in answers or [""]]
+        totals[0] += max(_overlap(guess, answer) for answer in right)
+        totals[1] += any(guess == answer for answer in right)
+    return {"official_f1": totals[0] / len(judged), "official_exact": totals[1] / len(judged)}
+
+
+def _official_tokens(script: Official, text: str, language: str) -> list[str]:
+    text = text.lower()
+    if script == "squad":
+        text = "".join(character for character in text if character not in string.punctuation)
+        return re.sub(_MLQA_ARTICLES["eng"], " ", text).split()
+    code = language_code(language.partition("_")[0])
+    text = "".join(character for character in text if not _is_punctuation(character))
+    text = re.sub(_MLQA_ARTICLES.get(code, r"(?!)"), " ", text)
+    return re.sub(r"([\u4e00-\u9fa5])", r" \1 ", text).split() if code in ("cmn", "zho") else text.split()
 
 
 def _overlap(guess: list[str], answer: list[str]) -> float:

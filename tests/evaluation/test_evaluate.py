@@ -15,7 +15,7 @@ import pytest
 import torch
 import typer
 from mmbert.cli.evaluate import evaluate as verb
-from mmbert.evaluation.benchmark.catalogue import Task, task_named
+from mmbert.evaluation.benchmark.catalogue import BenchmarkTask, task_named
 from mmbert.evaluation.benchmark.report import build_report
 from mmbert.evaluation.benchmark.run_task import Job
 from mmbert.evaluation.benchmark.runner import Evaluation, evaluate
@@ -164,7 +164,7 @@ def test_changed_conditions_are_refused_or_done_anew(checkpoint, files, tmp_path
     changed = Evaluation(changed.jobs, {"sib200": settings}, (1,), tmp_path)
     refused = evaluate(changed)
     assert "max_length (48, now 40)" in refused.failures["sib200"] and refused.records == []
-    again = evaluate(Evaluation(changed.jobs, {"sib200": settings}, (1,), tmp_path, redo=True))
+    again = evaluate(Evaluation(changed.jobs, {"sib200": settings}, (1,), tmp_path, overwrite=True))
     assert again.records[0]["setting"]["max_length"] == 40
 
 
@@ -180,7 +180,7 @@ def test_the_command_reports_and_a_failing_task_takes_no_other_down(checkpoint, 
     assert "afrisenti failed: afrisenti: " in result.output
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     (task,) = report["tasks"]
-    assert task["name"] == "sib200" and task["seeds"] == [1, 2] and task["sd"] is not None
+    assert task["name"] == "sib200" and task["seeds"] == [0, 1] and task["sd"] is not None
     runs = [json.loads(path.read_text()) for path in (tmp_path / "out").glob("runs/**/*.json")]
     assert {run["threads"] for run in runs} == {2} and torch.get_num_threads() == 1
     assert set(report["failures"]) == {"afrisenti"}
@@ -198,7 +198,7 @@ def test_the_command_reports_and_a_failing_task_takes_no_other_down(checkpoint, 
         (["--tasks", "rte", "--data", "rte"], "--data rte: write TASK=PATH"),
         (["--tasks", "rte", "--data", "rte:dve=FILE"], "with train, dev or test"),
         (["--tasks", "rte", "--data", "rte=nowhere"], "nowhere does not exist"),
-        (["--tasks", "rte", "--grid", "huge"], "grid must be book or paper, got 'huge'"),
+        (["--tasks", "rte", "--grid", "huge"], "grid must be default or paper, got 'huge'"),
         (["--tasks", "rte", "--learning-rate", "2e-5;3e-5"], "write numbers with commas between"),
         (["--tasks", "rte", "--catalogue", "nowhere.yaml"], "nowhere.yaml does not exist"),
     ],
@@ -249,7 +249,9 @@ class DyingWorkers(Workers):
 def test_a_killed_process_costs_its_task_and_no_other(checkpoint, files, tmp_path, monkeypatch):
     monkeypatch.setattr("mmbert.evaluation.benchmark.runner.Workers", DyingWorkers)
     jobs = [plan(checkpoint, files, tmp_path).jobs[0]]
-    jobs.insert(0, Job(checkpoint, Task("deadly", "Deadly", "more", "labels", "accuracy"), {"": files["labels"]}))
+    jobs.insert(
+        0, Job(checkpoint, BenchmarkTask("deadly", "Deadly", "more", "labels", "accuracy"), {"": files["labels"]})
+    )
     settings = settings_of(task_named("sib200"), rates=(1e-3,), epochs=(1,), changes={"max_length": 48})
     outcome = evaluate(Evaluation(jobs, {"sib200": settings, "deadly": settings}, (1,), tmp_path))
     assert outcome.failures == {

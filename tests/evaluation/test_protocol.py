@@ -9,8 +9,9 @@ from mmbert.evaluation.benchmark.records import ChangedRun, identity_of, read_re
 from mmbert.evaluation.benchmark.report import build_report, model_index
 from mmbert.evaluation.benchmark.report_tables import markdown_report
 from mmbert.evaluation.benchmark.sweep import Run, Setting, choose, final_runs, settings_of, sweep_runs
+from mmbert.trainers import FineTuningArguments
 
-LOW, HIGH = Setting(learning_rate=2e-5, epochs=1), Setting(learning_rate=5e-5, epochs=3)
+LOW, HIGH = (Setting(rate, epochs, 32, 0.06, 0.01, max_length=128) for rate, epochs in ((2e-5, 1), (5e-5, 3)))
 
 
 def record(setting, dev, test=None, *, stage="sweep", seed=1, task="xnli", languages=("eng_Latn",)):
@@ -77,18 +78,19 @@ def test_adapters_are_tried_at_rates_for_adapters():
     assert settings_of(task, rates=(1e-4,), changes={"lora": True})[0].learning_rate == 1e-4
 
 
-def test_the_book_has_one_setting_and_needs_no_sweep():
+def test_the_default_is_that_of_the_scripts_and_needs_no_sweep():
+    usual = FineTuningArguments()
     (setting,) = settings_of(task_named("udpos"))
-    assert (setting.learning_rate, setting.epochs, setting.max_length) == (2e-5, 10, 128)
+    assert (setting.learning_rate, setting.epochs, setting.max_length) == (usual.learning_rate, 10, None)
     assert sweep_runs(task_named("udpos"), [setting], [1]) == []
     (answers,) = settings_of(task_named("xquad"))
-    assert (answers.max_length, answers.learning_rate) == (384, 3e-5)
+    assert answers.arguments().choices() == {**usual.choices(), "overwrite_output_dir": True}
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: settings_of(task_named("rte"), "huge"), "grid must be book or paper, got 'huge'"),
+        (lambda: settings_of(task_named("rte"), "huge"), "grid must be default or paper, got 'huge'"),
         (lambda: settings_of(task_named("rte"), rates=[-1.0]), "learning_rate is -1.0"),
         (lambda: settings_of(task_named("rte"), epochs=[0.0]), "epochs is 0.0"),
         (lambda: sweep_runs(task_named("rte"), [LOW], [1, 1]), r"seeds are \[1, 1\]"),

@@ -4,7 +4,7 @@ import json
 
 import pytest
 from datasets import Dataset
-from mmbert.evaluation.benchmark.catalogue import Part, Task, read_task, task_named
+from mmbert.evaluation.benchmark.catalogue import BenchmarkTask, Part, read_task, task_named
 from mmbert.evaluation.benchmark.catalogue.catalogue import load_tasks
 from mmbert.evaluation.benchmark.catalogue.rows import Limits
 
@@ -26,7 +26,7 @@ def write(path, found):
 
 @pytest.fixture
 def task():
-    return Task("ages", "Ages", "more", "labels", "accuracy")
+    return BenchmarkTask("ages", "Ages", "more", "labels", "accuracy")
 
 
 def test_order_does_not_matter_and_caps_keep_the_same_rows(task, tmp_path):
@@ -71,7 +71,7 @@ def test_a_part_names_the_columns_of_its_source(tmp_path):
         "train": Part(path, "train", columns={"text": "tweet"}),
         "test": Part(test, "test", columns={"text": "tweet"}),
     }
-    found = read_task(Task("t", "T", "more", "labels", "accuracy", parts))
+    found = read_task(BenchmarkTask("t", "T", "more", "labels", "accuracy", parts))
     assert found.test["text"][0] == "test eng_Latn 0"
 
 
@@ -183,7 +183,7 @@ def test_training_rows_whose_answer_is_not_in_its_passage_are_left_out_and_count
     found = [row("train", number, "Oslo" if number < 6 else "Rome") for number in range(8)]
     found += [row("dev", 0, "Oslo"), row("test", 0, "Rome"), row("test", 1, "Oslo")]
     path = write(tmp_path / "rows.jsonl", found)
-    asked = Task("asked", "Asked", "more", "answers", "f1")
+    asked = BenchmarkTask("asked", "Asked", "more", "answers", "f1")
     kept = read_task(asked, {"": path}, Limits(skip_bad_rows=True, train_rows=6))
     assert "train: left out 2 of 8 rows, whose answer is not in their passage" in kept.notes
     assert len(kept.train) == 6 and {one["text"][0] for one in kept.train["answers"]} == {"Oslo"}

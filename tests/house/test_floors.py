@@ -22,12 +22,7 @@ HEAPS = {"data.tokenization": 17}
 CYCLES = [
     ["merging.agreement_picture", "merging.report"],
 ]
-UPWARDS = {
-    "tasks.base imports evaluation.benchmark.catalogue.__init__",
-    "tasks.base imports evaluation.benchmark.sweep",
-    "tasks.words_head imports evaluation.benchmark.catalogue.__init__",
-    "tasks.words_head imports evaluation.benchmark.sweep",
-}
+UPWARDS: set[str] = set()
 SOURCES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts): path
     for room in FLOORS

@@ -11,8 +11,7 @@ import pytest
 import torch
 from datasets import Dataset
 from mmbert.modeling.tokenization_mmbert import save_tokenizer
-from mmbert.trainers import FineTuneOptions, fine_tune, label_order, parse_fine_tuning, read_record
-from mmbert.trainers.finetuning.arguments import training_arguments
+from mmbert.trainers import FineTuneOptions, FineTuningArguments, fine_tune, label_order, parse_fine_tuning, read_record
 from mmbert.trainers.finetuning.class_weights import WeightedLoss, balanced_weights
 from mmbert.trainers.finetuning.layerwise_lr import parameter_groups
 from mmbert.trainers.finetuning.model import add_lora, build_network
@@ -61,7 +60,7 @@ def run(base, tokenizer):
     """Return a function that fine-tunes on German against English."""
 
     def call(folder, head="sequence", checkpoint=base, labels=LABELS, train=None, dev=None, tests=None, **options):
-        plan = {"epochs": 3, "batch_size": 8, "learning_rate": 2e-3, "training": FAST, **options}
+        plan = {"num_train_epochs": 3, "per_device_train_batch_size": 8, "learning_rate": 2e-3, **FAST, **options}
         return fine_tune(
             checkpoint,
             head,
@@ -73,7 +72,7 @@ def run(base, tokenizer):
             metrics=accuracy,
             labels=labels,
             output_dir=folder,
-            options=FineTuneOptions(**plan),
+            args=FineTuningArguments(**plan),
         )
 
     return call
@@ -136,7 +135,7 @@ def test_adapters_alone_restore_head_and_logits(kind, request, tokenizer):
 def test_lora_touches_four_matrices_a_layer_and_the_head(base):
     model, _ = build_network(base, "tokens", ["a", "b"])
     trained = {
-        n for n, p in add_lora(model, "tokens", FineTuneOptions(lora=True)).named_parameters() if p.requires_grad
+        n for n, p in add_lora(model, "tokens", FineTuningArguments(lora=True)).named_parameters() if p.requires_grad
     }
     adapters = [name for name in trained if ".lora_A." in name]
     assert len(adapters) == 4 * 4
@@ -155,7 +154,7 @@ def test_embeddings_of_tokens_in_training_rows_are_trained_and_no_others(lora_em
     saved = load_file(result.folder / "adapter" / "adapter_model.safetensors")
     assert max(len(tensor) for key, tensor in saved.items() if "embeddings" in key) == len(seen)
     with pytest.raises(ValueError, match="lora_embeddings goes with lora"):
-        FineTuneOptions(lora_embeddings=True)
+        FineTuningArguments(lora_embeddings=True)
 
 
 def test_records_and_languages(full, base):
@@ -185,7 +184,7 @@ def test_a_language_that_was_not_trained_is_marked(run, tokenizer, tmp_path):
 
 def test_the_best_network_on_dev_is_kept_and_training_stops_early(run, tokenizer, tmp_path):
     dev = encoded(tokenizer, 1, 8)
-    result = run(tmp_path, dev=dev, epochs=12, patience=2, learning_rate=4e-3)
+    result = run(tmp_path, dev=dev, num_train_epochs=12, patience=2, learning_rate=4e-3)
     scored = {e["step"]: e["eval_main"] for e in result.record["history"] if "eval_main" in e}
     assert result.record["steps"] < 12 * 6, "two evaluations without a gain end it"
     assert scored[result.record["best_step"]] == max(scored.values())
@@ -195,7 +194,7 @@ def test_the_best_network_on_dev_is_kept_and_training_stops_early(run, tokenizer
 def test_the_loss_chooses_too(run, tokenizer, tmp_path):
     dev = encoded(tokenizer, 5, 16)
     record = run(
-        tmp_path, dev=dev, metric="loss", epochs=3, training={**FAST, "eval_strategy": "steps", "eval_steps": 4}
+        tmp_path, dev=dev, metric_for_best_model="loss", num_train_epochs=3, eval_strategy="steps", eval_steps=4
     ).record
     losses = {entry["step"]: entry["eval_loss"] for entry in record["history"] if "eval_loss" in entry}
     assert record["best_step"] == min(losses, key=losses.get)
@@ -285,9 +284,9 @@ def test_class_weights_against_scikit_learn_and_torch():
 @pytest.mark.slow
 def test_weighted_classes_accumulate_like_one_batch(run, tokenizer, tmp_path):
     tests = {"test": encoded(tokenizer, 1, 4)}
-    options = {"max_steps": 2, "class_weights": {"german": 3.0}, "training": {**FAST, "max_grad_norm": 0.0}}
-    whole = run(tmp_path / "a", tests=tests, batch_size=8, **options)
-    parts = run(tmp_path / "b", tests=tests, batch_size=2, accumulation=4, **options)
+    options = {"max_steps": 2, "class_weights": {"german": 3.0}, "max_grad_norm": 0.0}
+    whole = run(tmp_path / "a", tests=tests, per_device_train_batch_size=8, **options)
+    parts = run(tmp_path / "b", tests=tests, per_device_train_batch_size=2, gradient_accumulation_steps=4, **options)
     np.testing.assert_allclose(*(np.stack(r.predictions["test"]) for r in (whole, parts)), atol=2e-4)
 
 
@@ -305,7 +304,8 @@ def test_tokens_and_spans(base, tokenizer, tmp_path):
     result = fine_tune(
         base, "tokens", words, tests={"test": words}, tokenizer=tokenizer,
         collator=DataCollatorForTokenClassification(tokenizer), metrics=right, labels=LABELS, output_dir=tmp_path / "t",
-        options=FineTuneOptions(epochs=6, batch_size=4, learning_rate=3e-3, class_weights="balanced", training=FAST),
+        args=FineTuningArguments(num_train_epochs=6, per_device_train_batch_size=4, learning_rate=3e-3,
+                                 class_weights="balanced", **FAST),
     )  # fmt: skip
     assert result.scores["test"]["accuracy"] > 0.8
     assert AutoModelForTokenClassification.from_pretrained(result.folder).config.label2id["english"] == 1
@@ -321,7 +321,7 @@ def test_tokens_and_spans(base, tokenizer, tmp_path):
     result = fine_tune(
         base, "spans", spans, dev=spans, tokenizer=tokenizer, collator=DataCollatorWithPadding(tokenizer),
         metrics=found, output_dir=tmp_path / "s",
-        options=FineTuneOptions(epochs=6, batch_size=4, learning_rate=3e-3, training=FAST),
+        args=FineTuningArguments(num_train_epochs=6, per_device_train_batch_size=4, learning_rate=3e-3, **FAST),
     )  # fmt: skip
     assert result.scores["dev"]["exact"] > 0.8
 
@@ -336,33 +336,41 @@ def test_no_nan_from_padding_alone_or_single_tokens(run, tokenizer, tmp_path, bf
         )
     ]
     data = Dataset.from_list(rows)
-    result = run(tmp_path, train=data, dev=data, tests={"test": data}, bf16=bf16, batch_size=3, epochs=2)
+    result = run(
+        tmp_path,
+        train=data,
+        dev=data,
+        tests={"test": data},
+        bf16=bf16,
+        per_device_train_batch_size=3,
+        num_train_epochs=2,
+    )
     assert all(np.isfinite(row).all() for row in result.predictions["test"])
     assert all(math.isfinite(e["loss"]) for e in result.record["history"] if "loss" in e)
 
 
 def test_a_loss_that_is_not_finite_stops_and_names_its_batch(run, tokenizer, tmp_path):
     with pytest.raises(ValueError, match=r"the loss is (nan|inf) at step \d+, languages deu_Latn.* lengths \["):
-        run(tmp_path, learning_rate=1e30, epochs=3, max_grad_norm=1e30, training={**FAST, "max_grad_norm": 0.0})
+        run(tmp_path, learning_rate=1e30, num_train_epochs=3, max_grad_norm=0.0)
 
 
 def test_of_errors_less_is_better(tmp_path):
     for options, more in (
         ({}, True),
-        ({"metric": "rmse"}, False),
-        ({"metric": "x", "greater_is_better": False}, False),
+        ({"metric_for_best_model": "rmse"}, False),
+        ({"metric_for_best_model": "x", "greater_is_better": False}, False),
     ):
-        arguments = training_arguments(FineTuneOptions(**options), "sequence", tmp_path, judged=True)
+        arguments = FineTuningArguments(**options).of_run("sequence", tmp_path, 0, has_dev=True)
         assert arguments.greater_is_better is more
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"warmup": 6}, "warmup is 6, but is a share"),
+        ({"warmup_steps": -1}, "warmup_steps is -1, but must be 0 or more"),
         ({"layer_decay": 0}, "layer_decay is 0"),
-        ({"batch_size": 0}, "batch_size is 0, but must be 1 or more"),
-        ({"epochs": 0}, "epochs is 0"),
+        ({"per_device_train_batch_size": 0}, "batch_size is 0, but must be 1 or more"),
+        ({"num_train_epochs": 0}, "num_train_epochs is 0"),
         ({"patience": 0}, "patience is 0"),
         ({"class_weights": "even"}, "class_weights is 'even'"),
         ({"learning_rate": -1.0}, "learning_rate is -1.0"),
@@ -370,7 +378,7 @@ def test_of_errors_less_is_better(tmp_path):
 )
 def test_options_outside_their_limits(options, message):
     with pytest.raises(ValueError, match=message):
-        FineTuneOptions(**options)
+        FineTuningArguments(**options)
 
 
 def test_what_does_not_fit_is_refused(run, base, tokenizer, tmp_path):
@@ -380,9 +388,7 @@ def test_what_does_not_fit_is_refused(run, base, tokenizer, tmp_path):
         ({"train": one.select([])}, "no training row"),
         ({"train": one.remove_columns("input_ids")}, "rows must be encoded first"),
         ({"class_weights": {"french": 2.0}}, "class_weights names 'french', but the labels are german, english"),
-        ({"training": {"use_cpus": True}}, "training names 'use_cpus', which is no field"),
-        ({"training": {"metric_for_best_model": "rmse"}}, r"names metric_for_best_model; name the score as"),
-        ({"dev": one, "metric": "f1"}, "metric is 'f1', but the task reports accuracy"),
+        ({"dev": one, "metric_for_best_model": "f1"}, "metric is 'f1', but the task reports accuracy"),
     ):
         with pytest.raises(ValueError, match=message):
             run(tmp_path / "x", **{"train": one, **options})
@@ -403,18 +409,52 @@ def test_the_command_line_of_the_scripts():
         "--model m --data d --output_dir o --lora --num_train_epochs 7 --per_device_train_batch_size 4 --bf16 --seeds 2"
         " --warmup_steps 0.1 --lr_scheduler_type cosine --seed 5 --class_weights a=2,b=0.5 --use_cpu --hub_model_id x/y"
     )
-    own, options, seeds, folder = parse_fine_tuning(LabelledSources, given.split())
-    assert own.data == "d" and seeds == [5, 6] and str(folder) == "o"
-    assert (options.epochs, options.batch_size, options.warmup, options.schedule) == (7, 4, 0.1, "cosine")
-    assert options.bf16 and options.lora and options.peak_learning_rate == 3e-4
-    assert options.class_weights == {"a": 2.0, "b": 0.5}
-    assert options.training == {"use_cpu": True, "hub_model_id": "x/y"}
-    _, chosen, _, _ = parse_fine_tuning(LabelledSources, [*given.split(), "--metric_for_best_model", "eval_rmse"])
-    assert chosen.metric == "rmse" and not chosen.more_is_better  # left to Trainer, the worst network would be kept
+    own, args = parse_fine_tuning(LabelledSources, given.split())
+    assert own.data == "d" and (args.seed, args.seeds, args.output_dir) == (5, 2, "o")
+    assert (args.num_train_epochs, args.per_device_train_batch_size, args.warmup_steps) == (7, 4, 0.1)
+    assert args.bf16 and args.lora and args.learning_rate == 3e-4 and args.lr_scheduler_type == "cosine"
+    assert args.class_weights == {"a": 2.0, "b": 0.5} and args.use_cpu and args.hub_model_id == "x/y"
+    _, chosen = parse_fine_tuning(LabelledSources, [*given.split(), "--metric_for_best_model", "eval_rmse"])
+    assert chosen.metric_for_best_model == "rmse" and not chosen.greater_is_better  # else the worst would be kept
     with pytest.raises(ValueError, match="--output_dir is missing"):
         parse_fine_tuning(LabelledSources, ["--model", "m"])
+    with pytest.raises(ValueError, match=r"there is no option --num_train_epoch; did you mean --num_train_epochs"):
+        parse_fine_tuning(LabelledSources, ["--model", "m", "--output_dir", "o", "--num_train_epoch", "2"])
+
+
+def test_short_and_old_options():
+    from mmbert.tasks import LabelledSources
+
+    short = "--model m --output o --epochs 7 --batch-size 4 --lr 1e-3 --metric macro_f1 --save-steps 5"
+    _, args = parse_fine_tuning(LabelledSources, short.split())
+    assert (args.output_dir, args.num_train_epochs, args.per_device_train_batch_size) == ("o", 7, 4)
+    assert (args.learning_rate, args.metric_for_best_model, args.keeps_state) == (1e-3, "macro_f1", True)
+    for old, name, value in (
+        ("--redo", "overwrite_output_dir", True),
+        ("--evaluations_an_epoch=4", "evals_per_epoch", 4),
+        ("--group_by_length", "train_sampling_strategy", "group_by_length"),
+    ):
+        with pytest.warns(FutureWarning, match=name) as told:
+            _, args = parse_fine_tuning(LabelledSources, ["--model", "m", "--output_dir", "o", old])
+        assert getattr(args, name) == value and len(told) == 1
+    with pytest.warns(FutureWarning, match="rows_per_language"):
+        own, _ = parse_fine_tuning(LabelledSources, "--model m --output_dir o --rows_a_language 3".split())
+    assert own.rows_per_language == 3
+    with pytest.warns(FutureWarning, match="FineTuneOptions is FineTuningArguments now"):
+        args = FineTuneOptions(epochs=2, batch_size=4, warmup=0.1, schedule="cosine", metric="rmse", redo=True,
+                               group_by_length=True, training={"optim": "adafactor"})  # fmt: skip
+    assert (args.num_train_epochs, args.warmup_steps, args.optim) == (2, 0.1, "adafactor")
+    assert args.overwrite_output_dir and args.train_sampling_strategy == "group_by_length"
+    with pytest.warns(FutureWarning), pytest.raises(ValueError, match="training names 'use_cpus', which is no field"):
+        FineTuneOptions(training={"use_cpus": True})
+
+
+def test_progress_is_told_while_training(run, tokenizer, tmp_path, caplog):
+    with caplog.at_level(logging.INFO, logger="mmbert"):
+        run(tmp_path, num_train_epochs=1, logging_steps=2)
+    assert "step 2/6  loss 0." in caplog.text and "rows/s" in caplog.text and "left" in caplog.text
 
 
 def test_bf16_needs_no_word_about_the_device(tmp_path):
-    arguments = training_arguments(FineTuneOptions(bf16=True), "classes", tmp_path, judged=False)
+    arguments = FineTuningArguments(bf16=True).of_run("sequence", tmp_path, 0, has_dev=False)
     assert arguments.bf16 and arguments.use_cpu == (not torch.accelerator.is_available())

@@ -10,7 +10,7 @@ import torch
 from accelerate.data_loader import SeedableRandomSampler
 from datasets import Dataset, concatenate_datasets
 from mmbert.modeling.tokenization_mmbert import save_tokenizer
-from mmbert.trainers import FineTuneOptions, fine_tune
+from mmbert.trainers import FineTuningArguments, fine_tune
 from mmbert.trainers.finetuning.previous_run import rows_fingerprint
 from mmbert.trainers.finetuning.trainer import EpochOrder
 from safetensors.torch import load_file
@@ -71,10 +71,10 @@ def accuracy(predictions, part):
 def run(base, rows, tokenizer):
     """Return a function that fine-tunes, and may be interrupted after so many batches or scorings."""
 
-    def call(folder, batches=None, scorings=None, dev=False, training=None, conditions=None, **changes):
+    def call(folder, batches=None, scorings=None, dev=False, conditions=None, **changes):
         train, test = changes.pop("train", rows[0]), changes.pop("test", rows[1])
         checkpoint, labels = changes.pop("checkpoint", base), changes.pop("labels", LABELS)
-        plan = {"epochs": 3, "batch_size": 4, "learning_rate": 2e-3, **changes}
+        plan = {"num_train_epochs": 3, "per_device_train_batch_size": 4, "learning_rate": 2e-3, **changes}
         return fine_tune(
             checkpoint,
             "sequence",
@@ -86,7 +86,7 @@ def run(base, rows, tokenizer):
             metrics=Stopping(accuracy, scorings),
             labels=labels,
             output_dir=folder,
-            options=FineTuneOptions(**plan, training={"use_cpu": True, **(training or {})}),
+            args=FineTuningArguments(**plan, use_cpu=True),
             conditions=conditions,
         )
 
@@ -102,18 +102,19 @@ def assert_equal(one, other):
         np.testing.assert_array_equal(np.stack(found), np.stack(other.predictions[name]))
 
 
-BEST = {"dev": True, "metric": "margin", "greater_is_better": False, "training": {"save_steps": 2}}
-PATIENT = {**BEST, "patience": 2, "epochs": 9}
-THIRDS = {"training": {"save_steps": 3}}
+BEST = {"dev": True, "metric_for_best_model": "margin", "greater_is_better": False, "save_steps": 2}
+PATIENT = {**BEST, "patience": 2, "num_train_epochs": 9}
+THIRDS = {"save_steps": 3}
 
 
 @pytest.mark.parametrize(
     ("options", "stop", "begins"),
     [
         pytest.param({"layer_decay": 0.8, **THIRDS}, {"batches": 8}, "checkpoint-6", id="full"),
-        pytest.param({"group_by_length": True, "accumulation": 2, "batch_size": 2, **THIRDS}, {"batches": 15},
+        pytest.param({"train_sampling_strategy": "group_by_length", "gradient_accumulation_steps": 2,
+                      "per_device_train_batch_size": 2, **THIRDS}, {"batches": 15},
                      "checkpoint-6", id="lengths"),
-        pytest.param({"lora": True, "lora_dropout": 0.3, "training": {"save_strategy": "epoch"}}, {"batches": 6},
+        pytest.param({"lora": True, "lora_dropout": 0.3, "save_strategy": "epoch"}, {"batches": 6},
                      "checkpoint-4", id="lora"),
         pytest.param({"lora": True, "lora_embeddings": True, **THIRDS}, {"batches": 8}, "checkpoint-6",
                      id="lora and embeddings"),
@@ -122,7 +123,7 @@ THIRDS = {"training": {"save_steps": 3}}
         pytest.param({**BEST, "lora": True, "learning_rate": 2e-2, **THIRDS}, {"batches": 6}, "checkpoint-3",
                      id="best adapters", marks=pytest.mark.slow),
         pytest.param({"max_steps": 6, **THIRDS}, {"scorings": 0}, "checkpoint-6", id="ended"),
-        pytest.param({"schedule": "cosine", "training": {"save_steps": 3, "optim": "adafactor"}}, {"batches": 8},
+        pytest.param({"lr_scheduler_type": "cosine", "save_steps": 3, "optim": "adafactor"}, {"batches": 8},
                      "checkpoint-6", id="adafactor", marks=pytest.mark.slow),
     ],
 )  # fmt: skip
@@ -151,7 +152,7 @@ def test_a_finished_run_is_read_back_and_other_conditions_are_refused(run, base,
     options = {"max_steps": 2, "dev": True}
     first = run(tmp_path / "run", **options, conditions={"window": 8})
     with caplog.at_level(logging.INFO, logger="mmbert"):
-        again = run(tmp_path / "run", batches=0, evaluation_batch_size=2, training={"logging_steps": 1},
+        again = run(tmp_path / "run", batches=0, per_device_eval_batch_size=2, logging_steps=1,
                     conditions={"window": 8}, **options)  # fmt: skip
     assert "is finished: read back, not trained again" in caplog.text
     assert_equal(first, again)
@@ -174,7 +175,10 @@ def test_a_finished_run_is_read_back_and_other_conditions_are_refused(run, base,
         with pytest.raises(ValueError, match="holds a run made under other conditions: ") as refused:
             run(tmp_path / "run", batches=0, **{**options, "conditions": {"window": 8}, **changes})
         assert told in str(refused.value) and "\n" not in str(refused.value)
-        assert "give another output folder, or train it anew by redo=True (--redo)." in str(refused.value)
+        assert (
+            "give another output folder, or train it anew by --overwrite_output_dir (overwrite_output_dir=True)."
+            in str(refused.value)
+        )
 
 
 def test_redo_leaves_nothing_of_the_other_run(run, tmp_path):
@@ -184,7 +188,7 @@ def test_redo_leaves_nothing_of_the_other_run(run, tmp_path):
     (folder / "predictions_other.jsonl").write_text("{}\n")
     (folder / "notes.txt").write_text("mine")
     assert (folder / "adapter").is_dir()
-    run(folder, max_steps=1, redo=True)
+    run(folder, max_steps=1, overwrite_output_dir=True)
     assert not (folder / "adapter").exists() and not (folder / "predictions_other.jsonl").exists()
     assert (folder / "notes.txt").read_text() == "mine"
     run(folder, max_steps=1, batches=0)  # whether somebody said redo makes no other run of it
@@ -192,9 +196,9 @@ def test_redo_leaves_nothing_of_the_other_run(run, tmp_path):
 
 def test_an_unfinished_run_of_other_conditions_is_refused_too_but_only_if_it_could_go_on(run, tmp_path):
     with pytest.raises(Interrupted):
-        run(tmp_path / "kept", batches=5, training={"save_steps": 2})
-    with pytest.raises(ValueError, match=r"options\.batch_size was 4 and is now 8"):
-        run(tmp_path / "kept", batch_size=8, training={"save_steps": 2})
+        run(tmp_path / "kept", batches=5, save_steps=2)
+    with pytest.raises(ValueError, match=r"options\.per_device_train_batch_size was 4 and is now 8"):
+        run(tmp_path / "kept", per_device_train_batch_size=8, save_steps=2)
     with pytest.raises(Interrupted):
         run(tmp_path / "weights", batches=7, dev=True)
     assert list((tmp_path / "weights").glob("checkpoint-*"))
@@ -213,8 +217,8 @@ def test_a_folder_of_an_older_version_is_refused(run, tmp_path):
 
 
 def test_how_often_dev_is_scored_is_said_once(run, tmp_path):
-    with pytest.raises(ValueError, match="evaluations_an_epoch is 2, but dev is scored whenever a checkpoint is kept"):
-        run(tmp_path, dev=True, evaluations_an_epoch=2, training={"save_steps": 2})
+    with pytest.raises(ValueError, match="evals_per_epoch is 2, but dev is scored whenever a checkpoint is kept"):
+        run(tmp_path, dev=True, evals_per_epoch=2, save_steps=2)
 
 
 def test_rows_are_told_apart_by_what_they_say(rows):
@@ -235,3 +239,22 @@ def test_the_order_of_an_epoch_is_accelerates():
         reference.set_epoch(epoch)
         Reader.state.epoch = epoch + inside
         assert list(order) == list(reference) and len(order) == 50
+
+
+def test_a_finished_folder_of_0_1_is_read_back(run, tmp_path):
+    """Its options have other names, and group_by_length was one of them."""
+    first = run(tmp_path, max_steps=2, dev=True)
+    path = tmp_path / "fine_tune_record.json"
+    record = json.loads(path.read_text())
+    old = {"epochs": 3, "learning_rate": 2e-3, "batch_size": 4, "accumulation": 1, "warmup": 0.06,
+           "schedule": "linear", "weight_decay": 0.01, "layer_decay": 1.0, "max_grad_norm": 1.0, "max_steps": 2,
+           "lora": False, "lora_rank": 16, "lora_alpha": 32, "lora_dropout": 0.05, "lora_embeddings": False,
+           "class_weights": "none", "metric": None, "greater_is_better": True, "patience": None,
+           "evaluations_an_epoch": 1, "group_by_length": False, "bf16": False,
+           "eval_strategy": "epoch", "eval_steps": None}  # fmt: skip
+    record["identity"]["options"] = old
+    path.write_text(json.dumps(record))
+    again = run(tmp_path, batches=0, max_steps=2, dev=True)
+    assert_equal(first, again)
+    with pytest.raises(ValueError, match=r"options\.lora_rank was 16 and is now 4"):
+        run(tmp_path, batches=0, max_steps=2, dev=True, lora_rank=4)

@@ -13,7 +13,7 @@ from hub_server import serving
 from huggingface_hub import ModelCard
 from mmbert.export import push
 from mmbert.modeling.tokenization_mmbert import save_tokenizer
-from mmbert.trainers import FineTuneOptions, fine_tune
+from mmbert.trainers import FineTuningArguments, fine_tune
 from safetensors.torch import load, load_file
 from tests_support import sentences
 from transformers import DataCollatorWithPadding
@@ -50,7 +50,7 @@ def run(base, tokenizer, tmp_path):
         hits = [one.argmax() == label for one, label in zip(predictions, part["labels"], strict=True)]
         return {"accuracy": float(np.mean(hits))}
 
-    def call(checkpoint=base, name="run", seed=0, training=None, **options):
+    def call(checkpoint=base, name="run", seed=0, **options):
         plan = {"push_to_hub": True, "hub_model_id": "you/news", "hub_token": SECRET, "use_cpu": True}
         return fine_tune(
             checkpoint,
@@ -62,7 +62,7 @@ def run(base, tokenizer, tmp_path):
             metrics=accuracy,
             labels=["german", "english"],
             output_dir=tmp_path / name,
-            options=FineTuneOptions(max_steps=2, seed=seed, training={**plan, **(training or {})}, **options),
+            args=FineTuningArguments(**{"max_steps": 2, "seed": seed, **plan, **options}),
         )
 
     return call
@@ -97,7 +97,7 @@ def test_the_token_stays_here(hub, run):
 
 def test_seeds_are_tags_of_one_repository_named_after_the_run(hub, run):
     for seed in (0, 1):
-        run(name=f"news/seed-{seed}", seed=seed, training={"hub_model_id": None})
+        run(name=f"news/seed-{seed}", seed=seed, hub_model_id=None)
     assert list(hub.repositories) == ["you/news"]
     repository = hub.repositories["you/news"]
     weights = {tag: repository.files(tag)["model.safetensors"] for tag in repository.tags}

@@ -5,6 +5,7 @@ from ...common.lazy import lazy_exports
 _HOMES = {
     "EpochOrder": "trainer",
     "FineTuneOptions": "config",
+    "FineTuningArguments": "config",
     "FineTuned": "run",
     "Head": "model",
     "Metrics": "trainer",
@@ -13,15 +14,14 @@ _HOMES = {
     "add_lora": "model",
     "balanced_weights": "class_weights",
     "build_network": "model",
+    "find_previous_run": "previous_run",
     "fine_tune": "run",
     "identity_of": "previous_run",
     "label_order": "model",
-    "look": "previous_run",
     "parameter_groups": "layerwise_lr",
-    "parse_fine_tuning": "command",
+    "parse_fine_tuning": "config",
     "read_record": "output",
     "rows_fingerprint": "previous_run",
-    "training_arguments": "arguments",
 }
 
 __getattr__, __dir__, __all__ = lazy_exports(__name__, _HOMES)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from datasets import Dataset
 from torch import Tensor
 from torch.nn import functional
 
@@ -54,3 +55,18 @@ def balanced_weights(labels: Sequence[Any], classes: int) -> Tensor:
     flat = np.concatenate([np.atleast_1d(np.asarray(row)) for row in labels])
     counts = np.bincount(flat[flat >= 0], minlength=classes)
     return torch.tensor(counts.sum() / (classes * np.maximum(counts, 1)), dtype=torch.float32)
+
+
+def class_weights(
+    said: str | Mapping[str, float], train: Dataset, labels: Sequence[str] | None, problem_type: str | None
+) -> Tensor | None:
+    """Turn the option into weights, one per class; None weighs all alike."""
+    if said == "none":
+        return None
+    if not labels or problem_type == "regression":
+        raise ValueError(f"class_weights is {said!r}, but this task has no classes; leave it out.")
+    if isinstance(said, str):
+        return balanced_weights(train["labels"], len(labels))
+    if unknown := sorted(set(said) - set(labels)):
+        raise ValueError(f"class_weights names {unknown[0]!r}, but the labels are {', '.join(labels)}.")
+    return torch.tensor([float(said.get(label, 1.0)) for label in labels])

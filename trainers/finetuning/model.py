@@ -26,7 +26,7 @@ from ...modeling import (
     MmBertPreTrainedModel,
 )
 from ..pretraining.model_init import local_checkpoint
-from .config import LORA_KEEPS, LORA_TARGETS, FineTuneOptions
+from .config import LORA_KEEPS, LORA_TARGETS, FineTuningArguments
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -114,14 +114,14 @@ def build_network(
 
 
 def add_lora(
-    model: MmBertPreTrainedModel, head: Head, options: FineTuneOptions, tokens: Sequence[int] | None = None
+    model: MmBertPreTrainedModel, head: Head, args: FineTuningArguments, tokens: Sequence[int] | None = None
 ) -> PeftModel:
     """Freeze a network and put adapters of low rank beside the four matrices of every layer.
 
     Args:
         model: The network; head and classifier are trained whole.
         head: What it decides.
-        options: Rank, alpha and dropout.
+        args: Rank, alpha and dropout.
         tokens: Ids whose embeddings are trained too, and saved with the adapters; None: no embedding is.
 
     Returns:
@@ -136,9 +136,9 @@ def add_lora(
         raise ImportError('LoRA needs peft: pip install "mmbert[finetune]", or train in full.') from missing
     config = LoraConfig(
         task_type=_PEFT_TASKS[head],
-        r=options.lora_rank,
-        lora_alpha=options.lora_alpha,
-        lora_dropout=options.lora_dropout,
+        r=args.lora_rank,
+        lora_alpha=args.lora_alpha,
+        lora_dropout=args.lora_dropout,
         target_modules=list(LORA_TARGETS),
         modules_to_save=list(LORA_KEEPS),
         trainable_token_indices={"tok_embeddings": list(tokens)} if tokens else None,

@@ -119,18 +119,5 @@ def read_predictions(folder: Path, names: Collection[str]) -> dict[str, Predicti
     return found
 
 
-def repository_name(folder: Path) -> str:
-    """Name a repository after a run's folder; runs of several seeds share one.
-
-    Args:
-        folder: Such as `news` or `news/seed-1`.
-
-    Returns:
-        `news` for both.
-    """
-    whole = folder.absolute()
-    return whole.parent.name if whole.name.startswith("seed-") else whole.name
-
-
 def _plain(value: Any) -> Any:
     return value.item() if hasattr(value, "item") else str(value)

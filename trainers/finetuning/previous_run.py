@@ -27,15 +27,14 @@ from ..checkpointing.paths import checkpoints
 from ..checkpointing.state import OPTIMIZER_FILE
 from ..pretraining.model_init import local_checkpoint
 from ..pretraining.run_fingerprint import FILE
-from .arguments import evaluations
-from .config import FineTuneOptions
+from .config import FineTuningArguments, upgraded
 from .output import ADAPTER, PREDICTIONS, RECORD, read_record
 from .trainer import KEY
 
 logger = logging.getLogger(__name__)
 
-_FREE = ("seed", "redo", "evaluation_batch_size", "gradient_checkpointing", "training")  # the seed stands by itself
-_FREE_TRAINING = (
+_FREE = (  # beginnings of names; the seed stands by itself, when dev is scored is told by `evaluations`
+    "seed", "overwrite_output_dir", "per_device_eval_batch_size", "activation_checkpointing", "evals_per_epoch",
     "save_", "eval_", "log", "hub_", "push_to_hub", "report_to", "run_name", "disable_tqdm", "dataloader_num_workers",
     "dataloader_p", "use_cpu", "restore_", "resume_",
 )  # fmt: skip
@@ -44,7 +43,7 @@ _BATCH = 10_000
 
 
 @dataclass(frozen=True)
-class Before:
+class PreviousRun:
     """What a folder holds of the same run.
 
     Attributes:
@@ -60,8 +59,9 @@ def identity_of(
     checkpoint: str | Path,
     head: str,
     rows: Mapping[str, Dataset],
-    options: FineTuneOptions,
+    args: FineTuningArguments,
     *,
+    seed: int | None = None,
     labels: Sequence[str] | None = None,
     problem_type: str | None = None,
     conditions: Mapping[str, Any] | None = None,
@@ -72,7 +72,8 @@ def identity_of(
         checkpoint: What it starts from.
         head: What the network decides.
         rows: Encoded rows: `train`, perhaps `dev`, and what is judged.
-        options: Hyper-parameters.
+        args: Hyper-parameters.
+        seed: The run's seed; None: that of the arguments.
         labels: Names of the classes.
         problem_type: Of "sequence".
         conditions: What else the caller names.
@@ -83,15 +84,16 @@ def identity_of(
     Raises:
         FileNotFoundError: If there is no such checkpoint.
     """
-    training = {name: value for name, value in options.training.items() if not name.startswith(_FREE_TRAINING)}
-    plain = {name: value for name, value in options.to_dict().items() if name not in _FREE}
+    options = {name: value for name, value in args.choices().items() if not name.startswith(_FREE)}
+    if "dev" in rows:
+        options["eval_strategy"], options["eval_steps"] = args.evaluations()
     facts = {
         "checkpoint": checkpoint_fingerprint(local_checkpoint(str(checkpoint))),
         "head": head,
         "problem_type": problem_type,
         "labels": list(labels or []),
-        "seed": options.seed,
-        "options": plain | training | (evaluations(options) if "dev" in rows else {}),
+        "seed": args.seed if seed is None else seed,
+        "options": options,
         "processes": get_int_from_env(_WORLD, 1),
         "conditions": dict(conditions or {}),
         "rows": {name: f"{len(part)} rows {rows_fingerprint(part)}" for name, part in rows.items()},
@@ -119,13 +121,13 @@ def rows_fingerprint(rows: Dataset) -> str:
     return digest.hexdigest()[:16]
 
 
-def look(folder: Path, identity: Mapping[str, Any], *, redo: bool = False) -> Before:
+def find_previous_run(folder: Path, identity: Mapping[str, Any], *, overwrite: bool = False) -> PreviousRun:
     """Say what a folder holds of a run.
 
     Args:
         folder: The run's folder.
         identity: What the run is made of.
-        redo: Take a folder of another run for an empty one, in place of refusing it.
+        overwrite: Take a folder of another run for an empty one, in place of refusing it.
 
     Returns:
         The record, or the last checkpoint that training can go on from, or neither.
@@ -143,24 +145,25 @@ def look(folder: Path, identity: Mapping[str, Any], *, redo: bool = False) -> Be
         if not found:
             if kept:
                 logger.info("%s was stopped and begins anew; with save_steps or save_strategy it would go on", folder)
-            return Before()
+            return PreviousRun()
         checkpoint = found[max(found)]
         saved = json.loads((checkpoint / FILE).read_text(encoding="utf-8"))[KEY]
-    if saved is not None:  # options that are younger than the folder had their defaults
-        saved = {**saved, "options": {**FineTuneOptions().to_dict(), **saved["options"]}}
-        saved["options"] = {name: saved["options"][name] for name in saved["options"] if name not in _FREE}
+    if saved is not None:  # options that are younger than the folder had their defaults, others had other names
+        dev = {name: saved["options"][name] for name in ("eval_strategy", "eval_steps") if name in saved["options"]}
+        options = upgraded(saved["options"])
+        saved = {**saved, "options": {n: options[n] for n in options if not n.startswith(_FREE)} | dev}
     if saved != identity:
-        if redo:
-            return Before()
+        if overwrite:
+            return PreviousRun()
         kind = find_changes(saved, dict(identity))[0] if saved else "it does not say which"
         raise ValueError(
             f"{folder} holds a run made under other conditions: {kind}; give another output folder, or train it anew "
-            "by redo=True (--redo)."
+            "by --overwrite_output_dir (overwrite_output_dir=True)."
         )
     if record is not None and not (folder / PREDICTIONS).is_file():
         logger.warning("%s holds no %s any more: it is trained again", folder, PREDICTIONS)
-        return Before()
-    return Before(record, checkpoint)
+        return PreviousRun()
+    return PreviousRun(record, checkpoint)
 
 
 def clear(folder: Path) -> None:

@@ -7,7 +7,7 @@ and saved:
     result = fine_tune(
         checkpoint, "tokens", train, dev=dev, tests={"test": test}, tokenizer=tokenizer, labels=["O", "B-PER", ...],
         collator=DataCollatorForTokenClassification(tokenizer), metrics=f1_of_words, output_dir="run",
-        options=FineTuneOptions(epochs=5, seed=1),
+        args=FineTuningArguments(num_train_epochs=5, seed=1),
     )
     result.by_language["test"]["swh_Latn"]["f1"]
 
@@ -31,19 +31,175 @@ from datasets import Dataset
 from transformers import EarlyStoppingCallback, set_seed
 
 from ...data.labelled.hub import is_among
-from .arguments import training_arguments
-from .class_weights import balanced_weights
-from .config import FineTuneOptions
+from .class_weights import class_weights
+from .config import FineTuningArguments
 from .model import Head, add_lora, build_network
 from .output import read_predictions, save_fine_tuned
-from .previous_run import clear, identity_of, look
+from .previous_run import clear, find_previous_run, identity_of
 from .trainer import FineTuneTrainer, Metrics, Predictions
 
-# CODEMOD section trainers.finetuning_scores
-# Scores of a fine-tuned network: over all rows of each data set, and language by language.
+logger = logging.getLogger(__name__)
 
 
-def judge(
+@dataclass(frozen=True)
+class FineTuned:
+    """What came of a fine-tuning.
+
+    Attributes:
+        folder: The saved network and tokenizer.
+        scores: By data set ("dev" and the names of `tests`), over all its rows: score by name.
+        by_language: By data set and language: `rows`, `trained` (whether training had the language) and the scores.
+        predictions: By data set, one array a row; see `FineTuneTrainer.predict_rows`.
+        record: All of the above but the predictions, with every option, the data and what was dropped; as saved.
+    """
+
+    folder: Path
+    scores: dict[str, dict[str, float]]
+    by_language: dict[str, dict[str, dict[str, Any]]]
+    predictions: dict[str, Predictions]
+    record: dict[str, Any]
+
+
+def fine_tune(
+    checkpoint: str | Path,
+    head: Head,
+    train: Dataset,
+    *,
+    tokenizer: Any,
+    collator: Callable[[list[dict[str, Any]]], Any],
+    metrics: Metrics,
+    output_dir: str | Path,
+    dev: Dataset | None = None,
+    tests: Mapping[str, Dataset] | None = None,
+    labels: Sequence[str] | None = None,
+    problem_type: str | None = None,
+    args: FineTuningArguments | None = None,
+    seed: int | None = None,
+    facts: Mapping[str, Any] | None = None,
+    conditions: Mapping[str, Any] | None = None,
+    options: FineTuningArguments | None = None,
+) -> FineTuned:
+    """Train a head and its encoder, score it by language, save it. Every process of a launch must call.
+
+    Called again with the same folder, a finished run is read back, not trained again; a stopped one goes on from its
+    last checkpoint, if `args` has `save_steps` or `save_strategy`; and a folder of other data, options, labels or
+    another checkpoint is refused.
+
+    Args:
+        checkpoint: What to start from, see `build_network`.
+        head: "sequence", "tokens", "spans" or "choices".
+        train: Encoded rows: `input_ids`, `attention_mask`, and `labels` (a class or numbers; -100 where a token is
+            not scored) or `start_positions` and `end_positions`. Other columns are left aside, but `language` is read,
+            and `row` (which source row an encoded row is a part of) to count rows.
+        tokenizer: Saved with the network; it pads on the right.
+        collator: Makes a batch of tensors of a list of such rows.
+        metrics: Called as `metrics(predictions, rows)` with one array a row, in the order of the rows and with all
+            their columns; also on the rows of one language. Returns scores by name; the first one is the main one.
+        output_dir: Folder of the saved network.
+        dev: Scored while training; the best of these networks is kept. Without it the last one is.
+        tests: Scored once, at the end, with the network that is kept.
+        labels: Names of the classes in the order of their numbers ("sequence", "tokens"); see `label_order`.
+        problem_type: Of "sequence"; None: one class a row.
+        args: Hyper-parameters.
+        seed: The run's seed; None: that of the arguments.
+        facts: Whatever else the record shall hold, as JSON: data, task, revision.
+        conditions: What else the scores depend on, as JSON: how rows are read, how answers are found.
+        options: Old name of `args`.
+
+    Returns:
+        Scores, predictions and the folder.
+
+    Raises:
+        ValueError: If checkpoint, labels or rows do not fit, the loss is not finite, or the folder holds another run.
+        FileNotFoundError: If there is no such checkpoint.
+    """
+    args, folder = args or options or FineTuningArguments(), Path(output_dir)
+    seed = args.seed if seed is None else seed
+    if head == "sequence":
+        problem_type = problem_type or "single_label_classification"
+    check_rows(train, tokenizer)
+    judged = {**({} if dev is None else {"dev": dev}), **(tests or {})}
+    identity = identity_of(
+        checkpoint,
+        head,
+        {"train": train, **judged},
+        args,
+        seed=seed,
+        labels=labels,
+        problem_type=problem_type,
+        conditions=conditions,
+    )
+    before = find_previous_run(folder, identity, overwrite=args.overwrite_output_dir)
+    own = args.of_run(head, folder, seed, has_dev=dev is not None)
+    if before.record is not None:
+        logger.info("%s is finished: read back, not trained again", folder)
+        if args.push_to_hub:
+            logger.warning("it is not pushed again; by hand: mmbert push %s %s", folder, own.hub_model_id)
+        return _read_back(folder, before.record, judged)
+    PartialState().wait_for_everyone()  # every process has looked
+    set_seed(seed)
+    model, dropped = build_network(checkpoint, head, labels, problem_type)
+    grouped = args.train_sampling_strategy == "group_by_length"
+    trainer = FineTuneTrainer(
+        model=add_lora(model, head, args, _tokens(train) if args.lora_embeddings else None) if args.lora else model,
+        args=own,
+        train_dataset=train.add_column("length", [len(ids) for ids in train["input_ids"]]) if grouped else train,
+        eval_dataset=dev,
+        data_collator=collator,
+        processing_class=tokenizer,
+        metrics=metrics,
+        identity=identity,
+        main_metric=args.metric_for_best_model,
+        layer_decay=args.layer_decay,
+        class_weights=class_weights(args.class_weights, train, labels, problem_type),
+        callbacks=[EarlyStoppingCallback(args.patience)] if args.patience and dev is not None else None,
+    )
+    if before.checkpoint is not None:
+        logger.info("%s goes on from %s", folder, before.checkpoint.name)
+    elif PartialState().is_main_process:
+        clear(folder)
+    started = time.perf_counter()
+    trainer.train_from(before.checkpoint)
+    seconds = time.perf_counter() - started
+    predictions, scores, by_language = score_by_language(trainer, judged, languages_of(train))
+    record = {
+        "checkpoint": str(checkpoint),
+        "head": head,
+        "problem_type": problem_type,
+        "labels": list(labels or []),
+        "dropped": dropped,
+        "options": {**args.choices(), "seed": seed},
+        "resumed_from": before.checkpoint and before.checkpoint.name,
+        "seconds": seconds,
+        **_of_training(trainer, train, judged),
+        "scores": scores,
+        "by_language": by_language,
+        "identity": identity,
+        **(facts or {}),
+    }
+    save_fine_tuned(trainer, folder, record, predictions)
+    return FineTuned(folder, scores, by_language, predictions, record)
+
+
+def _of_training(trainer: FineTuneTrainer, train: Dataset, judged: Mapping[str, Dataset]) -> dict[str, Any]:
+    model: Any = trainer.model
+    return {
+        "processes": trainer.accelerator.num_processes,
+        "rows": {"train": row_count(train), **{name: row_count(rows) for name, rows in judged.items()}},
+        "train_languages": languages_of(train),
+        "steps": trainer.state.global_step,
+        "best_step": trainer.state.best_global_step,
+        "parameters": _parameters(model),
+        "history": trainer.state.log_history,
+        "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
+    }
+
+
+def _read_back(folder: Path, record: dict[str, Any], judged: Mapping[str, Dataset]) -> FineTuned:
+    return FineTuned(folder, record["scores"], record["by_language"], read_predictions(folder, [*judged]), record)
+
+
+def score_by_language(
     trainer: FineTuneTrainer, judged: Mapping[str, Dataset], trained: Sequence[str]
 ) -> tuple[dict[str, Predictions], dict[str, dict[str, float]], dict[str, dict[str, dict[str, Any]]]]:
     """Predict and score data sets, whole and by language.
@@ -97,179 +253,6 @@ def languages_of(rows: Dataset) -> list[str]:
     return sorted(set(rows["language"])) if "language" in rows.column_names else []
 
 
-# CODEMOD section trainers.finetuning
-# Fine-tuning: encoded rows and a head in; scores by language, predictions and a saved folder out.
-#
-# What the rows mean is the task's business, in three things that the caller passes: rows already encoded, a collator
-# that
-# pads them, and metrics over predictions. So classes, tags, answers and choices share one way of being trained, scored
-# and saved:
-#
-#     result = fine_tune(
-#         checkpoint, "tokens", train, dev=dev, tests={"test": test}, tokenizer=tokenizer, labels=["O", "B-PER", ...],
-#         collator=DataCollatorForTokenClassification(tokenizer), metrics=f1_of_words, output_dir="run",
-#         options=FineTuneOptions(epochs=5, seed=1),
-#     )
-#     result.by_language["test"]["swh_Latn"]["f1"]
-#
-# The folder holds the network (adapters merged into it), its tokenizer, `predictions.safetensors` (logits of every row
-# judged) and `fine_tune_record.json`; `adapter/` in it holds the adapters alone.
-
-
-logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class FineTuned:
-    """What came of a fine-tuning.
-
-    Attributes:
-        folder: The saved network and tokenizer.
-        scores: By data set ("dev" and the names of `tests`), over all its rows: score by name.
-        by_language: By data set and language: `rows`, `trained` (whether training had the language) and the scores.
-        predictions: By data set, one array a row; see `FineTuneTrainer.predict_rows`.
-        record: All of the above but the predictions, with every option, the data and what was dropped; as saved.
-    """
-
-    folder: Path
-    scores: dict[str, dict[str, float]]
-    by_language: dict[str, dict[str, dict[str, Any]]]
-    predictions: dict[str, Predictions]
-    record: dict[str, Any]
-
-
-def fine_tune(
-    checkpoint: str | Path,
-    head: Head,
-    train: Dataset,
-    *,
-    tokenizer: Any,
-    collator: Callable[[list[dict[str, Any]]], Any],
-    metrics: Metrics,
-    output_dir: str | Path,
-    dev: Dataset | None = None,
-    tests: Mapping[str, Dataset] | None = None,
-    labels: Sequence[str] | None = None,
-    problem_type: str | None = None,
-    options: FineTuneOptions | None = None,
-    facts: Mapping[str, Any] | None = None,
-    conditions: Mapping[str, Any] | None = None,
-) -> FineTuned:
-    """Train a head and its encoder, score it by language, save it. Every process of a launch must call.
-
-    Called again with the same folder, a finished run is read back, not trained again; a stopped one goes on from its
-    last checkpoint, if `options.training` has `save_steps` or `save_strategy`; and a folder of other data, options,
-    labels or another checkpoint is refused.
-
-    Args:
-        checkpoint: What to start from, see `build_network`.
-        head: "sequence", "tokens", "spans" or "choices".
-        train: Encoded rows: `input_ids`, `attention_mask`, and `labels` (a class or numbers; -100 where a token is
-            not scored) or `start_positions` and `end_positions`. Other columns are left aside, but `language` is read,
-            and `row` (which source row an encoded row is a part of) to count rows.
-        tokenizer: Saved with the network; it pads on the right.
-        collator: Makes a batch of tensors of a list of such rows.
-        metrics: Called as `metrics(predictions, rows)` with one array a row, in the order of the rows and with all
-            their columns; also on the rows of one language. Returns scores by name; the first one is the main one.
-        output_dir: Folder of the saved network.
-        dev: Scored while training; the best of these networks is kept. Without it the last one is.
-        tests: Scored once, at the end, with the network that is kept.
-        labels: Names of the classes in the order of their numbers ("sequence", "tokens"); see `label_order`.
-        problem_type: Of "sequence"; None: one class a row.
-        options: Hyper-parameters.
-        facts: Whatever else the record shall hold, as JSON: data, task, revision.
-        conditions: What else the scores depend on, as JSON: how rows are read, how answers are found.
-
-    Returns:
-        Scores, predictions and the folder.
-
-    Raises:
-        ValueError: If checkpoint, labels or rows do not fit, the loss is not finite, or the folder holds another run.
-        FileNotFoundError: If there is no such checkpoint.
-    """
-    plan, folder = options or FineTuneOptions(), Path(output_dir)
-    if head == "sequence":
-        problem_type = problem_type or "single_label_classification"
-    check_rows(train, tokenizer)
-    judged = {**({} if dev is None else {"dev": dev}), **(tests or {})}
-    arguments = training_arguments(plan, head, folder, judged=dev is not None)
-    identity = identity_of(
-        checkpoint,
-        head,
-        {"train": train, **judged},
-        plan,
-        labels=labels,
-        problem_type=problem_type,
-        conditions=conditions,
-    )
-    before = look(folder, identity, redo=plan.redo)
-    if before.record is not None:
-        logger.info("%s is finished: read back, not trained again", folder)
-        if plan.training.get("push_to_hub"):
-            logger.warning("it is not pushed again; by hand: mmbert push %s %s", folder, arguments.hub_model_id)
-        return _read_back(folder, before.record, judged)
-    PartialState().wait_for_everyone()  # every process has looked
-    set_seed(plan.seed)
-    model, dropped = build_network(checkpoint, head, labels, problem_type)
-    trainer = FineTuneTrainer(
-        model=add_lora(model, head, plan, _tokens(train) if plan.lora_embeddings else None) if plan.lora else model,
-        args=arguments,
-        train_dataset=_with_lengths(train) if plan.group_by_length else train,
-        eval_dataset=dev,
-        data_collator=collator,
-        processing_class=tokenizer,
-        metrics=metrics,
-        identity=identity,
-        main_metric=plan.metric,
-        layer_decay=plan.layer_decay,
-        class_weights=_class_weights(plan, train, labels, problem_type),
-        callbacks=[EarlyStoppingCallback(plan.patience)] if plan.patience and dev is not None else None,
-    )
-    if before.checkpoint is not None:
-        logger.info("%s goes on from %s", folder, before.checkpoint.name)
-    elif PartialState().is_main_process:
-        clear(folder)
-    started = time.perf_counter()
-    trainer.train_from(before.checkpoint)
-    seconds = time.perf_counter() - started
-    predictions, scores, by_language = judge(trainer, judged, languages_of(train))
-    record = {
-        "checkpoint": str(checkpoint),
-        "head": head,
-        "problem_type": problem_type,
-        "labels": list(labels or []),
-        "dropped": dropped,
-        "options": plan.to_dict(),
-        "resumed_from": before.checkpoint and before.checkpoint.name,
-        "seconds": seconds,
-        **_of_training(trainer, train, judged),
-        "scores": scores,
-        "by_language": by_language,
-        "identity": identity,
-        **(facts or {}),
-    }
-    save_fine_tuned(trainer, folder, record, predictions)
-    return FineTuned(folder, scores, by_language, predictions, record)
-
-
-def _of_training(trainer: FineTuneTrainer, train: Dataset, judged: Mapping[str, Dataset]) -> dict[str, Any]:
-    model: Any = trainer.model
-    return {
-        "processes": trainer.accelerator.num_processes,
-        "rows": {"train": row_count(train), **{name: row_count(rows) for name, rows in judged.items()}},
-        "train_languages": languages_of(train),
-        "steps": trainer.state.global_step,
-        "best_step": trainer.state.best_global_step,
-        "parameters": _parameters(model),
-        "history": trainer.state.log_history,
-        "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
-    }
-
-
-def _read_back(folder: Path, record: dict[str, Any], judged: Mapping[str, Dataset]) -> FineTuned:
-    return FineTuned(folder, record["scores"], record["by_language"], read_predictions(folder, [*judged]), record)
-
-
 def check_rows(rows: Dataset, tokenizer: Any) -> None:
     """Refuse rows that cannot be trained on.
 
@@ -295,25 +278,6 @@ def _tokens(rows: Dataset) -> list[int]:
         for choice in ids if ids and isinstance(ids[0], list) else [ids]:
             found.update(choice)
     return sorted(found)
-
-
-def _with_lengths(rows: Dataset) -> Dataset:
-    return rows.add_column("length", [len(ids) for ids in rows["input_ids"]])
-
-
-def _class_weights(
-    plan: FineTuneOptions, train: Dataset, labels: Sequence[str] | None, problem_type: str | None
-) -> torch.Tensor | None:
-    if plan.class_weights == "none":
-        return None
-    if not labels or problem_type == "regression":
-        raise ValueError(f"class_weights is {plan.class_weights!r}, but this task has no classes; leave it out.")
-    if isinstance(plan.class_weights, str):
-        return balanced_weights(train["labels"], len(labels))
-    unknown = sorted(set(plan.class_weights) - set(labels))
-    if unknown:
-        raise ValueError(f"class_weights names {unknown[0]!r}, but the labels are {', '.join(labels)}.")
-    return torch.tensor([float(plan.class_weights.get(label, 1.0)) for label in labels])
 
 
 def _parameters(model: torch.nn.Module) -> dict[str, int]:

@@ -1,14 +1,17 @@
-"""HF Trainer with what fine-tuning needs beside it: one rate a layer, weighted classes, scores over whole data sets.
+"""HF Trainer with what fine-tuning needs beside it: one rate per layer, weighted classes, scores over whole data sets.
 
 A task scores rows, not batches (a question's windows, a document's parts, a language's share), so the metrics get every
-prediction together with the data set it belongs to.
+prediction together with the data set it belongs to. Checkpoints are written whole and without a pickle; they say what
+the run is made of, so that another one does not go on from them. Beside the newest the best one on dev is kept.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +21,7 @@ from datasets import Dataset
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.data import RandomSampler, Sampler
-from transformers import Trainer, TrainerState
+from transformers import Trainer, TrainerCallback, TrainerState, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
@@ -30,16 +33,21 @@ from ..pretraining.run_fingerprint import FILE as IDENTITY_FILE
 from .class_weights import WeightedLoss
 from .layerwise_lr import parameter_groups
 
-# CODEMOD section trainers.epoch_order
-# An order of rows for each epoch that depends on seed and epoch alone, so that a resumed epoch reads on where it was.
-#
-# Of a random order accelerate sees to that on one process; where several share batches it forgets which epoch is
-# resumed,
-# and batches of similar lengths are drawn from the global generator, whose state at the epoch's beginning is gone.
+logger = logging.getLogger(__name__)
+
+Predictions = list[np.ndarray]
+Metrics = Callable[[Predictions, Dataset], dict[str, float]]
+
+KEY = "fine_tuning"  # under which a checkpoint has what the run is made of
+MODEL_KEYS = ("input_ids", "attention_mask", "labels", "start_positions", "end_positions")
+_LANGUAGES = "languages"  # rides along in a batch, so that a broken one can be named
 
 
 class EpochOrder(Sampler[int]):
-    """A sampler that is drawn anew each epoch; the same as accelerate's for random orders.
+    """A sampler whose order depends on seed and epoch alone; the same as accelerate's for random orders.
+
+    Of a random order accelerate sees to that on one process; where several share batches it forgets which epoch is
+    resumed, and batches of similar lengths are drawn from the global generator, whose state at the start is gone.
 
     Args:
         sampler: Draws from its `generator`: random, or grouped by length.
@@ -58,17 +66,6 @@ class EpochOrder(Sampler[int]):
 
     def __len__(self) -> int:
         return len(self.sampler)
-
-
-# CODEMOD section trainers.finetuning_checkpoints
-# Checkpoints of a fine-tuning: written whole, without a pickle, and gone on from as if nothing had happened.
-#
-# They say what the run is made of (`run_identity.json`), so that another one does not go on from them. Beside the
-# newest
-# the best one on dev is kept.
-
-
-KEY = "fine_tuning"  # under which a checkpoint has what the run is made of
 
 
 class FineTuneCheckpoints(CheckpointingTrainer):
@@ -159,23 +156,6 @@ def _has_ended(state: TrainerState) -> bool:
     return state.global_step >= state.max_steps or bool(told.get("should_training_stop"))
 
 
-# CODEMOD section trainers.finetuning_trainer
-# HF Trainer with what fine-tuning needs beside it: one rate a layer, weighted classes, scores over whole data sets.
-#
-# A task scores rows, not batches (a question's windows, a document's parts, a language's share), so the metrics get
-# every
-# prediction together with the data set it belongs to.
-
-
-logger = logging.getLogger(__name__)
-
-Predictions = list[np.ndarray]
-Metrics = Callable[[Predictions, Dataset], dict[str, float]]
-
-MODEL_KEYS = ("input_ids", "attention_mask", "labels", "start_positions", "end_positions")
-_LANGUAGES = "languages"  # rides along in a batch, so that a broken one can be named
-
-
 class RowCollator:
     """Hands the model's columns to a task's collator, and the rows' languages past it.
 
@@ -193,6 +173,27 @@ class RowCollator:
         return batch
 
 
+class ProgressLines(TrainerCallback):
+    """Logs where a training is at every log of the Trainer: step, loss, rows per second, time left."""
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, *_: Any, **kwargs: Any) -> None:
+        """Start the clock."""
+        self._began, self._first = time.monotonic(), state.global_step
+
+    def on_log(
+        self, args: TrainingArguments, state: TrainerState, *_: Any, logs: dict[str, Any] | None = None, **kwargs: Any
+    ) -> None:
+        """Write the line."""
+        steps = state.global_step - self._first
+        if not logs or "loss" not in logs or not state.is_world_process_zero or steps < 1:
+            return
+        seconds = time.monotonic() - self._began
+        rows = steps * args.train_batch_size * args.gradient_accumulation_steps * args.world_size
+        left = timedelta(seconds=round(seconds / steps * (state.max_steps - state.global_step)))
+        place = f"step {state.global_step}/{state.max_steps}"
+        logger.info("%s  loss %.4f  %.0f rows/s  %s left", place, float(logs["loss"]), rows / seconds, left)
+
+
 class FineTuneTrainer(FineTuneCheckpoints):
     """Trains a head and its encoder.
 
@@ -200,7 +201,7 @@ class FineTuneTrainer(FineTuneCheckpoints):
         metrics: Scores all predictions of a data set.
         identity: What the run is made of, for its checkpoints.
         main_metric: The score that chooses among networks; None: the first one.
-        layer_decay: See `FineTuneOptions.layer_decay`.
+        layer_decay: See `FineTuningArguments.layer_decay`.
         class_weights: (classes,) weights of the loss; None weighs all alike.
         **arguments: For Trainer.
     """
@@ -224,6 +225,7 @@ class FineTuneTrainer(FineTuneCheckpoints):
                 f"one process sees {self.args.n_gpu} GPUs; use `accelerate launch`, or set CUDA_VISIBLE_DEVICES=0."
             )
         self.remove_callback(PrinterCallback)
+        self.add_callback(ProgressLines())
         self.metrics, self.main_metric, self.layer_decay = metrics, main_metric, layer_decay
         self.identity = dict(identity or {})
 

@@ -3,9 +3,9 @@
 from ....common.lazy import lazy_exports
 
 _HOMES = {
+    "BenchmarkTask": "task",
     "Part": "task",
     "Published": "published",
-    "Task": "task",
     "TaskRows": "rows",
     "load_tasks": "catalogue",
     "published_scores": "published",

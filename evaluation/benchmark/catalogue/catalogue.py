@@ -12,17 +12,17 @@ from typing import Any
 
 import yaml
 
-from .task import Part, Task
+from .task import BenchmarkTask, Part
 
 _KEYS = frozenset(
     "title suite head metric languages codes hub config revision columns splits train dev test training "
-    "train_languages positive note".split()
+    "train_languages positive answer_language official note".split()
 )
 _SPLITS = ("train", "dev", "test")
 
 
 @cache
-def load_tasks(path: str | Path | None = None) -> Mapping[str, Task]:
+def load_tasks(path: str | Path | None = None) -> Mapping[str, BenchmarkTask]:
     """Read a catalogue.
 
     Args:
@@ -44,11 +44,11 @@ def load_tasks(path: str | Path | None = None) -> Mapping[str, Task]:
         raise ValueError(f"{path} is not valid YAML: {' '.join(str(broken).split())}") from broken
     if not isinstance(content, dict) or not isinstance(content.get("tasks"), dict):
         raise ValueError(f"{path} has no `tasks:` with a task a key")
-    defaults = (content.get("defaults") or {}).get("training", {})
+    defaults = (content.get("defaults") or {}).get("training", {})  # of a user's own catalogue
     return {name: _task(name, entry, defaults) for name, entry in content["tasks"].items()}
 
 
-def task_named(name: str, path: str | Path | None = None) -> Task:
+def task_named(name: str, path: str | Path | None = None) -> BenchmarkTask:
     """Find a task.
 
     Args:
@@ -69,7 +69,7 @@ def task_named(name: str, path: str | Path | None = None) -> Task:
     return tasks[name]
 
 
-def _task(name: str, entry: Any, defaults: Mapping[str, float]) -> Task:
+def _task(name: str, entry: Any, defaults: Mapping[str, float]) -> BenchmarkTask:
     if not isinstance(entry, dict):
         raise ValueError(f"task {name}: an entry holds keys like title and head, got {entry!r}")
     unknown = sorted(set(entry) - _KEYS)
@@ -78,7 +78,7 @@ def _task(name: str, entry: Any, defaults: Mapping[str, float]) -> Task:
     missing = [key for key in ("title", "head", "metric") if key not in entry]
     if missing:
         raise ValueError(f"task {name}: {missing[0]} is missing")
-    return Task(
+    return BenchmarkTask(
         name=name,
         title=entry["title"],
         suite=entry.get("suite", "more"),
@@ -89,6 +89,8 @@ def _task(name: str, entry: Any, defaults: Mapping[str, float]) -> Task:
         train_languages=tuple(entry.get("train_languages", ("eng_Latn",))),
         positive=entry.get("positive"),
         training={**defaults, **entry.get("training", {})},
+        answer_language=entry.get("answer_language"),
+        official=entry.get("official"),
         note=entry.get("note", ""),
     )
 

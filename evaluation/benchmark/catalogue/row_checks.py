@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ....data.features.passages import answer_spans
 from ....data.features.word_labels import UNLABELLED
-from .task import Task
+from .task import BenchmarkTask
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -33,7 +33,33 @@ def row_keys(rows: "Dataset", names: Sequence[str] | None = None) -> list[str]:
     ]
 
 
-def labels_of(task: Task, train: "Dataset") -> tuple[str, ...]:
+def require_scorable(task: BenchmarkTask, dev: "Dataset", test: "Dataset") -> None:
+    """Refuse, before anything is trained, a language of dev or test in which nothing can be scored.
+
+    Args:
+        task: The task.
+        dev: Rows to choose on.
+        test: Rows to score.
+
+    Raises:
+        ValueError: If a language has no labelled word, or but one gold score.
+    """
+    for part, rows in (("dev", dev), ("test", test)):
+        values: dict[str, list[Any]] = {}
+        column = {"score": "score", "tags": "tags", "spans": "tags"}.get(task.head)
+        for tag, value in zip(rows["language"], rows[column], strict=True) if column else ():
+            values.setdefault(tag, []).append(value)
+        for tag, found in sorted(values.items()):
+            if column == "tags" and all(one in UNLABELLED for tags in found for one in tags):
+                problem = "there are 0 words to judge"
+            elif column == "score" and len(set(found)) == 1:
+                problem = f"all {len(found)} gold scores are {found[0]:g}: a correlation needs two that differ"
+            else:
+                continue
+            raise ValueError(f"{task.name}, {part} in {tag}: {problem}; give the language more rows, or leave it out")
+
+
+def labels_of(task: BenchmarkTask, train: "Dataset") -> tuple[str, ...]:
     """List the classes or tags of train.
 
     Args:
@@ -66,7 +92,7 @@ def labels_of(task: Task, train: "Dataset") -> tuple[str, ...]:
     return tuple(sorted(found, key=lambda tag: (tag != "O", tag)))
 
 
-def strange_labels(task: Task, labels: Sequence[str], test: "Dataset") -> list[str]:
+def strange_labels(task: BenchmarkTask, labels: Sequence[str], test: "Dataset") -> list[str]:
     """Say which labels of the test no training row has; those words or rows count as wrong.
 
     Args:
@@ -96,7 +122,7 @@ def strange_labels(task: Task, labels: Sequence[str], test: "Dataset") -> list[s
     return [f"{len(strange):,} labels of the test ({', '.join(names[:_LISTED])}) are not in train and count as wrong"]
 
 
-def answers_in_place(task: Task, train: "Dataset") -> "tuple[Dataset, list[str]]":
+def answers_in_place(task: BenchmarkTask, train: "Dataset") -> "tuple[Dataset, list[str]]":
     """Leave out training rows with an answer that is not in its passage; dev and test are judged by their texts.
 
     Args:
@@ -126,7 +152,7 @@ def _in_place(row: Mapping[str, Any]) -> bool:
     return True
 
 
-def shared_rows(task: Task, train: "Dataset", test: "Dataset") -> list[str]:
+def shared_rows(task: BenchmarkTask, train: "Dataset", test: "Dataset") -> list[str]:
     """Say how many test rows stand in train too.
 
     Args:
@@ -153,7 +179,7 @@ def shared_rows(task: Task, train: "Dataset", test: "Dataset") -> list[str]:
     return [f"{shared:,} of {len(test):,} test rows stand in train too"] if shared else []
 
 
-def apart_from_test(task: Task, dev: "Dataset", test: "Dataset") -> "tuple[Dataset, list[str]]":
+def apart_from_test(task: BenchmarkTask, dev: "Dataset", test: "Dataset") -> "tuple[Dataset, list[str]]":
     """Leave out of dev what the test asks too: XQuAD's English is a part of the SQuAD dev that others choose on.
 
     Args:

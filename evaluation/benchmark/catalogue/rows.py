@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ....data.labelled.read import read_labelled
 from .row_checks import answers_in_place, apart_from_test, labels_of, row_keys, shared_rows, strange_labels
-from .task import Part, Task
+from .task import BenchmarkTask, Part
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -76,7 +76,7 @@ class TaskRows:
     fingerprint: str
 
 
-def read_task(task: Task, data: Mapping[str, str] | None = None, limits: Limits | None = None) -> TaskRows:
+def read_task(task: BenchmarkTask, data: Mapping[str, str] | None = None, limits: Limits | None = None) -> TaskRows:
     """Read a task's rows.
 
     Args:
@@ -109,7 +109,7 @@ def read_task(task: Task, data: Mapping[str, str] | None = None, limits: Limits 
 
 @dataclass(slots=True)
 class _Reader:
-    task: Task
+    task: BenchmarkTask
     data: Mapping[str, str]
     limits: Limits
     notes: list[str]
@@ -120,10 +120,16 @@ class _Reader:
         train, dev = self._of("train", wanted), self._of("dev", wanted)
         if train is None:
             if dev is None:
-                there = self._there()
+                name, there = self.task.name, self._there()
+                if there == "none":
+                    path = self.data.get("", "PATH")
+                    raise ValueError(
+                        f"{name}: {path if self.data else 'the source'} has no split train and none called dev; give "
+                        f"--data {name}:train=PATH --data {name}:test={path}"
+                    )
                 raise ValueError(
-                    f"{self.task.name}: no rows to train on in {', '.join(wanted)}; there are {there}; "
-                    "choose with --train-languages, or give --data TASK:train=PATH"
+                    f"{name}: no rows to train on in {', '.join(wanted)}; there are {there}; "
+                    f"choose with --train-languages, or give --data {name}:train=PATH"
                 )
             self.notes.append("trained on the dev split, because there is no train split in the training languages")
             train, dev = dev, None
@@ -236,7 +242,7 @@ def _first_by_hash(rows: "Dataset", count: int) -> "Dataset":
     return rows.select(sorted(chosen))
 
 
-def _cut(train: "Dataset", task: Task) -> "tuple[Dataset, Dataset]":
+def _cut(train: "Dataset", task: BenchmarkTask) -> "tuple[Dataset, Dataset]":
     """Cut a share of train off to choose on; questions on one passage stay together."""
     groups = train["context"][:] if "context" in train.column_names else row_keys(train)
     order = sorted(set(groups), key=lambda group: hashlib.sha256(group.encode()).hexdigest())

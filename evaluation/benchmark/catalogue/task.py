@@ -1,24 +1,25 @@
-"""One task: where its rows lie, which head learns it, which number counts, and how it is trained by the book."""
+"""One task of the catalogue: where its rows lie, which task of `mmbert.tasks` it is, which number counts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-# Head -> family of metrics (`metrics.FAMILIES`). `choices` gives one label a row, the place of the right choice.
+# Head -> task of `mmbert.tasks`, see `task_class`.
 HEADS = {
-    "labels": "labels",
-    "score": "similarity",
-    "tags": "tags",
-    "spans": "spans",
-    "answers": "answers",
-    "choices": "labels",
+    "labels": "classification",
+    "score": "classification",
+    "tags": "tagging",
+    "spans": "tagging",
+    "answers": "qa",
+    "choices": "choice",
 }
 METRICS = {
     "labels": ("accuracy", "macro_f1", "micro_f1", "matthews", "f1"),
-    "similarity": ("spearman", "pearson"),
+    "score": ("spearman", "pearson"),
     "tags": ("accuracy", "macro_f1", "run_f1"),
     "spans": ("f1", "precision", "recall", "accuracy"),
     "answers": ("f1", "exact"),
+    "choices": ("accuracy",),
 }
 NEEDS = {
     "labels": ("text", "label"),
@@ -52,7 +53,7 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class BenchmarkTask:
     """A task of the catalogue.
 
     Attributes:
@@ -65,7 +66,9 @@ class Task:
         languages: Language tag to the Hub's code, all languages that are judged.
         train_languages: Languages to train on; others are judged zero-shot.
         positive: Class whose own F1 is meant by `f1`.
-        training: Hyper-parameters of the book: learning_rate, epochs, max_length, ...
+        training: Fields of `Setting` that differ from the defaults of fine-tuning, such as epochs.
+        answer_language: Language of the answers, where it is not the row's.
+        official: Script whose scores stand beside published ones, see `PassageOptions`.
         note: What a reader must know to compare.
     """
 
@@ -79,18 +82,20 @@ class Task:
     train_languages: tuple[str, ...] = ("eng_Latn",)
     positive: str | None = None
     training: Mapping[str, float] = field(default_factory=dict)
+    answer_language: str | None = None
+    official: str | None = None
     note: str = ""
 
     def __post_init__(self) -> None:
         if self.head not in HEADS:
             raise ValueError(f"task {self.name}: head must be one of {', '.join(HEADS)}, got {self.head!r}")
-        known = METRICS[HEADS[self.head]]
+        known = METRICS[self.head]
         if self.metric not in known:
             raise ValueError(f"task {self.name}: metric must be one of {', '.join(known)}, got {self.metric!r}")
 
     @property
-    def family(self) -> str:
-        """Family of metrics."""
+    def kind(self) -> str:
+        """Task of `mmbert.tasks`."""
         return HEADS[self.head]
 
     @property

@@ -11,12 +11,12 @@ from mmbert import MmBertConfig, MmBertForMaskedLM, MmBertForTokenClassification
 from mmbert.data import read_labelled
 from mmbert.modeling.tokenization_mmbert import save_tokenizer
 from mmbert.tasks.metrics.question_answering import token_f1
-from mmbert.tasks.question_answering import AnswerMetrics, PassageOptions, fine_tune_answerer
-from mmbert.tasks.token_classification import TagOptions, fine_tune_tagger
-from mmbert.trainers import FineTuneOptions
+from mmbert.tasks.question_answering import PassageOptions, QuestionAnswering, fine_tune_answerer
+from mmbert.tasks.token_classification import TagOptions, TokenClassification, fine_tune_tagger
+from mmbert.trainers import FineTuningArguments
 from tests_support import WORDS
 
-PLAN = {"batch_size": 16, "evaluation_batch_size": 64, "training": {"use_cpu": True, "disable_tqdm": True}}
+PLAN = {"per_device_train_batch_size": 16, "per_device_eval_batch_size": 64, "use_cpu": True}
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def test_a_tagger_learns_and_its_files_say_what_it_found(checkpoint, tokenizer, 
     result = fine_tune_tagger(
         checkpoint, rows, tokenizer=tokenizer, output_dir=tmp_path, seeds=[3],
         words=TagOptions(max_length=16, stride=4),
-        options=FineTuneOptions(epochs=4, learning_rate=5e-3, **PLAN),
+        args=FineTuningArguments(num_train_epochs=4, learning_rate=5e-3, **PLAN),
     )[0]  # fmt: skip
     table = result.by_language["test"]
     assert table["eng_Latn"]["rows"] == 20 and result.record["rows"] == {"train": 160, "test": 40}  # not windows
@@ -75,7 +75,7 @@ def test_parts_of_speech_are_judged_by_words(checkpoint, tokenizer, tmp_path):
     tagged = rows.remove_columns("tags").add_column("tags", [["X", "Y"] * 4] * len(rows))
     result = fine_tune_tagger(
         checkpoint, {"train": tagged, "dev": tagged}, tokenizer=tokenizer, output_dir=tmp_path, seeds=[0],
-        options=FineTuneOptions(max_steps=1, **PLAN),
+        args=FineTuningArguments(max_steps=1, **PLAN),
     )[0]  # fmt: skip
     assert set(result.scores["dev"]) == {"accuracy", "macro_f1", "run_f1"}
     assert result.record["baselines"]["dev"]["majority"]["accuracy"] == 0.5
@@ -111,7 +111,7 @@ def test_an_answerer_learns_also_to_be_silent(checkpoint, tokenizer, tmp_path, s
     }
     result = fine_tune_answerer(
         checkpoint, rows, tokenizer=tokenizer, output_dir=tmp_path, seeds=[0],
-        options=FineTuneOptions(epochs=6, learning_rate=5e-3, **PLAN),
+        args=FineTuningArguments(num_train_epochs=6, learning_rate=5e-3, **PLAN),
         passages=PassageOptions(max_length=40, stride=8, unanswerable=silent > 0),
     )[0]  # fmt: skip
     baselines = result.record["baselines"]["test"]
@@ -133,13 +133,12 @@ def test_an_answerer_learns_also_to_be_silent(checkpoint, tokenizer, tmp_path, s
 
 def test_the_threshold_of_silence_is_chosen_on_dev_alone(tokenizer):
     import numpy as np
-    from mmbert.data import PassageRows
 
     rows = questions(["eng_Latn"], 6, silent=0.5)
-    parts = {name: PassageRows.read(rows, tokenizer, unanswerable=True) for name in ("dev", "test")}
-    metrics = AnswerMetrics(parts, PassageOptions(unanswerable=True))
-    draw = np.random.default_rng(0)
-    encoded = {name: part.rows.add_column("part", [name] * len(part.rows)) for name, part in parts.items()}
+    metrics = QuestionAnswering(
+        {name: rows for name in ("train", "dev", "test")}, tokenizer, PassageOptions(unanswerable=True)
+    )
+    draw, encoded = np.random.default_rng(0), metrics.encoded
     scores = [draw.normal(size=(len(ids), 2)) for ids in encoded["dev"]["input_ids"]]
     metrics(scores, encoded["test"])
     metrics(scores[:2], encoded["dev"].select([0, 1]))  # one language of it
@@ -175,3 +174,31 @@ def test_what_the_data_lack_is_said_in_a_line(checkpoint, tokenizer, tmp_path):
     with pytest.raises(ValueError, match="has no row in fao_Latn; there are eng_Latn"):
         good.to_parquet(tmp_path / "good.parquet")
         read_labelled(tmp_path / "good.parquet", languages=["fao_Latn"])
+
+
+def test_an_answer_is_compared_in_the_language_of_the_answer(tokenizer):
+    """AfriQA: the question is Hausa, passage and answer are English, whose articles do not count."""
+    context = "the old bridge stands by the river"
+    row = {"question": ["ina?"], "context": [context], "language": ["hau_Latn"]}
+    rows = Dataset.from_dict({**row, "answers": [{"text": ["the old bridge"], "answer_start": [0]}]})
+    plain, named = (
+        QuestionAnswering({"train": rows, "test": rows}, tokenizer, PassageOptions(answer_language=language))
+        for language in (None, "eng_Latn")
+    )
+    assert plain.scores("test", {0: "old bridge"})["exact"] == 0.0
+    assert named.scores("test", {0: "old bridge"}) == {"f1": 1.0, "exact": 1.0}
+
+
+def test_what_training_could_not_learn_counts_as_wrong(tokenizer):
+    """`mmbert evaluate` scores published tests whole."""
+    row = {"question": ["who?"], "context": ["the old bridge"], "language": ["eng_Latn"]}
+    train = Dataset.from_dict({**row, "answers": [{"text": ["old"], "answer_start": [4]}]})
+    test = Dataset.from_dict({**row, "answers": [{"text": ["young"], "answer_start": [4]}]})
+    task = QuestionAnswering({"train": train, "test": test}, tokenizer, PassageOptions(on_bad_row="wrong"))
+    assert task.parts["test"].gold == [["young"]] and task.scores("test", {0: "young"})["exact"] == 1.0
+    words = {"tokens": [["the", "bridge"]], "language": ["eng_Latn"]}
+    parts = {"train": [["A", "B"]], "test": [["A", "C"]]}
+    rows = {name: Dataset.from_dict({**words, "tags": tags}) for name, tags in parts.items()}
+    tagging = TokenClassification(rows, tokenizer, TagOptions(on_bad_row="wrong"))
+    assert tagging.majority("test")["accuracy"] == 0.5
+    assert TokenClassification(rows, tokenizer, TagOptions(on_bad_row="skip")).majority("test")["accuracy"] == 1.0

@@ -20,10 +20,17 @@ from mmbert.tasks import (
     language_table,
     table_lines,
 )
-from mmbert.tasks.classification_scores import ClassificationMetrics, baseline_scores, pool_windows
 from mmbert.tasks.multiple_choice import encode_choices, first_number, right_choices
-from mmbert.tasks.text_classification import encode_rows, labels_of, problem_of
-from mmbert.trainers import FineTuneOptions
+from mmbert.tasks.text_classification import (
+    baseline_scores,
+    decide,
+    encode_rows,
+    labels_of,
+    pool_windows,
+    problem_of,
+    score,
+)
+from mmbert.trainers import FineTuningArguments
 from tests_support import sentences
 
 SINGLE, SEVERAL, NUMBER = "single_label_classification", "multi_label_classification", "regression"
@@ -89,8 +96,8 @@ def test_logits_of_windows_are_averaged():
     documents, first, logits = pool_windows([np.array([0.0, 4.0]), np.array([2.0, 0.0]), np.array([1.0, 0.5])], rows)
     assert documents.tolist() == [3, 7] and first.tolist() == [0, 2]
     assert logits.tolist() == [[1.0, 2.0], [1.0, 0.5]]
-    scores = ClassificationMetrics(SINGLE)([np.array([0.0, 4.0]), np.array([2.0, 0.0]), np.array([1.0, 0.5])], rows)
-    assert scores["accuracy"] == 1.0
+    truth = np.array(rows["labels"][:])[first]
+    assert score(SINGLE, truth, decide(SINGLE, logits))["accuracy"] == 1.0
 
 
 def test_what_rows_ask_for(tokenizer):
@@ -128,7 +135,7 @@ def test_every_kind_of_label_is_learned(problem, base, tokenizer, tmp_path):
     rows = {name: with_column(texts(seed), column, value) for name, seed in (("train", 0), ("dev", 1), ("test", 2))}
     (result,) = fine_tune_classifier(
         base, rows, tokenizer=tokenizer, output_dir=tmp_path, seeds=[1],
-        options=FineTuneOptions(epochs=6, batch_size=8, learning_rate=3e-3, training=FAST),
+        args=FineTuningArguments(num_train_epochs=6, per_device_train_batch_size=8, learning_rate=3e-3, **FAST),
     )  # fmt: skip
     assert next(iter(result.scores["test"])) == score and result.scores["test"][score] > least
     config = json.loads((tmp_path / "config.json").read_text())
@@ -174,7 +181,7 @@ def test_windows_of_a_document_weigh_once_in_guesses_and_counts(base, tokenizer,
     (result,) = fine_tune_classifier(
         base, rows, tokenizer=tokenizer, output_dir=tmp_path, seeds=[1],
         texts=TextOptions(max_length=16, windows=True, overlap=2, on_bad_row="skip"),
-        options=FineTuneOptions(max_steps=1, training=FAST),
+        args=FineTuningArguments(max_steps=1, **FAST),
     )  # fmt: skip
     assert result.record["baselines"]["test"]["majority"]["accuracy"] == pytest.approx(2 / 3)
     assert result.record["rows"] == {"train": 3, "test": 3} and result.by_language["test"]["eng_Latn"]["rows"] == 3
@@ -282,11 +289,9 @@ def test_choices_are_learned_and_the_head_goes_on(base, tokenizer, tmp_path, cap
              "label": [str(n % 2) for n in range(count)]}
         )  # fmt: skip
 
-    options = FineTuneOptions(epochs=5, batch_size=8, learning_rate=3e-3, training=FAST)
+    args = FineTuningArguments(num_train_epochs=5, per_device_train_batch_size=8, learning_rate=3e-3, **FAST)
     kinds = {"train": rows(0), "dev": rows(1), "test": rows(2)}
-    (first,) = fine_tune_chooser(
-        base, kinds, tokenizer=tokenizer, output_dir=tmp_path / "a", options=options, seeds=[0]
-    )
+    (first,) = fine_tune_chooser(base, kinds, tokenizer=tokenizer, output_dir=tmp_path / "a", args=args, seeds=[0])
     assert first.scores["test"]["accuracy"] > 0.85
     assert first.record["baselines"]["test"]["random"]["accuracy"] == 0.5
     model = mmbert.MmBertForMultipleChoice.from_pretrained(first.folder).eval()
@@ -295,9 +300,9 @@ def test_choices_are_learned_and_the_head_goes_on(base, tokenizer, tmp_path, cap
     with torch.no_grad():
         logits = model(**{key: value[None] for key, value in pairs.items()}).logits[0].numpy()
     np.testing.assert_allclose(logits, first.predictions["test"][0], atol=1e-5)
-    few = FineTuneOptions(max_steps=1, learning_rate=1e-9, training=FAST)
+    few = FineTuningArguments(max_steps=1, learning_rate=1e-9, **FAST)
     (again,) = fine_tune_chooser(
-        first.folder, kinds, tokenizer=tokenizer, output_dir=tmp_path / "b", options=few, seeds=[0]
+        first.folder, kinds, tokenizer=tokenizer, output_dir=tmp_path / "b", args=few, seeds=[0]
     )
     assert again.record["dropped"] == [] and again.scores["test"] == first.scores["test"]
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mmbert.tasks.metrics.classification import hub_scores, label_scores, similarity_scores, span_scores, tag_scores
+from mmbert.tasks.metrics.classification import entity_scheme, label_scores, similarity_scores, span_scores, tag_scores
 
 pytest.importorskip("sklearn")
 pytest.importorskip("seqeval")
@@ -148,29 +148,34 @@ def test_tags_agree_with_the_definition(sentences):
     assert scores["run_f1"] == pytest.approx(2 * len(runs(0) & runs(1)) / (len(runs(0)) + len(runs(1))))
 
 
-MAJORITY = """
-import datasets
-import evaluate
-
-
-class Share(evaluate.Metric):
-    def _info(self):
-        features = datasets.Features({"predictions": datasets.Value("string"), "references": datasets.Value("string")})
-        return evaluate.MetricInfo(description="", citation="", features=features)
-
-    def _compute(self, predictions, references):
-        return {"share": sum(p == r for p, r in zip(predictions, references)) / len(references)}
-"""
-
-
-def test_a_metric_of_the_evaluate_library_agrees(tmp_path, monkeypatch):
-    pytest.importorskip("evaluate")
-    monkeypatch.setenv("HF_MODULES_CACHE", str(tmp_path / "modules"))
-    script = tmp_path / "share" / "share.py"
-    script.parent.mkdir()
-    script.write_text(MAJORITY)
-    guesses, truths = list("abcabc"), list("abcccc")
-    assert hub_scores(str(script), guesses, truths)["share"] == label_scores(guesses, truths)["accuracy"]
+def test_entities_whatever_way_labels_mark_them():
+    """The same entities in six ways of writing give the same scores; taggers that are always wrong give 0."""
+    gold = "B-PER I-PER O B-LOC O B-PER".split()
+    guess = "B-PER I-PER O B-PER O O".split()
+    expected = span_scores([guess], [gold])
+    assert expected["f1"] == pytest.approx(2 / 5 * 2 / 2, abs=0.2) and 0 < expected["f1"] < 1
+    suffix = {"B-PER": "PER-B", "I-PER": "PER-I", "B-LOC": "LOC-B", "O": "O"}
+    ways = [
+        lambda tag: suffix[tag],
+        lambda tag: suffix[tag].replace("-", "_"),
+        lambda tag: tag.replace("-", "_"),
+        lambda tag: tag.lower() if tag != "O" else tag,
+        lambda tag: tag[2:] or "O",
+    ]
+    for write in ways:
+        found = span_scores([[write(tag) for tag in guess]], [[write(tag) for tag in gold]])
+        assert {name: found[name] for name in ("f1", "precision", "recall")} == pytest.approx(
+            {name: expected[name] for name in ("f1", "precision", "recall")}
+        )
+    bare = [tag[0] for tag in gold]
+    assert span_scores([bare], [bare])["f1"] == 1.0 and span_scores([["O"] * 6], [bare])["f1"] == 0.0
+    few = "person-other O location-other O".split(), "location-other O event-other O".split()
+    assert span_scores([few[1]], [few[0]])["f1"] == 0.0
+    with pytest.raises(ValueError, match="the label 'PER' has no prefix and 'B-LOC' has one; write all entities as"):
+        entity_scheme(["B-LOC", "PER", "O"])
+    assert [entity_scheme(names) for names in (["NOUN", "VERB"], ["I-PER", "O"], ["LOC", "O"], ["B", "I", "O"])] == [
+        None, "prefix", "io", "bare",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -181,7 +186,6 @@ def test_a_metric_of_the_evaluate_library_agrees(tmp_path, monkeypatch):
         (lambda: tag_scores([["X"]], [["X", "Y"]]), "sentence 0: 1 tags for 2 words"),
         (lambda: span_scores([[]], [[]]), "there are 0 words to judge"),
         (lambda: similarity_scores([math.nan, 1.0], [1.0, 2.0]), "is no number to correlate"),
-        (lambda: hub_scores("no/such-metric", ["a"], ["a"]), "evaluate has no metric 'no/such-metric' in reach"),
     ],
 )
 def test_what_cannot_be_judged_is_refused_in_one_line(call, message):

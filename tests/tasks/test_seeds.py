@@ -12,10 +12,10 @@ from mmbert import MmBertConfig, MmBertForMaskedLM
 from mmbert.modeling.tokenization_mmbert import save_tokenizer
 from mmbert.tasks import fine_tune_answerer, fine_tune_chooser, fine_tune_classifier, fine_tune_tagger
 from mmbert.tasks.question_answering import PassageOptions
-from mmbert.trainers import FineTuneOptions
+from mmbert.trainers import FineTuningArguments
 from tests_support import WORDS
 
-PLAN = {"max_steps": 1, "batch_size": 2, "learning_rate": 1e-2, "training": {"use_cpu": True}}
+PLAN = {"max_steps": 1, "per_device_train_batch_size": 2, "learning_rate": 1e-2, "use_cpu": True}
 NUMBER = 4
 
 
@@ -65,7 +65,7 @@ TASKS = {
 @pytest.mark.parametrize("kind", TASKS)
 def test_finished_seeds_are_read_back_and_the_others_trained(kind, checkpoint, tokenizer, tmp_path, caplog):
     call, own, file = TASKS[kind]
-    given = {"tokenizer": tokenizer, "output_dir": tmp_path / "run", "options": FineTuneOptions(**PLAN), **own}
+    given = {"tokenizer": tokenizer, "output_dir": tmp_path / "run", "args": FineTuningArguments(**PLAN), **own}
     first = call(checkpoint, rows_of(kind), seeds=[0, 1], **given)
     written = [(tmp_path / "run" / f"seed-{seed}" / file).read_text(encoding="utf-8") for seed in (0, 1)]
     (tmp_path / "run" / "seed-0" / file).unlink()  # as if it had been stopped before writing it
@@ -86,7 +86,7 @@ def test_finished_seeds_are_read_back_and_the_others_trained(kind, checkpoint, t
 
 def test_what_is_read_back_must_be_the_same(checkpoint, tokenizer, tmp_path):
     rows = rows_of("answers")
-    given = {"tokenizer": tokenizer, "options": FineTuneOptions(**PLAN)}
+    given = {"tokenizer": tokenizer, "args": FineTuningArguments(**PLAN)}
 
     def call(changed=None, seeds=(0, 1), **options):
         reading = PassageOptions(unanswerable=True, **options)
@@ -131,8 +131,8 @@ def test_a_score_that_there_is_not_is_told_before_the_training(kind, known, chec
 )
 def test_a_metric_that_there_is_not_is_told_before_the_training(kind, known, checkpoint, tokenizer, tmp_path, caplog):
     call, own, _ = TASKS[kind]
-    options = FineTuneOptions(**PLAN, metric="f2")
-    given = {"tokenizer": tokenizer, "output_dir": tmp_path / "run", "options": options, **own}
+    args = FineTuningArguments(**PLAN, metric_for_best_model="f2")
+    given = {"tokenizer": tokenizer, "output_dir": tmp_path / "run", "args": args, **own}
     with pytest.raises(ValueError, match=f"^no metric 'f2' to choose by; there are {known}.$"):
         call(checkpoint, rows_of(kind), **given)
     assert not (tmp_path / "run").exists()
@@ -140,8 +140,8 @@ def test_a_metric_that_there_is_not_is_told_before_the_training(kind, known, che
 
 @pytest.mark.parametrize("metric", ["answerable_f1", "unanswerable_f1", "loss"])
 def test_what_is_named_as_a_metric_is_there_when_dev_is_scored(metric, checkpoint, tokenizer, tmp_path):
-    options = FineTuneOptions(**PLAN, metric=metric)
-    given = {"tokenizer": tokenizer, "output_dir": tmp_path, "options": options, "passages": SILENT}
+    args = FineTuningArguments(**PLAN, metric_for_best_model=metric)
+    given = {"tokenizer": tokenizer, "output_dir": tmp_path, "args": args, "passages": SILENT}
     (result,) = fine_tune_answerer(checkpoint, rows_of("answers"), seeds=[0], **given)
     (scored,) = [entry for entry in result.record["history"] if "eval_main" in entry]
     assert scored["eval_main"] == scored[f"eval_{metric}"]
@@ -151,7 +151,7 @@ def test_a_language_without_a_label_is_told_before_the_training(checkpoint, toke
     rows = rows_of("tags")
     bare = Dataset.from_dict({"language": ["swh_Latn"], "tokens": [["mto", "x"]], "tags": [[None, "_"]]})
     rows["test"] = concatenate_datasets([rows["test"], bare])
-    given = {"tokenizer": tokenizer, "output_dir": tmp_path / "run", "options": FineTuneOptions(**PLAN)}
+    given = {"tokenizer": tokenizer, "output_dir": tmp_path / "run", "args": FineTuningArguments(**PLAN)}
     with pytest.raises(ValueError, match="test has no word with a label that training has in swh_Latn; give"):
         fine_tune_tagger(checkpoint, rows, **given)
     assert not (tmp_path / "run").exists()
