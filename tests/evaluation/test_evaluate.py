@@ -163,7 +163,7 @@ def test_changed_conditions_are_refused_or_done_anew(checkpoint, files, tmp_path
     settings = settings_of(task_named("sib200"), rates=(1e-3,), epochs=(1,), changes={"max_length": 40})
     changed = Evaluation(changed.jobs, {"sib200": settings}, (1,), tmp_path)
     refused = evaluate(changed)
-    assert "max_length (48, now 40)" in refused.failures["sib200"] and refused.records == []
+    assert "setting.max_length was 48 and is now 40" in refused.failures["sib200"] and refused.records == []
     again = evaluate(Evaluation(changed.jobs, {"sib200": settings}, (1,), tmp_path, overwrite=True))
     assert again.records[0]["setting"]["max_length"] == 40
 

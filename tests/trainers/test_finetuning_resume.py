@@ -165,12 +165,12 @@ def test_a_finished_run_is_read_back_and_other_conditions_are_refused(run, base,
         ({"learning_rate": 1e-3}, "options.learning_rate was 0.002 and is now 0.001"),
         ({"seed": 1}, "seed was 0 and is now 1"),
         ({"lora": True}, "options.lora was false and is now true"),
-        ({"labels": LABELS[::-1]}, 'labels[0] was "german" and is now "english"'),
+        ({"labels": LABELS[::-1]}, "labels[0] was german and is now english"),
         ({"checkpoint": tmp_path / "other"}, "checkpoint was "),
         ({"conditions": {"window": 16}}, "conditions.window was 8 and is now 16"),
-        ({"train": train.select(range(15))}, 'rows.train was "16 rows '),
-        ({"test": test.select([1, 0, 2, 3, 4, 5])}, 'rows.dev was "6 rows '),
-        ({"dev": False}, 'options.eval_strategy was "epoch" and is now null'),
+        ({"train": train.select(range(15))}, "rows.train was 16 rows "),
+        ({"test": test.select([1, 0, 2, 3, 4, 5])}, "rows.dev was 6 rows "),
+        ({"dev": False}, "options.eval_strategy was epoch and is now"),
     ):
         with pytest.raises(ValueError, match="holds a run made under other conditions: ") as refused:
             run(tmp_path / "run", batches=0, **{**options, "conditions": {"window": 8}, **changes})
