@@ -48,7 +48,7 @@ def __dir__() -> list[str]:
 
 if __name__ == "mmbert":
     from .common.moved import install
-    from .modeling import register
+    from .modeling.registration import register_when_loaded
 
     install()
-    register()
+    register_when_loaded()

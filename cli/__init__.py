@@ -1,15 +1,19 @@
-"""The `mmbert` command: one thin file a verb.
+"""The `mmbert` command: one thin file per verb.
 
-An error that a user can mend is one line on standard error and exit status 2; MMBERT_TRACEBACK=1 tells the whole story.
+Help, usage errors and completion answer without torch: each verb imports what it needs when it runs. An error that a
+user can mend is one line on standard error and exit status 2 (`common.command`).
 """
 
-import logging
-import os
 import sys
+from collections.abc import Callable
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
-from transformers.utils import logging as transformers_logging
+from typer.core import TyperCommand, TyperGroup
 
+from ..common.command import run_command
+from ..common.options import with_known_names
 from .bench import bench
 from .card import card
 from .demo import demo
@@ -24,28 +28,79 @@ from .search import search
 from .tokenize import tokenize
 from .trim import trim
 
+
+class _Command(TyperCommand):
+    """A verb whose options may be written in transformers' names and short forms, with `_` or `-`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if not ctx.ignore_unknown_options:
+            known = [word[2:] for option in self.params for word in (*option.opts, *option.secondary_opts)]
+            args = with_known_names(args, [*known, "help"], ctx.command_path)
+        return super().parse_args(ctx, args)
+
+
+class _Verbs(TyperGroup):
+    """The verbs in the order in which they are listed here: what people do first comes first."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(self.commands)
+
+
 app = typer.Typer(
     name="mmbert",
-    help="Train, merge, embed with and publish mmBERT, the multilingual ModernBERT.",
+    cls=_Verbs,
+    help="Train, fine-tune, search with, shrink and publish mmBERT, the multilingual ModernBERT.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
-for verb in (demo, doctor, recipe, tokenize, merge, export, trim, embed, evaluate, bench, card, push):
-    app.command()(verb)
+# Verbs that read their options with transformers' HfArgumentParser: every field of TrainingArguments is one of them.
+_PASSED_ON = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
+
+
+def _pass_on(to: typer.Typer, name: str, module: str, function: str, line: str) -> None:
+    """Add a verb that hands its arguments, `--help` included, to a function of a module that is imported then."""
+
+    def verb(context: typer.Context) -> None:
+        act: Callable[[list[str]], None] = getattr(import_module(f".{module}", __name__), function)
+        act(context.args)
+
+    verb.__doc__ = line
+    to.command(name, cls=_Command, context_settings=_PASSED_ON, add_help_option=False)(verb)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from ..version import __version__
+
+        typer.echo(f"mmbert {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only warnings and errors.")] = False,
+) -> None:
+    """Train, fine-tune, search with, shrink and publish mmBERT, the multilingual ModernBERT."""
+
+
+_pass_on(app, "pretrain", "pretrain", "pretrain", "Train by a recipe: phases, masking ratios, decay variants.")
+_pass_on(app, "continue", "continue_pretraining", "continue_pretraining", "Continue a checkpoint on your languages.")
+train = typer.Typer(cls=_Verbs, help="Train an embedder, a reranker, ColBERT or SPLADE.", no_args_is_help=True)
+for _name, _line in (
+    ("embedder", "Train a SentenceTransformer on pairs, triplets, scored pairs, NLI or parallel text."),
+    ("reranker", "Train a cross-encoder that reads question and passage together."),
+    ("colbert", "Train a multi-vector model: one vector per token."),
+    ("splade", "Train a sparse model: weights over the vocabulary."),
+):
+    _pass_on(train, _name, "train", _name, _line)
+app.add_typer(train, name="train")
+for _verb in (demo, doctor, recipe, tokenize, evaluate, embed, merge, export, trim, bench, card, push):
+    app.command(cls=_Command)(_verb)
 app.add_typer(search, name="search")
 
 
 def main() -> None:
     """Run the command line."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s  %(message)s", datefmt="%H:%M:%S")
-    for chatty in ("httpx", "sentence_transformers", "transformers", "datasets", "matplotlib"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
-    transformers_logging.disable_progress_bar()  # of reading and writing weights, a moment each
-    try:
-        app()
-    except (ValueError, OSError, ImportError) as error:
-        if os.environ.get("MMBERT_TRACEBACK"):
-            raise
-        sys.stderr.write(f"mmbert: {' '.join(str(error).split())}\n")
-        sys.exit(2)
+    quiet = bool({"-q", "--quiet"} & set(sys.argv[1:2]))
+    run_command(lambda: app(prog_name="mmbert"), quiet=quiet)

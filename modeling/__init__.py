@@ -1,65 +1,27 @@
-"""What the model is: configuration, network, attention, initialisation, tokenizer, checkpoint formats.
+"""The model: configuration, network, attention, initialisation, tokenizer.
 
-The files that the network needs lie flat in this folder and import each other as `.name` only: a published checkpoint
-carries copies of them beside its weights (`auto_map`).
+Read `modeling_mmbert` first: the encoder and its heads, as in transformers. `packing` turns padded rows into one
+stream, `layers` and `attention` compute on it, `attention_backends` choose the kernel. Files that the network needs lie
+flat and import each other as `.name` only: a published checkpoint carries copies of them (`auto_map`).
 """
 
-from importlib import import_module
-from typing import Any
+from ..common.lazy import lazy_exports
 
-from .configuration_mmbert import MmBertConfig
-from .modeling_mmbert import (
-    MmBertForMaskedLM,
-    MmBertForMultipleChoice,
-    MmBertForQuestionAnswering,
-    MmBertForSequenceClassification,
-    MmBertForTokenClassification,
-    MmBertModel,
-    MmBertPreTrainedModel,
-)
-
-# Not needed to run a network, so not imported before they are used.
 _HOMES = {
+    "MmBertConfig": "configuration_mmbert",
+    "MmBertForMaskedLM": "modeling_mmbert",
+    "MmBertForMultipleChoice": "modeling_mmbert",
+    "MmBertForQuestionAnswering": "modeling_mmbert",
+    "MmBertForSequenceClassification": "modeling_mmbert",
+    "MmBertForTokenClassification": "modeling_mmbert",
+    "MmBertModel": "modeling_mmbert",
+    "MmBertPreTrainedModel": "modeling_mmbert",
     "build_tokenizer": "tokenization_mmbert",
     "initialise_from": "resize",
     "quantise_weights": "int8_weights",
+    "register": "registration",
+    "save_tokenizer": "tokenization_mmbert",
     "train_tokenizer": "tokenization_mmbert",
 }
 
-__all__ = [
-    "MmBertConfig",
-    "MmBertForMaskedLM",
-    "MmBertForMultipleChoice",
-    "MmBertForQuestionAnswering",
-    "MmBertForSequenceClassification",
-    "MmBertForTokenClassification",
-    "MmBertModel",
-    "MmBertPreTrainedModel",
-    "build_tokenizer",
-    "initialise_from",
-    "quantise_weights",
-    "register",
-    "train_tokenizer",
-]
-
-
-def register() -> None:
-    """Make AutoConfig, AutoModel and the five Auto classes with a head know `mmbert`; calling it again is harmless."""
-    import transformers
-
-    transformers.AutoConfig.register(MmBertConfig.model_type, MmBertConfig, exist_ok=True)
-    for auto, model in (
-        (transformers.AutoModel, MmBertModel),
-        (transformers.AutoModelForMaskedLM, MmBertForMaskedLM),
-        (transformers.AutoModelForMultipleChoice, MmBertForMultipleChoice),
-        (transformers.AutoModelForQuestionAnswering, MmBertForQuestionAnswering),
-        (transformers.AutoModelForSequenceClassification, MmBertForSequenceClassification),
-        (transformers.AutoModelForTokenClassification, MmBertForTokenClassification),
-    ):
-        auto.register(MmBertConfig, model, exist_ok=True)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+__getattr__, __dir__, __all__ = lazy_exports(__name__, _HOMES)

@@ -2,7 +2,6 @@
 
 import argparse
 import logging
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -56,7 +55,7 @@ def training_parser(description: str, default_preset: str = "pairs") -> argparse
 
 
 def run_script(train: Callable[..., TrainingReport], options: argparse.Namespace, **own: Any) -> str:
-    """Read the rows, train and write the report; what a user can mend ends the program with one line.
+    """Read the rows, train and write the report.
 
     Args:
         train: `train_embedder`, `train_reranker`, `train_multi_vector` or `train_sparse_encoder`.
@@ -68,19 +67,14 @@ def run_script(train: Callable[..., TrainingReport], options: argparse.Namespace
     """
     from transformers.utils import logging as transformers_logging
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s  %(message)s", datefmt="%H:%M:%S")
-    logging.getLogger("sentence_transformers").setLevel(logging.WARNING)
     transformers_logging.disable_progress_bar()
-    try:
-        refuse_existing(options.output)  # now, and not after an hour of mining
-        settings = settings_of(options)
-        pairs, dev = rows_of(options, settings)
-        spoken = f" in {count} languages" if (count := len(set(pairs.languages))) > 1 else ""
-        _log.info("%d %s%s, left out: %s", len(pairs), pairs.kind, spoken, pairs.skipped or "none")
-        limits = {name: getattr(options, name) for name in ("max_steps", "seed", "device")}
-        return write_report(train(options.model, pairs, options.output, settings=settings, dev=dev, **limits, **own))
-    except (ValueError, OSError, ImportError) as error:
-        sys.exit(f"{type(error).__name__}: {' '.join(str(error).split())}")
+    refuse_existing(options.output)  # now, and not after an hour of mining
+    settings = settings_of(options)
+    pairs, dev = rows_of(options, settings)
+    spoken = f" in {count} languages" if (count := len(set(pairs.languages))) > 1 else ""
+    _log.info("%d %s%s, left out: %s", len(pairs), pairs.kind, spoken, pairs.skipped or "none")
+    limits = {name: getattr(options, name) for name in ("max_steps", "seed", "device")}
+    return write_report(train(options.model, pairs, options.output, settings=settings, dev=dev, **limits, **own))
 
 
 def settings_of(options: argparse.Namespace) -> TrainingPreset:

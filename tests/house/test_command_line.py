@@ -6,8 +6,8 @@ import sys
 import pytest
 
 VERBS = [
-    "demo", "doctor", "recipe", "tokenize", "merge", "export", "trim", "push", "embed", "search", "evaluate", "bench",
-    "card",
+    "pretrain", "continue", "train", "demo", "doctor", "recipe", "tokenize", "merge", "export", "trim", "push", "embed",
+    "search", "evaluate", "bench", "card",
 ]  # fmt: skip
 
 
@@ -68,3 +68,49 @@ def test_bad_input_gets_one_line(tmp_path, arguments, message):
     assert "Traceback" not in done.stderr
     assert done.stderr.strip().count("\n") == 0
     assert not (tmp_path / "out").exists()
+
+
+def test_help_and_usage_errors_load_no_torch():
+    code = (
+        "import sys; sys.argv = ['mmbert', '--help']; import mmbert.cli\n"
+        "try:\n    mmbert.cli.main()\nexcept SystemExit:\n    pass\n"
+        "print('loaded:', sorted({'torch', 'transformers', 'scipy', 'numpy', 'datasets'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, cwd="/")
+    assert done.stdout.strip().endswith("loaded: []"), done.stdout + done.stderr
+
+
+def test_the_version_is_shown():
+    import mmbert as package
+
+    assert mmbert("--version").stdout.strip() == f"mmbert {package.__version__}"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["trian"], "train"),
+        (["train", "embeder"], "embedder"),
+        (["tokenize", "x", "y", "--tokeniser", "z"], "did you mean --tokenizer?"),
+        (["embed", "--bacht-size", "3"], "mmbert embed has no option --bacht-size"),
+        (["pretrain", "--recipe", "demo", "--learning_rates", "1"], "did you mean --learning_rate?"),
+        (["train", "reranker", "--modle", "x"], "did you mean --model?"),
+        (["continue", "--nwe", "x"], "mmbert continue has no option --nwe"),
+    ],
+)
+def test_a_wrong_word_is_answered_with_the_nearest(arguments, message):
+    done = mmbert(*arguments)
+    assert done.returncode == 2
+    assert message in done.stderr and "Traceback" not in done.stderr
+
+
+def test_options_have_short_forms_and_a_file(tmp_path):
+    from mmbert.common.options import with_known_names
+
+    known = ["num_train_epochs", "per_device_train_batch_size", "learning_rate", "output_dir", "use_cpu"]
+    (tmp_path / "run.yaml").write_text("epochs: 2\nlr: 1e-5\n", encoding="utf-8")
+    line = ["--config", str(tmp_path / "run.yaml"), "--epochs", "3", "--batch-size=8", "--output", "run", "--use-cpu"]
+    assert with_known_names(line, known, "mmbert x") == [
+        "--num_train_epochs", "2", "--learning_rate", "1e-5", "--num_train_epochs", "3",
+        "--per_device_train_batch_size=8", "--output_dir", "run", "--use_cpu",
+    ]  # fmt: skip

@@ -6,27 +6,32 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from transformers import HfArgumentParser, TrainingArguments
+from transformers import TrainingArguments
 
 from ...common.deprecation import warn_renamed
+from ...common.options import hf_arguments
 from ...recipes import Recipe, TrainingSchedule
 
 _Options = TypeVar("_Options")
 _RENAMED = {"--tokens_a_language": "--tokens_per_language"}
 
 
-def parse_run_options(kind: type[_Options], arguments: Sequence[str]) -> tuple[_Options, dict[str, Any]]:
-    """Read the options of a script that trains a recipe; every field of TrainingArguments is one.
+def parse_run_options(
+    kind: type[_Options], arguments: Sequence[str], command: str = "mmbert pretrain", description: str | None = None
+) -> tuple[_Options, dict[str, Any]]:
+    """Read the options of a command that trains a recipe; every field of TrainingArguments is one.
 
     Args:
-        kind: A dataclass with the script's own options.
-        arguments: The words after the script's name.
+        kind: A dataclass with the command's own options.
+        arguments: The words after the command's name.
+        command: What was run, for messages.
+        description: Shown by `--help`.
 
     Returns:
         The script's options, and those fields of TrainingArguments that were given: the recipe decides the rest.
 
     Raises:
-        ValueError: If `--output_dir` is missing.
+        ValueError: If an option is unknown or `--output_dir` is missing.
     """
     words = []
     for word in arguments:
@@ -34,9 +39,7 @@ def parse_run_options(kind: type[_Options], arguments: Sequence[str]) -> tuple[_
         if name in _RENAMED:
             warn_renamed(name, _RENAMED[name])
         words.append(f"{_RENAMED.get(name, name)}{equals}{value}")
-    parser = HfArgumentParser((kind, TrainingArguments), allow_abbrev=False)  # type: ignore[arg-type]
-    options, given = parser.parse_args_into_dataclasses(words)
-    named = {word.split("=")[0].lstrip("-").replace("-", "_") for word in words if word[:2] == "--"}
+    (options, given), named = hf_arguments(words, (kind, TrainingArguments), command, description)
     if "output_dir" not in named:
         raise ValueError("--output_dir is missing; say where checkpoints and models go.")
     return options, {name: getattr(given, name) for name in TrainingArguments.__dataclass_fields__ if name in named}

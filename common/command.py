@@ -1,0 +1,51 @@
+"""How every command and script ends: one line for what the user can mend, 130 and 143 for who was told to stop."""
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import NoReturn
+
+CHATTY = ("httpx", "sentence_transformers", "transformers", "datasets", "matplotlib")
+
+
+class Stopped(KeyboardInterrupt):
+    """The process was asked to end by a signal other than Ctrl-C."""
+
+
+def run_command(act: Callable[[], object], *, quiet: bool = False) -> None:
+    """Run a command: log lines with the time, errors that a user can mend as one line, and the exit status.
+
+    Status 2 for a wrong option, file or value, 130 after Ctrl-C, 143 after SIGTERM. MMBERT_TRACEBACK=1 shows where
+    an error came from.
+
+    Args:
+        act: The command.
+        quiet: Only warnings and errors.
+    """
+    logging.basicConfig(
+        level=logging.WARNING if quiet else logging.INFO, format="%(asctime)s  %(message)s", datefmt="%H:%M:%S"
+    )
+    for name in CHATTY:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    signal.signal(signal.SIGTERM, _stop)
+    try:
+        act()
+    except (ValueError, OSError, ImportError) as error:
+        if os.environ.get("MMBERT_TRACEBACK"):
+            raise
+        if isinstance(error, BrokenPipeError):  # `mmbert ... | head`
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(0)
+        sys.stderr.write(f"mmbert: {' '.join(str(error).split())}\n")
+        sys.exit(2)
+    except KeyboardInterrupt as stop:
+        said = " ".join(str(stop).split()) or "what is done is kept; the same command goes on"
+        sys.stderr.write(f"mmbert: stopped: {said}\n")
+        sys.exit(143 if isinstance(stop, Stopped) else 130)
+
+
+def _stop(number: int, frame: FrameType | None) -> NoReturn:
+    raise Stopped
