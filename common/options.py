@@ -67,8 +67,9 @@ def _known_name(name: str, spelled: dict[str, str], command: str) -> str:
             for other in row:
                 if other in spelled:
                     return other
-    near = difflib.get_close_matches(plain, spelled, n=1, cutoff=0.6)
-    hint = f"; did you mean --{spelled[near[0]]}?" if near else f"; `{command} --help` lists the options"
+    short = {name for row in _SAME if spelled.keys() & set(row) for name in row}
+    near = difflib.get_close_matches(plain, [*spelled, *sorted(short - spelled.keys())], n=1, cutoff=0.6)
+    hint = f"; did you mean --{spelled.get(near[0], near[0])}?" if near else f"; `{command} --help` lists the options"
     raise ValueError(f"{command} has no option --{name}{hint}")
 
 
