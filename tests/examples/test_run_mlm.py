@@ -121,7 +121,7 @@ def test_a_full_disk_while_saving_leaves_the_checkpoint_before_it(project):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--recipe", "nowhere"], "FileNotFoundError: no recipe at nowhere; shipped recipes are"),
+        (["--recipe", "nowhere"], "no recipe at nowhere; shipped recipes are"),
         (["--learning_rate", "1"], "learning_rate: the recipe decides this"),
     ],
 )
