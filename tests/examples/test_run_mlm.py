@@ -111,7 +111,7 @@ def test_a_full_disk_while_saving_leaves_the_checkpoint_before_it(project):
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=280, env=environment(), cwd=project
     )
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "checkpoint-2 could not be written" in done.stderr and "Free some space" in done.stderr
     assert not list((project / "tight" / "stable").glob("checkpoint-*"))
     run(project, "tight", "--variants", "none")
@@ -129,7 +129,7 @@ def test_bad_options_get_one_line(project, options, message):
     done = subprocess.run(
         [*command(project, "x"), *options], capture_output=True, text=True, timeout=120, env=environment(), cwd=project
     )
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert message in done.stderr.strip().splitlines()[-1]
     assert "Traceback" not in done.stderr
 

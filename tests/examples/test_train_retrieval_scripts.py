@@ -106,7 +106,7 @@ def test_a_script_trains_scores_and_saves(workspace, script, more):
     assert json.loads((workspace / name / "report.json").read_text())["steps"] == 4
     assert json.loads((workspace / name / "config.json").read_text())["model_type"] == "modernbert"
     again = run(script, workspace, "--output", name)
-    assert again.returncode == 1 and "Traceback" not in again.stderr and "exists and is not empty" in again.stderr
+    assert again.returncode == 2 and "Traceback" not in again.stderr and "exists and is not empty" in again.stderr
 
 
 @pytest.mark.slow
