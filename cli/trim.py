@@ -60,48 +60,30 @@ def trim(
 
 
 def _texts(tags: list[str], corpus: str | None, options: dict[str, Any]) -> dict[str, Iterable[str]]:
-    """Texts by tag; a tag without a script, such as `deu`, means the tags of the corpus that have this code."""
+    """Texts by tag; a name without a script, such as `deu`, means all tags of the corpus that have this code."""
     from ..data import open_corpus
-    from ..languages.tags import check_languages, language_code, near_matches
+    from ..languages import canonical_names, choose_tags
 
     if corpus is None:
         if not tags:
             raise ValueError("say what to keep: --languages eng_Latn,deu_Latn, --corpus FOLDER, or both")
-        for tag in tags:
-            if "_" not in tag and tag != "code":
-                near = near_matches(tag)
-                hint = f"did you mean {' or '.join(near)}? " if near else ""
-                raise ValueError(f"language {tag!r} names no script; {hint}Write it as deu_Latn, or give a --corpus")
-        check_languages(tags, options["extra_languages"])
-        return {tag: () for tag in tags}
-    check_languages([tag for tag in tags if "_" in tag], options["extra_languages"])
+        return dict.fromkeys(canonical_names(tags, options["extra_languages"], whole=True), ())
     there = open_corpus(corpus, **options).languages()
-    wanted: dict[str, None] = {}
-    for tag in tags or there:
-        found = [
-            name for name in there if tag in (name, name.partition("_")[0]) or _same_code(tag, name, language_code)
-        ]
-        if not found:
-            nearest = ", ".join(near_matches(tag)) or "none"
-            raise ValueError(
-                f"{corpus} has no language {tag!r} (near matches: {nearest}); there are {', '.join(there[:20])}"
-            )
-        wanted.update(dict.fromkeys(found))
+    wanted = choose_tags(tags, there, corpus) if tags else there
+    if options["on_bad_row"] == "skip":
+        whole = open_corpus(corpus, heldout_fraction=0.0, **options)
+        for _ in whole.documents("train"):  # bad rows are told once, not with every language
+            pass
+        for reason, count in whole.skipped.items():
+            typer.echo(f"{corpus}: left out {count:,} x {reason}", err=True)
     return {tag: _documents(corpus, tag, options) for tag in wanted}
-
-
-def _same_code(tag: str, name: str, code: Any) -> bool:
-    return "_" not in tag and bool(code(tag) == name.partition("_")[0])
 
 
 def _documents(corpus: str, tag: str, options: dict[str, Any]) -> Iterator[str]:
     from ..data import open_corpus
 
-    opened = open_corpus(corpus, languages=[tag], heldout_fraction=0.0, **options)
-    for document in opened.documents("train"):
+    for document in open_corpus(corpus, languages=[tag], heldout_fraction=0.0, **options).documents("train"):
         yield document.text
-    for reason, count in opened.skipped.items():
-        typer.echo(f"{tag}: left out {count:,} x {reason}", err=True)
 
 
 def _draw(report: "TrimReport", trimmed: Path) -> None:

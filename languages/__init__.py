@@ -4,7 +4,7 @@ from ..common.lazy import lazy_exports
 
 _HOMES = {
     "LanguageMixture": "mixture",
-    "TagReader": "tags",
+    "canonical_names": "tags",
     "canonical_tag": "tags",
     "character_script": "scripts",
     "check_languages": "tags",
@@ -18,9 +18,11 @@ _HOMES = {
     "iso_codes": "tags",
     "known_codes": "counts",
     "known_scripts": "counts",
+    "known_tag": "tags",
     "language_code": "tags",
     "language_name": "tags",
     "near_matches": "tags",
+    "note_tags": "tags",
     "published_token_counts": "counts",
     "questions_about": "tags",
     "same_language": "tags",

@@ -2,8 +2,8 @@
 
 mmBERT uses individual codes where ISO 639 also has a macrolanguage: arb, cmn, swh, zsm, not ara, zho, swa, msa. Sources
 write "zh", "zh-Hans", "zho_Hans", "chi", "Chinese (Simplified)": `canonical_tag` turns them all into cmn_Hans, by the
-tables of langcodes (BCP 47, CLDR, names) and python-iso639 (ISO 639-3 with its retired codes). `TagReader` says in one
-line what it read as something else. A language beyond the 1,833 is named by the user (`extra_languages`), so that a
+tables of langcodes (BCP 47, CLDR, names) and python-iso639 (ISO 639-3 with its retired codes). `note_tags` says in one
+line what was read as something else. A language beyond the 1,833 is named by the user (`extra_languages`), so that a
 typing error never becomes a language of its own.
 """
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 import difflib
 import logging
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from iso639 import Language as Iso639
 
 __all__ = [
-    "CODE", "PHASES", "TagReader", "canonical_tag", "check_languages", "choose_tags", "entry_phase", "is_among",
-    "is_language_tag", "is_tag", "iso_codes", "known_codes", "known_scripts", "language_code", "language_name",
-    "near_matches", "published_token_counts", "questions_about", "same_language", "tag_in_name", "tag_of_locale",
-    "unknown_tag_message",
+    "CODE", "PHASES", "canonical_names", "canonical_tag", "check_languages", "choose_tags", "entry_phase",
+    "is_among", "is_language_tag", "is_tag", "iso_codes", "known_codes", "known_scripts", "known_tag",
+    "language_code", "language_name", "near_matches", "note_tags", "published_token_counts", "questions_about",
+    "same_language", "tag_in_name", "tag_of_locale", "unknown_tag_message",
 ]  # fmt: skip
 
 logger = logging.getLogger(__name__)
@@ -176,13 +176,13 @@ def unknown_tag_message(tag: str) -> str:
         The message.
     """
     own = canonical_tag(tag)
-    if own is not None and own != CODE and own.partition("_")[0] not in known_codes():
-        return (
-            f"language {tag!r} ({language_name(own)}) is none of the 1,833 that mmBERT's statistics know; to read it"
-            f" all the same name it in extra_languages (--extra-languages {own})."
-        )
     near = near_matches(tag)
     hint = f" Did you mean {' or '.join(near)}?" if near else ""
+    if own is not None and own != CODE and own.partition("_")[0] not in known_codes():
+        return (
+            f"language tag {tag!r} ({language_name(own)}) is not known: it is none of the 1,833 of mmBERT's statistics."
+            f"{hint} To read it all the same name it in extra_languages (--extra-languages {own})."
+        )
     return (
         f"language tag {tag!r} is not known: a tag is `code` or iso639-3_Script (eng_Latn) with one of the 1,833 codes"
         f" of mmBERT's statistics.{hint} Name another language in extra_languages (--extra-languages)."
@@ -270,13 +270,16 @@ def is_among(tag: str, languages: Iterable[str]) -> bool:
     return any(same_language(tag, one) for one in languages)
 
 
-def choose_tags(wanted: Iterable[str], there: Collection[str], where: str) -> list[str]:
+def choose_tags(
+    wanted: Iterable[str], there: Collection[str], where: str, lacks: str = "has no language '{}'"
+) -> list[str]:
     """Finds languages that a user named among those that a source has.
 
     Args:
         wanted: Tags, codes or names; without a script one means every script that is there.
         there: The tags of the source.
         where: Name of the source, for the message.
+        lacks: What the message says of a source without the language.
 
     Returns:
         Tags of `there`, each once.
@@ -291,11 +294,12 @@ def choose_tags(wanted: Iterable[str], there: Collection[str], where: str) -> li
             near = [tag for tag in near_matches(name) if tag in there]
             own = canonical_tag(name)
             near += [tag for tag in sorted(there) if own and tag.partition("_")[0] == own.partition("_")[0]]
-            near += difflib.get_close_matches(name, sorted(there), n=_NEAR_MATCHES)
+            if own is None:
+                near += difflib.get_close_matches(name, sorted(there), n=_NEAR_MATCHES)
             hint = f"did you mean {' or '.join(list(dict.fromkeys(near))[:_NEAR_MATCHES])}? " if near else ""
             more = f" and {len(there) - _LISTED} more" if len(there) > _LISTED else ""
             listed = ", ".join(sorted(there)[:_LISTED])
-            raise ValueError(f"{where} has no language {name!r}; {hint}there are {listed}{more}.")
+            raise ValueError(f"{where} {lacks.format(name)}; {hint}there are {listed}{more}.")
         chosen.update(dict.fromkeys(found))
     return list(chosen)
 
@@ -380,49 +384,71 @@ def questions_about(tags: Iterable[str]) -> list[str]:
     return said
 
 
-class TagReader:
-    """Reads the tags of one source as the ones in use, and says in one line what it took for what.
+@lru_cache(maxsize=50_000)
+def known_tag(tag: str, extra_languages: tuple[str, ...] = ()) -> str | None:
+    """Reads the tag that a source writes as the one in use.
 
     Args:
+        tag: What stands in the data.
         extra_languages: Codes or whole tags beyond the 1,833, in any spelling.
+
+    Returns:
+        The tag; None for a language that is neither among the 1,833 nor extra.
     """
-
-    def __init__(self, extra_languages: Collection[str] = ()) -> None:
-        self.extra = frozenset(extra_languages)
-        self.extra_codes = self.extra | {_parse(tag).code for tag in self.extra if _parse(tag)}  # type: ignore[union-attr]
-        self.renamed: dict[str, str] = {}
-        self._known: dict[str, str | None] = {}
-
-    def read(self, tag: str) -> str | None:
-        """Return the tag in use for a source's own; None for a language that is neither known nor extra."""
-        if tag not in self._known:
-            found: str | None = tag
-            if not is_language_tag(tag, self.extra):
-                found = canonical_tag(tag)
-                if found is not None and not is_language_tag(found, self.extra_codes):
-                    found = None
-            self._known[tag] = found
-            if found is not None and found != tag:
-                self.renamed[tag] = found
-        return self._known[tag]
-
-    def note(self, where: object) -> str:
-        """Log once what was read as something else, and what is questionable; returns the line, empty if nothing."""
-        said = renamed_line(self.renamed)
-        lines = [said] if said else []
-        lines += questions_about(tag for tag in self._known.values() if tag)
-        if lines:
-            logger.warning("%s: %s", where, " ".join(lines))
-        return " ".join(lines)
+    if is_language_tag(tag, extra_languages):
+        return tag
+    found = canonical_tag(tag)
+    if found is None or is_language_tag(found):
+        return found
+    extra = {own.code for one in extra_languages if (own := _parse(one)) is not None}
+    return found if found.partition("_")[0] in extra else None
 
 
-def renamed_line(renamed: dict[str, str]) -> str:
-    """Say in one sentence which tags were read as which; empty if none was."""
-    if not renamed:
-        return ""
-    pairs = [f"{theirs} as {ours}" for theirs, ours in sorted(renamed.items())]
+def canonical_names(
+    names: Iterable[str], extra_languages: Collection[str] = (), *, whole: bool = False
+) -> tuple[str, ...]:
+    """Reads the languages that a user names, and says once what was read as something else.
+
+    Args:
+        names: Tags, codes or names.
+        extra_languages: Codes or whole tags beyond the 1,833.
+        whole: Complete a name without a script by the language's main one.
+
+    Returns:
+        Each once: "deu_Latn"; "srp" where the name says no script and the language has several.
+
+    Raises:
+        ValueError: One is not known; near matches are named.
+    """
+    extra = tuple(extra_languages)
+    read: dict[str, str] = {}
+    for name in names:
+        tag = known_tag(name, extra)
+        if tag is None:
+            raise ValueError(unknown_tag_message(name))
+        found, code = _parse(name), tag.partition("_")[0]
+        bare = found is not None and found.script is None and tag not in (CODE, name) and not whole
+        # Chinese, Japanese and Korean have a script under several codes.
+        several = len(known_scripts(code)) != 1 or known_scripts(code)[0] in {*_CHINESE, *_SAME_SCRIPTS, "Jpan"}
+        read[name] = code if bare and several else tag
+    note_tags("languages asked for", read)
+    return tuple(dict.fromkeys(read.values()))
+
+
+def note_tags(where: object, read: Mapping[str, str]) -> None:
+    """Logs in one line what was read as something else, and what is questionable.
+
+    Args:
+        where: What was read.
+        read: The source's spelling to the tag in use.
+    """
+    pairs = [f"{theirs} as {ours}" for theirs, ours in sorted(read.items()) if theirs != ours]
     more = f" and {len(pairs) - _LISTED} more" if len(pairs) > _LISTED else ""
-    return f"language tags are read as mmBERT writes them: {', '.join(pairs[:_LISTED])}{more}."
+    lines = questions_about(read.values())
+    if pairs:
+        lines.insert(0, f"language tags are read as mmBERT writes them: {', '.join(pairs[:_LISTED])}{more}.")
+    if lines:
+        logger.warning("%s: %s", where, " ".join(lines))
 
 
 @lru_cache(maxsize=20_000)

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from ...languages.tags import is_language_tag, near_matches, unknown_tag_message
+from ...languages.tags import choose_tags, is_language_tag, known_tag, near_matches, unknown_tag_message
 from .base import Document, Source, Split
 from .readers import READERS, read_rows
 from .rows import ReadOptions, Row, RowCorpus
@@ -58,16 +58,9 @@ class FileCorpus(RowCorpus):
 
     def _select(self) -> None:
         """Keeps the files of the wanted languages; where names say the language, a missing one is refused at once."""
-        wanted = self.options.languages
-        if wanted is None:
-            return
-        if self._languages is not None:
-            missing = sorted(set(wanted) - set(self._languages))
-            if missing:
-                there = ", ".join(self._languages[:10]) + (", ..." if len(self._languages) > 10 else "")
-                raise ValueError(f"{self.location} has no language {missing[0]!r}; there are {there}.")
-            self._languages = sorted(wanted)
-        self.files = [(path, tag) for path, tag in self.files if tag is None or tag in wanted]
+        if self._languages is not None and self.options.languages is not None:
+            self._languages = sorted(choose_tags(self.options.languages, self._languages, str(self.location)))
+        self.files = [(path, tag) for path, tag in self.files if tag is None or self.options.wants(tag)]
 
 
 def _find_files(location: Path, options: ReadOptions) -> tuple[list[tuple[Path, str | None]], int]:
@@ -96,9 +89,10 @@ def _find_files(location: Path, options: ReadOptions) -> tuple[list[tuple[Path, 
 
 
 def _tag_of_folder(folder: Path, options: ReadOptions) -> str:
-    if not is_language_tag(folder.name, options.extra_languages):
+    tag = known_tag(folder.name, options.extra_languages)
+    if tag is None:
         raise ValueError(f"{folder}: {unknown_tag_message(folder.name)}")
-    return folder.name
+    return tag
 
 
 def _tag_of_file(path: Path, options: ReadOptions) -> str | None:
@@ -110,6 +104,8 @@ def _tag_of_file(path: Path, options: ReadOptions) -> str | None:
         return options.language
     looks_like_a_tag = re.fullmatch(r"[A-Za-z]{2,3}_[A-Za-z]{4}", name) is not None
     if looks_like_a_tag or (path.suffix == ".txt"):
+        if (tag := known_tag(name, options.extra_languages)) is not None:
+            return tag
         near = "" if looks_like_a_tag or near_matches(name) else " Name the file after its language (swh_Latn.txt)."
         raise ValueError(f"{path}: {unknown_tag_message(name)}{near}")
     return None

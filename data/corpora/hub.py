@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ...languages.tags import is_language_tag
+from ...languages.tags import canonical_tag, choose_tags, is_language_tag
 from .base import Source
 from .rows import ReadOptions, Row, RowCorpus
 
@@ -118,11 +118,16 @@ class HubCorpus(RowCorpus):
             name: {"name": name} for name in sorted(configurations) if is_language_tag(name, options.extra_languages)
         }
         if parts and options.languages is not None:
-            missing = sorted(set(options.languages) - set(parts))
-            if missing:
-                there = ", ".join([str(tag) for tag in parts][:10]) + (", ..." if len(parts) > 10 else "")
-                raise _LayoutError(f"{self.dataset} has no configuration {missing[0]!r}; there are {there}.")
-            parts = {tag: parts[tag] for tag in sorted(options.languages)}
+            try:
+                chosen = choose_tags(
+                    options.languages,
+                    [tag for tag in parts if tag is not None],
+                    self.dataset,
+                    "has no configuration '{}'",
+                )
+            except ValueError as error:
+                raise _LayoutError(str(error)) from None
+            parts = {tag: parts[tag] for tag in sorted(chosen)}
         elif not parts:
             parts = self._column_or_folders(options)
         first = next(iter(parts.values()))
@@ -141,7 +146,8 @@ class HubCorpus(RowCorpus):
         if options.language_column in first:
             return {None: {}}
         if options.languages is not None:
-            return {tag: {"data_dir": tag} for tag in sorted(options.languages)}
+            tags = [canonical_tag(name) or name for name in options.languages]
+            return {tag: {"data_dir": tag} for tag in sorted(tags)}
         raise _LayoutError(
             f"{self.dataset} has neither a configuration per language nor a column {options.language_column!r}"
             f" (there are {', '.join(map(repr, first))}); pass language_column, or languages=[...] for folders."

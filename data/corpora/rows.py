@@ -14,7 +14,14 @@ from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
-from ...languages.tags import check_languages, is_language_tag, unknown_tag_message
+from ...languages.tags import (
+    canonical_names,
+    choose_tags,
+    is_language_tag,
+    known_tag,
+    note_tags,
+    unknown_tag_message,
+)
 from .base import Corpus, Document, Source, Split, check_fraction, check_split, is_heldout
 
 OnBadRow = Literal["error", "skip"]
@@ -49,7 +56,7 @@ class ReadOptions:
         language_column: Column with the language tag, where file or folder names do not say it.
         text_column: Column with the text.
         key_column: Column whose value decides the split instead of the text; rows that belong together share it.
-        languages: Read only these; None: all.
+        languages: Read only these, in any spelling; a code without a script means all scripts of it. None: all.
         language: Tag of files and folders whose names say none; None: a column says it.
         extra_languages: Codes or tags beyond the 1,833 of mmBERT's statistics.
         on_bad_row: "error" stops at the first bad row, "skip" leaves it out and counts it in `corpus.skipped`.
@@ -79,13 +86,21 @@ class ReadOptions:
         if self.max_document_bytes < 1:
             raise ValueError(f"max_document_bytes is {self.max_document_bytes}, but must be 1 or more.")
         check_fraction(self.heldout_fraction)
-        named = () if self.language is None else (self.language,)
-        check_languages((*(self.languages or ()), *named), self.extra_languages)
+        extra = tuple(self.extra_languages)
+        for key in ("languages", "language"):
+            given = getattr(self, key)
+            if given is not None:
+                names = canonical_names((given,) if key == "language" else given, extra, whole=key == "language")
+                object.__setattr__(self, key, names[0] if key == "language" else names)
 
     @property
     def columns(self) -> list[str]:
         """The columns a table must have."""
         return [name for name in (self.language_column, self.text_column, self.key_column) if name]
+
+    def wants(self, tag: str) -> bool:
+        """Tell whether a language is one of those to read."""
+        return self.languages is None or tag in self.languages or tag.partition("_")[0] in self.languages
 
 
 class RowCorpus(Corpus):
@@ -96,6 +111,7 @@ class RowCorpus(Corpus):
         self.skipped: Counter[str] = Counter()
         self._source = options.source or source
         self._languages: list[str] | None = None
+        self._noted = False
 
     @abstractmethod
     def rows(self) -> Iterable[Row]:
@@ -142,21 +158,31 @@ class RowCorpus(Corpus):
 
     def _accepted(self, skipped: Counter[str]) -> Iterator[Document]:
         """Yields every good row as a document; a language that was asked for and never came is an error."""
-        missing = set(self.options.languages or ())
-        for row in self.rows():
+        read: dict[str, str] = {}
+        for theirs in self.rows():
+            row = with_known_tag(theirs, self.options)
             problem, detail = find_problem(row, self.options)
-            if not problem and self.options.languages is not None and row.language not in self.options.languages:
-                continue
             if not problem:
-                missing.discard(row.language)
+                read[theirs.language] = row.language
+                if not self.options.wants(row.language):
+                    continue
                 key = None if row.key is None else str(row.key)
                 yield Document(row.language, row.text, self._source.name, key)
             elif self.options.on_bad_row == "skip":
                 skipped[problem] += 1
             else:
                 raise bad_row(row, problem, detail)
-        if missing:
-            raise ValueError(f"{self._source.name} holds no document in {', '.join(sorted(missing))}.")
+        if self.options.languages:
+            choose_tags(self.options.languages, set(read.values()), self._source.name, "holds no document in {}")
+        if not self._noted:
+            self._noted = True
+            note_tags(self._source.name, {theirs: ours for theirs, ours in read.items() if self.options.wants(ours)})
+
+
+def with_known_tag(row: Row, options: ReadOptions) -> Row:
+    """Return a row with the tag in use in place of the source's spelling, where it is understood."""
+    tag = known_tag(row.language, options.extra_languages) if isinstance(row.language, str) else None
+    return row if tag is None or tag == row.language else row._replace(language=tag)
 
 
 def find_problem(row: Row, options: ReadOptions) -> tuple[str, str]:

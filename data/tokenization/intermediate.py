@@ -89,12 +89,14 @@ class FinishedUnit:
         bundles: Its files, none if it had no document.
         skipped: Reason to number of documents left out.
         bytes: Bytes of source that it covered.
+        renamed: The source's spelling of a tag to the one in use, where they differ.
     """
 
     number: int
     bundles: list[Bundle] = field(default_factory=list)
     skipped: dict[str, int] = field(default_factory=dict)
     bytes: int = 0
+    renamed: dict[str, str] = field(default_factory=dict)
 
     @property
     def documents(self) -> int:
@@ -118,6 +120,7 @@ class BundleWriter:
     def __init__(self, directory: Path, number: int) -> None:
         self.directory, self.number = directory, number
         self.skipped: Counter[str] = Counter()
+        self.renamed: dict[str, str] = {}
         self._bundles: list[dict[str, Any]] = []
         self._pending: dict[tuple[Split, str], list[tuple[TokenIds, int]]] = {}
         self._tokens = 0
@@ -161,6 +164,8 @@ class BundleWriter:
             self._flush()
         path = self.directory / f"{self.number:06d}.json"
         record = {"bundles": self._bundles, "skipped": dict(sorted(self.skipped.items())), "bytes": covered}
+        if self.renamed:
+            record["renamed"] = self.renamed
         write_json(path, record, indent=None)
 
 
@@ -185,4 +190,4 @@ def read_finished(directory: Path, number: int, *, verify: bool = False) -> Fini
     ]
     if verify and not all(bundle.path.is_file() and sha256(bundle.path) == bundle.sha256 for bundle in bundles):
         return None
-    return FinishedUnit(number, bundles, record["skipped"], record["bytes"])
+    return FinishedUnit(number, bundles, record["skipped"], record["bytes"], record.get("renamed", {}))

@@ -53,10 +53,9 @@ class MdsFeed(Feed):
         self.indices = [name.removeprefix(self.root).lstrip("/") for name in indices]
         self._shards: dict[str, dict[str, MdsShard]] = {}
         self._digests: dict[str, str] = {}
-        wanted = options.languages
         self.languages = {name: self._language(name) for name in self.indices}
-        if wanted is not None:
-            self.indices = [name for name in self.indices if self.languages[name] in wanted]
+        told = {name: tag for name, tag in self.languages.items() if tag is not None}
+        self.indices = [name for name in self.indices if name not in told or options.wants(told[name])]
 
     def listing(self) -> list[Listed]:
         """Lists every shard with the hash of the index that describes it."""

@@ -21,6 +21,7 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerFast
 
+from ...languages.tags import choose_tags, note_tags
 from ...modeling.tokenization_mmbert import tokenizer_fingerprint
 from ..corpora.base import SPLITS, Source, Split
 from ..corpora.rows import ReadOptions
@@ -214,8 +215,10 @@ def _write_shards(
     splits = {group.split for unit in units for bundle in unit.bundles for group in bundle.groups}
     if "train" not in splits:
         raise ValueError("the corpus has no text; check its path, its columns and its split.")
-    if missing := sorted(set(wanted or ()) - there):
-        raise ValueError(f"the corpus holds no document in {', '.join(missing)}.")
+    if wanted:
+        choose_tags(wanted, there, "the corpus", "holds no document in {}")
+    renamed = {theirs: ours for unit in units for theirs, ours in unit.renamed.items()}
+    note_tags("the corpus", {**{tag: tag for tag in there}, **renamed})
     whole = folder.begin("whole")
     directories: dict[Split, Path] = {split: whole / split for split in SPLITS if split in splits}
     for directory in directories.values():

@@ -70,7 +70,7 @@ class ShardsFeed(Feed):
         found = []
         for name, shards in self.shards.items():
             for language in shards.languages:
-                if self.options.languages is None or language in self.options.languages:
+                if self.options.wants(language):
                     offsets = 4 * np.asarray(shards.offsets(language))
                     goals = np.arange(size, int(offsets[-1]), size)
                     borders = np.unique([0, *np.searchsorted(offsets, goals), len(offsets) - 1]).tolist()

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ..corpora.base import is_heldout
-from ..corpora.rows import ReadOptions, Row, bad_row, find_problem
+from ..corpora.rows import ReadOptions, Row, bad_row, find_problem, with_known_tag
 from .dedup import bytes_hash, text_hash
 from .document_tokenizer import DocumentTokenizer
 from .intermediate import BundleWriter
@@ -54,13 +54,16 @@ def tokenize_unit(number: int, unit: WorkUnit, job: UnitJob, tokenizer: Document
     writer = BundleWriter(job.directory, number)
     batch: list[Row] = []
     characters = 0
-    for row in job.feeds[unit.feed].rows(unit):
+    for theirs in job.feeds[unit.feed].rows(unit):
+        row = with_known_tag(theirs, job.options)
         problem, detail = find_problem(row, job.options)
         if problem:
             if job.options.on_bad_row == "error":
                 raise bad_row(row, problem, detail)
             writer.skipped[problem] += 1
-        elif job.options.languages is None or row.language in job.options.languages:
+        elif job.options.wants(row.language):
+            if row.language != theirs.language:
+                writer.renamed[theirs.language] = row.language
             batch.append(row)
             characters += len(row.text)
             if len(batch) >= _BATCH_DOCUMENTS or characters >= _BATCH_CHARACTERS:

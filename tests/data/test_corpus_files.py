@@ -120,7 +120,7 @@ BAD_ROWS = {
     "number": (b'{"lang": "fra_Latn", "text": 5}', "no text"),
     "blank": (b'{"lang": "fra_Latn", "text": " \\n "}', "empty document"),
     "no language": (b'{"text": "a"}', "no language"),
-    "unknown language": (b'{"lang": "fre_Latn", "text": "a"}', "unknown language"),
+    "unknown language": (b'{"lang": "qqq_Latn", "text": "a"}', "unknown language"),
     "long": (b'{"lang": "fra_Latn", "text": "' + b"a" * 300 + b'"}', "document too long"),
     "very long": (b'{"lang": "fra_Latn", "text": "' + b"a" * 3000 + b'"}', "document too long"),
 }
@@ -143,21 +143,27 @@ def test_bad_json_row_is_named_or_counted(tmp_path, name):
     assert corpus.skipped == {reason: 1}  # a pass counts once, whatever was read before
 
 
-def test_unknown_language_lists_near_matches(tmp_path):
-    (tmp_path / "table.jsonl").write_text('{"lang": "swa_Latn", "text": "habari"}')
+def test_other_spellings_of_a_tag_are_read_and_told_once(tmp_path, caplog):
+    rows = [{"lang": tag, "text": f"habari {tag}"} for tag in ("swa_Latn", "sw", "swh_Latn", "Kiswahili")]
+    (tmp_path / "table.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for name in ("swa_Latn", "de", "German"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.txt").write_text(f"text of {name}")
+    (tmp_path / "chi.txt").write_text("text of chi")
+    corpus = open_corpus(tmp_path, heldout_fraction=0.0)
+    found = texts(corpus)
+    assert corpus.languages() == ["cmn_Hans", "deu_Latn", "swh_Latn"] and len(found) == 8
+    assert [tag for tag, _ in found].count("swh_Latn") == 5
+    assert caplog.text.count("sw as swh_Latn, swa_Latn as swh_Latn") == 1
+    for asked, count in ((["swa"], 5), (["ger"], 2), (["zho_Hans"], 1), (["zh", "sw"], 6)):
+        assert len(texts(open_corpus(tmp_path, languages=asked, heldout_fraction=0.0))) == count
     with pytest.raises(ValueError, match="Did you mean swh_Latn"):
-        open_corpus(tmp_path / "table.jsonl").languages()
-    (tmp_path / "swa_Latn").mkdir()
+        open_corpus(tmp_path, languages=["swhh_Latn"])
+    (tmp_path / "swhh_Latn.txt").write_text("habari")
     with pytest.raises(ValueError, match="Did you mean swh_Latn"):
         open_corpus(tmp_path)
-    with pytest.raises(ValueError, match="Did you mean swh_Latn"):
-        open_corpus(tmp_path / "table.jsonl", languages=["swa_Latn"])
-    (tmp_path / "swa_Latn").rmdir()
-    (tmp_path / "swa_Latn.txt").write_text("habari")
-    with pytest.raises(ValueError, match="Did you mean swh_Latn"):
-        open_corpus(tmp_path)
-    corpus = open_corpus(tmp_path, extra_languages=["swa"], heldout_fraction=0.0)
-    assert texts(corpus) == [("swa_Latn", "habari")] * 2
+    corpus = open_corpus(tmp_path / "swa_Latn", extra_languages=["swa"], language="swa_Latn", heldout_fraction=0.0)
+    assert texts(corpus) == [("swa_Latn", "text of swa_Latn")]
 
 
 @pytest.mark.parametrize("unit", ["block", "line"])

@@ -58,7 +58,7 @@ def test_chosen_configurations_and_split(configurations):
 
 
 def test_a_language_column(tmp_path):
-    rows = [{"lang": "fra_Latn", "text": "bonjour", "id": 1}, {"lang": "fre_Latn", "text": "non", "id": 2}]
+    rows = [{"lang": "fra_Latn", "text": "bonjour", "id": 1}, {"lang": "qqq_Latn", "text": "non", "id": 2}]
     write_rows(tmp_path / "mixed" / "train.jsonl", rows)
     corpus = HubCorpus(str(tmp_path / "mixed"), options(on_bad_row="skip", key_column="id"))
     assert corpus.languages() == ["fra_Latn"]

@@ -377,7 +377,6 @@ def test_command_reads_a_corpus_and_writes_table_and_picture(checkpoint, tmp_pat
         failed = run(checkpoint, "--corpus", corpus, "--languages", languages, "-o", tmp_path / "no")
         assert isinstance(failed.exception, ValueError) and message in str(failed.exception)
     for arguments, message in (
-        (["--languages", "deu"], "names no script"),
         ([], "say what to keep"),
         (["--languages", "deu_Latn", "--max-parameters", "many"], "170M"),
         (["--languages", "xyq_Latn"], "not known"),

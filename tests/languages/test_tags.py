@@ -4,7 +4,7 @@ import re
 
 import pytest
 from mmbert.languages import (
-    TagReader,
+    canonical_names,
     canonical_tag,
     check_languages,
     choose_tags,
@@ -15,9 +15,11 @@ from mmbert.languages import (
     iso_codes,
     known_codes,
     known_scripts,
+    known_tag,
     language_code,
     language_name,
     near_matches,
+    note_tags,
     published_token_counts,
     questions_about,
     same_language,
@@ -152,16 +154,22 @@ def test_names_and_scripts_of_languages():
 
 
 def test_a_source_is_read_in_mmberts_tags_with_one_line(caplog):
-    reader = TagReader(extra_languages=["ha"])
     tags = ["zho_Hans", "de", "deu_Latn", "hau_Latn", "ha", "qqq_Latn", "deu_Hant", "daf_Latn", "dnj_Latn"]
-    assert [reader.read(tag) for tag in tags] == [
-        *("cmn_Hans", "deu_Latn", "deu_Latn", "hau_Latn", "ha", None, "deu_Hant", "daf_Latn", "dnj_Latn")
-    ]
-    line = reader.note("rows.jsonl")
-    assert line in caplog.text and len(caplog.records) == 1
-    assert "de as deu_Latn, zho_Hans as cmn_Hans." in line
+    read = {tag: known_tag(tag, ("hau",)) for tag in tags}
+    ours = ["cmn_Hans", "deu_Latn", "deu_Latn", "hau_Latn", "hau_Latn", None, "deu_Hant", "daf_Latn", "dnj_Latn"]
+    assert list(read.values()) == ours
+    assert known_tag("hau_Latn") is None and known_tag("hau_Latn", ("Hausa",)) == "hau_Latn"
+    note_tags("rows.jsonl", {theirs: tag for theirs, tag in read.items() if tag})
+    (record,) = caplog.records
+    line = record.getMessage()
+    assert "de as deu_Latn, ha as hau_Latn, zho_Hans as cmn_Hans." in line
     assert "deu_Hant: German is not known to be written in Hant; did you mean deu_Latn?" in line
     assert "daf_Latn and dnj_Latn are one language" in line
+    names = canonical_names(["zh", "zh-Hant", "German", "sr", "code"])
+    assert names == ("cmn", "cmn_Hant", "deu_Latn", "srp", "code")
+    assert canonical_names(["zh"], whole=True) == ("cmn_Hans",)
+    with pytest.raises(ValueError, match="Did you mean"):
+        canonical_names(["deu_Lantn"])
     assert not questions_about(["kaz_Arab", "cmn_Hani", "cmn_Hant", "kor_Kore", "srp_Latn", "hau_Latn", "code"])
     assert near_matches("deu_Hant") == ["deu_Latn"]
 
