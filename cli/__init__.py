@@ -86,6 +86,15 @@ def _main(
 
 _pass_on(app, "pretrain", "pretrain", "pretrain", "Train by a recipe: phases, masking ratios, decay variants.")
 _pass_on(app, "continue", "continue_pretraining", "continue_pretraining", "Continue a checkpoint on your languages.")
+finetune = typer.Typer(cls=_Verbs, help="Fine-tune on labelled rows, with seeds and scores.", no_args_is_help=True)
+for _name, _line in (
+    ("classification", "Classify texts or pairs of texts, or score them with a number."),
+    ("tagging", "Tag words: parts of speech, entities."),
+    ("qa", "Find answers in passages."),
+    ("choice", "Choose among answers or continuations."),
+):
+    _pass_on(finetune, _name, "finetune", _name, _line)
+app.add_typer(finetune, name="finetune")
 train = typer.Typer(cls=_Verbs, help="Train an embedder, a reranker, ColBERT or SPLADE.", no_args_is_help=True)
 for _name, _line in (
     ("embedder", "Train a SentenceTransformer on pairs, triplets, scored pairs, NLI or parallel text."),

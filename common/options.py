@@ -42,20 +42,18 @@ def with_known_names(arguments: Iterable[str], known: Iterable[str], command: st
         ValueError: If no option has a name; the message gives the nearest.
     """
     spelled = {name.replace("-", "_"): name for name in known}
-    given, rest = [], list(arguments)
-    while rest:
-        word = rest.pop(0)
-        if word == "--":
-            return [*given, word, *rest]
+    words = list(arguments)
+    if "config" not in spelled:
+        words = _with_file(words)
+    end = words.index("--") if "--" in words else len(words)
+    given = []
+    for word in words[:end]:
         if not word.startswith("--") or word == "--help":
             given.append(word)
             continue
         name, equals, value = word[2:].partition("=")
-        if name == "config" and "config" not in spelled:
-            given = [*_of_file(Path(value if equals else rest.pop(0) if rest else "")), *given]
-            continue
         given.append(f"--{spelled[_known_name(name, spelled, command)]}{equals}{value}")
-    return given
+    return [*given, *words[end:]]
 
 
 def _known_name(name: str, spelled: dict[str, str], command: str) -> str:
@@ -73,8 +71,18 @@ def _known_name(name: str, spelled: dict[str, str], command: str) -> str:
     raise ValueError(f"{command} has no option --{name}{hint}")
 
 
+def _with_file(words: list[str]) -> list[str]:
+    """Put the options of `--config FILE` in front, where those of the command line win."""
+    for place, word in enumerate(words):
+        name, equals, value = word.partition("=")
+        if name == "--config":
+            following = words[place + 1 : place + 2] if not equals else [value]
+            return [*_of_file(Path(*following)), *words[:place], *words[place + (1 if equals else 2) :]]
+    return words
+
+
 def _of_file(path: Path) -> list[str]:
-    """The options of a YAML or JSON file as a command line."""
+    """Write the options of a YAML or JSON file as a command line."""
     import yaml
 
     if not path.is_file():

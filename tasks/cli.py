@@ -9,7 +9,6 @@ A script's options are `LabelledSources` (where rows come from), the task's way 
 from __future__ import annotations
 
 import json
-import logging
 import re
 import sys
 import warnings
@@ -20,6 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
+from ..common.command import run_command
 from ..data.labelled.read import read_labelled, sample_rows
 from .language_scores import write_language_table
 
@@ -205,12 +205,12 @@ def run_fine_tuning(
         draw: Draws the table, see `write_language_table`; left out where matplotlib is absent.
         tell: Told the table and the folder at the end, such as `print`.
     """
-    try:
-        told = _run(task_class(task), sys.argv[1:] if arguments is None else arguments, draw)
-    except (ValueError, OSError, ImportError) as error:
-        sys.exit(f"{type(error).__name__}: {' '.join(str(error).split())}")
-    if told:
-        tell(told)
+
+    def act() -> None:
+        if told := _run(task_class(task), sys.argv[1:] if arguments is None else arguments, draw):
+            tell(told)
+
+    run_command(act)
 
 
 def _run(kind: type[Task], arguments: Sequence[str], draw: Callable[[dict[str, Any], Path], Any] | None) -> str:
@@ -221,7 +221,6 @@ def _run(kind: type[Task], arguments: Sequence[str], draw: Callable[[dict[str, A
     from ..trainers import parse_fine_tuning
     from .training import fine_tune_task
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s  %(message)s", datefmt="%H:%M:%S")
     transformers_logging.disable_progress_bar()
     datasets.disable_progress_bars()
     options, args = parse_fine_tuning(script_options(kind), [_table_score(one) for one in arguments])

@@ -6,14 +6,14 @@ import sys
 import pytest
 
 VERBS = [
-    "pretrain", "continue", "train", "demo", "doctor", "recipe", "tokenize", "merge", "export", "trim", "push", "embed",
-    "search", "evaluate", "bench", "card",
+    "pretrain", "continue", "finetune", "train", "demo", "doctor", "recipe", "tokenize", "merge", "export", "trim",
+    "push", "embed", "search", "evaluate", "bench", "card",
 ]  # fmt: skip
 
 
 def mmbert(*arguments, cwd="/"):
     command = [sys.executable, "-c", "from mmbert.cli import main; main()", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=cwd)
+    return subprocess.run(command, capture_output=True, text=True, timeout=240, cwd=cwd)
 
 
 def test_help_lists_every_verb():
@@ -76,7 +76,7 @@ def test_help_and_usage_errors_load_no_torch():
         "try:\n    mmbert.cli.main()\nexcept SystemExit:\n    pass\n"
         "print('loaded:', sorted({'torch', 'transformers', 'scipy', 'numpy', 'datasets'} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, cwd="/")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=240, cwd="/")
     assert done.stdout.strip().endswith("loaded: []"), done.stdout + done.stderr
 
 
@@ -95,6 +95,8 @@ def test_the_version_is_shown():
         (["embed", "--bacht-size", "3"], "mmbert embed has no option --bacht-size"),
         (["pretrain", "--recipe", "demo", "--learning_rates", "1"], "did you mean --learning_rate?"),
         (["train", "reranker", "--modle", "x"], "did you mean --model?"),
+        (["finetune", "taging"], "tagging"),
+        (["finetune", "qa", "--output_dir", "x", "--modle", "y"], "did you mean --model"),
         (["continue", "--nwe", "x"], "mmbert continue has no option --nwe"),
     ],
 )
