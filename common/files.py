@@ -10,7 +10,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,9 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
-def write_json(path: Path, value: Mapping[str, Any], *, indent: int | None = 2, default: Any = None) -> None:
+def write_json(
+    path: Path, value: Mapping[str, Any] | Sequence[Any], *, indent: int | None = 2, default: Any = None
+) -> None:
     """Write an object as JSON, whole or not at all.
 
     Args:

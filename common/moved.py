@@ -178,7 +178,7 @@ MODULES = {
     "export.hub": "export.hub.upload",
     "export.modernbert": "export.modernbert.convert",
     "export.modules": "export.modernbert.st_modules",
-    "export.network": "export.graphs.source",
+    "export.network": "export.graphs.plan",
     "export.onnx": "export.graphs.onnx",
     "export.openvino": "export.graphs.openvino",
     "export.parity": "export.graphs.parity",

@@ -12,8 +12,13 @@ from typing import Any
 
 import torch
 
+<<<<<<< HEAD
 from ..common.checkpoints.reader import Checkpoint
 from ..common.files import read_json
+=======
+from ..common.checkpoints.reader import Checkpoint
+from ..export.modernbert.tokenizer_files import portable_cut
+>>>>>>> 0aed8be (Exports: one plan, token vectors first, rerankers, QA, SPLADE and ColBERT heads; one cut of words for every engine)
 
 _ARCHITECTURE = (  # two models whose configs differ here give the same weight another meaning
     "vocab_size",
@@ -156,5 +161,5 @@ def _tokenizer_parts(raw: dict[str, Any]) -> dict[str, list[str]]:
         "merges": [merge if isinstance(merge, str) else " ".join(merge) for merge in merges],
         "added tokens": sorted(f"{token['content']!r}: {token['id']}" for token in raw.get("added_tokens") or []),
         "normalizer": [json.dumps(raw.get("normalizer"), sort_keys=True)],
-        "pre-tokenizer": [json.dumps(raw.get("pre_tokenizer"), sort_keys=True)],
+        "pre-tokenizer": [json.dumps(portable_cut(raw.get("pre_tokenizer")), sort_keys=True)],
     }

@@ -40,6 +40,13 @@ SPACE = "\u2581"
 _TRAINING_CUTS = rf"\n+|\p{{N}}|{SPACE}?\p{{L}}[\p{{L}}\p{{M}}]*|{SPACE}?[^\s{SPACE}\p{{L}}\p{{N}}]+|{SPACE}|\s+"
 _LONGEST_TOKEN = 16  # characters; SentencePiece's default, keeps whole repeated phrases out of the vocabulary
 
+# The cut into words as tokenizers writes it, and the same cut as exports spell it for other engines: one fingerprint.
+_OWN_CUT = f'{{"type":"Metaspace","replacement":"{SPACE}","prepend_scheme":"always","split":true}}'
+_EXPORTED_CUT = (
+    f'{{"type":"Sequence","pretokenizers":[{_OWN_CUT.replace("true", "false")},{{"type":"Split","pattern":{{"Regex":'
+    f'"{SPACE}[^{SPACE}]*|[^{SPACE}]+"}},"behavior":"Isolated","invert":false}}]}}'
+)
+
 
 class PreTrainedTokenizerFast(_TransformersTokenizer):
     """transformers' fast tokenizer, saved under the name that transformers 4 and 5 both know.
@@ -160,7 +167,7 @@ def tokenizer_fingerprint(tokenizer: _TransformersTokenizer) -> str:
     document = tokenizer.backend_tokenizer.to_str()
     # Padding and truncation stand before, everything that decides an id from here on. Parsing the JSON of 256,000 words
     # to leave them out took 2.5 s, six times as long.
-    deciding = document[document.index('"added_tokens":') :]
+    deciding = document[document.index('"added_tokens":') :].replace(_EXPORTED_CUT, _OWN_CUT, 1)
     return hashlib.sha256(deciding.encode("utf-8", "surrogatepass")).hexdigest()
 
 

@@ -21,7 +21,6 @@ from ...common.files import read_json
 from ...export.graphs.runtime import RECORD, open_runtime
 
 _TASKS = ("embedding", "feature-extraction")
-_INT8 = "_qint8"  # in the name of a graph whose weights are int8
 
 
 class ExportedEncoder(InputModule):
@@ -59,7 +58,7 @@ class ExportedEncoder(InputModule):
             raise ValueError(f"{folder} was exported for {record.task}; an embedder needs {' or '.join(_TASKS)}")
         self.gives_vectors = record.task == "embedding"
         self.longest, self.normalized = int(record.max_length), bool(record.normalized)
-        self._refuse_other_dtype(dtype, Path(record.file))
+        self._refuse_other_dtype(dtype)
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
         self.saved = read_json(Path(folder) / RECORD)  # what the embedder said that was exported, too
         self.max_seq_length = min(self.longest, int(self.saved.get("max_seq_length") or self.longest))
@@ -127,8 +126,8 @@ class ExportedEncoder(InputModule):
         backend: Any = self.backend
         return open_runtime(self.folder, backend, **self.options)
 
-    def _refuse_other_dtype(self, dtype: str | None, graph: Path) -> None:
-        has = "int8" if _INT8 in graph.stem else "float32"
+    def _refuse_other_dtype(self, dtype: str | None) -> None:
+        has = "int8" if self.runtime.record.is_int8 else "float32"
         rounds = "precision" in self.options and has == "float32"
         if dtype not in (None, "auto", has) and not rounds:
             raise ValueError(

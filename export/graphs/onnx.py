@@ -15,13 +15,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from .folder import SUFFIXES, Exported, Order, Prepared, write_exported
+from ...common.files import refuse_existing
+from .folder import Exported, write_folder
+from .plan import ExportPlan, read_plan
 from .quantization import quantise_onnx
 from .runtime import ONNX_FOLDER, import_onnxruntime
 from .traceable import record
 
 OPSET = 20  # the first with Gelu as an operation of its own
 LEVELS = (0, 1, 2, 3)
+SUFFIXES = {"none": "", "int8": "_quantized", "int8-static": "_qint8_static"}  # transformers.js looks for _quantized
 _PROTOBUF_LIMIT = 2**31 - 2**20  # bytes of one ONNX file; beyond, weights lie in a file of their own
 
 
@@ -42,8 +45,9 @@ def export_onnx(
     Args:
         checkpoint: Checkpoint, SentenceTransformer, or LoRA adapter (peft), which is merged and keeps its head.
         output: Folder to make; it is absent or whole.
-        task: `feature-extraction`, `embedding` (pooling inside), `fill-mask`, `text-classification` or
-            `token-classification`; None: what the checkpoint is made for.
+        task: `feature-extraction`, `embedding` (pooling inside), `fill-mask`, `text-classification` (rerankers too),
+            `token-classification`, `question-answering`, `sparse-embedding` (SPLADE) or `token-embedding` (ColBERT);
+            None: what the checkpoint is made for.
         optimize: 0: the graph as recorded. 1: constants folded, standard operators only. 2: fused, for ONNX Runtime.
             3: also what fits this very processor.
         quantize: `none`, `int8` (activations measured while running) or `int8-static` (measured on `calibration`).
@@ -64,13 +68,18 @@ def export_onnx(
     if optimize not in LEVELS:
         raise ValueError(f"optimize must be 0, 1, 2 or 3, got {optimize}")
     _import_exporter()
-    order = Order(task, quantize, calibration, pooling, normalize, dims)
-    file = f"{ONNX_FOLDER}/model{SUFFIXES.get(quantize, '')}.onnx"
-
-    def write(prepared: Prepared, path: Path) -> None:
-        _write_graph(prepared, path, optimize)
-
-    return write_exported(checkpoint, output, order, ("onnx", file), write)
+    refuse_existing(output)
+    plan = read_plan(
+        checkpoint,
+        task=task,
+        quantize=quantize,
+        calibration=calibration,
+        pooling=pooling,
+        normalize=normalize,
+        dims=dims,
+    )
+    file = f"{ONNX_FOLDER}/model{SUFFIXES[quantize]}.onnx"
+    return write_folder(plan, output, "onnx", file, lambda plan, path: _write_graph(plan, path, optimize))
 
 
 def _import_exporter() -> None:
@@ -82,14 +91,14 @@ def _import_exporter() -> None:
         raise ImportError('ONNX export needs onnx and onnxscript: pip install "mmbert[onnx]"') from missing
 
 
-def _write_graph(prepared: Prepared, path: Path, optimize: int) -> None:
+def _write_graph(plan: ExportPlan, path: Path, optimize: int) -> None:
     """Record, optimise and quantise; intermediate files lie beside the result, where there is room for it."""
     with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
         recorded = Path(scratch) / "recorded.onnx"
-        _record_onnx(prepared, recorded)
-        if prepared.quantize != "none":
+        _record_onnx(plan, recorded)
+        if plan.quantize != "none":
             recorded = _optimised(recorded, Path(scratch) / "basic.onnx", min(optimize, 1))
-            quantise_onnx(recorded, Path(scratch) / "quantised.onnx", prepared.batches)
+            quantise_onnx(recorded, Path(scratch) / "quantised.onnx", plan.calibration)
             recorded = Path(scratch) / "quantised.onnx"
             optimize = 0 if optimize < 2 else optimize
         _optimised(recorded, path, optimize)
@@ -99,16 +108,16 @@ def _write_graph(prepared: Prepared, path: Path, optimize: int) -> None:
                 weights.rename(path.parent / weights.name)
 
 
-def _record_onnx(prepared: Prepared, path: Path) -> None:
+def _record_onnx(plan: ExportPlan, path: Path) -> None:
     import onnx
     import torch
 
     with _quietly():
         program: Any = torch.onnx.export(
-            record(prepared.model),
+            record(plan.network),
             (),
             input_names=["input_ids", "attention_mask"],
-            output_names=prepared.model.outputs,
+            output_names=plan.network.outputs,
             opset_version=OPSET,
             dynamo=True,
             verbose=False,

@@ -10,10 +10,14 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from .folder import SUFFIXES, Exported, Order, Prepared, write_exported
+from ...common.files import refuse_existing
+from .folder import Exported, write_folder
+from .plan import ExportPlan, read_plan
 from .quantization import quantise_openvino
 from .runtime import OPENVINO_FOLDER, import_openvino
 from .traceable import record
+
+_SUFFIXES = {"none": "", "int8": "_qint8", "int8-static": "_qint8_static"}
 
 
 def export_openvino(
@@ -49,20 +53,29 @@ def export_openvino(
             or the graph gives other numbers than the checkpoint.
     """
     import_openvino()
-    order = Order(task, quantize, calibration, pooling, normalize, dims)
-    file = f"{OPENVINO_FOLDER}/openvino_model{SUFFIXES.get(quantize, '')}.xml"
-    return write_exported(checkpoint, output, order, ("openvino", file), _write_graph)
+    refuse_existing(output)
+    plan = read_plan(
+        checkpoint,
+        task=task,
+        quantize=quantize,
+        calibration=calibration,
+        pooling=pooling,
+        normalize=normalize,
+        dims=dims,
+    )
+    file = f"{OPENVINO_FOLDER}/openvino_model{_SUFFIXES[quantize]}.xml"
+    return write_folder(plan, output, "openvino", file, _write_graph)
 
 
-def _write_graph(prepared: Prepared, path: Path) -> None:
+def _write_graph(plan: ExportPlan, path: Path) -> None:
     openvino = import_openvino()
-    model = openvino.convert_model(record(prepared.model))
+    model = openvino.convert_model(record(plan.network))
     for place, name in zip(model.inputs, ("input_ids", "attention_mask"), strict=True):
         place.get_tensor().set_names({name})
-    for place, name in zip(model.outputs, prepared.model.outputs, strict=True):
+    for place, name in zip(model.outputs, plan.network.outputs, strict=True):
         place.get_tensor().set_names({name})
-    if prepared.quantize != "none":
-        model = quantise_openvino(model, prepared.batches)
+    if plan.quantize != "none":
+        model = quantise_openvino(model, plan.calibration)
     try:
         openvino.save_model(model, path, compress_to_fp16=False)
     except RuntimeError as error:  # a full disk, among others

@@ -6,16 +6,17 @@ The cut comes before the normalisation, so cut vectors have length 1 too.
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from ...common.files import read_json, write_json
 from ...modeling.pooling import pool
-from ..modernbert.st_modules import read_modules
+from ..modernbert.st_modules import MODULES, read_modules, write_old_layout
 
 _KNOWN = ("Transformer", "Pooling", "Normalize")
+_ACTIVATIONS = ("Identity", "Tanh", "ReLU", "GELU", "Sigmoid")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,43 +87,85 @@ class EmbeddingHead:
         return normalize(vector, dim=-1) if self.normalized else vector
 
     def write_modules(self, folder: Path, width: int, saved: dict[str, Any]) -> None:
-        """Write the modules as sentence-transformers keeps them, so that its `backend=` finds them.
+        """Write the modules as every sentence-transformers reads them, so that its `backend=` finds the graph.
 
         Args:
             folder: The exported folder.
             width: Of the token vectors.
             saved: What `saved_settings` gave.
         """
-        said = {name: saved[name] for name in ("prompts", "default_prompt_name")}
         names = ["Transformer", "Pooling", *(["Normalize"] if self.normalized else [])]
         modules = [
-            {
-                "idx": i,
-                "name": str(i),
-                "path": f"{i}_{name}" if i else "",
-                "type": f"sentence_transformers.models.{name}",
-            }
-            for i, name in enumerate(names)
+            {"idx": i, "name": str(i), "path": f"{i}_{name}" if i else "", "type": name} for i, name in enumerate(names)
         ]
-        (folder / "modules.json").write_text(_as_json(modules), encoding="utf-8")
-        write_json(
-            folder / "sentence_bert_config.json", {"max_seq_length": saved["max_seq_length"], "do_lower_case": False}
-        )
-        write_json(
-            folder / "config_sentence_transformers.json",
-            {"similarity_fn_name": "cosine", "truncate_dim": self.dims, **said},
-        )
         for module in modules[1:]:
             (folder / str(module["path"])).mkdir()
-        modes = {
-            f"pooling_mode_{name}": False for name in ("max_tokens", "mean_sqrt_len_tokens", "weightedmean_tokens")
-        }
-        modes |= {"pooling_mode_mean_tokens": self.pooling == "mean", "pooling_mode_cls_token": self.pooling == "cls"}
-        write_json(folder / "1_Pooling" / "config.json", {"word_embedding_dimension": width, **modes})
+        write_json(folder / "1_Pooling" / "config.json", {"embedding_dimension": width, "pooling_mode": self.pooling})
+        write_json(folder / MODULES, modules)
+        write_old_layout(folder, saved["max_seq_length"])
+        said = {name: saved[name] for name in ("prompts", "default_prompt_name")}
+        fields = {"model_type": "SentenceTransformer", "similarity_fn_name": "cosine", "truncate_dim": self.dims}
+        write_json(folder / "config_sentence_transformers.json", {**fields, **said})
 
     def as_fields(self) -> dict[str, Any]:
         """Return the head for the record of an export."""
         return asdict(self)
+
+
+class TokenHead(nn.Module):
+    """From token vectors to those of a multi-vector (ColBERT) model: projections and length 1.
+
+    Which tokens a retriever leaves out of a passage (its skip list) is not in the graph.
+
+    Args:
+        layers: Linear layers, each with its activation.
+        normalized: Whether the results have length 1.
+    """
+
+    def __init__(self, layers: list[nn.Module], normalized: bool) -> None:
+        super().__init__()
+        self.layers, self.normalized = nn.Sequential(*layers), normalized
+
+    @classmethod
+    def read(cls, folder: Path) -> "TokenHead":
+        """Read the modules behind the encoder.
+
+        Args:
+            folder: The checkpoint.
+
+        Returns:
+            The head.
+
+        Raises:
+            ValueError: If a module cannot be exported.
+        """
+        layers: list[nn.Module] = []
+        kinds = []
+        for module in read_modules(folder)[1:]:
+            kinds.append(module["type"].rsplit(".", 1)[-1])
+            if kinds[-1] == "Dense":
+                layers += _dense(folder / module["path"])
+            elif kinds[-1] not in ("MultiVectorMask", "Normalize"):
+                raise ValueError(f"{folder / MODULES}: {kinds[-1]} cannot be exported; known are Dense, Normalize")
+        return cls(layers, "Normalize" in kinds)
+
+    def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
+        """Project (B, L, h) under a mask (B, L) to (B, L, dims), zero at padding."""
+        vectors = cast(Tensor, self.layers(hidden))
+        vectors = normalize(vectors, dim=-1) if self.normalized else vectors
+        return vectors * mask.to(vectors.dtype)[..., None]
+
+
+def _dense(folder: Path) -> list[nn.Module]:
+    from safetensors.torch import load_file
+
+    said, weights = read_json(folder / "config.json"), load_file(folder / "model.safetensors")
+    name = str(said.get("activation_function", "")).rsplit(".", 1)[-1]
+    if name not in _ACTIVATIONS:
+        raise ValueError(f"{folder / 'config.json'}: {name} cannot be exported; known are {', '.join(_ACTIVATIONS)}")
+    layer = nn.Linear(said["in_features"], said["out_features"], bias="linear.bias" in weights)
+    layer.load_state_dict({key.removeprefix("linear."): value.float() for key, value in weights.items()})
+    return [layer, getattr(nn, name)()]
 
 
 def saved_settings(folder: Path, tokenizer: Any | None, limit: int) -> dict[str, Any]:
@@ -164,9 +207,3 @@ def _saved_pooling(folder: Path) -> str:
     if len(modes) != 1 or modes[0] not in ("mean", "cls") or len(others) > 1:
         raise ValueError(f"{folder / 'config.json'}: its pooling cannot be exported; known are mean and cls")
     return str(modes[0])
-
-
-def _as_json(value: Any) -> str:
-    import json
-
-    return json.dumps(value, indent=2) + "\n"

@@ -30,9 +30,9 @@ class ExportRecord:
     """What an exported folder holds, as `export.json` says.
 
     Attributes:
-        task: `feature-extraction`, `embedding`, `fill-mask`, `text-classification` or `token-classification`.
+        task: See `export_onnx`.
         file: The graph, as a path below the folder.
-        output: The output that the task is about: `last_hidden_state`, `sentence_embedding` or `logits`.
+        output: The output that the task is about, such as `sentence_embedding` or `logits`; two for question answering.
         max_length: Tokens that a row may have.
         dimensions: Length of an embedding, or width of the vectors; number of classes, or words, for logits.
         normalized: Whether embeddings have length 1.
@@ -44,6 +44,11 @@ class ExportRecord:
     max_length: int
     dimensions: int
     normalized: bool
+
+    @property
+    def is_int8(self) -> bool:
+        """Whether the graph has its weights in int8."""
+        return any(part in self.file for part in ("_quantized", "_qint8"))
 
     @classmethod
     def read(cls, folder: str | os.PathLike[str]) -> "ExportRecord":
@@ -84,8 +89,8 @@ class Runtime(ABC):
             attention_mask: (B, L), zero at padding, which may lie anywhere.
 
         Returns:
-            float32: (B, dimensions) for embedding and text classification; (B, L, dimensions) for the other tasks,
-            without meaning at padding.
+            float32: (B, dimensions) for embeddings of texts and text classification; (B, L, dimensions) for the other
+            tasks, without meaning at padding.
 
         Raises:
             ValueError: If the shapes differ or are empty, rows are too long, or an id lies outside the vocabulary.
@@ -143,10 +148,10 @@ class OnnxEncoder(Runtime):
 
     def _run(self, ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
         try:
-            (found,) = self.session.run([self.record.output], {"input_ids": ids, "attention_mask": mask})
+            found = self.session.run(self.record.output.split(), {"input_ids": ids, "attention_mask": mask})
         except Exception as error:
             raise ValueError(f"ONNX Runtime refuses the batch: {_one_line(error)}") from error
-        return np.asarray(found)
+        return _one_array(found)
 
 
 class OpenVinoEncoder(Runtime):
@@ -190,7 +195,7 @@ class OpenVinoEncoder(Runtime):
             found = self.model({"input_ids": ids, "attention_mask": mask})
         except RuntimeError as error:
             raise ValueError(f"OpenVINO refuses the batch: {_one_line(error)}") from error
-        return np.array(found[self.record.output])
+        return _one_array([found[name] for name in self.record.output.split()])
 
 
 def open_runtime(
@@ -259,6 +264,11 @@ def _openvino_core() -> Any:
     a worker that ends) killed the process without a word (OpenVINO 2026.4; `tests/export/test_onnx_export.py`).
     """
     return import_openvino().Core()
+
+
+def _one_array(outputs: list[Any]) -> np.ndarray:
+    """Give a task's output; the two of question answering as one array (B, L, 2)."""
+    return np.array(outputs[0]) if len(outputs) == 1 else np.stack(outputs, -1)
 
 
 def _existing(file: Path) -> Path:

@@ -2,8 +2,7 @@
 
 The network that trains removes padding and tiles its products, which is fast in torch and makes graphs whose shapes
 depend on data. This form runs the very modules of it on (B, L, h). A layer with a window cuts queries into blocks as
-long as its reach and reads three blocks of keys for each, so that its work grows with L and not with L^2, in a graph
-as in torch: at 8,192 tokens the full scores of one such layer would take 3.2 GB. Rotary angles and both masks are
+long as half its window and reads three blocks of keys for each, so that its work grows with L and not with L^2: at 8,192 tokens the full scores of one such layer would take 3.2 GB. Rotary angles and both masks are
 computed in the graph, once for all layers, so one graph serves every batch and length.
 
 Trade-off: padding is computed and then ignored; callers sort by length. Texts shorter than a block pay for whole ones.
@@ -35,13 +34,14 @@ class TraceableEncoder(nn.Module):
         super().__init__()
         config = encoder.config
         self.embeddings, self.layers, self.final_norm = encoder.embeddings, encoder.layers, encoder.final_norm
-        self.heads, self.reach = config.num_attention_heads, config.local_attention // 2
+        self.heads, self.half_window = config.num_attention_heads, config.local_attention // 2
         self.kinds: list[str] = list(config.layer_types or [])
         for kind in sorted(set(self.kinds)):
             frequencies, scale = rotary_frequencies(config, kind, torch.device("cpu"))
             self.register_buffer(f"{kind}_frequencies", frequencies, persistent=False)
             setattr(self, f"{kind}_scale", scale)
-        near = (torch.arange(self.reach)[:, None] + self.reach - torch.arange(3 * self.reach)).abs() <= self.reach
+        rows, columns = torch.arange(self.half_window)[:, None], torch.arange(3 * self.half_window)
+        near = (rows + self.half_window - columns).abs() <= self.half_window
         self.register_buffer("far", torch.where(near, 0.0, _UNSEEN), persistent=False)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
@@ -64,16 +64,16 @@ class TraceableEncoder(nn.Module):
         return (angles.cos() * scale)[:, None], (angles.sin() * scale)[:, None]
 
     def _near(self, unseen: Tensor) -> Tensor:
-        """Return (B * blocks, 1, reach, 3 * reach): 0 where a query of a block sees a key, else far below."""
-        length, reach = unseen.shape[1], self.reach
+        """Return (B * blocks, 1, half, 3 * half): 0 where a query of a block sees a key, else far below."""
+        length, half = unseen.shape[1], self.half_window
         tail = self._tail(length)
-        keys = pad(unseen, (reach, tail + reach), value=_UNSEEN).unflatten(1, (-1, reach))
+        keys = pad(unseen, (half, tail + half), value=_UNSEEN).unflatten(1, (-1, half))
         stretch = torch.cat((keys[:, :-2], keys[:, 1:-1], keys[:, 2:]), 2).flatten(0, 1)
         return torch.minimum(stretch[:, None, None, :], cast(Tensor, self.far))
 
     def _tail(self, length: int) -> int:
         """Return how many columns a length lacks to whole blocks, in operations that every converter knows."""
-        return (length + self.reach - 1) // self.reach * self.reach - length
+        return (length + self.half_window - 1) // self.half_window * self.half_window - length
 
     def _layer(
         self, layer: Any, hidden: Tensor, rotation: tuple[Tensor, Tensor], whole: Tensor | None, near: Tensor | None
@@ -94,16 +94,16 @@ class TraceableEncoder(nn.Module):
     def _attend_near(self, query: Tensor, key: Tensor, value: Tensor, near: Tensor) -> Tensor:
         """Attend (B, L, H, D) to a window, in blocks."""
         batch, length = query.shape[0], query.shape[1]
-        tail, reach = self._tail(length), self.reach
-        blocks = pad(query, (0, 0, 0, 0, 0, tail)).unflatten(1, (-1, reach)).flatten(0, 1)
-        keys, values = (_stretches(tensor, reach, tail) for tensor in (key, value))
+        tail, half = self._tail(length), self.half_window
+        blocks = pad(query, (0, 0, 0, 0, 0, tail)).unflatten(1, (-1, half)).flatten(0, 1)
+        keys, values = (_stretches(tensor, half, tail) for tensor in (key, value))
         mixed = _attend(blocks, keys, values, near)
         return mixed.reshape(batch, length + tail, *mixed.shape[2:])[:, :length]
 
 
-def _stretches(tensor: Tensor, reach: int, tail: int) -> Tensor:
-    """Cut (B, L, H, D) into what each block of queries may see: (B * blocks, 3 * reach, H, D)."""
-    cut = pad(tensor, (0, 0, 0, 0, reach, tail + reach)).unflatten(1, (-1, reach))
+def _stretches(tensor: Tensor, half: int, tail: int) -> Tensor:
+    """Cut (B, L, H, D) into what each block of queries may see: (B * blocks, 3 * half, H, D)."""
+    cut = pad(tensor, (0, 0, 0, 0, half, tail + half)).unflatten(1, (-1, half))
     return torch.cat((cut[:, :-2], cut[:, 1:-1], cut[:, 2:]), 2).flatten(0, 1)
 
 
@@ -122,44 +122,67 @@ class TraceableModel(nn.Module):
     """Encoder and head of a task, with the outputs that an exported graph has.
 
     Args:
-        model: Any `MmBert...` network that `export.network` loads.
+        model: Any `MmBert...` network that `read_plan` loads.
         task: Its task.
-        embedding: How an embedding is made, for that task.
+        last: What comes after the encoder or its head, for the tasks of embedders: takes states and mask.
         tied: Whether the decoder of a masked LM may be the embedding table; quantisers want a matrix of its own.
     """
 
     def __init__(
-        self, model: Any, task: str, embedding: Callable[[Tensor, Tensor], Tensor] | None = None, *, tied: bool = True
+        self, model: Any, task: str, last: Callable[[Tensor, Tensor], Tensor] | None = None, *, tied: bool = True
     ) -> None:
         super().__init__()
         self.encoder = TraceableEncoder(model if isinstance(model, MmBertModel) else model.model)
-        self.task, self.embedding, self.tied = task, embedding, tied
+        self.task, self.embed, self.tied = task, last, tied
         self.pooling = model.config.classifier_pooling
         self.head = getattr(model, "head", None)
-        self.last = getattr(model, "decoder", getattr(model, "classifier", None))
+        names = ("decoder", "classifier", "qa_outputs")
+        self.last = next((getattr(model, name) for name in names if hasattr(model, name)), None)
 
     @property
     def outputs(self) -> list[str]:
-        """Names of the outputs, that of the task first."""
+        """Names of the outputs: vectors of tokens before a pooled one, where readers that pool look for them."""
         if self.task == "embedding":
-            return ["sentence_embedding", "last_hidden_state"]
-        return ["last_hidden_state" if self.task == "feature-extraction" else "logits"]
+            return ["last_hidden_state", "sentence_embedding"]
+        if self.task == "question-answering":
+            return ["start_logits", "end_logits"]
+        named = {"feature-extraction": "last_hidden_state", "token-embedding": "token_embeddings"}
+        return [named.get(self.task, "sentence_embedding" if self.task == "sparse-embedding" else "logits")]
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+    @property
+    def output(self) -> str:
+        """Name of the output that the task is about; both of them for question answering."""
+        return " ".join(self.outputs) if self.task == "question-answering" else self.outputs[-1]
+
+    def result(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Give what `output` names; the scores of answers as one tensor (B, L, 2)."""
+        found = self(input_ids, attention_mask)
+        if not isinstance(found, tuple):
+            return cast(Tensor, found)
+        return torch.stack(found, -1) if self.task == "question-answering" else cast(Tensor, found[-1])
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor | tuple[Tensor, ...]:
         """Run (B, L) ids under a mask; see `outputs`."""
         hidden = self.encoder(input_ids, attention_mask)
-        if self.task == "embedding":
-            assert self.embedding is not None
-            return self.embedding(hidden, attention_mask), hidden
+        if self.embed is not None:
+            vectors = self.embed(hidden, attention_mask)
+            return (hidden, vectors) if self.task == "embedding" else vectors
         if self.head is None or self.last is None:
             return cast(Tensor, hidden)
         if self.task == "text-classification":
             hidden = pool(hidden, self.pooling, attention_mask)
         read = self.head(hidden)
-        if self.task == "fill-mask" and self.tied:
+        if self.task == "question-answering":
+            scores = self.last(read)
+            return scores[..., 0], scores[..., 1]
+        if self.task in ("fill-mask", "sparse-embedding") and self.tied:
             # As one matrix, this becomes a Gemm that reads the table as it lies; else a transposed copy is stored.
-            return cast(Tensor, self.last(read.flatten(0, 1)).unflatten(0, read.shape[:2]))
-        return cast(Tensor, self.last(read))
+            logits = self.last(read.flatten(0, 1)).unflatten(0, read.shape[:2])
+        else:
+            logits = self.last(read)
+        if self.task == "sparse-embedding":  # SPLADE: the largest log(1 + relu) of every word over the real tokens
+            return cast(Tensor, (logits.relu().log1p() * attention_mask.to(logits.dtype)[..., None]).amax(1))
+        return cast(Tensor, logits)
 
 
 def record(model: TraceableModel) -> torch.export.ExportedProgram:
@@ -172,7 +195,7 @@ def record(model: TraceableModel) -> torch.export.ExportedProgram:
         The recorded program.
     """
     # Longer than two blocks and no multiple of one, so that neither counts as a constant.
-    ids = torch.full((2, 3 * model.encoder.reach + 5), 5)
+    ids = torch.full((2, 3 * model.encoder.half_window + 5), 5)
     any_size = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
     with torch.no_grad():
         return torch.export.export(

@@ -22,7 +22,8 @@ from ...common.checkpoints.writer import atomic_directory, write_checksums, writ
 from ...common.files import copy_files, read_json, refuse_existing, write_json
 from .remote_code import auto_map, write_remote_code
 from .self_test import Comparison, make_self_test
-from .st_modules import MODULE_FILES, copy_modules
+from .st_modules import LENGTH, MODULE_FILES, copy_modules, saved_kind, write_old_layout
+from .tokenizer_files import check_tokenizer, rewrite_tokenizer_config, write_portable_cut
 
 _MODEL_TYPES = ("mmbert", "modernbert")
 _HEADS = (
@@ -34,7 +35,6 @@ _HEADS = (
     "ForMultipleChoice",
 )
 _PAPERS = ("README.md", "LICENSE", "LICENSE.txt", "NOTICE", "merge.json")
-_VERSION_5_ONLY = ("backend", "is_local", "local_files_only")  # bookkeeping that version 4 would take for options
 
 
 def export_modernbert(checkpoint: str | os.PathLike[str], output: str | os.PathLike[str], *, code: bool = True) -> Path:
@@ -62,7 +62,7 @@ def export_modernbert(checkpoint: str | os.PathLike[str], output: str | os.PathL
     source.verify()
     config = _modernbert_config(source)
     _check_tensors(source, config)
-    _check_tokenizer(source.path / "tokenizer.json", config["vocab_size"])
+    check_tokenizer(source.path / "tokenizer.json", config["vocab_size"])
     test = make_self_test(source.path)
     with atomic_directory(output) as directory:
         copy_files(source.path, directory, source.files)
@@ -73,7 +73,10 @@ def export_modernbert(checkpoint: str | os.PathLike[str], output: str | os.PathL
         write_json(directory / "config.json", config | ({"auto_map": auto_map()} if code else {}))
         copy_files(source.path, directory, (*SIDE_FILES, *_PAPERS, *MODULE_FILES))
         copy_modules(source.path, directory)
-        _rewrite_tokenizer_config(directory / "tokenizer_config.json", config)
+        if saved_kind(source.path) == "SentenceTransformer":
+            write_old_layout(directory, _max_seq_length(source, config))
+        write_portable_cut(directory / "tokenizer.json")
+        rewrite_tokenizer_config(directory / "tokenizer_config.json", config["max_position_embeddings"])
         test.write(directory)
         _require_same_numbers(test.compare(directory, stock=True), source.path)
     return Path(output)
@@ -145,21 +148,11 @@ def _check_tensors(source: Checkpoint, config: dict[str, Any]) -> None:
         source.check_against(stock(transformers.ModernBertConfig(**config)))
 
 
-def _check_tokenizer(path: Path, rows: int) -> None:
-    """Refuse a tokenizer that gives ids for which the model has no embedding."""
-    if not path.is_file():
-        return
-    tokenizer = read_json(path)
-    try:
-        vocabulary = tokenizer["model"]["vocab"]  # by token, or a list in the order of ids
-        ids = list(vocabulary.values()) if isinstance(vocabulary, dict) else [len(vocabulary) - 1]
-        largest = max([*ids, *(token["id"] for token in tokenizer.get("added_tokens") or [])])
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ValueError(f"{path}: not a tokenizer ({error!r}); save the tokenizer again") from None
-    if largest >= rows:
-        raise ValueError(
-            f"{path}: gives ids up to {largest}, the model has {rows} embeddings; it is the tokenizer of another model"
-        )
+def _max_seq_length(source: Checkpoint, config: dict[str, Any]) -> int:
+    """Return the limit of a saved embedder: the smallest of what network, tokenizer and modules say."""
+    said = [read_json(p) if (p := source.path / n).is_file() else {} for n in (LENGTH, "tokenizer_config.json")]
+    limits = (said[0].get("max_seq_length"), said[1].get("model_max_length"), config["max_position_embeddings"])
+    return min(int(limit) for limit in limits if limit)
 
 
 def _require_same_numbers(comparison: Comparison, path: Path) -> None:
@@ -168,18 +161,3 @@ def _require_same_numbers(comparison: Comparison, path: Path) -> None:
             f"{path}: stock transformers computes other numbers from the exported files ({comparison}); "
             "nothing was written, please report this"
         )
-
-
-def _rewrite_tokenizer_config(path: Path, config: dict[str, Any]) -> None:
-    """Make tokenizer_config.json readable by transformers 4 and 5 alike."""
-    if not path.is_file():
-        return
-    fields = {key: value for key, value in read_json(path).items() if key not in _VERSION_5_ONLY}
-    if isinstance(fields.get("extra_special_tokens"), list):  # version 4 wants a dict there, and this name for a list
-        fields["additional_special_tokens"] = fields.pop("extra_special_tokens")
-    # Without these, version 4 hands token_type_ids to a model that has none and eats spaces while decoding.
-    fields.setdefault("model_input_names", ["input_ids", "attention_mask"])
-    fields.setdefault("clean_up_tokenization_spaces", False)
-    if not 0 < fields.get("model_max_length", 0) <= config["max_position_embeddings"]:
-        fields["model_max_length"] = config["max_position_embeddings"]
-    write_json(path, {**fields, "tokenizer_class": "PreTrainedTokenizerFast"})

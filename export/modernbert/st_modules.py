@@ -1,13 +1,25 @@
 """The modules of a SentenceTransformer, such as its pooling: folders beside the encoder that go where it goes."""
 
-import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 from ...common.checkpoints.format import PICKLES
+from ...common.files import read_json, write_json
 
 MODULES = "modules.json"
-MODULE_FILES = (MODULES, "sentence_bert_config.json", "config_sentence_transformers.json")
+LENGTH, SETTINGS = "sentence_bert_config.json", "config_sentence_transformers.json"
+MODULE_FILES = (MODULES, LENGTH, SETTINGS)
+_OLD_NAMES = "sentence_transformers.models."  # versions 5 and 6 both know these; 6 maps them to its own
+_EMBEDDER_MODULES = ("Transformer", "Pooling", "Dense", "Normalize")
+_POOLINGS = {  # of version 6 -> the flag of version 5
+    "cls": "cls_token",
+    "mean": "mean_tokens",
+    "max": "max_tokens",
+    "mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
+    "weightedmean": "weightedmean_tokens",
+    "lasttoken": "lasttoken",
+}
 
 
 def copy_modules(source: Path, target: Path) -> None:
@@ -46,6 +58,68 @@ def read_modules(folder: Path) -> list[dict[str, str]]:
     if not path.is_file():
         return []
     try:
-        return [{"type": str(module["type"]), "path": str(module["path"])} for module in json.loads(path.read_bytes())]
+        return [{"type": str(module["type"]), "path": str(module["path"])} for module in _read_list(path)]
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(f"{path}: not a list of modules with a type and a path each ({error!r})") from None
+
+
+def saved_kind(folder: Path) -> str | None:
+    """Return which class of sentence-transformers saved a folder; None for a plain checkpoint.
+
+    Args:
+        folder: The checkpoint.
+
+    Returns:
+        Such as `SentenceTransformer` or `CrossEncoder`; version 5 names no class, which means the former.
+    """
+    if not (folder / MODULES).is_file():
+        return None
+    said = read_json(folder / SETTINGS) if (folder / SETTINGS).is_file() else {}
+    return str(said.get("model_type") or "SentenceTransformer")
+
+
+def write_old_layout(folder: Path, max_seq_length: int | None) -> None:
+    """Rewrite a saved embedder in the form that sentence-transformers 5 and 6 both read, with the same meaning.
+
+    Version 6 saves class names, keys of the pooling and of sentence_bert_config.json that version 5 does not know, and
+    no limit of tokens, without which some readers cut at 512. Folders with other modules stay as they are.
+
+    Args:
+        folder: The folder; its modules.json may name modules without their package.
+        max_seq_length: Tokens that a text may have; None leaves it out.
+    """
+    modules = _read_list(folder / MODULES)
+    kinds = [str(module["type"]).rsplit(".", 1)[-1] for module in modules]
+    if kinds[:1] != ["Transformer"] or not set(kinds) <= set(_EMBEDDER_MODULES):
+        return
+    pooled = False
+    for module, kind in zip(modules, kinds, strict=True):
+        path = folder / module["path"] / "config.json"
+        if kind == "Pooling":
+            pooled = True
+            write_json(path, _old_pooling(read_json(path)))
+        elif kind != "Transformer" and path.is_file():
+            fields = {k: v for k, v in read_json(path).items() if k not in ("module_input_name", "module_output_name")}
+            write_json(path, fields)
+        module["type"] = f"{_OLD_NAMES}{kind}"
+    if pooled:
+        write_json(folder / MODULES, modules)
+        limit = {} if max_seq_length is None else {"max_seq_length": max_seq_length}
+        write_json(folder / LENGTH, {**limit, "do_lower_case": False})
+
+
+def _old_pooling(fields: dict[str, Any]) -> dict[str, Any]:
+    if "pooling_mode" not in fields:
+        return fields
+    said = fields["pooling_mode"]
+    modes = [said] if isinstance(said, str) else list(said)
+    flags = {f"pooling_mode_{flag}": name in modes for name, flag in _POOLINGS.items()}
+    width = fields.get("embedding_dimension", fields.get("word_embedding_dimension"))
+    return {"word_embedding_dimension": width, **flags, "include_prompt": fields.get("include_prompt", True)}
+
+
+def _read_list(path: Path) -> list[dict[str, Any]]:
+    import json
+
+    found: list[dict[str, Any]] = json.loads(path.read_bytes())
+    return found

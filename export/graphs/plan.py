@@ -1,0 +1,266 @@
+"""What is exported of a checkpoint, read and checked once: the network, its task, what belongs beside the graph.
+
+A checkpoint with a head serves its own task, and as an encoder too: `feature-extraction` and `embedding` drop the head.
+A folder of sentence-transformers names its kind: embedders pool inside the graph, rerankers classify, SPLADE models
+pool their logits, multi-vector models project every token. The folder of a LoRA adapter (peft) names its base; the
+adapter is merged into it and its trained head is kept.
+
+Trade-off: a base that an adapter names must lie on this machine; nothing is fetched for an export.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ... import modeling
+from ...common.checkpoints.format import PICKLES, read_header
+from ...common.checkpoints.reader import open_checkpoint
+from ...common.files import read_json
+from ..modernbert.st_modules import MODULES, saved_kind
+from .parity import fixed_batches
+from .pooling_head import EmbeddingHead, TokenHead, saved_settings
+from .quantization import calibration_batches, check_quantisation
+from .traceable import RowQuantisedEmbedding, TraceableModel
+
+# Task -> the class that has its head.
+TASKS = {
+    "feature-extraction": "MmBertModel",
+    "embedding": "MmBertModel",
+    "fill-mask": "MmBertForMaskedLM",
+    "text-classification": "MmBertForSequenceClassification",
+    "token-classification": "MmBertForTokenClassification",
+    "question-answering": "MmBertForQuestionAnswering",
+    "sparse-embedding": "MmBertForMaskedLM",
+    "token-embedding": "MmBertModel",
+}
+EMBEDDERS = ("feature-extraction", "embedding")
+_OF_CLASSES = ("fill-mask", "text-classification", "token-classification", "question-answering")
+_OF_KINDS = {
+    "SentenceTransformer": "embedding",
+    "SparseEncoder": "sparse-embedding",
+    "MultiVectorEncoder": "token-embedding",
+}
+_ADAPTER = "adapter_config.json"
+_ADAPTER_WEIGHTS = "adapter_model.safetensors"
+_ADAPTER_TASKS = {
+    "SEQ_CLS": "text-classification",
+    "TOKEN_CLS": "token-classification",
+    "QUESTION_ANS": "question-answering",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ExportPlan:
+    """Everything that an exported folder is made of.
+
+    Attributes:
+        task: One of `TASKS`.
+        network: What is recorded, in fp32; `round_embeddings` puts its embedding table in int8.
+        config: config.json as stock ModernBERT reads it.
+        tokenizer: The checkpoint's; None if it has none.
+        head: How an embedding is made; None for other tasks.
+        settings: What an embedder does with a text beside its network; empty for other tasks.
+        quantize: `none` or a kind of quantisation.
+        calibration: Inputs to measure activations on; None without.
+        batches: Ids and masks on which the export is compared with torch.
+        expected: torch's output for each of `batches`.
+        max_length: Tokens that a row may have.
+    """
+
+    task: str
+    network: TraceableModel
+    config: dict[str, Any]
+    tokenizer: Any | None
+    head: EmbeddingHead | None
+    settings: dict[str, Any]
+    quantize: str
+    calibration: list[dict[str, np.ndarray]] | None
+    batches: list[tuple[torch.Tensor, torch.Tensor]]
+    expected: list[np.ndarray]
+    max_length: int
+
+    def round_embeddings(self) -> None:
+        """Put the embedding table of the network in int8, a scale for each row."""
+        embeddings = self.network.encoder.embeddings
+        embeddings.tok_embeddings = RowQuantisedEmbedding(embeddings.tok_embeddings.weight)  # type: ignore[assignment]
+
+
+def read_plan(
+    checkpoint: str | os.PathLike[str],
+    *,
+    task: str | None = None,
+    quantize: str = "none",
+    calibration: Sequence[str] | None = None,
+    pooling: str | None = None,
+    normalize: bool | None = None,
+    dims: int | None = None,
+) -> ExportPlan:
+    """Read a checkpoint for an export; `export_onnx` says what the options mean.
+
+    Args:
+        checkpoint: Checkpoint, folder of sentence-transformers, or adapter.
+        task: One of `TASKS`; None: what the checkpoint is made for.
+        quantize: `none` or a kind of quantisation.
+        calibration: Texts to measure activations on.
+        pooling: For embeddings.
+        normalize: For embeddings.
+        dims: For embeddings.
+
+    Returns:
+        The plan.
+
+    Raises:
+        ValueError: If files are damaged or pickles, the model is no mmBERT, an option does not fit it, or it has no
+            head for the task. (What is absent is a FileNotFoundError, peft for an adapter an ImportError.)
+    """
+    folder = Path(checkpoint)
+    if task is not None and task not in TASKS:
+        raise ValueError(f"task {task!r} is unknown; choose one of {', '.join(TASKS)}")
+    if (folder / _ADAPTER).is_file():
+        task, model, files = _read_adapter(folder, task)
+    else:
+        task, model, files = *_read_checkpoint(folder, task), folder
+    for file in folder.glob("*/*"):
+        if file.suffix in PICKLES:
+            raise ValueError(f"{file} is a pickle, which can run code when opened; save the module as safetensors")
+    width, limit = model.config.hidden_size, model.config.max_position_embeddings
+    head = None
+    if task == "embedding":
+        head = EmbeddingHead.read(folder, width, pooling, normalize, dims)
+    elif chosen := [n for n, v in (("pooling", pooling), ("normalize", normalize), ("dims", dims)) if v is not None]:
+        raise ValueError(f"{chosen[0]} is for task embedding, the task is {task}; leave it out")
+    tokenizer = _tokenizer(files)
+    check_quantisation(quantize, calibration, tokenizer)
+    last = TokenHead.read(folder) if task == "token-embedding" else head
+    network = TraceableModel(model, task, last, tied=quantize == "none").eval()
+    batches = fixed_batches(tokenizer, model.config.vocab_size, limit)
+    with torch.no_grad():
+        expected = [network.result(*batch).numpy() for batch in batches]
+    return ExportPlan(
+        task=task,
+        network=network,
+        config=_config(model),
+        tokenizer=tokenizer,
+        head=head,
+        settings=saved_settings(folder, tokenizer, limit) if task in EMBEDDERS else {},
+        quantize=quantize,
+        calibration=None if calibration is None else calibration_batches(calibration, tokenizer),
+        batches=batches,
+        expected=expected,
+        max_length=limit,
+    )
+
+
+def _read_checkpoint(folder: Path, task: str | None) -> tuple[str, Any]:
+    opened = open_checkpoint(folder)
+    opened.verify()
+    _refuse_other_types(folder, opened.config)
+    own = _own_task(folder, opened.config, opened.tensors)
+    served = {own, "fill-mask"} if own == "sparse-embedding" else {own}
+    if own == "multiple-choice" and task is None:
+        raise ValueError(
+            f"{folder} is a multiple-choice model, whose head no graph has; for its encoder name the task "
+            "feature-extraction or embedding"
+        )
+    task = task or own
+    if task not in (*served, *EMBEDDERS):
+        has = "no head" if own in EMBEDDERS else f"the head for {own}, and none"
+        choices = ", ".join(dict.fromkeys((*sorted(served - {"multiple-choice", "embedding"}), *EMBEDDERS)))
+        raise ValueError(f"{folder} has {has} for {task}; export it for one of {choices}, or fine-tune it first")
+    return task, _loaded(TASKS[task], folder)
+
+
+def _loaded(name: str, folder: Path, **fields: Any) -> Any:
+    return getattr(modeling, name).from_pretrained(folder, dtype=torch.float32, **fields).eval()
+
+
+def _refuse_other_types(folder: Path, config: dict[str, Any]) -> None:
+    if config.get("model_type") not in ("mmbert", "modernbert"):
+        raise ValueError(
+            f"{folder / 'config.json'}: model_type {config.get('model_type')!r} cannot be exported; "
+            "supported are mmbert, modernbert"
+        )
+
+
+def _own_task(folder: Path, config: dict[str, Any], tensors: Any) -> str:
+    """Find the task in what sentence-transformers saved, in the class that config.json names, or in the tensors."""
+    if (folder / MODULES).is_file() and (kind := saved_kind(folder)) in _OF_KINDS:
+        return _OF_KINDS[str(kind)]
+    named = str((config.get("architectures") or [""])[0])
+    for task in _OF_CLASSES:
+        if named.endswith(TASKS[task].removeprefix("MmBert")):
+            return task
+    if named.endswith("ForMultipleChoice"):
+        return "multiple-choice"
+    return "fill-mask" if not named and "decoder.bias" in tensors else "feature-extraction"
+
+
+def _read_adapter(folder: Path, task: str | None) -> tuple[str, Any, Path]:
+    """Return task, network with the adapter merged, and the folder of the tokenizer."""
+    fields = read_json(folder / _ADAPTER)
+    if not (folder / _ADAPTER_WEIGHTS).is_file():
+        if pickles := sorted(file.name for file in folder.iterdir() if file.suffix in PICKLES):
+            raise ValueError(f"{folder / pickles[0]} is a pickle, which can run code; save {_ADAPTER_WEIGHTS} instead")
+        raise FileNotFoundError(f"{folder / _ADAPTER_WEIGHTS} does not exist; {folder} is no complete adapter")
+    tensors, _ = read_header(folder / _ADAPTER_WEIGHTS)
+    own = _ADAPTER_TASKS.get(str(fields.get("task_type")), "feature-extraction")
+    task = task or own
+    free = own == "feature-extraction"  # peft's other task types say nothing about the head
+    if task not in ((*EMBEDDERS, "fill-mask") if free else (own,)):
+        raise ValueError(f"{folder} is an adapter for {own}, not for {task}; export it for {own}")
+    base = _base_of(folder, str(fields.get("base_model_name_or_path")))
+    opened = open_checkpoint(base)
+    opened.verify()
+    _refuse_other_types(base, opened.config)
+    heads = [info.shape[0] for name, info in tensors.items() if name.endswith("classifier.weight")]
+    labels: dict[str, Any] = {}
+    if (folder / "config.json").is_file() and "id2label" in (said := read_json(folder / "config.json")):
+        labels = {"id2label": {int(number): name for number, name in said["id2label"].items()}}
+    elif heads:
+        labels = {"num_labels": heads[0]}
+    network = _loaded(TASKS[task], base, **labels)
+    return task, _merged(network, folder), folder if (folder / "tokenizer.json").is_file() else base
+
+
+def _base_of(folder: Path, named: str) -> Path:
+    for candidate in (Path(named), folder / named, folder.parent / named):
+        if candidate.is_dir():
+            return candidate
+    raise FileNotFoundError(
+        f"{folder / _ADAPTER}: its base {named!r} is no folder here; download it and put its path there"
+    )
+
+
+def _merged(network: Any, folder: Path) -> Any:
+    try:
+        from peft import PeftModel
+    except ImportError as missing:
+        raise ImportError('adapters need peft: pip install "mmbert[finetune]"') from missing
+    try:
+        adapted = PeftModel.from_pretrained(network, str(folder))
+    except (RuntimeError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{folder}: the adapter does not fit its base: {' '.join(str(error).split())[:200]}"
+        ) from error
+    return adapted.merge_and_unload().eval()
+
+
+def _tokenizer(folder: Path) -> Any | None:
+    if not (folder / "tokenizer.json").is_file():
+        return None
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(folder)
+
+
+def _config(model: Any) -> dict[str, Any]:
+    """Say a network's configuration in ModernBERT's words, old and new."""
+    fields = {k: v for k, v in model.config.to_dict().items() if not k.startswith("_") and k != "auto_map"}
+    architecture = type(model).__name__.replace("MmBert", "ModernBert")
+    fields |= {"model_type": "modernbert", "architectures": [architecture], "sparse_prediction": False}
+    return dict(sorted(fields.items()))
