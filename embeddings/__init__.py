@@ -5,7 +5,7 @@ sentence-transformers is imported only when one of these functions runs.
 
 from .encoding.fingerprint import model_fingerprint
 from .encoding.load import load_embedder
-from .encoding.model import save_embedder
+from .encoding.sentence_transformers_model import save_embedder
 from .encoding.to_file import FileEncoding, encode_to_file
 from .encoding.vectors import CompactVectors, compact
 from .pairs.cleaning import read_pairs

@@ -6,19 +6,16 @@ differs and where.
 """
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
-<<<<<<< HEAD
 from ..common.checkpoints.reader import Checkpoint
 from ..common.files import read_json
-=======
-from ..common.checkpoints.reader import Checkpoint
+from ..export.modernbert.st_modules import LENGTH, MODULE_NAMES, MODULES, SETTINGS, old_pooling, read_modules
 from ..export.modernbert.tokenizer_files import portable_cut
->>>>>>> 0aed8be (Exports: one plan, token vectors first, rerankers, QA, SPLADE and ColBERT heads; one cut of words for every engine)
 
 _ARCHITECTURE = (  # two models whose configs differ here give the same weight another meaning
     "vocab_size",
@@ -40,6 +37,7 @@ _ARCHITECTURE = (  # two models whose configs differ here give the same weight a
     "norm_eps",
     "layer_norm_eps",
 )
+_OF_HEADS = ("classifier_pooling", "classifier_activation", "problem_type")  # compared where there is a classifier
 _FLAT_THETA = {"full_attention": "global_rope_theta", "sliding_attention": "local_rope_theta"}
 _OTHER_TOKENIZERS = (
     "vocab.txt",
@@ -97,7 +95,8 @@ def check_config(first: Checkpoint, other: Checkpoint) -> None:
     Raises:
         ValueError: If they differ; the message names the key of config.json.
     """
-    one, two = _architecture(first.config), _architecture(other.config)
+    head = any(name.endswith("classifier.weight") for name in first.tensors)
+    one, two = _architecture(first.config, head), _architecture(other.config, head)
     for key in one.keys() & two.keys():
         if one[key] != two[key]:
             raise ValueError(
@@ -106,8 +105,85 @@ def check_config(first: Checkpoint, other: Checkpoint) -> None:
             )
 
 
-def _architecture(config: dict[str, Any]) -> dict[str, Any]:
-    facts = {key: config[key] for key in _ARCHITECTURE if config.get(key) is not None}
+def check_labels(first: Checkpoint, other: Checkpoint) -> None:
+    """Refuse a classifier whose outputs stand for other labels, or for the same ones in another order.
+
+    Args:
+        first: The reference.
+        other: The checkpoint to compare.
+
+    Raises:
+        ValueError: If both name their labels and a number means two of them.
+    """
+    one, two = _labels(first.config), _labels(other.config)
+    if not one or not two:
+        return
+    for number in sorted(one.keys() | two.keys(), key=str):
+        if one.get(number) != two.get(number):
+            raise ValueError(
+                f"config.json: label {number} is {two.get(number)!r} in {other.path} but {one.get(number)!r} in "
+                f"{first.path}; fine-tune both with one order of labels before merging"
+            )
+
+
+def _labels(config: dict[str, Any]) -> dict[str, str]:
+    """Return the labels by number; none where they are the names that transformers makes up."""
+    labels = {str(number): str(name) for number, name in (config.get("id2label") or {}).items()}
+    return {} if all(name == f"LABEL_{number}" for number, name in labels.items()) else labels
+
+
+def check_modules(checkpoints: Sequence[Checkpoint]) -> Checkpoint | None:
+    """Refuse saves of sentence-transformers whose modules, settings or prompts differ.
+
+    Args:
+        checkpoints: All of them; plain ones are left aside.
+
+    Returns:
+        The first one with modules, which the result takes over; None if there is none.
+
+    Raises:
+        ValueError: If modules, their settings or prompts differ.
+    """
+    saved = [checkpoint for checkpoint in checkpoints if (checkpoint.path / MODULES).is_file()]
+    for other in saved[1:]:
+        one, two = _modules(saved[0].path), _modules(other.path)
+        for what in one.keys() | two.keys():
+            if one.get(what) != two.get(what):
+                raise ValueError(
+                    f"{what} differs between {saved[0].path} and {other.path}; only models with the same modules, "
+                    "settings and prompts can be merged"
+                )
+    return saved[0] if saved else None
+
+
+def _modules(folder: Path) -> dict[str, Any]:
+    """Say what a folder's modules do, whichever version of sentence-transformers wrote them."""
+    modules = read_modules(folder)
+    kinds = [module["type"].rsplit(".", 1)[-1] for module in modules]
+    settings = read_json(folder / SETTINGS) if (folder / SETTINGS).is_file() else {}
+    prompts = {name: text for name, text in (settings.get("prompts") or {}).items() if text}
+    found: dict[str, Any] = {MODULES: kinds, "the prompts": (prompts, settings.get("default_prompt_name"))}
+    for module in modules:
+        place = folder / module["path"]
+        for path in sorted(place.rglob("*")) if module["path"] else []:
+            name = f"{module['path']}/{path.relative_to(place).as_posix()}"
+            if path.suffix == ".json":
+                found[name] = sorted(map(str, _plain(read_json(path)).items()))
+            elif path.is_file():
+                found[name] = path.read_bytes()
+    limit = read_json(folder / LENGTH) if (folder / LENGTH).is_file() else {}
+    return found | {LENGTH: limit.get("max_seq_length") if limit else None}
+
+
+def _plain(fields: dict[str, Any]) -> dict[str, Any]:
+    """Bring a module's settings into the form of sentence-transformers 5, without what has its usual value."""
+    fields = old_pooling(fields) | {"include_prompt": fields.get("include_prompt", True)}
+    return {key: value for key, value in fields.items() if key not in MODULE_NAMES and value not in (False, None)}
+
+
+def _architecture(config: dict[str, Any], head: bool) -> dict[str, Any]:
+    keys = (*_ARCHITECTURE, *(_OF_HEADS if head else ()))
+    facts = {key: config[key] for key in keys if config.get(key) is not None}
     rope = facts.get("rope_parameters")
     if isinstance(rope, dict) and rope.keys() & _FLAT_THETA.keys():
         # transformers 5 nests the thetas that version 4 wrote flat: compare them in one form

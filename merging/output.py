@@ -7,11 +7,12 @@ from typing import Any
 
 import torch
 
-from ..common.checkpoints.reader import DTYPES, SIDE_FILES, checkpoint_fingerprint
+from ..common.checkpoints.reader import DTYPES, SIDE_FILES, all_finite, checkpoint_fingerprint
 from ..common.checkpoints.writer import CheckpointWriter, atomic_directory, write_checksums, write_index
 from ..common.files import copy_files, write_json
+from ..export.modernbert.st_modules import MODULE_FILES, copy_modules
 from ..version import __version__
-from .parents import Parents, all_finite
+from .parents import Parents
 
 RECORD = "merge.json"
 
@@ -108,6 +109,9 @@ def save_merged(
         for parent in parents.checkpoints:
             if copy_files(parent.path, directory, SIDE_FILES):
                 break  # tokenizers were proven equal: the first parent that has one gives it
+        if parents.modules is not None:
+            copy_files(parents.modules.path, directory, MODULE_FILES)
+            copy_modules(parents.modules.path, directory)
         lineage = [
             {"name": label, "fingerprint": checkpoint_fingerprint(parent.path)}
             for label, parent in zip(parents.labels, parents.checkpoints, strict=True)

@@ -5,15 +5,14 @@ parameter that is stored under two names (decoder tied to the embeddings) is fou
 because in a trim over the whole task vector it would otherwise count twice for the threshold.
 """
 
-import math
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 
-from ..common.checkpoints.reader import Checkpoint, open_checkpoint
-from .compatibility import check_config, check_tensors, check_tokenizer
+from ..common.checkpoints.reader import Checkpoint, all_finite, open_checkpoint
+from .compatibility import check_config, check_labels, check_modules, check_tensors, check_tokenizer
 
 PIECE = 1 << 16  # elements read at once: a merge's dozen float64 buffers of this size stay in a core's cache
 
@@ -29,12 +28,14 @@ class Parents:
         labels: A name for each, made of directory names only.
         names: Every floating-point parameter once, sorted by name. This order is the order of the task vector.
         copies: Second names of tied parameters, each with the name under which it is counted.
+        modules: The checkpoint whose modules (pooling and the like) the result takes over; None for plain networks.
     """
 
     checkpoints: tuple[Checkpoint, ...]
     labels: tuple[str, ...]
     names: tuple[str, ...]
     copies: dict[str, str]
+    modules: Checkpoint | None = None
 
     def numel(self, name: str) -> int:
         """Number of elements of a parameter.
@@ -71,19 +72,6 @@ class Parents:
                 yield name, start, values
 
 
-def all_finite(values: torch.Tensor) -> bool:
-    """Tell whether no number is NaN or infinite.
-
-    Args:
-        values: Any floating-point tensor.
-
-    Returns:
-        True if all are finite.
-    """
-    # a sum costs a tenth of the exact test, which is needed only where the sum itself overflows
-    return math.isfinite(values.sum().item()) or bool(torch.isfinite(values).all())
-
-
 def open_parents(paths: Sequence[str | os.PathLike[str]]) -> Parents:
     """Open checkpoints and prove that they can be merged.
 
@@ -106,10 +94,12 @@ def open_parents(paths: Sequence[str | os.PathLike[str]]) -> Parents:
         check_tensors(first, other, copies)
         check_config(first, other)
         check_tokenizer(first, other)
+        check_labels(first, other)
+    modules = check_modules(checkpoints)
     names = sorted(name for name, info in first.tensors.items() if info.is_floating and name not in copies)
     if not names:
         raise ValueError(f"{first.path} holds no floating-point tensor; there is nothing to merge")
-    return Parents(checkpoints, _labels(checkpoints), tuple(names), copies)
+    return Parents(checkpoints, _labels(checkpoints), tuple(names), copies, modules)
 
 
 def check_weights(weights: Sequence[float] | None, count: int, what: str) -> list[float]:

@@ -7,6 +7,7 @@ where a `SHA256SUMS` lies beside the weights.
 """
 
 import hashlib
+import math
 import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -35,10 +36,12 @@ __all__ = [
     "SINGLE",
     "Checkpoint",
     "TensorInfo",
+    "all_finite",
     "checkpoint_fingerprint",
     "open_checkpoint",
 ]
 
+_PIECE = 1 << 22  # elements looked at together
 _NAMED = 5  # tensors spelled out in a message before it says "and n more"
 
 
@@ -99,6 +102,20 @@ class Checkpoint:
         """
         return self.read_flat(name).view(self._info(name).shape)
 
+    def require_finite(self) -> None:
+        """Refuse weights that hold NaN or infinity: what is made of them would load and compute nothing.
+
+        Raises:
+            ValueError: If a tensor does; the message names it.
+        """
+        for name, info in self.tensors.items():
+            for start in range(0, info.numel if info.is_floating else 0, _PIECE):
+                if not all_finite(self.read_flat(name, start, start + _PIECE)):
+                    raise ValueError(
+                        f"{self.path}: tensor {name!r} holds NaN or infinity; its training diverged or the file is "
+                        "damaged, take an earlier checkpoint"
+                    )
+
     def verify(self) -> bool:
         """Compare every shard with `SHA256SUMS`, if the directory has one.
 
@@ -158,6 +175,19 @@ class Checkpoint:
         if name not in self.tensors:
             raise ValueError(f"{self.path} holds no tensor {name!r}; it holds {_some(sorted(self.tensors))}")
         return self.tensors[name]
+
+
+def all_finite(values: torch.Tensor) -> bool:
+    """Tell whether no number is NaN or infinite.
+
+    Args:
+        values: Any floating-point tensor.
+
+    Returns:
+        True if all are finite.
+    """
+    # a sum costs a tenth of the exact test, which is needed only where the sum itself overflows
+    return math.isfinite(values.sum().item()) or bool(torch.isfinite(values).all())
 
 
 def open_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:

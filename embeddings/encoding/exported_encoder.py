@@ -152,7 +152,7 @@ def exported_embedder(folder: str, backend: str, dtype: str | None, pooling: str
     """
     from sentence_transformers.sentence_transformer.modules import Normalize, Pooling
 
-    from .model import Embedder
+    from .sentence_transformers_model import Embedder
 
     encoder = ExportedEncoder(folder, backend, dtype)
     saved, own = encoder.saved, encoder.saved.get("pooling")

@@ -245,7 +245,7 @@ def _device(name: str | None) -> torch.device:
 
 def _prepare_network(embedder: Any, checkpoint: str, dtype: str | None, *, compiled: bool) -> None:
     """Choose the attention, round or compile if asked to, keep the rest in fp32, and say what runs."""
-    from .model import to_float32
+    from .sentence_transformers_model import to_float32
 
     chosen = dtype is not None
     network = embedder[0].model
@@ -298,7 +298,7 @@ def _assemble(checkpoint: str, pooling: str, model_kwargs: dict[str, Any], devic
         from sentence_transformers.sentence_transformer.modules import Normalize, Pooling
         from sentence_transformers.util import is_sentence_transformer_model
 
-        from .model import Embedder
+        from .sentence_transformers_model import Embedder
     if is_sentence_transformer_model(checkpoint):
         return Embedder(checkpoint, model_kwargs=model_kwargs, device=device)
     transformer = Transformer(checkpoint, model_kwargs=model_kwargs)

@@ -313,7 +313,7 @@ class _Run:
 
     def _checked(self, window: list[Any], first: int) -> tuple[list[str], list[int]]:
         """Return the texts, with an empty one in place of a bad one, and where the bad ones are."""
-        from .model import check_text
+        from .sentence_transformers_model import check_text
 
         bad: list[int] = []
         for place, text in enumerate(window):

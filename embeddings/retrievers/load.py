@@ -22,7 +22,7 @@ from ...modeling import MmBertForMaskedLM, MmBertForSequenceClassification, MmBe
 from ...modeling.tokenization_mmbert import save_tokenizer
 from ..encoding.backend import existing, needs_sentence_transformers, one_line_errors, use_our_network
 from ..encoding.load import set_length
-from ..encoding.model import make_portable
+from ..encoding.sentence_transformers_model import make_portable
 
 _MULTI_VECTOR_DIMS = 128  # a token; ColBERT's choice (arXiv 2004.12832)
 

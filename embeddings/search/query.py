@@ -52,7 +52,7 @@ def check_questions(questions: Any) -> list[str]:
     Raises:
         ValueError: If one is no text, blank, or holds half a surrogate pair.
     """
-    from ..encoding.model import check_text
+    from ..encoding.sentence_transformers_model import check_text
 
     found = [questions] if isinstance(questions, str) else list(questions) if _many(questions) else [questions]
     for number, question in enumerate(found):

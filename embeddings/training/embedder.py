@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..encoding.load import load_embedder
-from ..encoding.model import save_embedder
+from ..encoding.sentence_transformers_model import save_embedder
 from ..pairs.pair_set import PairSet
 from .language_sampler import language_batches
 from .losses import build_evaluator, build_loss, refuse_unfit

@@ -5,6 +5,7 @@ modules.json, 1_Pooling, ...        for an embedding: SentenceTransformer(path, 
 onnx/model.onnx, model_quantized.onnx, ...; openvino/openvino_model.xml, openvino_model_qint8.xml, ...
 export.json                         task, file, output, versions
 parity.json                         how far its numbers are from torch's
+export.log                          what the converter printed
 """
 
 import os
@@ -19,6 +20,7 @@ from ...common.checkpoints.writer import atomic_directory
 from ...common.files import write_json
 from ...modeling.tokenization_mmbert import save_tokenizer
 from ..modernbert.tokenizer_files import write_portable_cut
+from .noise import output_into
 from .parity import Parity, compare, refuse_another_network
 from .plan import ExportPlan
 from .runtime import RECORD, ExportRecord, open_runtime
@@ -69,7 +71,8 @@ def write_folder(
         plan.round_embeddings()
     with atomic_directory(output) as folder:
         (folder / file).parent.mkdir()
-        write_graph(plan, folder / file)
+        with output_into(folder):
+            write_graph(plan, folder / file)
         write_json(folder / "config.json", plan.config)
         if plan.tokenizer is not None:
             save_tokenizer(plan.tokenizer, folder)

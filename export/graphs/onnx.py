@@ -6,12 +6,9 @@ transformers below 4.58. The folder is laid out as optimum and sentence-transfor
 Trade-off: levels 2 and 3 fuse operations into ones that ONNX Runtime alone knows; other engines want 0 or 1.
 """
 
-import logging
 import os
 import tempfile
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -112,17 +109,16 @@ def _record_onnx(plan: ExportPlan, path: Path) -> None:
     import onnx
     import torch
 
-    with _quietly():
-        program: Any = torch.onnx.export(
-            record(plan.network),
-            (),
-            input_names=["input_ids", "attention_mask"],
-            output_names=plan.network.outputs,
-            opset_version=OPSET,
-            dynamo=True,
-            verbose=False,
-        )
-        proto = program.model_proto
+    program: Any = torch.onnx.export(
+        record(plan.network),
+        (),
+        input_names=["input_ids", "attention_mask"],
+        output_names=plan.network.outputs,
+        opset_version=OPSET,
+        dynamo=True,
+        verbose=False,
+    )
+    proto = program.model_proto
     _name_axes(proto)
     if proto.ByteSize() < _PROTOBUF_LIMIT:
         onnx.save(proto, path)
@@ -158,17 +154,3 @@ def _optimised(source: Path, target: Path, level: int) -> Path:
     options.optimized_model_filepath = os.fspath(target)
     onnxruntime.InferenceSession(os.fspath(source), options, providers=["CPUExecutionProvider"])
     return target
-
-
-@contextmanager
-def _quietly() -> Iterator[None]:
-    """Keep the exporter's notes about packages that are not here, and about itself, from the user."""
-    logger = logging.getLogger("torch.onnx")
-    before = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(before)

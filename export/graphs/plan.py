@@ -159,6 +159,7 @@ def read_plan(
 def _read_checkpoint(folder: Path, task: str | None) -> tuple[str, Any]:
     opened = open_checkpoint(folder)
     opened.verify()
+    opened.require_finite()
     _refuse_other_types(folder, opened.config)
     own = _own_task(folder, opened.config, opened.tensors)
     served = {own, "fill-mask"} if own == "sparse-embedding" else {own}

@@ -1,9 +1,10 @@
 """The network in the form that graphs record well: a padded batch, fixed ranks, no value of a tensor looked at.
 
 The network that trains removes padding and tiles its products, which is fast in torch and makes graphs whose shapes
-depend on data. This form runs the very modules of it on (B, L, h). A layer with a window cuts queries into blocks as
-long as half its window and reads three blocks of keys for each, so that its work grows with L and not with L^2: at 8,192 tokens the full scores of one such layer would take 3.2 GB. Rotary angles and both masks are
-computed in the graph, once for all layers, so one graph serves every batch and length.
+depend on data. This form runs the very modules of it on (B, L, h). A layer with a window cuts queries into blocks of
+half its window and reads three blocks of keys for each, so that its work grows with L and not with L^2: at 8,192
+tokens the full scores of one such layer would take 3.2 GB. Rotary angles and both masks are computed in the graph,
+once for all layers, so one graph serves every batch and length.
 
 Trade-off: padding is computed and then ignored; callers sort by length. Texts shorter than a block pay for whole ones.
 """

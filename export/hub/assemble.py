@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from ...common.checkpoints.format import PICKLES
 from ...common.checkpoints.reader import SIDE_FILES
 from ...common.files import copy_files, read_json
+from ...common.local_paths import hide_local_paths
 from ..modernbert.convert import export_modernbert
 
 if TYPE_CHECKING:
@@ -41,8 +42,10 @@ _REPORTS = (
     "table.md",
     "trim.json",
 )
-_FORMATS = ("onnx", "openvino")  # folders that hold the same model for other runtimes
+_FORMATS = ("onnx", "openvino", "gguf")  # folders that hold the same model for other runtimes
 _PICTURES = (".png", ".svg")
+_WITHOUT_PATHS = ("tokenizer.json", "self_test.json", "kept_ids.txt", "LICENSE.txt", "added_tokens.json")
+_TEXTS = (".json", ".md", ".txt", ".yaml", ".log")
 _EMPTY_FORM = "[More Information Needed]"
 
 
@@ -81,6 +84,23 @@ def assemble(
         if (source / name).is_dir():
             shutil.copytree(source / name, directory / name, ignore=shutil.ignore_patterns("*.partial"))
     _complete_card(directory, source)
+    _hide_paths(directory)
+
+
+def _hide_paths(directory: Path) -> None:
+    """Take paths of this machine out of records, settings and cards; what a model is made of has none."""
+    for path in sorted(directory.rglob("*")):
+        if path.suffix not in _TEXTS or path.name in _WITHOUT_PATHS or path.name.endswith(".index.json"):
+            continue
+        text = path.read_text(encoding="utf-8", errors="surrogateescape")
+        if path.suffix == ".json":
+            value = json.loads(text)
+            hidden = hide_local_paths(value)
+            found = text if hidden == value else json.dumps(hidden, indent=2, ensure_ascii=False) + "\n"
+        else:
+            found = hide_local_paths(text, only_existing=True)
+        if found != text:
+            path.write_text(found, encoding="utf-8", errors="surrogateescape", newline="\n")
 
 
 def _copy_papers(place: Path, directory: Path) -> None:

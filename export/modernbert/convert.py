@@ -60,6 +60,7 @@ def export_modernbert(checkpoint: str | os.PathLike[str], output: str | os.PathL
     refuse_existing(output)
     source = open_checkpoint(checkpoint)
     source.verify()
+    source.require_finite()
     config = _modernbert_config(source)
     _check_tensors(source, config)
     check_tokenizer(source.path / "tokenizer.json", config["vocab_size"])

@@ -11,6 +11,7 @@ MODULES = "modules.json"
 LENGTH, SETTINGS = "sentence_bert_config.json", "config_sentence_transformers.json"
 MODULE_FILES = (MODULES, LENGTH, SETTINGS)
 _OLD_NAMES = "sentence_transformers.models."  # versions 5 and 6 both know these; 6 maps them to its own
+MODULE_NAMES = ("module_input_name", "module_output_name")  # keys that version 5 does not know
 _EMBEDDER_MODULES = ("Transformer", "Pooling", "Dense", "Normalize")
 _POOLINGS = {  # of version 6 -> the flag of version 5
     "cls": "cls_token",
@@ -97,9 +98,9 @@ def write_old_layout(folder: Path, max_seq_length: int | None) -> None:
         path = folder / module["path"] / "config.json"
         if kind == "Pooling":
             pooled = True
-            write_json(path, _old_pooling(read_json(path)))
+            write_json(path, old_pooling(read_json(path)))
         elif kind != "Transformer" and path.is_file():
-            fields = {k: v for k, v in read_json(path).items() if k not in ("module_input_name", "module_output_name")}
+            fields = {k: v for k, v in read_json(path).items() if k not in MODULE_NAMES}
             write_json(path, fields)
         module["type"] = f"{_OLD_NAMES}{kind}"
     if pooled:
@@ -108,7 +109,15 @@ def write_old_layout(folder: Path, max_seq_length: int | None) -> None:
         write_json(folder / LENGTH, {**limit, "do_lower_case": False})
 
 
-def _old_pooling(fields: dict[str, Any]) -> dict[str, Any]:
+def old_pooling(fields: dict[str, Any]) -> dict[str, Any]:
+    """Give the settings of a pooling in the keys of sentence-transformers 5, which version 6 reads too.
+
+    Args:
+        fields: config.json of the module; of another module, or of version 5, it comes back as it is.
+
+    Returns:
+        The settings.
+    """
     if "pooling_mode" not in fields:
         return fields
     said = fields["pooling_mode"]

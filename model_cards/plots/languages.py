@@ -7,9 +7,10 @@ followed from what it was given to what was learned of it. From 300 languages on
 from pathlib import Path
 from typing import Any
 
-from .style import COLOURS, GROUPS, INK, MARKERS, NAMES, new_figure, save, style, token_axis
+from .style import COLOURS, GROUPS, INK, MARKERS, NAMES, QUIET, new_figure, save, style, token_axis
 
 _MANY = 300
+_NAMED = 40  # languages whose tags fit under an axis
 
 
 def draw_language_report(report: dict[str, Any], path: str | Path) -> Path:
@@ -60,12 +61,32 @@ def draw_language_report(report: dict[str, Any], path: str | Path) -> Path:
         )
         if len(ranks) > _MANY:
             panels[0].set(xscale="log", xlim=(0.8, 1.3 * len(ranks)))
-        else:
+        elif len(ranks) > _NAMED:
             panels[0].xaxis.get_major_locator().set_params(integer=True)
-        token_axis(panels[0].xaxis)
+        if len(ranks) > _NAMED:
+            token_axis(panels[0].xaxis)
+        else:
+            _name_languages(panels, ranks, languages)
         panels[0].legend(fontsize=8.5, handletextpad=0.4)
         figure.supxlabel("language, by rank of tokens available", fontsize=10)
         return save(figure, path)
+
+
+def _name_languages(panels: Any, ranks: dict[str, int], languages: dict[str, Any]) -> None:
+    """Write the tags under every panel, and in that of the loss which languages have no held-out text."""
+    for axes in panels:
+        axes.set_xticks(list(ranks.values()), list(ranks), rotation=90, fontsize=7.5)
+    for tag in (tag for tag, entry in languages.items() if entry["loss"] is None):
+        panels[-1].annotate(
+            "no held-out text",
+            (ranks[tag], 0.02),
+            xycoords=("data", "axes fraction"),
+            rotation=90,
+            ha="center",
+            va="bottom",
+            fontsize=7,
+            color=QUIET,
+        )
 
 
 def _draw_marks(

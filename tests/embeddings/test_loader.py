@@ -139,6 +139,6 @@ def test_without_sentence_transformers_the_error_names_the_extra(encoder, monkey
     for name in [name for name in sys.modules if name.startswith("sentence_transformers")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "sentence_transformers", None)
-    monkeypatch.delitem(sys.modules, "mmbert.embeddings.encoding.model", raising=False)
+    monkeypatch.delitem(sys.modules, "mmbert.embeddings.encoding.sentence_transformers_model", raising=False)
     with pytest.raises(ImportError, match=r'pip install "mmbert\[embeddings\]"'):
         load_embedder(encoder)

@@ -23,19 +23,11 @@ from sentence_transformers import SentenceTransformer
 
 from ...common.checkpoints.writer import atomic_directory
 from ...common.files import write_json
+from ...export.modernbert.st_modules import saved_kind, write_old_layout
 from ...modeling.configuration_mmbert import MmBertConfig
 from ...modeling.tokenization_mmbert import save_tokenizer
 from .backend import known_device
 from .packed import EncodingRecord, can_encode, encode_texts
-
-# CODEMOD section embeddings.saving
-# Saves an embedder so that plain sentence-transformers loads it, without this package and without remote code.
-#
-# The folder keeps the layout of sentence-transformers (encoder in the root, modules in numbered folders); only the
-# encoder's config.json changes: `model_type` becomes `modernbert`, whose tensors have the same names and numbers, with
-# RoPE in the nested spelling of transformers 5 and the flat one of transformers 4. `export_modernbert` takes the folder
-# and does the same with more proofs, for those who publish.
-
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -57,17 +49,20 @@ def save_embedder(embedder: "SentenceTransformer", output: str | os.PathLike[str
     with atomic_directory(output) as partial:
         # no card here: model_cards writes it from the run's records
         embedder.save_pretrained(str(partial), create_model_card=False)
-        make_portable(partial)
+        make_portable(partial, embedder.max_seq_length)
         save_tokenizer(embedder.tokenizer, partial)
     return Path(output)
 
 
-def make_portable(folder: Path) -> None:
-    """Rewrite the encoder's config.json of a saved SentenceTransformer to `modernbert`; others stay as they are.
+def make_portable(folder: Path, max_seq_length: int | None = None) -> None:
+    """Rewrite a saved SentenceTransformer so that stock ModernBERT and sentence-transformers 5 and 6 load it.
 
     Args:
-        folder: The saved SentenceTransformer.
+        folder: The saved SentenceTransformer; a network of another type keeps its config.json.
+        max_seq_length: Tokens that a text may have.
     """
+    if saved_kind(folder) == "SentenceTransformer":
+        write_old_layout(folder, max_seq_length)
     path = folder / "config.json"
     fields = json.loads(path.read_text(encoding="utf-8"))
     if fields.get("model_type") != MmBertConfig.model_type:
@@ -77,22 +72,6 @@ def make_portable(folder: Path) -> None:
     fields["sparse_prediction"] = False  # as in the released configs: stock heads would give no logits
     fields.pop("auto_map", None)
     write_json(path, fields)
-
-
-# CODEMOD section embeddings.embedder
-# A SentenceTransformer that checks its input, normalises what it gives back, and saves what everybody can load.
-#
-# Import this file only behind `load_embedder`: it needs sentence-transformers. Five things differ from the class that
-# it
-# extends. Batches are cut by a budget of tokens instead of a number of rows, and nothing in them is padded. Input
-# that is
-# not text is refused by row, before any of it is computed. Cut vectors are normalised after the cut (the stock class
-# normalises before it, so its cut vectors are shorter than 1). A save has `model_type` `modernbert` and stock
-# modules, so
-# plain sentence-transformers reads it without this package. Weights that were rounded for speed without the user's word
-# are neither trained (AdamW's small steps vanish in bf16) nor saved.
-#
-# Trade-off: the cut of `dims` belongs to this object, not to the save: who loads it elsewhere passes `truncate_dim`.
 
 
 _log = logging.getLogger(__name__)
@@ -235,7 +214,7 @@ class Embedder(SentenceTransformer):
         """
         self._refuse_if_rounded("saved")
         super().save(path, *args, **options)
-        make_portable(Path(path))
+        make_portable(Path(path), self.max_seq_length)
 
     def train(self, mode: bool = True) -> Self:
         """Switch to training, or with False to embedding; see `torch.nn.Module.train`.

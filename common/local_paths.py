@@ -1,0 +1,52 @@
+"""Takes paths of this machine out of what is published: a folder becomes its last name."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+# An absolute path of two parts or more that is no part of an address or of a longer word.
+_PATH = re.compile(r"(?<![\w/:.<~\\-])(?:~?(?:/[^\s/\"'`|,;:<>()\[\]{}]+){2,}/?|[A-Za-z]:\\[^\s\"'`|,;<>()\[\]{}]+)")
+
+
+def hide_local_paths(value: Any, *, only_existing: bool = False) -> Any:
+    """Replace every local path in a value by the name of the file or folder, that of the run for its `final`.
+
+    Args:
+        value: A text, or anything that JSON holds.
+        only_existing: Leave a path in a longer text alone if it leads to nothing on this machine, as in an example.
+
+    Returns:
+        The same without paths; Hub ids and addresses stay.
+    """
+    if isinstance(value, dict):
+        return {hide_local_paths(key): hide_local_paths(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [hide_local_paths(inner) for inner in value]
+    if not isinstance(value, str):
+        return value
+    if _is_path(value):
+        return _name(value)
+
+    def hidden(found: re.Match[str]) -> str:
+        path = Path(found[0])
+        return found[0] if only_existing and not (path.exists() or path.parent.exists()) else _name(found[0])
+
+    return _PATH.sub(hidden, value)
+
+
+def _is_path(text: str) -> bool:
+    if not ("/" in text or "\\" in text) or len(text) > 1000 or "\n" in text or "\0" in text or "</" in text:
+        return False
+    try:
+        if Path(text).exists():
+            return True
+    except OSError:
+        return False
+    return (text.count("/") > 1 and text.startswith(("/", "~/", "../"))) or re.match(r"[A-Za-z]:\\", text) is not None
+
+
+def _name(text: str) -> str:
+    parts = [part for part in re.split(r"[/\\]", text) if part not in ("", ".", "..", "~")]
+    if len(parts) > 1 and parts[-1] == "final":
+        return parts[-2]
+    return parts[-1] if parts else text

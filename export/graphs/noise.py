@@ -1,0 +1,49 @@
+"""Sends what other libraries print while they convert a graph into a file, hundreds of lines that no user needs."""
+
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from ...common.local_paths import hide_local_paths
+
+LOG = "export.log"
+
+
+@contextlib.contextmanager
+def output_into(folder: Path) -> Iterator[None]:
+    """Write everything that this process prints meanwhile, native code included, into `export.log` of a folder.
+
+    Args:
+        folder: The folder; paths of this machine are left out of the log.
+
+    Yields:
+        None: Nothing.
+    """
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
+        saved = _redirected(log.fileno())
+        try:
+            with contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
+                yield
+        finally:
+            log.flush()
+            for number, copy in saved.items():
+                os.dup2(copy, number)
+                os.close(copy)
+        log.seek(0)
+        text = "".join(f"{hide_local_paths(line.rstrip())}\n" for line in log)
+    (folder / LOG).write_text(text, encoding="utf-8", newline="\n")
+
+
+def _redirected(target: int) -> dict[int, int]:
+    """Point standard output and error at a file; return copies of what they were."""
+    saved = {}
+    for number, stream in ((1, sys.stdout), (2, sys.stderr)):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+        with contextlib.suppress(OSError):  # closed, as in a daemon
+            saved[number] = os.dup(number)
+            os.dup2(target, number)
+    return saved
