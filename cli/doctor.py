@@ -18,6 +18,7 @@ _OPTIONAL = {
     "peft": "finetune",
     "seqeval": "finetune",
     "onnxruntime": "onnx",
+    "gguf": "gguf",
     "openvino": "openvino",
     "matplotlib": "plots",
     "django": "demo",
@@ -30,7 +31,7 @@ _MARKS = {"yes": "[green]yes[/green]", "no": "[red]no[/red]", "wrong": "[red]WRO
 
 def doctor(
     checkpoint: Annotated[
-        Path | None, typer.Argument(help="Also check this checkpoint, and which software will serve it.")
+        Path | None, typer.Argument(help="Also check this checkpoint or export, and which software will serve it.")
     ] = None,
     run: Annotated[
         bool, typer.Option(help="Load it in stock transformers and what else is here, not only read its files.")
@@ -74,6 +75,8 @@ def _print_installation(report: dict[str, Any]) -> None:
 
 def _examine(checkpoint: Path, run: bool, interpreters: list[Path], quiet: bool) -> dict[str, Any]:
     """Check a checkpoint's files, numbers and readers; print unless quiet."""
+    if (checkpoint / "export.json").is_file() and not (checkpoint / "model.safetensors").is_file():
+        return _examine_export(checkpoint, run, quiet)
     from dataclasses import asdict
 
     from ..common.checkpoints.reader import open_checkpoint
@@ -97,6 +100,20 @@ def _examine(checkpoint: Path, run: bool, interpreters: list[Path], quiet: bool)
         "engines": [asdict(verdict) for verdict in verdicts],
         "sound": comparison is None or comparison.agrees,
     }
+
+
+def _examine_export(folder: Path, run: bool, quiet: bool) -> dict[str, Any]:
+    """Say what an exported folder holds, and run it where its engine is installed."""
+    from dataclasses import asdict
+
+    from ..export.serving.exported import describe_export, export_verdicts
+
+    told, verdicts = describe_export(folder), export_verdicts(folder, run=run)
+    if not quiet:
+        typer.echo(told)
+        _print_verdicts(verdicts)
+    sound = all(verdict.loads not in ("no", "wrong") for verdict in verdicts if verdict.basis == "ran")
+    return {"export": told, "engines": [asdict(verdict) for verdict in verdicts], "sound": sound}
 
 
 def _print_verdicts(verdicts: "list[Verdict]") -> None:

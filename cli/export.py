@@ -11,7 +11,10 @@ def export(
     output: Annotated[Path, typer.Argument(help="Directory to make.")],
     format_: Annotated[
         str,
-        typer.Option("--format", help="modernbert: stock transformers 4 and 5 and serving engines; onnx; openvino."),
+        typer.Option(
+            "--format",
+            help="modernbert: stock transformers 4 and 5 and serving engines; onnx; openvino; gguf: llama.cpp.",
+        ),
     ] = "modernbert",
     auto_map: Annotated[
         bool, typer.Option(help="Add our network's code, for readers who say trust_remote_code=True.")
@@ -24,20 +27,24 @@ def export(
     task: Annotated[
         str | None,
         typer.Option(
-            help="onnx, openvino: feature-extraction, embedding, fill-mask, text-classification, token-classification; "
-            "the checkpoint's own if left out."
+            help="onnx, openvino, gguf: feature-extraction, embedding, fill-mask, text-classification, "
+            "token-classification, question-answering, sparse-embedding, token-embedding; the checkpoint's own if "
+            "left out."
         ),
     ] = None,
     optimize: Annotated[
         int | None, typer.Option(help="onnx: 0 as recorded, 1 standard operators, 2 fused, 3 for this processor.")
     ] = None,
-    quantize: Annotated[str | None, typer.Option(help="onnx, openvino: none, int8, or int8-static.")] = None,
-    calibration: Annotated[Path | None, typer.Option(help="For int8-static: text file, one text a line.")] = None,
+    quantize: Annotated[
+        str | None,
+        typer.Option(help="onnx, openvino: none, int8, int8-static; gguf: f32, f16, bf16, q8_0, q5_0, q4_0, ..."),
+    ] = None,
+    calibration: Annotated[Path | None, typer.Option(help="For int8-static: text file, one text per line.")] = None,
     pooling: Annotated[str | None, typer.Option(help="For embedding: mean or cls.")] = None,
     normalize: Annotated[bool | None, typer.Option(help="For embedding: vectors of length 1.")] = None,
     dims: Annotated[int | None, typer.Option(help="For embedding: keep only the first so many dimensions.")] = None,
 ) -> None:
-    """Write a checkpoint as `modernbert`, ONNX or OpenVINO, checked against its own numbers before it appears."""
+    """Write a checkpoint as `modernbert`, ONNX, OpenVINO or GGUF, checked against its own numbers before it appears."""
     from rich.console import Console
 
     from ..export import convert_composer, export_modernbert
@@ -45,15 +52,15 @@ def export(
     graph: dict[str, Any] = {"task": task, "optimize": optimize, "quantize": quantize, "calibration": calibration}
     graph |= {"pooling": pooling, "normalize": normalize, "dims": dims}
     graph = {name: value for name, value in graph.items() if value is not None}
-    if format_ in ("onnx", "openvino"):
+    if format_ in ("onnx", "openvino", "gguf"):
         if from_ != "mmbert" or config or tokenizer:
             raise ValueError(f"--format {format_} reads an mmBERT checkpoint; convert it to modernbert first")
         _export_graph(checkpoint, output, format_, graph)
         return
     if format_ != "modernbert":
-        raise ValueError(f"--format {format_} is unknown; choose modernbert, onnx or openvino")
+        raise ValueError(f"--format {format_} is unknown; choose modernbert, onnx, openvino or gguf")
     if graph:
-        raise ValueError(f"--{next(iter(graph))} is for --format onnx or openvino; leave it out")
+        raise ValueError(f"--{next(iter(graph))} is for --format onnx, openvino or gguf; leave it out")
     if from_ not in ("mmbert", "composer"):
         raise ValueError(f"--from {from_} is unknown; choose mmbert or composer")
     if from_ == "mmbert":
@@ -69,6 +76,9 @@ def _export_graph(checkpoint: Path, output: Path, kind: str, options: dict[str, 
     """Write an ONNX or OpenVINO folder and say how far its numbers are from torch's."""
     from ..export import export_onnx, export_openvino
 
+    if kind == "gguf":
+        _export_gguf(checkpoint, output, options)
+        return
     if kind == "openvino" and options.pop("optimize", None) is not None:
         raise ValueError("--optimize is for --format onnx; OpenVINO optimises when it loads a graph")
     if "calibration" in options:
@@ -83,3 +93,16 @@ def _export_graph(checkpoint: Path, output: Path, kind: str, options: dict[str, 
     size = sum(path.stat().st_size for path in (done.output / done.file).parent.iterdir())
     typer.echo(f"exported {done.task}: {done.output / done.file} ({size / 1e6:,.0f} MB)")
     typer.echo(str(done.parity))
+
+
+def _export_gguf(checkpoint: Path, output: Path, options: dict[str, Any]) -> None:
+    from ..export import export_gguf
+
+    for name in ("optimize", "calibration", "normalize", "dims"):
+        if name in options:
+            raise ValueError(f"--{name} has no place in GGUF; leave it out")
+    if "quantize" in options:
+        options["dtype"] = options.pop("quantize")
+    done = export_gguf(checkpoint, output, **options)
+    file = done.output / done.file
+    typer.echo(f"exported {done.task}, pooling {done.pooling}: {file} ({file.stat().st_size / 1e6:,.0f} MB)")

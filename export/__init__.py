@@ -1,5 +1,6 @@
 """How a model leaves: formats that other software reads, smaller vocabularies, the way to the Hub, who will load it."""
 
+from .gguf.write import GgufExport, export_gguf
 from .graphs.folder import Exported
 from .graphs.onnx import export_onnx
 from .graphs.openvino import export_openvino
@@ -17,6 +18,7 @@ from .vocabulary.trim import trim_vocabulary
 __all__ = [
     "Comparison",
     "Exported",
+    "GgufExport",
     "OnnxEncoder",
     "OpenVinoEncoder",
     "Parity",
@@ -25,6 +27,7 @@ __all__ = [
     "TrimReport",
     "Verdict",
     "convert_composer",
+    "export_gguf",
     "export_modernbert",
     "export_onnx",
     "export_openvino",

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from ...common.checkpoints.writer import atomic_directory
-from ...common.files import write_json
+from ...common.files import read_json, write_json
 from ...modeling.tokenization_mmbert import save_tokenizer
 from ..modernbert.tokenizer_files import write_portable_cut
 from .noise import output_into
@@ -26,6 +27,7 @@ from .plan import ExportPlan
 from .runtime import RECORD, ExportRecord, open_runtime
 
 PARITY = "parity.json"
+_SELF_TEST = 64  # numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,9 @@ def write_folder(
             plan.head.write_modules(folder, plan.config["hidden_size"], settings)
             settings |= plan.head.as_fields()
         _write_record(folder, plan, file, settings)
-        parity = _compare(folder, kind, plan)
+        runtime: Any = open_runtime(folder, kind)  # type: ignore[arg-type]
+        _add_self_test(folder, runtime, plan)
+        parity = _compare(runtime, kind, plan)
         refuse_another_network(parity)
         write_json(folder / PARITY, parity.as_fields())
     return Exported(Path(output), file, plan.task, parity)
@@ -103,8 +107,16 @@ def _write_record(folder: Path, plan: ExportPlan, file: str, settings: dict[str,
     write_json(folder / RECORD, {**record, **settings, "mmbert": __version__, "torch": torch.__version__})
 
 
-def _compare(folder: Path, kind: str, plan: ExportPlan) -> Parity:
-    runtime: Any = open_runtime(folder, kind)  # type: ignore[arg-type]
+def _add_self_test(folder: Path, runtime: Any, plan: ExportPlan) -> None:
+    """Put a row and the graph's numbers for it into export.json, for `mmbert doctor` to compare with elsewhere."""
+    ids, mask = (tensor[:1].numpy() for tensor in plan.batches[0])
+    ids = ids[:, : int(mask.sum())]
+    values = runtime.encode_batch(ids, np.ones_like(ids)).ravel()[:_SELF_TEST]
+    test = {"input_ids": ids[0].tolist(), "values": [float(f"{value:.7g}") for value in values]}
+    write_json(folder / RECORD, {**read_json(folder / RECORD), "self_test": test})
+
+
+def _compare(runtime: Any, kind: str, plan: ExportPlan) -> Parity:
     dtype = "float32" if plan.quantize == "none" else plan.quantize
     found = (runtime.encode_batch(ids.numpy(), mask.numpy()) for ids, mask in plan.batches)
     return compare((kind, dtype), plan.network.output, plan.expected, found, [m.numpy() for _, m in plan.batches])

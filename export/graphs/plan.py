@@ -119,15 +119,7 @@ def read_plan(
             head for the task. (What is absent is a FileNotFoundError, peft for an adapter an ImportError.)
     """
     folder = Path(checkpoint)
-    if task is not None and task not in TASKS:
-        raise ValueError(f"task {task!r} is unknown; choose one of {', '.join(TASKS)}")
-    if (folder / _ADAPTER).is_file():
-        task, model, files = _read_adapter(folder, task)
-    else:
-        task, model, files = *_read_checkpoint(folder, task), folder
-    for file in folder.glob("*/*"):
-        if file.suffix in PICKLES:
-            raise ValueError(f"{file} is a pickle, which can run code when opened; save the module as safetensors")
+    task, model, files = read_network(folder, task)
     width, limit = model.config.hidden_size, model.config.max_position_embeddings
     head = None
     if task == "embedding":
@@ -156,12 +148,38 @@ def read_plan(
     )
 
 
-def _read_checkpoint(folder: Path, task: str | None) -> tuple[str, Any]:
+def read_network(folder: Path, task: str | None, encoder_of: Sequence[str] = ()) -> tuple[str, Any, Path]:
+    """Load the network that a task needs, with adapters merged.
+
+    Args:
+        folder: Checkpoint, folder of sentence-transformers, or adapter.
+        task: One of `TASKS`; None: what the checkpoint is made for.
+        encoder_of: Own tasks of checkpoints that are read as embedding where no task is named.
+
+    Returns:
+        The task, the network in fp32 and evaluation mode, and the folder with its tokenizer.
+
+    Raises:
+        ValueError: See `read_plan`.
+    """
+    if task is not None and task not in TASKS:
+        raise ValueError(f"task {task!r} is unknown; choose one of {', '.join(TASKS)}")
+    if (folder / _ADAPTER).is_file():
+        return _read_adapter(folder, task)
     opened = open_checkpoint(folder)
     opened.verify()
     opened.require_finite()
     _refuse_other_types(folder, opened.config)
     own = _own_task(folder, opened.config, opened.tensors)
+    task = "embedding" if task is None and own in encoder_of else _checked_task(folder, own, task)
+    for file in folder.glob("*/*"):
+        if file.suffix in PICKLES:
+            raise ValueError(f"{file} is a pickle, which can run code when opened; save the module as safetensors")
+    return task, _loaded(TASKS[task], folder), folder
+
+
+def _checked_task(folder: Path, own: str, task: str | None) -> str:
+    """Return the task that was named, or the checkpoint's own, if it has what that needs."""
     served = {own, "fill-mask"} if own == "sparse-embedding" else {own}
     if own == "multiple-choice" and task is None:
         raise ValueError(
@@ -173,7 +191,7 @@ def _read_checkpoint(folder: Path, task: str | None) -> tuple[str, Any]:
         has = "no head" if own in EMBEDDERS else f"the head for {own}, and none"
         choices = ", ".join(dict.fromkeys((*sorted(served - {"multiple-choice", "embedding"}), *EMBEDDERS)))
         raise ValueError(f"{folder} has {has} for {task}; export it for one of {choices}, or fine-tune it first")
-    return task, _loaded(TASKS[task], folder)
+    return task
 
 
 def _loaded(name: str, folder: Path, **fields: Any) -> Any:

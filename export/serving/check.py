@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from ...common.checkpoints.reader import Checkpoint
 from ...common.files import read_json
+from ..modernbert.tokenizer_files import portable_cut
 
 Loads = Literal["yes", "no", "wrong", "unknown"]
 READ = {
@@ -21,6 +22,7 @@ READ = {
     "text-embeddings-inference": "read at 04f5d63",
     "vLLM": "read at 8ae7ba4",
     "llama.cpp": "read at 7bca1fd",
+    "transformers.js, openvino-tokenizers": "measured with 4.3.2, 2026.4.1",
     "ONNX Runtime": "looked for the file",
 }
 # Fields of text-embeddings-inference's ModernBertConfig that have no default: one absent, and it does not start.
@@ -94,6 +96,7 @@ def read_verdicts(checkpoint: Checkpoint) -> list[Verdict]:
         "text-embeddings-inference": _text_embeddings_inference,
         "vLLM": _vllm,
         "llama.cpp": _llama_cpp,
+        "transformers.js, openvino-tokenizers": _other_tokenizers,
         "ONNX Runtime": _onnx_runtime,
     }
     return [_worst(engine, list(judge(files))) for engine, judge in judges.items()]
@@ -207,7 +210,17 @@ def _llama_cpp(files: _Files) -> Iterator[tuple[Loads, str]]:
     if not files.has("tokenizer.json"):
         yield "no", "there is no tokenizer.json"
     elif not _is_byte_level(read_json(files.path / "tokenizer.json")):
-        yield "no", "its converter knows byte-level BPE for ModernBERT and stops at this tokenizer"
+        yield "no", "its converter stops at this tokenizer: mmbert export --format gguf writes the file"
+
+
+def _other_tokenizers(files: _Files) -> Iterator[tuple[Loads, str]]:
+    """Tell whether the cut into words is one that these engines run."""
+    if not files.has("tokenizer.json"):
+        yield "no", "there is no tokenizer.json"
+        return
+    cut = read_json(files.path / "tokenizer.json").get("pre_tokenizer")
+    if portable_cut(cut) != cut:
+        yield "wrong", f"ids differ at runs of blanks, as in indented code: {_EXPORT} with a cut that they know"
 
 
 def _is_byte_level(tokenizer: dict[str, Any]) -> bool:
