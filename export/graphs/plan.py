@@ -9,6 +9,7 @@ Trade-off: a base that an adapter names must lie on this machine; nothing is fet
 """
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +48,7 @@ _OF_KINDS = {
 }
 _ADAPTER = "adapter_config.json"
 _ADAPTER_WEIGHTS = "adapter_model.safetensors"
+_TIED = re.compile(r"(tok_embeddings|decoder)\.(lora_|token_adapter|trainable_tokens)")
 _ADAPTER_TASKS = {
     "SEQ_CLS": "text-classification",
     "TOKEN_CLS": "token-classification",
@@ -232,6 +234,11 @@ def _read_adapter(folder: Path, task: str | None) -> tuple[str, Any, Path]:
     free = own == "feature-extraction"  # peft's other task types say nothing about the head
     if task not in ((*EMBEDDERS, "fill-mask") if free else (own,)):
         raise ValueError(f"{folder} is an adapter for {own}, not for {task}; export it for {own}")
+    if task == "fill-mask" and any(_TIED.search(name) for name in tensors):
+        raise ValueError(
+            f"{folder} adapts the embedding table or the decoder, which are one in a masked LM: merged, it would not "
+            "give the logits that were trained; export it for feature-extraction or embedding, or adapt linear layers"
+        )
     base = _base_of(folder, str(fields.get("base_model_name_or_path")))
     opened = open_checkpoint(base)
     opened.verify()
