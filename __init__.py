@@ -11,6 +11,9 @@ from typing import Any
 
 _HOMES = {
     "__version__": "version",
+    "Answerer": "tasks",
+    "Chooser": "tasks",
+    "Classifier": "tasks",
     "LanguageMixture": "languages",
     "LanguagePhaseCallback": "callbacks",
     "MaskingRatioCallback": "callbacks",
@@ -23,6 +26,7 @@ _HOMES = {
     "MmBertForTokenClassification": "modeling",
     "MmBertModel": "modeling",
     "Recipe": "recipes",
+    "Tagger": "tasks",
     "export_modernbert": "export",
     "load_embedder": "embeddings",
     "merge_ties": "merging",

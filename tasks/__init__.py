@@ -1,18 +1,24 @@
 """Tasks on labelled rows: each encodes, collates, decodes and scores them, and knows its baseline.
 
-Read `base` (what a task is), one task (`text_classification`), `training` (seeds and folders), `cli` (scripts).
+Read `base` (what a task is), one task (`text_classification`), `training` (seeds and folders), `cli` (scripts) and
+`models` (train and predict in three lines).
 """
 
 from ..common.lazy import lazy_exports
 
 _HOMES = {
+    "Answerer": "models",
     "ChoiceOptions": "multiple_choice",
+    "Chooser": "models",
+    "Classifier": "models",
     "LabelledSources": "cli",
     "MultipleChoice": "multiple_choice",
     "PassageOptions": "question_answering",
     "QuestionAnswering": "question_answering",
     "TagOptions": "token_classification",
+    "Tagger": "models",
     "Task": "base",
+    "TaskModel": "models",
     "TextClassification": "text_classification",
     "TextOptions": "text_classification",
     "TokenClassification": "token_classification",
@@ -27,6 +33,7 @@ _HOMES = {
     "first_number": "multiple_choice",
     "labels_of": "text_classification",
     "language_table": "language_scores",
+    "load_task_model": "models",
     "pool_windows": "text_classification",
     "problem_of": "text_classification",
     "right_choices": "multiple_choice",

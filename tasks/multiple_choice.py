@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 _LETTERS = "ABCDEFGHIJ"
 _COUNTED = re.compile(r"(?:choice|ending|answer|option)_?(\d+)", re.IGNORECASE)  # COPA's classes on the Hub
-_FIRST = ("context", "text", "question")
+FIRST = ("context", "text", "question")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +52,7 @@ class MultipleChoice(Task):
     head = "choices"
     reading_class, reading_name = ChoiceOptions, "choices"
     columns = ("choices", "label")
-    same = (*_FIRST, "choices")
+    same = (*FIRST, "choices")
 
     def prepare(self, checkpoint: str | Path | None) -> None:
         """Find out what labels count from."""
@@ -202,9 +202,9 @@ def encode_choices(
     """
     from datasets import Dataset
 
-    there = [column for column in _FIRST if column in rows.column_names]
+    there = [column for column in FIRST if column in rows.column_names]
     if not there:
-        raise ValueError(f"{name} has no {', '.join(_FIRST)}; there are {', '.join(rows.column_names)}.")
+        raise ValueError(f"{name} has no {', '.join(FIRST)}; there are {', '.join(rows.column_names)}.")
     choices = rows["choices"][:]
     count = len(choices[0])
     for row, several in enumerate(choices, start=1):

@@ -327,7 +327,7 @@ class FineTuneTrainer(FineTuneCheckpoints):
         return rows_of(output.predictions, dataset), (output.metrics or {}).get("rows_loss")
 
 
-def rows_of(predictions: Any, dataset: Dataset) -> Predictions:
+def rows_of(predictions: Any, dataset: Dataset | Mapping[str, Any]) -> Predictions:
     """Cut what Trainer padded and stacked into rows.
 
     Args:

@@ -1,0 +1,204 @@
+"""Predictions of a file's rows into a file of JSON lines, streaming; a killed run goes on where it was.
+
+    .out.jsonl.partial     the predictions so far, a line per row
+    .out.jsonl.json        what they are made of: checkpoint, input and options
+    out.jsonl              the result, when it is whole
+
+Only whole lines count: what a kill left of the last one is cut off. Rows already predicted are read and passed over.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from ..common.changes import find_changes
+from ..common.checkpoints.reader import checkpoint_fingerprint
+from ..common.files import read_json, sync_to_disk, write_json
+from ..common.locks import only_writer
+from ..common.progress import Progress
+from .models import TaskModel
+
+logger = logging.getLogger(__name__)
+
+_FLUSH = 1024  # rows between two writes to the disk
+
+
+@dataclass(frozen=True)
+class FilePredictions:
+    """What a run over a file did.
+
+    Attributes:
+        path: The file of predictions.
+        rows: All of them.
+        resumed: How many were there already.
+        cut: Texts cut at max_length in this run, by language.
+    """
+
+    path: Path
+    rows: int
+    resumed: int
+    cut: Mapping[str, int]
+
+
+def predict_file(
+    model: TaskModel,
+    source: str | Path,
+    output: str | Path,
+    *,
+    columns: Mapping[str, str] | None = None,
+    batch_size: int = 32,
+    keep: bool = True,
+    restart: bool = False,
+    show_progress: bool = True,
+) -> FilePredictions:
+    """Predict on every row of a file.
+
+    Args:
+        model: Such as `Classifier.load(...)`.
+        source: A .jsonl, .csv, .tsv, .parquet or .txt (a text per line) file, or "-" for lines of standard input.
+        output: File of JSON lines to write: the row's own columns, and the prediction under `prediction`.
+        columns: Our column name to the file's, such as {"text": "review"}.
+        batch_size: Rows that the network reads at once.
+        keep: Whether the row's own columns are written too.
+        restart: Begin anew instead of going on after a kill.
+        show_progress: Whether to show how far it is.
+
+    Returns:
+        What was done.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If a row cannot be used (the message has its number), or the output is of other conditions.
+    """
+    target = Path(output)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial, state = target.with_name(f".{target.name}.partial"), target.with_name(f".{target.name}.json")
+    now = json.loads(json.dumps(_conditions(model, source, columns, keep), default=str))
+    with only_writer(target):
+        if restart:
+            partial.unlink(missing_ok=True)
+        done = _lines_so_far(partial) if partial.is_file() and state.is_file() else 0
+        if done and (changed := find_changes(read_json(state), now)):
+            raise ValueError(
+                f"{target} was begun under other conditions: {changed[0]}; give --restart or another file."
+            )
+        if not done:
+            partial.unlink(missing_ok=True)
+            write_json(state, now)
+        rows = islice(table_rows(source, columns or {}), done, None)
+        written = done
+        with partial.open("a", encoding="utf-8") as file, Progress("predict", shown=show_progress) as bar:
+            bar.resume(done)
+            began = time.monotonic()
+            while part := list(islice(rows, _FLUSH)):
+                try:
+                    found = list(model.stream(part, batch_size=batch_size))
+                except ValueError as error:
+                    raise ValueError(f"{source}, rows {written + 1} to {written + len(part)}: {error}") from None
+                for row, one in zip(part, found, strict=True):
+                    line = {**(row if keep else {}), "prediction": one}
+                    file.write(json.dumps(line, ensure_ascii=False, default=str) + "\n")
+                file.flush()
+                written += len(part)
+                rate = (written - done) / max(time.monotonic() - began, 1e-9)
+                logger.info("%s rows predicted, %.0f rows/s", f"{written:,}", rate)
+        if not written:
+            partial.unlink(missing_ok=True)
+            state.unlink(missing_ok=True)
+            raise ValueError(f"{source} holds no row.")
+        sync_to_disk(partial)
+        partial.replace(target)
+        state.unlink(missing_ok=True)
+    return FilePredictions(target, written, done, dict(model.cut))
+
+
+def table_rows(source: str | Path, columns: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    """Read rows one by one, their columns under our names.
+
+    Args:
+        source: See `predict_file`.
+        columns: Our column name to the file's.
+
+    Yields:
+        A dict per row.
+    """
+    path = Path(source)
+    if str(source) != "-" and not path.is_file():
+        raise FileNotFoundError(f"{source} is no file; give a .jsonl, .csv, .tsv, .parquet or .txt file.")
+    for number, row in enumerate(_rows(path), start=1):
+        for ours, theirs in columns.items():
+            if theirs not in row:
+                raise ValueError(f"{source}, row {number}: no column {theirs!r}; there are {', '.join(map(str, row))}.")
+            row = {**row, ours: row[theirs]}
+        yield row
+
+
+def _rows(path: Path) -> Iterator[dict[str, Any]]:
+    kind = path.suffix.lower()
+    if kind == ".parquet":
+        import pyarrow.parquet as pq
+
+        for batch in pq.ParquetFile(path).iter_batches(_FLUSH):
+            yield from batch.to_pylist()
+    elif kind in (".csv", ".tsv"):
+        csv.field_size_limit(sys.maxsize)
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            yield from csv.DictReader(file, delimiter="\t" if kind == ".tsv" else ",")
+    elif kind in (".jsonl", ".json", ".ndjson"):
+        with path.open(encoding="utf-8-sig") as file:
+            yield from _objects(path, file)
+    elif kind == ".txt":
+        with path.open(encoding="utf-8-sig") as file:
+            yield from ({"text": line.rstrip("\n")} for line in file)
+    elif str(path) == "-":
+        yield from ({"text": line.rstrip("\n")} for line in sys.stdin)
+    else:
+        raise ValueError(f"{path}: rows are read from .jsonl, .csv, .tsv, .parquet and .txt files.")
+
+
+def _objects(path: Path, file: Iterable[str]) -> Iterator[dict[str, Any]]:
+    for number, line in enumerate(file, start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise ValueError(
+                f"{path}, line {number}: not valid JSON ({error.msg}); write one object per line."
+            ) from None
+        if not isinstance(row, dict):
+            raise ValueError(f"{path}, line {number}: {type(row).__name__}, but must be an object.")
+        yield row
+
+
+def _conditions(model: TaskModel, source: str | Path, columns: Mapping[str, str] | None, keep: bool) -> dict[str, Any]:
+    path = Path(source)
+    size = {"bytes": path.stat().st_size, "changed": path.stat().st_mtime_ns} if path.is_file() else {}
+    return {
+        "checkpoint": checkpoint_fingerprint(model.folder) if model.folder is not None else None,
+        "input": {"path": str(source), **size},
+        "reading": vars(model.reading),
+        "columns": dict(columns or {}),
+        "keep": keep,
+    }
+
+
+def _lines_so_far(partial: Path) -> int:
+    """Count whole lines, and cut off what a kill left of another."""
+    count, end = 0, 0
+    with partial.open("rb+") as file:
+        for line in file:
+            if not line.endswith(b"\n"):
+                break
+            count, end = count + 1, end + len(line)
+        file.truncate(end)
+    return count

@@ -1,0 +1,174 @@
+"""Three lines per task: what is trained predicts as transformers' pipelines do; files are predicted and resumed."""
+
+import json
+
+import mmbert
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from mmbert import Answerer, Chooser, Classifier, Tagger
+from mmbert.modeling.tokenization_mmbert import save_tokenizer
+from mmbert.tasks import load_task_model
+from mmbert.tasks.predict_file import predict_file
+from tests_support import WORDS, sentences
+from transformers import pipeline
+
+FAST = {"max_steps": 6, "learning_rate": 3e-3, "per_device_train_batch_size": 8, "use_cpu": True}
+
+
+@pytest.fixture(scope="module")
+def base(tokenizer, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("base")
+    torch.manual_seed(0)
+    config = mmbert.MmBertConfig(
+        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=2
+    )
+    mmbert.MmBertForMaskedLM(config).save_pretrained(folder)
+    save_tokenizer(tokenizer, folder)
+    return folder
+
+
+def texts(count, seed=0):
+    return [(tag, text) for tag in ("deu_Latn", "eng_Latn") for text in sentences(tag, count, seed)]
+
+
+@pytest.fixture(scope="module")
+def classifier(base, tmp_path_factory):
+    rows = [{"text": text, "label": tag[:3], "lang": tag} for tag, text in texts(16)]
+    test = [{"text": text, "label": tag[:3], "lang": tag} for tag, text in texts(4, 1)]
+    folder = tmp_path_factory.mktemp("classifier")
+    return Classifier.train(base, {"train": rows, "test": test}, folder, **FAST)
+
+
+def test_a_classifier_predicts_what_the_pipeline_does(classifier, tmp_path):
+    several = [text for _, text in texts(5, 2)] + ["x"]
+    found = classifier.predict(several)
+    reference = pipeline("text-classification", model=str(classifier.folder), device="cpu")
+    for mine, theirs in zip(found, reference(several), strict=True):
+        assert mine["label"] == theirs["label"] and mine["score"] == pytest.approx(theirs["score"], abs=1e-4)
+        assert sum(mine["scores"].values()) == pytest.approx(1, abs=1e-4)
+    assert classifier.predict(several[0]) == found[0]
+    again = Classifier.load(classifier.save(tmp_path / "copy"))
+    assert [one["label"] for one in again.predict(several)] == [one["label"] for one in found]
+    record = json.loads((classifier.folder / "fine_tune_record.json").read_text())
+    assert record["rows"] == {"train": 32, "test": 8} and (tmp_path / "copy" / "fine_tune_record.json").is_file()
+    lines = (classifier.folder / "predictions_test.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
+    assert [one["label"] for one in classifier.predict([row["text"] for row in rows])] == [
+        row["predicted"] for row in rows
+    ]
+
+
+def test_what_is_cut_is_told(classifier, caplog):
+    short = Classifier.load(classifier.folder, max_length=8)
+    short.predict([{"text": " ".join(sentences("eng_Latn", 9)), "language": "eng_Latn"}, "x"])
+    assert short.cut == {"eng_Latn": 1} and "1 of 2 rows were longer than max_length and were cut" in caplog.text
+
+
+def test_a_tagger_gives_words_and_entities(base, tmp_path):
+    rows = [
+        {"tokens": WORDS[tag][:8], "tags": ["B-LONG" if len(word) > 4 else "O" for word in WORDS[tag][:8]]}
+        for tag in ("deu_Latn", "eng_Latn")
+    ] * 4
+    tagger = Tagger.train(base, {"train": rows, "test": rows[:2]}, tmp_path, max_length=64, stride=8, **FAST)
+    lines = [json.loads(line) for line in (tmp_path / "predictions_test.jsonl").read_text().splitlines()]
+    found = tagger.predict([line["words"] for line in lines])
+    assert [one["tags"] for one in found] == [line["predicted"] for line in lines]
+    assert [one["entities"] for one in found] == [line["entities"] for line in lines]
+    free = tagger.predict("der alte Fluss, und")
+    assert free["words"] == ["der", "alte", "Fluss", ",", "und"] and len(free["scores"]) == 5
+    assert tagger.predict(["", "x"])[0]["tags"] == []
+
+
+def test_an_answerer_answers_as_its_files_say(base, tmp_path):
+    context = " ".join(WORDS["eng_Latn"][:12])
+    rows = [
+        {"id": str(n), "question": "which?", "context": context, "answers": {"text": [word], "answer_start": [at]}}
+        for n, (word, at) in enumerate((word, context.index(word)) for word in context.split()[:6])
+    ]
+    answerer = Answerer.train(base, {"train": rows, "test": rows[:2]}, tmp_path, **FAST)
+    said = json.loads((tmp_path / "predictions_test" / "predictions.json").read_text())
+    found = answerer.predict([{"question": "which?", "context": context}])[0]
+    assert found["answer"] == said["0"] == context[found["start"] : found["end"]]
+    assert len(found["n_best"]) == 5 and 0 < found["score"] <= 1
+    with pytest.raises(ValueError, match="a row has no context"):
+        answerer.predict({"question": "which?"})
+
+
+def test_a_chooser_chooses_among_any_number(base, tmp_path):
+    rows = [{"text": "old", "choices": [one, other], "label": str(n % 2)} for n, (one, other) in enumerate(
+        zip(sentences("deu_Latn", 8), sentences("eng_Latn", 8), strict=True))]  # fmt: skip
+    chooser = Chooser.train(base, {"train": rows, "test": rows[:4]}, tmp_path, **FAST)
+    lines = [json.loads(line) for line in (tmp_path / "predictions_test.jsonl").read_text().splitlines()]
+    found = chooser.predict([*rows[:4], {"question": "old", "choices": ["a", "b", "c"]}])
+    assert [one["place"] for one in found[:4]] == [line["predicted"] for line in lines]
+    assert len(found[4]["scores"]) == 3 and found[4]["choice"] in "abc"
+
+
+def test_any_head_is_found_and_others_are_refused(classifier, base):
+    assert isinstance(load_task_model(classifier.folder), Classifier)
+    with pytest.raises(ValueError, match="MmBertForMaskedLM and predicts nothing yet; fine-tune it"):
+        load_task_model(base)
+    with pytest.raises(ValueError, match=r"MmBertForSequenceClassification, which Tagger cannot use"):
+        Tagger.load(classifier.folder)
+
+
+def write_rows(folder, kind, rows):
+    path = folder / f"rows.{kind}"
+    if kind == "jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    elif kind == "csv":
+        path.write_text("id,review\n" + "".join(f'{row["id"]},"{row["review"]}"\n' for row in rows), encoding="utf-8")
+    else:
+        pq.write_table(pa.Table.from_pylist(rows), path)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "csv", "parquet"])
+def test_a_file_is_predicted_row_by_row(classifier, tmp_path, kind):
+    rows = [{"id": str(n), "review": text} for n, (_, text) in enumerate(texts(10, 3))]
+    path = write_rows(tmp_path, kind, rows)
+    done = predict_file(classifier, path, tmp_path / "out.jsonl", columns={"text": "review"}, show_progress=False)
+    lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert done.rows == 20 and [line["id"] for line in lines] == [row["id"] for row in rows]
+    expected = classifier.predict([row["review"] for row in rows])
+    assert [line["prediction"]["label"] for line in lines] == [one["label"] for one in expected]
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".out")] in ([], [".out.jsonl.lock"])
+
+
+def test_a_killed_run_over_a_file_goes_on(classifier, tmp_path, monkeypatch):
+    monkeypatch.setattr("mmbert.tasks.predict_file._FLUSH", 4)
+    rows = [{"id": str(n), "review": text} for n, (_, text) in enumerate(texts(10, 3))]
+    path, given = write_rows(tmp_path, "jsonl", rows), {"columns": {"text": "review"}, "show_progress": False}
+    whole = predict_file(classifier, path, tmp_path / "whole.jsonl", **given)
+
+    class Killed(Exception):
+        pass
+
+    read = []
+
+    def stream(part, batch_size):
+        if len(read) == 2:
+            raise Killed
+        read.append(len(part))
+        return Classifier.stream(classifier, part, batch_size=batch_size)
+
+    monkeypatch.setattr(classifier, "stream", stream, raising=False)
+    with pytest.raises(Killed):
+        predict_file(classifier, path, tmp_path / "out.jsonl", **given)
+    assert not (tmp_path / "out.jsonl").exists()
+    with (tmp_path / ".out.jsonl.partial").open("a") as file:
+        file.write('{"torn')
+    monkeypatch.undo()
+    with pytest.raises(ValueError, match=r"begun under other conditions: keep was true and is now false; give"):
+        predict_file(classifier, path, tmp_path / "out.jsonl", keep=False, **given)
+    done = predict_file(classifier, path, tmp_path / "out.jsonl", **given)
+    assert (done.resumed, done.rows) == (8, 20) and whole.resumed == 0
+    one, other = (
+        [json.loads(line) for line in (tmp_path / name).read_text().splitlines()]
+        for name in ("whole.jsonl", "out.jsonl")
+    )
+    assert [line["id"] for line in other] == [str(n) for n in range(20)]
+    np.testing.assert_allclose(*([line["prediction"]["score"] for line in lines] for lines in (one, other)), atol=1e-5)
