@@ -45,6 +45,7 @@ class Task(ABC):
         ValueError: If rows, labels or options are of no use; the message says which.
     """
 
+    name: ClassVar[str]  # as commands say it
     head: ClassVar[Head]
     reading_class: ClassVar[type[Any]]
     reading_name: ClassVar[str]  # under which records and old keyword arguments have it

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import re
 import sys
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING, dataclass, field, fields, make_dataclass
 from importlib import import_module
@@ -223,7 +222,9 @@ def _run(kind: type[Task], arguments: Sequence[str], draw: Callable[[dict[str, A
 
     transformers_logging.disable_progress_bar()
     datasets.disable_progress_bars()
-    options, args = parse_fine_tuning(script_options(kind), [_table_score(one) for one in arguments])
+    options, args = parse_fine_tuning(
+        script_options(kind), arguments, f"mmbert finetune {kind.name}", sys.modules[kind.__module__].__doc__
+    )
     output = Path(str(args.output_dir))
     pretrained_on = options.pretrained_on()  # a wrong path is told now, not after the training
     rows = options.read(require=kind.columns)
@@ -252,14 +253,6 @@ def _run(kind: type[Task], arguments: Sequence[str], draw: Callable[[dict[str, A
         told += f"\n{count}, trained on {len(rows['train']):,} rows, with predictions and scores: {output}"
     PartialState().destroy_process_group()
     return told.strip()
-
-
-def _table_score(argument: str) -> str:
-    """Read `--score`, the name of `--table_score` in 0.1 of some scripts."""
-    if argument == "--score" or argument.startswith("--score="):
-        warnings.warn("--score is --table_score now.", FutureWarning, stacklevel=2)
-        return argument.replace("--score", "--table_score", 1)
-    return argument
 
 
 def _attributes(kind: type[Any]) -> dict[str, str]:

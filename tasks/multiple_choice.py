@@ -49,7 +49,7 @@ class ChoiceOptions:
 class MultipleChoice(Task):
     """The best of several continuations."""
 
-    head = "choices"
+    name, head = "choice", "choices"
     reading_class, reading_name = ChoiceOptions, "choices"
     columns = ("choices", "label")
     same = (*FIRST, "choices")

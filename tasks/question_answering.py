@@ -71,7 +71,7 @@ class PassageOptions:
 class QuestionAnswering(Task):
     """A stretch of the passage per question."""
 
-    head = "spans"
+    name, head = "qa", "spans"
     reading_class, reading_name, younger = PassageOptions, "passages", ("answer_language", "official")
     columns, same = ("question", "context"), ("question", "context")
 

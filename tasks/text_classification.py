@@ -60,7 +60,7 @@ class TextOptions:
 class TextClassification(Task):
     """One class, several classes or a number per text or pair of texts."""
 
-    head = "sequence"
+    name, head = "classification", "sequence"
     reading_class, reading_name, younger = TextOptions, "texts", ("positive",)
     columns = ("text", "text_pair?", ("label", "labels", "score"))
     same = ("text", "text_pair")

@@ -56,7 +56,7 @@ class TagOptions:
 class TokenClassification(Task):
     """One tag per word."""
 
-    head = "tokens"
+    name, head = "tagging", "tokens"
     reading_class, reading_name, younger = TagOptions, "words", ("entities",)
     columns, same = ("tokens", "tags"), ("tokens",)
 

@@ -418,7 +418,7 @@ def test_the_command_line_of_the_scripts():
     assert chosen.metric_for_best_model == "rmse" and not chosen.greater_is_better  # else the worst would be kept
     with pytest.raises(ValueError, match="--output_dir is missing"):
         parse_fine_tuning(LabelledSources, ["--model", "m"])
-    with pytest.raises(ValueError, match=r"there is no option --num_train_epoch; did you mean --num_train_epochs"):
+    with pytest.raises(ValueError, match=r"has no option --num_train_epoch; did you mean --num.train.epochs"):
         parse_fine_tuning(LabelledSources, ["--model", "m", "--output_dir", "o", "--num_train_epoch", "2"])
 
 

@@ -10,7 +10,6 @@ of 32, warm-up over 6 % of the steps, 3 epochs; of the learning rates tried ther
 from __future__ import annotations
 
 import copy
-import difflib
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -19,8 +18,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from transformers import HfArgumentParser, TrainingArguments
+from transformers import TrainingArguments
 from transformers.trainer_utils import IntervalStrategy, SaveStrategy
+
+from ...common.options import hf_arguments
 
 LORA_TARGETS = ("Wqkv", "attn.Wo", "Wi", "mlp.Wo")  # the four matrices of every layer; plain "Wo" would be two of them
 LORA_KEEPS = ("head", "classifier")  # trained whole and saved: a fresh head cannot be of low rank
@@ -28,7 +29,7 @@ ERRORS = ("rmse", "loss")  # metrics of which less is better
 
 _FULL_RATE, _LORA_RATE = 3e-5, 3e-4
 _LABELS = {"spans": ["start_positions", "end_positions"]}
-# Names of 0.1, and options of the command line that are short for another.
+# Names of 0.1; `--metric` stays as a short form.
 RENAMED = {
     "epochs": "num_train_epochs",
     "batch_size": "per_device_train_batch_size",
@@ -41,14 +42,14 @@ RENAMED = {
     "evaluations_an_epoch": "evals_per_epoch",
     "redo": "overwrite_output_dir",
 }
-SHORT = {
-    "epochs": "num_train_epochs",
-    "batch_size": "per_device_train_batch_size",
-    "lr": "learning_rate",
-    "output": "output_dir",
+_OLD_FLAGS = {
+    "redo": "overwrite_output_dir",
+    "evaluations_an_epoch": "evals_per_epoch",
+    "rows_a_language": "rows_per_language",
+    "score": "table_score",
+    "group_by_length": "train_sampling_strategy=group_by_length",
     "metric": "metric_for_best_model",
 }
-_OLD_FLAGS = {"redo": "overwrite_output_dir", "evaluations_an_epoch": "evals_per_epoch"}
 
 Script = TypeVar("Script")
 
@@ -299,14 +300,16 @@ def FineTuneOptions(*, training: Mapping[str, Any] | None = None, **options: Any
     return FineTuningArguments(**{**given, **(training or {})})
 
 
-def parse_fine_tuning(script: type[Script], arguments: Sequence[str]) -> tuple[Script, FineTuningArguments]:
+def parse_fine_tuning(
+    script: type[Script], arguments: Sequence[str], command: str = "fine-tuning", description: str | None = None
+) -> tuple[Script, FineTuningArguments]:
     """Read the options of a fine-tuning command: its own, and every field of `FineTuningArguments`.
-
-    `-` and `_` are alike; `--epochs`, `--batch-size`, `--lr`, `--output` and `--metric` are short forms.
 
     Args:
         script: Dataclass of the command's own options.
-        arguments: The command line.
+        arguments: The command line; short forms are those of `mmbert.common.options`.
+        command: What was run, for messages.
+        description: Shown by `--help` in front of the options.
 
     Returns:
         Both.
@@ -314,36 +317,24 @@ def parse_fine_tuning(script: type[Script], arguments: Sequence[str]) -> tuple[S
     Raises:
         ValueError: If `--output_dir` is missing, an option is unknown, or a value is outside its limits.
     """
-    parser = HfArgumentParser((script, FineTuningArguments), allow_abbrev=False)  # type: ignore[arg-type]
     names = {one.name for kind in (script, FineTuningArguments) for one in fields(kind)}  # type: ignore[arg-type]
-    given = [_canonical(argument, names) for argument in arguments]
-    named = {argument.split("=")[0].removeprefix("--") for argument in given}
-    if "output_dir" not in named and not {"help", "-h"} & named:
+    written = [_renamed(argument, names) for argument in arguments]
+    (own, args), given = hf_arguments(written, (script, FineTuningArguments), command, description)
+    if "output_dir" not in given:
         raise ValueError("--output_dir is missing; say where the network and its scores go.")
-    own, args, rest = parser.parse_args_into_dataclasses(given, return_remaining_strings=True)
-    if rest:
-        near = difflib.get_close_matches(rest[0].split("=")[0].lstrip("-"), names, 3)
-        hint = f"did you mean {' or '.join(f'--{name}' for name in near)}?" if near else "see --help."
-        raise ValueError(f"there is no option {rest[0]}; {hint}")
     return own, args
 
 
-def _canonical(argument: str, names: set[str]) -> str:
-    """Write an option as the parser knows it; an old name costs one warning."""
-    if not argument.startswith("--"):
-        return argument
-    name, equals, value = argument[2:].partition("=")
+def _renamed(argument: str, names: set[str]) -> str:
+    """Write an option of 0.1 under its name of today, with one warning."""
+    name, equals, value = argument.removeprefix("--").partition("=")
     name = name.replace("-", "_")
-    if name == "group_by_length" and name not in names:
-        warnings.warn(
-            "--group_by_length is --train_sampling_strategy group_by_length now.", FutureWarning, stacklevel=4
-        )
-        return "--train_sampling_strategy=group_by_length"
-    old = {**_OLD_FLAGS, "rows_a_language": "rows_per_language"}
-    if name in old and name not in names:
-        warnings.warn(f"--{name} is --{old[name]} now.", FutureWarning, stacklevel=4)
-        name = old[name]
-    return f"--{SHORT.get(name, name) if name not in names else name}{equals}{value}"
+    if not argument.startswith("--") or name in names or name not in _OLD_FLAGS:
+        return argument
+    now = _OLD_FLAGS[name]
+    if name != "metric":
+        warnings.warn(f"--{name} is --{now.replace('=', ' ')} now.", FutureWarning, stacklevel=4)
+    return f"--{now}{equals}{value}"
 
 
 def _class_weights(said: str | Mapping[str, float]) -> str | dict[str, float]:
