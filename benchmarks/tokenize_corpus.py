@@ -127,7 +127,7 @@ def several(source: Path, work: Path, texts: list[str], tokenizer: Any, options:
         slices = [texts[number::count] for number in range(count)]
         pool.map(raw, [texts[:1]] * count)
         for _ in range(options.rounds):
-            mine = ours(source, work, tokenizer, processes=count, unit_bytes=unit)
+            mine = ours(source, work, tokenizer, processes=count, task_bytes=unit)
             found.append({"ours": mine, "raw": timed(lambda: pool.map(raw, slices, chunksize=1))})
     return found
 

@@ -82,8 +82,7 @@ def tags(listed: str) -> list[str]:
 
 def with_replay(recipe: Recipe, new: list[str], share: float) -> Recipe:
     """Give the replayed languages equal parts of their share; the new ones divide the rest by temperature."""
-    from ..data.tokenization.folder import tokenized_folder
-    from ..data.tokenization.preparation import planned_languages
+    from ..data.tokenization import planned_languages, tokenized_folder
     from ..modeling.tokenization_mmbert import build_tokenizer, tokenizer_fingerprint
     from ..recipes.replay import with_replayed_languages
 
@@ -118,8 +117,7 @@ def watched(run: RecipeRun, languages: list[str]) -> list[HeldOut]:
     """Find the held-out tokens of languages that the run does not read, or write them; a tokenized folder has them."""
     from ..data.pretraining.heldout import HeldOut
     from ..data.shards import TokenShards, write_shards
-    from ..data.tokenization.folder import tokenized_folder
-    from ..data.tokenization.preparation import open_planned_corpus
+    from ..data.tokenization import open_planned_corpus, tokenized_folder
 
     if not languages:
         return []

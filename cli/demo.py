@@ -65,7 +65,7 @@ def _stage(title: str) -> Iterator[None]:
 
 
 def _tell_data(run: "RecipeRun") -> None:
-    from ..data.tokenization.preparation import open_planned_corpus
+    from ..data.tokenization import open_planned_corpus
 
     index = run.data.train.index
     for source in index["sources"]:
@@ -92,7 +92,7 @@ def _merge(run: "RecipeRun", parts: dict[str, Path]) -> tuple[Path, dict[str, di
 
 def _align(run: "RecipeRun", merged: Path, seconds: float, max_pairs: int) -> dict[str, Any]:
     """Tune on training pairs; judge bitext retrieval on held-out pairs before and after."""
-    from ..data.tokenization.preparation import open_planned_corpus
+    from ..data.tokenization import open_planned_corpus
     from ..embeddings import align_encoder, load_embedder
     from ..evaluation import bitext_accuracy
 

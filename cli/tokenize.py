@@ -43,18 +43,18 @@ def tokenize(
     source_name: Annotated[str | None, typer.Option(help="Name of the source, for the index and model cards.")] = None,
     licence: Annotated[str | None, typer.Option(help="Its licence, an SPDX expression.")] = None,
 ) -> None:
-    """Turn corpora into token shards a language. Stopped or killed, the same call goes on where it was."""
+    """Turn corpora into token shards per language. Stopped or killed, the same call goes on where it was."""
     sources, target = (places[:-1], Path(places[-1])) if output is None else (places, output)
     if not sources:
         raise ValueError("give SOURCE and OUTPUT, or a recipe and --output.")
     if join:
-        _refuse_options(context, "--join takes parts as they are; drop")
+        _refuse_options(context, "--join takes parts as they are; leave out")
         from ..data.tokenization.pipeline import join_parts
 
         _report(join_parts(sources, target))
         return
     if tokenizer is None:
-        _from_recipe(context, sources, target)
+        _from_recipe(context, sources, target, processes)
         return
     from ..data.corpora.rows import ReadOptions
     from ..data.tokenization.pipeline import tokenize_corpus
@@ -90,32 +90,33 @@ def tokenize(
     _report(shards)
 
 
-def _refuse_options(context: typer.Context, why: str) -> None:
+def _refuse_options(context: typer.Context, why: str, allowed: tuple[str, ...] = ()) -> None:
     """Refuse options that were given where they decide nothing."""
     given = [
         f"--{name.replace('_', '-')}"
         for name in context.params
-        if name not in ("places", "output", "join")
+        if name not in ("places", "output", "join", *allowed)
         and getattr(context.get_parameter_source(name), "name", "DEFAULT") != "DEFAULT"
     ]
     if given:
         raise ValueError(f"{why} {', '.join(given)}.")
 
 
-def _from_recipe(context: typer.Context, sources: list[str], target: Path) -> None:
-    from ..data.tokenization.folder import tokenized_folder
-    from ..data.tokenization.preparation import prepare
+def _from_recipe(context: typer.Context, sources: list[str], target: Path, processes: int) -> None:
+    from ..data.tokenization import prepare, tokenized_folder
     from ..recipes import Recipe
 
     if len(sources) != 1:
         raise ValueError(f"{len(sources)} sources need a --tokenizer; without one, name a single recipe.")
     if Path(sources[0]).is_file() and Path(sources[0]).suffix not in (".yaml", ".yml"):
         raise ValueError(f"{sources[0]} is no recipe; name a --tokenizer to tokenize it.")
-    _refuse_options(context, "without --tokenizer the `data` section of a recipe decides; drop")
+    _refuse_options(
+        context, "without --tokenizer the `data` section of a recipe decides; leave out", allowed=("processes",)
+    )
     recipe = Recipe.load(sources[0])
     if (folder := tokenized_folder(recipe.data)) is not None:
         raise ValueError(f"{folder}, the corpus of {sources[0]}, is tokenized already; train on it as it is.")
-    data = prepare(recipe, target)
+    data = prepare(recipe, target, processes=processes)
     _report({"train": data.train, "heldout": data.heldout})
 
 

@@ -1,9 +1,14 @@
-"""A shuffled order that nobody has to store: a keyed bijection of 0 .. size-1, computed per index.
+"""Hashes that are the same in every process, and a shuffled order that nobody has to store.
+
+`permute` is a keyed bijection of 0 .. size-1, computed per index.
 
 Four Feistel rounds over the smallest even number of bits that holds the size, walked until the value falls inside
 (cycle walking, on average under four tries, usually one). Ten billion documents cost no memory and any index is O(1),
 which is what lets a run start at position 10**9. Not cryptography: it only has to look shuffled.
 """
+
+import hashlib
+import unicodedata
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,3 +68,18 @@ def _feistel(value: Unsigned, half: Unsigned, key: Unsigned) -> Unsigned:
     for number in range(_ROUNDS):
         left, right = right, left ^ (scramble((right + one) * _MULTIPLIERS[number] ^ key) & mask)
     return (left << half) | right
+
+
+def bytes_hash(content: bytes) -> int:
+    """Hash bytes to 64 bits, such as those of token ids where the text is not known."""
+    return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little")
+
+
+def text_hash(text: str) -> int:
+    """Hash a text to 64 bits; canonically equal spellings (Unicode NFC) count as the same text."""
+    return bytes_hash(unicodedata.normalize("NFC", text).encode("utf-8", "surrogatepass"))
+
+
+def language_key(language: str, seed: int) -> int:
+    """Return a 64-bit key that depends on nothing but a language, or other words, and the seed."""
+    return bytes_hash(f"{seed}:{language}".encode())

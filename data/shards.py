@@ -7,6 +7,10 @@
 
 uint32 costs twice uint16 on small vocabularies and saves a second format; the 256,000 words of Gemma need it anyway.
 Opening lists the directory once and maps files on first use only. A directory appears whole or not at all.
+
+`verified.json` is a note, not a proof: damage that leaves a file's time as it was (a failing disk) is found only by
+`verify="again"`. A file that changed within two seconds before the note is not noted, because clocks of file systems
+are coarse. Where the directory cannot be written, every opening compares again.
 """
 
 import hashlib
@@ -25,26 +29,17 @@ from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerFast
 
 from ..common.checkpoints.writer import atomic_directory
-from ..common.files import sha256, write_json
+from ..common.files import inside, read_json, sha256, write_json
 from ..modeling.tokenization_mmbert import tokenizer_fingerprint
 from .corpora.base import Document, Source
-from .tokenization.dedup import text_hash
+from .hashing import text_hash
 from .tokenization.document_tokenizer import DocumentTokenizer
 from .tokenization.intermediate import BundleWriter, read_finished
 from .tokenization.writer import FORMAT, ShardOptions, write_languages
 
-# CODEMOD section data.shards
-# Token shards: one flat file of token ids and one of document offsets a language, memory-mapped.
-#
-#     DIR/index.json            counts, checksums, tokenizer fingerprint, sources with licences, what was skipped
-#     DIR/deu_Latn.tokens       uint32, little-endian, documents one after the other without specials
-#     DIR/deu_Latn.offsets      int64, where each document begins, and the end
-#     DIR/verified.json         (made on reading) sizes and times of files that were compared with their checksums
-#
-# uint32 costs twice uint16 on small vocabularies and saves a second format; the 256,000 words of Gemma need it anyway.
-# Opening lists the directory once and maps files on first use only. A directory appears whole or not at all.
-
-
+NOTE = "verified.json"
+_COARSE_CLOCK = 2_000_000_000  # nanoseconds; the coarsest file systems keep two seconds
+_ENTRY = {"tokens": int, "documents": int, "tokens_sha256": str, "offsets_sha256": str}
 _BATCH = 1024  # documents encoded at a time; the tokenizer spreads them over its threads
 
 
@@ -67,12 +62,7 @@ class TokenShards:
         path = self.directory / "index.json"
         if not path.is_file():
             raise FileNotFoundError(f"no token shards at {self.directory} (index.json is missing); write them first.")
-        try:
-            self.index: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ValueError(f"{path} is no index ({error}); write the shards again.") from None
-        if self.index.get("format") != FORMAT:
-            raise ValueError(f"{path} has format {self.index.get('format')!r}; this version reads {FORMAT}.")
+        self.index = _read_index(path)
         self._maps: dict[str, tuple[NDArray[np.uint32], NDArray[np.int64]]] = {}
         files = self._files()
         self._check_sizes(files)
@@ -159,6 +149,27 @@ class TokenShards:
         return {**self.__dict__, "_maps": {}}  # a worker maps for itself instead of receiving the bytes
 
 
+def _read_index(path: Path) -> dict[str, Any]:
+    """Read an index and check that everything is there that is read from it."""
+    try:
+        index = read_json(path)
+    except ValueError as error:
+        raise ValueError(f"{path} is no index ({error}); write the shards again.") from None
+    if index.get("format") != FORMAT:
+        raise ValueError(f"{path} has format {index.get('format')!r}; this version reads {FORMAT}.")
+    for name, kind in {"tokenizer": str, "languages": dict, "sources": list, "skipped": dict}.items():
+        if not isinstance(index.get(name), kind):
+            raise ValueError(f"{path} is no index ({name!r} is missing or damaged); write the shards again.")
+    for language, entry in index["languages"].items():
+        inside(path.parent, f"{language}.tokens", path)
+        if not isinstance(entry, dict) or not all(isinstance(entry.get(name), kind) for name, kind in _ENTRY.items()):
+            raise ValueError(
+                f"{path} is no index (the entry of {language} is not whole: it needs {', '.join(_ENTRY)}); "
+                "write the shards again."
+            )
+    return index
+
+
 def write_shards(
     documents: Iterable[Document],
     tokenizer: PreTrainedTokenizerFast,
@@ -168,7 +179,7 @@ def write_shards(
     skipped: Mapping[str, int] | None = None,
     options: ShardOptions | None = None,
 ) -> TokenShards:
-    """Tokenise documents of this process into shards; `mmbert tokenize` does the same from files, in many processes.
+    """Tokenize documents of this process into shards; `mmbert tokenize` does the same from files, in many processes.
 
     Args:
         documents: What to write.
@@ -223,29 +234,8 @@ def _batches(documents: Iterable[Document]) -> Iterable[list[Document]]:
         yield batch
 
 
-# CODEMOD section data.verification
-# Files compared with their checksums, once: what was found good is remembered by size and time of change.
-#
-# `verified.json` beside the shards is a note to ourselves, not a proof: damage that leaves a file's time as it was (a
-# failing disk) is found only by `verify="again"`. A file that changed within two seconds before the note is not noted,
-# because clocks of file systems are coarse. Where the directory cannot be written, every opening compares again.
-
-
-NOTE = "verified.json"
-_COARSE_CLOCK = 2_000_000_000  # nanoseconds; the coarsest file systems keep two seconds
-
-
 def verify_files(directory: Path, checksums: Mapping[str, str], *, again: bool = False) -> None:
-    """Compare files with their SHA-256, and note those that are good.
-
-    Args:
-        directory: Where the files are.
-        checksums: File name to SHA-256.
-        again: Compare files that are noted as good, too.
-
-    Raises:
-        ValueError: If a file is not what was written.
-    """
+    """Compare files with their SHA-256, `again` those that are noted as good, too, and note those that are good."""
     known = {} if again else _read_note(directory)
     good: dict[str, list[object]] = {}
     began = time.time_ns()

@@ -103,6 +103,10 @@ class CatalogueCorpus(ParallelCorpus):
         self._roots = {name: _package_folder(name) for name in packages}
         self._sources = {name: _package_source(name) for name in packages}
 
+    def __reduce__(self) -> tuple[Any, ...]:  # another process reads the packages itself
+        options = {"heldout_fraction": self.heldout_fraction, "languages": self._wanted, "on_bad_row": self.on_bad_row}
+        return partial(CatalogueCorpus, tuple(self._roots), **options), ()
+
     def languages(self) -> list[str]:
         """The sorted tags, `code` among them."""
         return list(self._catalogues)
@@ -111,18 +115,19 @@ class CatalogueCorpus(ParallelCorpus):
         """The packages, with versions and licences as their metadata state them."""
         return {source.name: source for source in self._sources.values()}
 
-    def documents(self, split: Split) -> Iterator[Document]:
+    def documents(self, split: Split, language: str | None = None) -> Iterator[Document]:
         """Yields consecutive strings of a catalogue joined by newlines, 300 to 600 characters where there are so many.
 
         Args:
             split: "train" or "heldout"; a document never mixes them.
+            language: The only tag to read; None: all.
 
         Yields:
             Document: Documents by language, then package, then place in the catalogue.
         """
         heldout = check_split(split)
         for tag, catalogues in self._catalogues.items():
-            for catalogue in catalogues:
+            for catalogue in catalogues if language in (None, tag) else ():
                 texts = [string.text for string in catalogue.strings if string.heldout == heldout]
                 joined = iter(texts) if tag == CODE else _join(texts)
                 for number, text in enumerate(joined):

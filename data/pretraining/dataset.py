@@ -18,11 +18,11 @@ from transformers import PreTrainedTokenizerFast
 
 from ...common.deprecation import warn_renamed
 from ...recipes import MaskingSchedule, Phase, Recipe, TrainingSchedule
-from ..hashing import scramble
+from ..hashing import language_key, scramble
 from ..shards import TokenShards
 from .masking import Masker, row_noise
 from .sampler import PhaseReader, Pieces
-from .spans import SPECIALS_A_CHUNK, language_key
+from .spans import SPECIALS_PER_CHUNK
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ class MlmStream(Dataset[PackedRows]):
         scheduled = self.schedule.at(step)
         reader = self.readers[scheduled.index]
         pieces = reader.pieces(first, end)
-        lengths = pieces.length + SPECIALS_A_CHUNK
+        lengths = pieces.length + SPECIALS_PER_CHUNK
         rows, row_starts = np.unique(pieces.row, return_index=True)
         row_lengths = np.add.reduceat(lengths, row_starts)
         # One key per row of the phase: masks do not depend on how a step is cut into parts.
@@ -166,7 +166,7 @@ class MlmStream(Dataset[PackedRows]):
 
     def _gather(self, reader: PhaseReader, pieces: Pieces) -> NDArray[np.int64]:
         """Read the pieces between their <bos> and <eos>, end to end."""
-        lengths = pieces.length + SPECIALS_A_CHUNK
+        lengths = pieces.length + SPECIALS_PER_CHUNK
         ends = np.cumsum(lengths)
         ids = np.empty(int(ends[-1]), dtype=np.int64)
         languages = reader.table.languages

@@ -139,16 +139,16 @@ def cap_epochs(
         The report; its `shares` are the ones to read by.
     """
     fixed = fixed or {}
-    epochs_a_share = {language: tokens / token_counts[language] for language in shares}
+    epochs_per_share = {language: tokens / token_counts[language] for language in shares}
     sampled = {language: share for language, share in shares.items() if language not in fixed}
     mass = math.fsum(sampled.values())
     needed = tokens * mass / math.fsum(token_counts[language] for language in sampled) if sampled else 0.0
     used = max(max_epochs, needed) if max_epochs else 0.0
-    limits = {language: used / epochs_a_share[language] if used else math.inf for language in sampled}
+    limits = {language: used / epochs_per_share[language] if used else math.inf for language in sampled}
     level = _water_level(sampled, limits, mass)
     entries = []
     for language, share in shares.items():
-        each, after, capped = epochs_a_share[language], share, False
+        each, after, capped = epochs_per_share[language], share, False
         if language in sampled and share > 0:
             after = min(level * share, limits[language])
             capped = after >= limits[language] * (1 - 1e-9)

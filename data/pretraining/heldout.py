@@ -10,10 +10,11 @@ import numpy as np
 from transformers import PreTrainedTokenizerFast
 
 from ...common.deprecation import renamed_keywords
+from ..hashing import language_key
 from ..shards import TokenShards
 from .dataset import PackedRows, masker_of
 from .masking import Masker, row_noise
-from .spans import ChunkTable, language_key
+from .spans import ChunkTable
 
 
 class HeldOut:

@@ -20,17 +20,17 @@ from numpy.typing import NDArray
 
 from ...languages.mixture import LanguageMixture
 from ...recipes import Phase
-from ..hashing import scramble
+from ..hashing import language_key, scramble
 from ..shards import TokenShards
 from .epoch_cap import EpochReport, cap_epochs
-from .spans import SPECIALS_A_CHUNK, ChunkTable, Integers, language_key
+from .spans import SPECIALS_PER_CHUNK, ChunkTable, Integers
 
 logger = logging.getLogger(__name__)
 
-ROWS_A_BLOCK = 64
+ROWS_PER_BLOCK = 64
 _BLOCKS_KEPT = 4
 # Bit reversal (van der Corput): of rows ranked by their tokens, any run of places gets an even selection.
-_SPREAD = np.array([int(f"{rank:06b}"[::-1], 2) for rank in range(ROWS_A_BLOCK)], dtype=np.int64)
+_SPREAD = np.array([int(f"{rank:06b}"[::-1], 2) for rank in range(ROWS_PER_BLOCK)], dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class PhaseReader:
         self.number = np.array([places[language] for language in read], dtype=np.int64)
         share = np.array([self.shares[language] for language in read])
         # Draws of a language in each block, so that its tokens, specials included, meet its share.
-        self._rate = ROWS_A_BLOCK * phase.context_length * share / self.table.mean_length
+        self._rate = ROWS_PER_BLOCK * phase.context_length * share / self.table.mean_length
         self._offset = np.array([language_key(f"{language}/offset", seed) / 2**64 for language in read])
         self._seed = np.uint64(seed)
         self._kept: OrderedDict[int, Pieces] = OrderedDict()
@@ -98,7 +98,7 @@ class PhaseReader:
             The pieces, row by row.
         """
         found = []
-        for number in range(first // ROWS_A_BLOCK, (end - 1) // ROWS_A_BLOCK + 1):
+        for number in range(first // ROWS_PER_BLOCK, (end - 1) // ROWS_PER_BLOCK + 1):
             block = self._block(number)
             inside = slice(*np.searchsorted(block.row, [first, end]))
             found.append((block.language[inside], block.start[inside], block.length[inside], block.row[inside]))
@@ -143,13 +143,13 @@ class PhaseReader:
         lottery = scramble(np.arange(len(length), dtype=np.uint64) ^ key)
         order = np.lexsort((lottery, -length))
         row = _emptiest_row(length[order])
-        fullness = np.bincount(row, weights=length[order] + SPECIALS_A_CHUNK, minlength=ROWS_A_BLOCK)
-        place = np.empty(ROWS_A_BLOCK, dtype=np.int64)
-        place[np.argsort(fullness, kind="stable")] = _SPREAD ^ int(key[0] % np.uint64(ROWS_A_BLOCK))
+        fullness = np.bincount(row, weights=length[order] + SPECIALS_PER_CHUNK, minlength=ROWS_PER_BLOCK)
+        place = np.empty(ROWS_PER_BLOCK, dtype=np.int64)
+        place[np.argsort(fullness, kind="stable")] = _SPREAD ^ int(key[0] % np.uint64(ROWS_PER_BLOCK))
         row = place[row]
         by_row = np.argsort(row, kind="stable")
         order = order[by_row]
-        return Pieces(language[order], start[order], length[order], number * ROWS_A_BLOCK + row[by_row])
+        return Pieces(language[order], start[order], length[order], number * ROWS_PER_BLOCK + row[by_row])
 
 
 def capped_shares(phase: Phase, token_counts: dict[str, int]) -> EpochReport:
@@ -184,7 +184,7 @@ def _at_least_a_chunk_a_row(
     language: Integers, start: Integers, length: Integers
 ) -> tuple[Integers, Integers, Integers]:
     """Halve the longest chunks until there is one for every row: chunks as long as a row leave some rows without."""
-    while len(length) < ROWS_A_BLOCK:
+    while len(length) < ROWS_PER_BLOCK:
         longest = int(np.argmax(length))
         half = max(1, int(length[longest]) // 2)
         language = np.append(language, language[longest])
@@ -196,10 +196,10 @@ def _at_least_a_chunk_a_row(
 
 def _emptiest_row(lengths: Integers) -> Integers:
     """Give each chunk, longest first, to the row with the fewest tokens so far."""
-    heap = [(0, row) for row in range(ROWS_A_BLOCK)]
+    heap = [(0, row) for row in range(ROWS_PER_BLOCK)]
     rows: NDArray[np.int64] = np.empty(len(lengths), dtype=np.int64)
     for index, length in enumerate(lengths.tolist()):
         tokens, row = heap[0]
         rows[index] = row
-        heapq.heapreplace(heap, (tokens + length + SPECIALS_A_CHUNK, row))
+        heapq.heapreplace(heap, (tokens + length + SPECIALS_PER_CHUNK, row))
     return rows

@@ -11,18 +11,17 @@ billion) and a look at every file before the first batch. The price: two documen
 often come together, in different rows of one block.
 """
 
-import hashlib
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..hashing import permute, scramble
+from ..hashing import language_key, permute, scramble
 from ..shards import TokenShards
 
-SPECIALS_A_CHUNK = 2  # <bos> and <eos>
+SPECIALS_PER_CHUNK = 2  # <bos> and <eos>
 # At 1 a third of the draws would find no chunk; at 2 a block's tokens spread as little as with single chunks drawn.
-_DOCUMENTS_A_SPAN = 2
+_DOCUMENTS_PER_SPAN = 2
 
 Integers = NDArray[np.int64]
 
@@ -40,12 +39,12 @@ class ChunkTable:
     def __init__(self, shards: TokenShards, languages: Sequence[str], context_length: int, seed: int) -> None:
         self.shards = shards
         self.languages = list(languages)
-        self.piece = context_length - SPECIALS_A_CHUNK
+        self.piece = context_length - SPECIALS_PER_CHUNK
         self._tokens = _numbers(shards.token_counts, languages)
         documents = _numbers(shards.document_counts, languages)
-        self._span = np.clip(_DOCUMENTS_A_SPAN * self._tokens // documents, 1, self.piece)
+        self._span = np.clip(_DOCUMENTS_PER_SPAN * self._tokens // documents, 1, self.piece)
         self.counts = -(-self._tokens // self._span)
-        self.mean_length = (self._tokens + SPECIALS_A_CHUNK * self._expected_chunks(documents)) / self.counts
+        self.mean_length = (self._tokens + SPECIALS_PER_CHUNK * self._expected_chunks(documents)) / self.counts
         self._keys = np.array([language_key(language, seed) for language in self.languages], dtype=np.uint64)
 
     def _expected_chunks(self, documents: Integers) -> NDArray[np.float64]:
@@ -54,8 +53,8 @@ class ChunkTable:
         Exact where documents are much shorter than the context; elsewhere a tenth too many chunks means a few
         ten-thousandths too many tokens, since a chunk costs two specials.
         """
-        pieces_a_document = self.piece * documents / self._tokens
-        expected: NDArray[np.float64] = documents / -np.expm1(-pieces_a_document)
+        pieces_per_document = self.piece * documents / self._tokens
+        expected: NDArray[np.float64] = documents / -np.expm1(-pieces_per_document)
         return expected
 
     def locate(self, language: Integers, draw: Integers) -> tuple[Integers, Integers, Integers]:
@@ -111,16 +110,3 @@ class ChunkTable:
 
 def _numbers(by_language: dict[str, int], languages: Sequence[str]) -> Integers:
     return np.array([by_language[language] for language in languages], dtype=np.int64)
-
-
-def language_key(language: str, seed: int) -> int:
-    """Return a 64-bit key that depends on nothing but the language and the seed (Python's own hash changes by run).
-
-    Args:
-        language: Its tag, or any other words.
-        seed: The seed.
-
-    Returns:
-        The key.
-    """
-    return int.from_bytes(hashlib.blake2b(f"{seed}:{language}".encode(), digest_size=8).digest(), "little")

@@ -1,28 +1,33 @@
-"""From a corpus to token shards: `pipeline` plans shard tasks, `pool` runs `worker`s, `writer` joins what they left."""
+"""From a corpus to token shards.
+
+`pipeline` cuts sources into shard tasks, `workers` does them in any number of processes, `writer` joins what they left,
+and `recipe_data` does all of it for a recipe. `source`, `mds_source`, `shard_source` are what can be read.
+"""
 
 from ...common.lazy import lazy_exports
 
 _HOMES = {
     "BundleWriter": "intermediate",
     "DocumentTokenizer": "document_tokenizer",
-    "HubFeed": "source",
-    "PreparedData": "preparation",
-    "SeenHashes": "dedup",
+    "HubRowSource": "source",
+    "PreparedData": "recipe_data",
+    "RowSource": "source",
+    "SeenHashes": "writer",
     "ShardOptions": "writer",
-    "TokenizeProgress": "progress",
+    "ShardTask": "source",
+    "TokenizeProgress": "workers",
     "WorkFolder": "workdir",
-    "balanced_texts": "preparation",
-    "cut_documents": "chunking",
+    "balanced_texts": "recipe_data",
+    "cut_documents": "writer",
     "join_parts": "pipeline",
-    "open_feed": "open_source",
-    "open_planned_corpus": "preparation",
-    "planned_languages": "preparation",
-    "prepare": "preparation",
+    "open_planned_corpus": "recipe_data",
+    "open_row_source": "pipeline",
+    "planned_languages": "recipe_data",
+    "prepare": "recipe_data",
     "read_finished": "intermediate",
-    "text_hash": "dedup",
     "tokenize_corpus": "pipeline",
-    "tokenize_feeds": "pipeline",
-    "tokenized_folder": "folder",
+    "tokenize_sources": "pipeline",
+    "tokenized_folder": "recipe_data",
     "write_languages": "writer",
 }
 

@@ -1,9 +1,9 @@
-"""Bundles: the token ids of one unit of work on their way to the shards, grouped by split and language.
+"""Bundles: the token ids of one task of work on their way to the shards, grouped by split and language.
 
     000012-00.bundle    for each group: ids (uint32), document lengths (int64), document hashes (uint64)
     000012.json         the groups with their counts, SHA-256 of each bundle, what was skipped; written last
 
-A unit is finished when its JSON file is there. Everything is written under a temporary name and renamed. A unit larger
+A task is finished when its JSON file is there. Everything is written under a temporary name and renamed. A task larger
 than `_FLUSH` tokens has several bundles, so memory is bounded whatever its size; where one ends depends on the text
 alone, not on who writes it.
 """
@@ -50,7 +50,7 @@ class Group:
 
 @dataclass
 class Bundle:
-    """One file of a unit.
+    """One file of a task.
 
     Attributes:
         path: The file.
@@ -63,14 +63,7 @@ class Bundle:
     groups: list[Group]
 
     def read(self, group: Group) -> tuple[TokenIds, NDArray[np.int64], NDArray[np.uint64]]:
-        """Read one group.
-
-        Args:
-            group: One of `groups`.
-
-        Returns:
-            Ids of all documents one after the other (memory-mapped), each document's length, each document's hash.
-        """
+        """Read one group."""
         lengths_at = group.begin + _A_TOKEN * group.tokens
         with self.path.open("rb") as file:
             file.seek(lengths_at)
@@ -81,8 +74,8 @@ class Bundle:
 
 
 @dataclass
-class FinishedUnit:
-    """What is known of a unit that is done.
+class FinishedTask:
+    """What is known of a task that is done.
 
     Attributes:
         number: Its number.
@@ -110,12 +103,7 @@ class FinishedUnit:
 
 
 class BundleWriter:
-    """Collects the documents of a unit and writes its bundles.
-
-    Args:
-        directory: Where to.
-        number: Number of the unit.
-    """
+    """Collects the documents of a task and writes its bundles."""
 
     def __init__(self, directory: Path, number: int) -> None:
         self.directory, self.number = directory, number
@@ -126,14 +114,7 @@ class BundleWriter:
         self._tokens = 0
 
     def add(self, split: Split, language: str, ids: TokenIds, digest: int) -> None:
-        """Add a document.
-
-        Args:
-            split: "train" or "heldout".
-            language: Tag.
-            ids: Its ids, at least one.
-            digest: 64-bit hash by which copies are found.
-        """
+        """Add a document."""
         self._pending.setdefault((split, language), []).append((ids, digest))
         self._tokens += len(ids)
         if self._tokens >= _FLUSH:
@@ -155,11 +136,7 @@ class BundleWriter:
         self._pending, self._tokens = {}, 0
 
     def close(self, covered: int = 0) -> None:
-        """Write what is left, and the JSON file that says the unit is finished.
-
-        Args:
-            covered: Bytes of source that the unit stands for.
-        """
+        """Write what is left, and the JSON file that says the task is finished."""
         if self._pending:
             self._flush()
         path = self.directory / f"{self.number:06d}.json"
@@ -169,17 +146,8 @@ class BundleWriter:
         write_json(path, record, indent=None)
 
 
-def read_finished(directory: Path, number: int, *, verify: bool = False) -> FinishedUnit | None:
-    """Find out whether a unit is finished.
-
-    Args:
-        directory: Where its bundles are.
-        number: Its number.
-        verify: Compare the bundles with their checksums; a damaged unit counts as unfinished.
-
-    Returns:
-        The unit, or None if it has to be done (again).
-    """
+def read_finished(directory: Path, number: int, *, verify: bool = False) -> FinishedTask | None:
+    """Find out whether a task is finished."""
     try:
         record: Mapping[str, Any] = json.loads((directory / f"{number:06d}.json").read_text(encoding="utf-8"))
     except (FileNotFoundError, json.JSONDecodeError):
@@ -190,4 +158,4 @@ def read_finished(directory: Path, number: int, *, verify: bool = False) -> Fini
     ]
     if verify and not all(bundle.path.is_file() and sha256(bundle.path) == bundle.sha256 for bundle in bundles):
         return None
-    return FinishedUnit(number, bundles, record["skipped"], record["bytes"], record.get("renamed", {}))
+    return FinishedTask(number, bundles, record["skipped"], record["bytes"], record.get("renamed", {}))

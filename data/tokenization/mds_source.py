@@ -26,15 +26,15 @@ from ...modeling.tokenization_mmbert import SPECIAL_TOKENS
 from ..corpora.base import Source
 from ..corpora.mds import INDEX, MdsShard, parse_index, read_samples, unpack_shard
 from ..corpora.rows import ReadOptions, Row
-from .source import UNIT_BYTES, Feed, Listed, WorkUnit
+from .source import TASK_BYTES, Listed, RowSource, ShardTask
 
 IDS, MASK = "input_ids", "attention_mask"
 _BOS, _EOS = SPECIAL_TOKENS.index("<bos>"), SPECIAL_TOKENS.index("<eos>")
 _TAG = re.compile(r"(?<![A-Za-z])([a-z]{3}_[A-Z][a-z]{3})(?![A-Za-z])")
 
 
-class MdsFeed(Feed):
-    """A tree of MDS folders, local or anywhere that fsspec reaches; a unit is one shard."""
+class MdsRowSource(RowSource):
+    """A tree of MDS folders, local or anywhere that fsspec reaches; a task is one shard."""
 
     def __init__(self, location: str, options: ReadOptions, vocabulary: int) -> None:
         from fsspec.core import url_to_fs  # type: ignore[import-untyped]
@@ -65,17 +65,17 @@ class MdsFeed(Feed):
             for shard in self._index(name).values()
         ]
 
-    def units(self, number: int, size: int = UNIT_BYTES) -> list[WorkUnit]:
+    def tasks(self, number: int, size: int = TASK_BYTES) -> list[ShardTask]:
         """Lists the shards."""
         return [
-            WorkUnit(number, f"{name}: {shard.name}", self.languages[name], None, shard.stored_bytes)
+            ShardTask(number, f"{name}: {shard.name}", self.languages[name], None, shard.stored_bytes)
             for name in self.indices
             for shard in self._index(name).values()
         ]
 
-    def rows(self, unit: WorkUnit) -> Iterator[Row]:
+    def rows(self, task: ShardTask) -> Iterator[Row]:
         """Yields the samples of a shard; one that cannot be read is a bad row."""
-        index, _, name = unit.name.partition(": ")
+        index, _, name = task.name.partition(": ")
         shard = self._index(index)[name]
         folder = "/".join(part for part in (self.root, index.removesuffix(INDEX).rstrip("/")) if part)
         shown = f"{self.shown}/{index.removesuffix(INDEX)}{shard.stored}"
@@ -85,10 +85,10 @@ class MdsFeed(Feed):
             raw = unpack_shard(stored, shard, shown)
             for sample in read_samples(raw, shard, self._columns(shard, shown), shown):
                 count += 1
-                yield self._row(f"{shown}, sample {count}", unit.language, sample)
+                yield self._row(f"{shown}, sample {count}", task.language, sample)
         except (OSError, ValueError) as error:
             place = f"{shown}, after sample {count}"
-            yield Row(place, unit.language, None, problem="unreadable file", detail=str(error))
+            yield Row(place, task.language, None, problem="unreadable file", detail=str(error))
 
     def _read(self, folder: str, shard: MdsShard) -> tuple[bytes, MdsShard]:
         """Read the stored file; where only the decompressed one is left, as streaming can leave it, that one."""
@@ -147,14 +147,13 @@ class MdsFeed(Feed):
 
 
 def without_specials(ids: NDArray[Any]) -> NDArray[Any]:
-    """Take off one <bos> at the beginning and one <eos> at the end.
-
-    Args:
-        ids: Token ids, shape (n,).
-
-    Returns:
-        The ids between them.
-    """
+    """Take off one <bos> at the beginning and one <eos> at the end."""
     begin = int(len(ids) > 0 and ids[0] == _BOS)
     end = len(ids) - int(len(ids) > begin and ids[-1] == _EOS)
     return ids[begin:end]
+
+
+def holds_mds(folder: Path) -> bool:
+    """Tell by the first index.json whether MDS folders are below; a website's index.json is no reason to think so."""
+    index = next(folder.rglob(INDEX), None) if folder.is_dir() else None
+    return index is not None and b'"shards"' in index.read_bytes()

@@ -18,22 +18,15 @@ from ..corpora.base import SPLITS, Source, Split
 from ..corpora.readers import Slice
 from ..corpora.rows import ReadOptions, Row
 from ..shards import TokenShards
-from .source import UNIT_BYTES, Feed, Listed, WorkUnit
+from .source import TASK_BYTES, Listed, RowSource, ShardTask
 
 
-class ShardsFeed(Feed):
-    """Token shards that were written before; a unit is a stretch of one language's documents."""
+class ShardRowSource(RowSource):
+    """Token shards that were written before; a task is a stretch of one language's documents."""
 
     @staticmethod
     def fits(path: Path) -> bool:
-        """Tells whether there are token shards, or a train/ folder with some.
-
-        Args:
-            path: Any path.
-
-        Returns:
-            True if so.
-        """
+        """Tells whether there are token shards, or a train/ folder with some."""
         for index in (path / "index.json", path / "train" / "index.json"):
             if index.is_file():
                 try:
@@ -65,7 +58,7 @@ class ShardsFeed(Feed):
             for name, shards in self.shards.items()
         ]
 
-    def units(self, number: int, size: int = UNIT_BYTES) -> list[WorkUnit]:
+    def tasks(self, number: int, size: int = TASK_BYTES) -> list[ShardTask]:
         """Lists stretches of documents."""
         found = []
         for name, shards in self.shards.items():
@@ -77,13 +70,13 @@ class ShardsFeed(Feed):
                     for begin, end in pairwise(borders):
                         length = int(offsets[end] - offsets[begin])
                         part = Slice(begin, end)
-                        found.append(WorkUnit(number, name, language, part, length, self.splits[name]))
+                        found.append(ShardTask(number, name, language, part, length, self.splits[name]))
         return found
 
-    def rows(self, unit: WorkUnit) -> Iterator[Row]:
+    def rows(self, task: ShardTask) -> Iterator[Row]:
         """Yields the ids of the documents of a stretch."""
-        language, (begin, end) = str(unit.language), unit.part or Slice(0, 0)
-        shards = self.shards[unit.name]
+        language, (begin, end) = str(task.language), task.part or Slice(0, 0)
+        shards = self.shards[task.name]
         tokens, offsets = shards.tokens(language), shards.offsets(language)
         for number in range(begin, end):
             ids = np.array(tokens[offsets[number] : offsets[number + 1]])

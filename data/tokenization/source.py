@@ -1,7 +1,8 @@
-"""Where tokenisation reads from: a feed lists its units of work, and reads the rows of any of them, in any process.
+"""Where tokenization reads from: a row source lists its shard tasks, and reads the rows of any of them in any process.
 
-A unit is a slice of a file, a shard of a streamed dataset, an MDS shard, or a stretch of finished token shards. Units
-are numbered the same way on every machine that sees the same source, whatever its path there.
+A shard task is a slice of a file, a shard of a streamed dataset, an MDS shard, a stretch of finished token shards, or a
+language of the demo corpus. Tasks are numbered the same way on every machine that sees the same source, whatever its
+path there.
 """
 
 from __future__ import annotations
@@ -14,21 +15,22 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from ..corpora.base import Source, Split
+from ..corpora.base import SPLITS, Source, Split
+from ..corpora.demo import CatalogueCorpus
 from ..corpora.files import FileCorpus
 from ..corpora.hub import HubCorpus
 from ..corpora.readers import Slice, read_rows, slices
 from ..corpora.rows import Row
 
-UNIT_BYTES = 1 << 26
+TASK_BYTES = 1 << 26
 _EDGE = 1 << 16
 
 
-class WorkUnit(NamedTuple):
+class ShardTask(NamedTuple):
     """What one process reads at a time.
 
     Attributes:
-        feed: Number of the feed.
+        source: Number of the row source.
         name: File or part inside the source.
         language: Tag of all its rows, or None if a column says it.
         part: Which slice of it, or None for all.
@@ -36,7 +38,7 @@ class WorkUnit(NamedTuple):
         split: Where its documents go; None: by the hash of each.
     """
 
-    feed: int
+    source: int
     name: str
     language: str | None
     part: Slice | None
@@ -58,7 +60,7 @@ class Listed(NamedTuple):
     content: str
 
 
-class Feed(ABC):
+class RowSource(ABC):
     """A source of rows.
 
     Attributes:
@@ -76,16 +78,16 @@ class Feed(ABC):
         """Lists what the source is made of."""
 
     @abstractmethod
-    def units(self, number: int, size: int = UNIT_BYTES) -> list[WorkUnit]:
-        """Lists the units, for the feed of this number, of about `size` bytes where they can be cut."""
+    def tasks(self, number: int, size: int = TASK_BYTES) -> list[ShardTask]:
+        """Lists the tasks, for the source of this number, of about `size` bytes where they can be cut."""
 
     @abstractmethod
-    def rows(self, unit: WorkUnit) -> Iterator[Row]:
-        """Yields the rows of a unit, good and bad."""
+    def rows(self, task: ShardTask) -> Iterator[Row]:
+        """Yields the rows of a task, good and bad."""
 
 
-class FileFeed(Feed):
-    """Text, jsonl and parquet files."""
+class FileRowSource(RowSource):
+    """Text, jsonl and parquet files; large ones in slices."""
 
     def __init__(self, corpus: FileCorpus) -> None:
         self.options = corpus.options
@@ -99,21 +101,21 @@ class FileFeed(Feed):
         """Lists the files."""
         return [listed_file(self.root / name, name) for name in self.files]
 
-    def units(self, number: int, size: int = UNIT_BYTES) -> list[WorkUnit]:
+    def tasks(self, number: int, size: int = TASK_BYTES) -> list[ShardTask]:
         """Lists files, large ones in slices."""
         return [
-            WorkUnit(number, name, tag, part, length)
+            ShardTask(number, name, tag, part, length)
             for name, tag in self.files.items()
             for part, length in slices(self.root / name, self.options, size)
         ]
 
-    def rows(self, unit: WorkUnit) -> Iterator[Row]:
+    def rows(self, task: ShardTask) -> Iterator[Row]:
         """Yields the rows of a file or slice."""
-        return read_rows(self.root / unit.name, unit.language, self.options, unit.part)
+        return read_rows(self.root / task.name, task.language, self.options, task.part)
 
 
-class HubFeed(Feed):
-    """A dataset on the Hub, streamed; a unit is one of its data files."""
+class HubRowSource(RowSource):
+    """A dataset on the Hub, streamed; a task is one of its data files."""
 
     def __init__(self, corpus: HubCorpus) -> None:
         self.corpus = corpus
@@ -132,30 +134,47 @@ class HubFeed(Feed):
                     found.append(Listed(address, 0, ""))
         return found
 
-    def units(self, number: int, size: int = UNIT_BYTES) -> list[WorkUnit]:
-        """Lists the data files of every part, each a unit of its own."""
+    def tasks(self, number: int, size: int = TASK_BYTES) -> list[ShardTask]:
+        """Lists the data files of every part."""
         found = []
         for tag in self.corpus.parts:
             count = self.corpus.shards(tag)
-            found += [WorkUnit(number, tag or "", tag, Slice(index, count), 0) for index in range(count)]
+            found += [ShardTask(number, tag or "", tag, Slice(index, count), 0) for index in range(count)]
         return found
 
-    def rows(self, unit: WorkUnit) -> Iterator[Row]:
+    def rows(self, task: ShardTask) -> Iterator[Row]:
         """Streams one data file."""
-        index, count = unit.part or (0, 1)
-        return self.corpus.part_rows(unit.language, index, count)
+        index, count = task.part or (0, 1)
+        return self.corpus.part_rows(task.language, index, count)
+
+
+class CatalogueRowSource(RowSource):
+    """The messages and source code inside installed packages; a task is one language of one split."""
+
+    def __init__(self, corpus: CatalogueCorpus) -> None:
+        self.corpus = corpus
+        self.languages = corpus.languages()
+        self.sources = list(corpus.sources().values())
+        self.skipped, self.modified = Counter(corpus.skipped), {}
+
+    def listing(self) -> list[Listed]:
+        """Lists the packages with their versions, and the languages found in them."""
+        content = hashlib.blake2b(repr(self.languages).encode(), digest_size=16).hexdigest()
+        return [Listed(f"{source.name} {source.version}", 0, content) for source in self.sources]
+
+    def tasks(self, number: int, size: int = TASK_BYTES) -> list[ShardTask]:
+        """Lists the languages, each with its two splits."""
+        return [ShardTask(number, split, tag, None, 0, split) for tag in self.languages for split in SPLITS]
+
+    def rows(self, task: ShardTask) -> Iterator[Row]:
+        """Yields the documents of a language in a split."""
+        for number, document in enumerate(self.corpus.documents(task.split or "train", task.language)):
+            place = f"{document.source} {document.language}, document {number + 1}"
+            yield Row(place, document.language, document.text, document.key)
 
 
 def listed_file(path: Path, name: str) -> Listed:
-    """Describe a file without reading all of it.
-
-    Args:
-        path: The file.
-        name: Its name inside the source.
-
-    Returns:
-        Name, size, and a hash of both ends.
-    """
+    """Describe a file, under its name inside the source, by its size and a hash of both ends."""
     size = path.stat().st_size
     with path.open("rb") as file:
         digest = hashlib.blake2b(file.read(_EDGE), digest_size=16)

@@ -1,8 +1,19 @@
 """Bundles become shards: language by language, copies left out, documents cut if that was asked for.
 
 One language is worked on at a time, so a handful of files is open and the hashes of one language are in memory,
-however many languages there are. The order of documents is that of the units and of the text inside them; it does not
-depend on who tokenised what. The held-out part comes first: where a text stands on both sides, training loses it.
+however many languages there are. The order of documents is that of the tasks and of the text inside them; it does not
+depend on who tokenized what. The held-out part comes first: where a text stands on both sides, training loses it.
+
+Copies are exact ones, found by 64-bit hashes: 8 bytes per document that is kept, and as much again for a moment while
+sorted runs are merged. A false hit drops a document that is no copy: among n documents of a language the odds that it
+happens at all are below n**2 / 2**65, 3 % at a billion documents.
+
+Documents are cut as Ettin's data was (JHU-CLSP/ettin-encoder-vs-decoder): into pieces of chunk_size - 2 tokens. A last
+piece below 32 tokens is dropped unless it is the only one; one below 512 takes a random tail of the piece before it,
+moved and not copied: the tail lies next to the piece that takes it, so only the cut comes earlier. The tail's length is
+uniform over 0 .. chunk_size - 3 - (length of the last piece), as in the original; a short piece may therefore stay
+short. The draw depends on the seed, the language and the document's number in it: any process gives the same cuts.
+Reading cuts again where a phase's context is shorter (`data.pretraining.spans`).
 """
 
 from __future__ import annotations
@@ -13,21 +24,24 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...common.files import writing
 from ..corpora.base import Source, Split
-from .chunking import BACKFILL_BELOW, DROP_BELOW, cut_documents
-from .dedup import SeenHashes, bytes_hash
+from ..hashing import bytes_hash, scramble
 from .document_tokenizer import TokenIds
-from .intermediate import Bundle, FinishedUnit, Group
+from .intermediate import Bundle, FinishedTask, Group
 
 FORMAT = 1
 _EXACT_COPY = "exact copy"
 _BLOCK = 1 << 24  # tokens copied at a time
+SPECIALS_PER_CHUNK = 2  # <bos> and <eos>
+DROP_BELOW = 32
+BACKFILL_BELOW = 512
+_SMALLEST_CHUNK = DROP_BELOW + SPECIALS_PER_CHUNK
 
 
 @dataclass(frozen=True)
@@ -46,7 +60,7 @@ class ShardOptions:
 
 
 def write_languages(
-    units: Sequence[FinishedUnit],
+    tasks: Sequence[FinishedTask],
     directories: Mapping[Split, Path],
     options: ShardOptions,
     *,
@@ -57,7 +71,7 @@ def write_languages(
     """Write the files of every language and the index of every split.
 
     Args:
-        units: Finished units in their order.
+        tasks: Finished tasks in their order.
         directories: Split to an existing, empty directory.
         options: What is done to documents.
         tokenizer: Fingerprint of the tokenizer.
@@ -65,8 +79,8 @@ def write_languages(
         skipped: Reason to number of documents that were left out before, both splits together.
     """
     places: dict[str, dict[Split, list[tuple[Bundle, Group]]]] = {}
-    for unit in units:
-        for bundle in unit.bundles:
+    for task in tasks:
+        for bundle in task.bundles:
             for group in bundle.groups:
                 places.setdefault(group.language, {}).setdefault(group.split, []).append((bundle, group))
     entries: dict[Split, dict[str, Any]] = {split: {} for split in directories}
@@ -143,7 +157,7 @@ class _LanguageFile:
     ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Cut the kept documents; the others stay whole, to be passed over."""
         cuts = cut_documents(lengths[keep], chunk_size, self.key, self.whole)
-        piece = chunk_size - 2
+        piece = chunk_size - SPECIALS_PER_CHUNK
         counts = np.ones(len(lengths), dtype=np.int64)
         counts[keep] = -(-lengths[keep] // piece)
         of_kept = np.repeat(keep, counts)
@@ -187,3 +201,80 @@ class _LanguageFile:
             return None
         checksums = {f"{suffix}_sha256": digest.hexdigest() for suffix, digest in self._hashes.items()}
         return {"tokens": self.tokens, "documents": self.documents, **checksums}
+
+
+class Cuts(NamedTuple):
+    """How documents fall into pieces; the pieces of all documents follow each other without gaps.
+
+    Attributes:
+        lengths: Tokens of each piece, shape (pieces,).
+        kept: False for a piece that is dropped, shape (pieces,).
+        backfilled: Pieces that took a tail of the one before.
+        moved: Tokens in those tails.
+    """
+
+    lengths: NDArray[np.int64]
+    kept: NDArray[np.bool_]
+    backfilled: int
+    moved: int
+
+
+def cut_documents(lengths: NDArray[np.int64], chunk_size: int, key: int, first: int = 0) -> Cuts:
+    """Cut documents into pieces."""
+    check_chunk_size(chunk_size)
+    piece = chunk_size - SPECIALS_PER_CHUNK
+    rest = lengths % piece
+    counts = lengths // piece + (rest > 0)
+    ends = np.cumsum(counts)
+    pieces = np.full(int(ends[-1]) if len(ends) else 0, piece, dtype=np.int64)
+    kept = np.ones(len(pieces), dtype=np.bool_)
+    pieces[ends[rest > 0] - 1] = rest[rest > 0]
+    short = (counts > 1) & (rest > 0)
+    kept[ends[short & (rest < DROP_BELOW)] - 1] = False
+    filled = np.flatnonzero(short & (rest >= DROP_BELOW) & (rest < BACKFILL_BELOW))
+    tail = _tails(filled + first, piece - rest[filled], key)
+    pieces[ends[filled] - 1] += tail
+    pieces[ends[filled] - 2] -= tail
+    return Cuts(pieces, kept, int(np.count_nonzero(tail)), int(tail.sum()))
+
+
+def check_chunk_size(chunk_size: int) -> None:
+    """Refuse a chunk size that leaves no room."""
+    if chunk_size < _SMALLEST_CHUNK:
+        raise ValueError(
+            f"chunk_size is {chunk_size}, but must be {_SMALLEST_CHUNK} or more; published data has 1,024 and 8,192."
+        )
+
+
+def _tails(documents: NDArray[np.int64], limits: NDArray[np.int64], key: int) -> NDArray[np.int64]:
+    """Draw uniformly from 0 .. limit - 1 for each document number."""
+    words = scramble(scramble(documents.astype(np.uint64) + np.uint64(1)) ^ np.uint64(key))
+    uniform = (words >> np.uint64(11)).astype(np.float64) / 2.0**53
+    tails: NDArray[np.int64] = (uniform * limits).astype(np.int64)
+    return tails
+
+
+class SeenHashes:
+    """A set of 64-bit hashes in a few sorted arrays."""
+
+    def __init__(self) -> None:
+        self._runs: list[NDArray[np.uint64]] = []
+
+    def add(self, hashes: NDArray[np.uint64]) -> NDArray[np.bool_]:
+        """Take hashes in and say which of them are new."""
+        unique, first = np.unique(hashes, return_index=True)
+        fresh = np.ones(len(unique), dtype=np.bool_)
+        for run in self._runs:
+            place = np.minimum(np.searchsorted(run, unique), len(run) - 1)
+            fresh &= run[place] != unique
+        new = np.zeros(len(hashes), dtype=np.bool_)
+        new[first[fresh]] = True
+        if fresh.any():
+            self._keep(unique[fresh])
+        return new
+
+    def _keep(self, run: NDArray[np.uint64]) -> None:
+        # Runs at least halve in size from one to the next, so there are about log2(n) of them.
+        while self._runs and len(self._runs[-1]) < 2 * len(run):
+            run = np.sort(np.concatenate([self._runs.pop(), run]), kind="stable")
+        self._runs.append(run)

@@ -3,7 +3,8 @@
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mmbert.data.tokenization.dedup import SeenHashes, text_hash
+from mmbert.data.hashing import text_hash
+from mmbert.data.tokenization import SeenHashes
 
 
 @settings(max_examples=50, deadline=None)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from mmbert.data import ReadOptions, tokenize_corpus
 from mmbert.data.corpora.mds import parse_index, read_samples, unpack_shard
-from mmbert.data.tokenization.open_source import open_feed
+from mmbert.data.tokenization.pipeline import open_row_source
 
 MDS = Path(__file__).parent / "mds"
 EXPECTED = json.loads((MDS / "expected.json").read_text(encoding="utf-8"))
@@ -81,8 +81,8 @@ def test_the_decompressed_shard_alone_is_enough(mds):
         raw = unpack_shard((folder / shard.stored).read_bytes(), shard, "x")
         (folder / shard.stored).unlink()
         (folder / shard.name).write_bytes(raw)
-    feed = open_feed(str(mds), ReadOptions(), vocabulary=600)
-    rows = [row for unit in feed.units(0) if unit.language == "swh_Latn" for row in feed.rows(unit)]
+    source = open_row_source(str(mds), ReadOptions(), vocabulary=600)
+    rows = [row for task in source.tasks(0) if task.language == "swh_Latn" for row in source.rows(task)]
     assert len(rows) == 12 and not any(row.problem for row in rows)
 
 
@@ -114,8 +114,8 @@ def test_a_shard_whose_offsets_lie_is_refused(mds):
 
 
 def test_ids_beyond_the_vocabulary_are_refused_or_counted(tmp_path, mds):
-    feed = open_feed(str(mds), ReadOptions(), vocabulary=300)
-    rows = [row for unit in feed.units(0) for row in feed.rows(unit)]
+    source = open_row_source(str(mds), ReadOptions(), vocabulary=300)
+    rows = [row for task in source.tasks(0) for row in source.rows(task)]
     too_large = [
         max(sample["input_ids"]) >= 300
         for folder in ("fineweb2/fao_Latn", "fineweb2/swh_Latn_train/batch_0001-tokenized")
@@ -140,4 +140,4 @@ def test_no_pickle_and_no_other_version(tokenizer, tmp_path):
 
 def test_a_place_without_folders():
     with pytest.raises(FileNotFoundError, match="holds no MDS folder"):
-        open_feed("memory://nothing/here", ReadOptions(), vocabulary=10)
+        open_row_source("memory://nothing/here", ReadOptions(), vocabulary=10)

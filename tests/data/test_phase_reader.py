@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from mmbert.data.pretraining.sampler import ROWS_A_BLOCK, PhaseReader
+from mmbert.data.pretraining.sampler import ROWS_PER_BLOCK, PhaseReader
 from mmbert.languages import LanguageMixture
 from stream_support import phase, shards_of_lengths
 
@@ -45,11 +45,11 @@ def test_tokens_read_meet_the_target_shares(web_shards, context):
     reader = reader_of(web_shards, context_length=context)
     target = LanguageMixture(web_shards.token_counts, 0.5).probabilities()
     blocks = 60 * 1024 // context
-    pieces = reader.pieces(0, blocks * ROWS_A_BLOCK)
+    pieces = reader.pieces(0, blocks * ROWS_PER_BLOCK)
     seen = np.bincount(pieces.language, weights=pieces.length + 2)
     for language, share in zip(reader.table.languages, seen / seen.sum(), strict=True):
         assert share == pytest.approx(target[language], rel=0.01)
-    assert seen.sum() == pytest.approx(blocks * ROWS_A_BLOCK * context, rel=0.01)
+    assert seen.sum() == pytest.approx(blocks * ROWS_PER_BLOCK * context, rel=0.01)
 
 
 def test_draws_are_never_more_than_one_from_their_target(web_shards):
@@ -63,7 +63,7 @@ def test_rows_of_a_block_are_equally_full(web_shards):
     """Documents that leave room to deal: 64 rows within a few per cent of each other."""
     reader = reader_of(web_shards, context_length=1024, temperature=0.0)
     for block in range(5):
-        rows = tokens_a_row(reader.pieces(block * ROWS_A_BLOCK, (block + 1) * ROWS_A_BLOCK), ROWS_A_BLOCK)
+        rows = tokens_a_row(reader.pieces(block * ROWS_PER_BLOCK, (block + 1) * ROWS_PER_BLOCK), ROWS_PER_BLOCK)
         assert rows.min() > 0 and rows.max() <= 2 * 1024
         assert rows.std() / rows.mean() < 0.1
 
@@ -71,7 +71,7 @@ def test_rows_of_a_block_are_equally_full(web_shards):
 def test_parts_of_a_step_have_about_equally_many_tokens(tokenizer, tmp_path):
     """600 of 1,024 tokens a document: rows hold one or two, but runs of rows differ by less than one of them."""
     shards = shards_of_lengths(tmp_path / "s", tokenizer, {"eng_Latn": [600] * 100})
-    rows = tokens_a_row(reader_of(shards, context_length=1024).pieces(0, ROWS_A_BLOCK), ROWS_A_BLOCK)
+    rows = tokens_a_row(reader_of(shards, context_length=1024).pieces(0, ROWS_PER_BLOCK), ROWS_PER_BLOCK)
     assert set(rows) == {602, 1204}
     for many in (2, 4, 8, 16):
         parts = rows.reshape(many, -1).sum(1)
@@ -80,8 +80,8 @@ def test_parts_of_a_step_have_about_equally_many_tokens(tokenizer, tmp_path):
 
 def test_documents_longer_than_a_row_leave_no_row_empty(tokenizer, tmp_path):
     shards = shards_of_lengths(tmp_path / "s", tokenizer, {"eng_Latn": [500] * 3, "deu_Latn": [500, 1]})
-    pieces = reader_of(shards, context_length=32).pieces(0, 4 * ROWS_A_BLOCK)
-    assert set(pieces.row.tolist()) == set(range(4 * ROWS_A_BLOCK))
+    pieces = reader_of(shards, context_length=32).pieces(0, 4 * ROWS_PER_BLOCK)
+    assert set(pieces.row.tolist()) == set(range(4 * ROWS_PER_BLOCK))
     assert pieces.length.min() > 0 and pieces.length.max() <= 30
 
 
@@ -90,7 +90,7 @@ def test_a_giant_among_tiny_documents(tokenizer, tmp_path):
     shards = shards_of_lengths(tmp_path / "s", tokenizer, {"eng_Latn": [*[1] * 3000, 30_000]})
     reader = reader_of(shards, context_length=8192)
     for block in range(3):
-        rows = tokens_a_row(reader.pieces(block * ROWS_A_BLOCK, (block + 1) * ROWS_A_BLOCK), ROWS_A_BLOCK)
+        rows = tokens_a_row(reader.pieces(block * ROWS_PER_BLOCK, (block + 1) * ROWS_PER_BLOCK), ROWS_PER_BLOCK)
         assert rows.min() > 0
 
 
@@ -100,7 +100,7 @@ def test_a_block_whose_draws_find_nothing_reads_those_of_the_next(web_shards, mo
     locate, nothing = reader.table.locate, np.empty(0, dtype=np.int64)
     first = iter([(nothing, nothing, nothing)])
     monkeypatch.setattr(reader.table, "locate", lambda *draws: next(first, None) or locate(*draws))
-    found, next_block = reader.pieces(0, ROWS_A_BLOCK), whole.pieces(ROWS_A_BLOCK, 2 * ROWS_A_BLOCK)
+    found, next_block = reader.pieces(0, ROWS_PER_BLOCK), whole.pieces(ROWS_PER_BLOCK, 2 * ROWS_PER_BLOCK)
     assert sorted(found.start.tolist()) == sorted(next_block.start.tolist())
 
 
@@ -112,7 +112,7 @@ def test_every_document_is_read_once_before_any_is_read_twice(tokenizer, tmp_pat
     draws = [int(reader.draws_before(block)[0]) for block in range(40)]
     size = int(reader.table.counts[0])
     block = next(number for number, done in enumerate(draws) if done > size)
-    pieces = reader.pieces(0, block * ROWS_A_BLOCK)
+    pieces = reader.pieces(0, block * ROWS_PER_BLOCK)
     starts, times = np.unique(pieces.start, return_counts=True)
     begins = [0, *itertools.accumulate(lengths)][:-1]
     assert set(begins) <= set(starts.tolist())

@@ -1,10 +1,12 @@
 """From a data plan to tokenizer and shards: once, in the languages of the phases, and refused for another plan."""
 
 import json
+from dataclasses import replace
 
 import pytest
-from mmbert.data.pretraining.heldout import HeldOut
-from mmbert.data.tokenization.preparation import balanced_texts, open_planned_corpus, prepare
+from mmbert.data import ReadOptions, ShardOptions, tokenize_corpus, write_shards
+from mmbert.data.pretraining import HeldOut
+from mmbert.data.tokenization import balanced_texts, open_planned_corpus, prepare
 from mmbert.recipes import Recipe
 from tests_support import TINY_RECIPE, documents
 
@@ -35,6 +37,57 @@ def test_a_plan_is_carried_out_once(planned, tmp_path):
     assert first.train.tokenizer_fingerprint == first.heldout.tokenizer_fingerprint
 
 
+def test_it_is_what_the_tokenize_command_makes(planned, tmp_path):
+    """One pipeline: any number of processes, resumed after a failure, the same bytes."""
+    recipe = planned()
+    data = prepare(recipe, tmp_path / "data")
+    options = ReadOptions(heldout_fraction=0.2)
+    made = tokenize_corpus(
+        recipe.data.corpus, tmp_path / "made", data.tokenizer, options=options, shard_options=ShardOptions()
+    )
+    assert {split: made[split].index["languages"] for split in made} == {
+        "train": data.train.index["languages"],
+        "heldout": data.heldout.index["languages"],
+    }
+    again = prepare(recipe, tmp_path / "again", processes=2)
+    assert (again.train.fingerprint, again.heldout.fingerprint) == (data.train.fingerprint, data.heldout.fingerprint)
+
+
+def test_an_interrupted_preparation_goes_on_with_its_tokenizer(planned, tmp_path, monkeypatch):
+    recipe = planned()
+    expected = prepare(recipe, tmp_path / "whole").train.fingerprint
+    with monkeypatch.context() as patch:
+        patch.setattr("mmbert.data.tokenization.pipeline.write_languages", lambda *_, **__: 1 / 0)  # a kill
+        with pytest.raises(ZeroDivisionError):
+            prepare(recipe, tmp_path / "data")
+    assert not (tmp_path / "data").exists() and (tmp_path / ".data.tokenizing" / "tokenizer").is_dir()
+    monkeypatch.setattr("mmbert.data.tokenization.recipe_data.train_tokenizer", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):  # another plan trains its own
+        prepare(replace(recipe, data=replace(recipe.data, vocabulary_size=500)), tmp_path / "data")
+    assert prepare(recipe, tmp_path / "data").train.fingerprint == expected
+    assert not (tmp_path / ".data.tokenizing").exists()
+
+
+def test_the_catalogues_are_a_source_like_any_other(tmp_path):
+    """Shards of the demo's corpus against its own documents, in two processes."""
+    pytest.importorskip("pycountry")
+    text = TINY_RECIPE.split("variants:")[0].replace("languages: all", "languages: {add: [fao_Latn]}")
+    (tmp_path / "small.yaml").write_text(
+        f"{text}\ndata: {{corpus: catalogues, packages: [pycountry], heldout_fraction: 0.2, vocabulary_size: 600}}\n"
+    )
+    recipe = Recipe.from_yaml(tmp_path / "small.yaml")
+    data = prepare(recipe, tmp_path / "data", processes=2)
+    corpus = open_planned_corpus(recipe)
+    for split, shards in (("train", data.train), ("heldout", data.heldout)):
+        own = write_shards(corpus.documents(split), data.tokenizer, tmp_path / split)
+        assert own.index["languages"] == shards.index["languages"] and "fao_Latn" in shards.languages
+
+
+def test_without_heldout_text_the_remedy_is_named(planned, tmp_path):
+    with pytest.raises(ValueError, match=r"data has no heldout/index.json; .*`heldout_fraction` in the `data` section"):
+        prepare(planned("vocabulary_size: 600, heldout_fraction: 0.0"), tmp_path / "data")
+
+
 def test_an_unfinished_preparation_is_done_again(planned, tmp_path):
     recipe = planned()
     first = prepare(recipe, tmp_path / "data").train.fingerprint
@@ -53,7 +106,7 @@ def test_another_plan_is_refused(planned, tmp_path):
 def test_a_damaged_plan_is_named(planned, tmp_path):
     prepare(planned(), tmp_path / "data")
     (tmp_path / "data" / "plan.json").write_text('{"corpus":', encoding="utf-8")
-    with pytest.raises(ValueError, match=r"data/plan\.json is damaged .* prepare the data again"):
+    with pytest.raises(ValueError, match=r"data/plan\.json: not valid JSON .* to prepare the data again"):
         prepare(planned(), tmp_path / "data")
 
 

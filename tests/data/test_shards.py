@@ -136,3 +136,21 @@ def test_a_broken_index(copy):
     (copy / "index.json").write_text("{")
     with pytest.raises(ValueError, match=r"index\.json is no index"):
         TokenShards(copy)
+
+
+@pytest.mark.parametrize("key", ["tokens", "documents", "tokens_sha256", "offsets_sha256"])
+def test_an_index_that_is_not_whole_is_refused_in_a_line(tokenizer, tmp_path, key):
+    path = write_shards([Document("eng_Latn", "a house", "x")], tokenizer, tmp_path / "s").directory / "index.json"
+    index = json.loads(path.read_text())
+    for damaged, message in (
+        (
+            {**index, "languages": {"eng_Latn": {k: v for k, v in index["languages"]["eng_Latn"].items() if k != key}}},
+            rf"the entry of eng_Latn is not whole: it needs .*{key}",
+        ),
+        ({**index, "languages": {"../../etc/passwd": index["languages"]["eng_Latn"]}}, "leads out of"),
+        ({k: v for k, v in index.items() if k != "sources"}, "'sources' is missing or damaged"),
+        ([index], "no index"),
+    ):
+        path.write_text(json.dumps(damaged))
+        with pytest.raises(ValueError, match=message):
+            TokenShards(path.parent)

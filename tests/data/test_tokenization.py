@@ -17,10 +17,10 @@ import pytest
 from mmbert.data import ReadOptions, ShardOptions, TokenShards, join_parts, tokenize_corpus, write_shards
 from mmbert.data.corpora.base import Document, is_heldout
 from mmbert.data.corpora.hub import HubCorpus
+from mmbert.data.tokenization import TokenizeProgress
 from mmbert.data.tokenization import document_tokenizer as encoding
-from mmbert.data.tokenization.pipeline import tokenize_feeds
-from mmbert.data.tokenization.progress import TokenizeProgress
-from mmbert.data.tokenization.source import HubFeed
+from mmbert.data.tokenization.pipeline import tokenize_sources
+from mmbert.data.tokenization.source import HubRowSource
 from mmbert.modeling.tokenization_mmbert import save_tokenizer
 from tests_support import documents
 
@@ -67,7 +67,7 @@ def options():
 def unbroken(corpus, tokenizer, options, tmp_path_factory):
     """The shards of one process that nobody disturbed."""
     output = tmp_path_factory.mktemp("unbroken") / "out"
-    tokenize_corpus(corpus, output, tokenizer, options=options, unit_bytes=UNIT)
+    tokenize_corpus(corpus, output, tokenizer, options=options, task_bytes=UNIT)
     return output
 
 
@@ -115,7 +115,7 @@ def test_parts_of_machines_join_to_the_same_bytes(corpus, tokenizer, options, un
     for number, place in ((1, corpus), (2, copy), (3, corpus)):
         part = (number, 3)
         assert (
-            tokenize_corpus(place, tmp_path / f"p{number}", tokenizer, options=options, unit_bytes=UNIT, part=part)
+            tokenize_corpus(place, tmp_path / f"p{number}", tokenizer, options=options, task_bytes=UNIT, part=part)
             == {}
         )
     parts = [tmp_path / f"p{number}" for number in (3, 1, 2)]
@@ -123,14 +123,14 @@ def test_parts_of_machines_join_to_the_same_bytes(corpus, tokenizer, options, un
     assert contents(tmp_path / "joined") == contents(unbroken)
     with pytest.raises(ValueError, match="there are parts 1, 3 of 3; each is needed once"):
         join_parts([parts[0], parts[1]], tmp_path / "two")
-    with pytest.raises(FileNotFoundError, match="is no part of a tokenisation"):
+    with pytest.raises(FileNotFoundError, match="is no part of a tokenization"):
         join_parts([corpus], tmp_path / "none")
     bundle = next((parts[0] / "bundles").glob("*.bundle"))
     bundle.write_bytes(bundle.read_bytes()[:-1])
-    with pytest.raises(ValueError, match=r"p3 is damaged \(unit \d+\); write that part again"):
+    with pytest.raises(ValueError, match=r"p3 is damaged \(task \d+\); write that part again"):
         join_parts(parts, tmp_path / "damaged")
     other = ReadOptions(heldout_fraction=0.2)
-    tokenize_corpus(corpus, tmp_path / "q2", tokenizer, options=other, unit_bytes=UNIT, part=(2, 3))
+    tokenize_corpus(corpus, tmp_path / "q2", tokenizer, options=other, task_bytes=UNIT, part=(2, 3))
     with pytest.raises(ValueError, match=r"option heldout_fraction was 0\.1 and is 0\.2"):
         join_parts([parts[1], tmp_path / "q2"], tmp_path / "mixed")
     assert not any((tmp_path / name).exists() for name in ("two", "none", "damaged", "mixed"))
@@ -165,10 +165,10 @@ def test_stopped_twice_it_ends_with_the_same_bytes(corpus, tokenizer, options, u
     for batches in (3, 5):
         stop_after(batches)
         with pytest.raises(Stopped):
-            tokenize_corpus(corpus, tmp_path / "out", tokenizer, options=options, unit_bytes=UNIT)
+            tokenize_corpus(corpus, tmp_path / "out", tokenizer, options=options, task_bytes=UNIT)
         assert not (tmp_path / "out").exists()
     left = stop_after(1000)
-    tokenize_corpus(corpus, tmp_path / "out", tokenizer, options=options, unit_bytes=UNIT)
+    tokenize_corpus(corpus, tmp_path / "out", tokenizer, options=options, task_bytes=UNIT)
     assert contents(tmp_path / "out") == contents(unbroken)
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     assert 1000 - left[0] < 15  # what was finished was not done again
@@ -177,11 +177,11 @@ def test_stopped_twice_it_ends_with_the_same_bytes(corpus, tokenizer, options, u
 def test_a_damaged_bundle_is_made_again(corpus, tokenizer, options, unbroken, tmp_path, stop_after):
     stop_after(6)
     with pytest.raises(Stopped):
-        tokenize_corpus(corpus, tmp_path / "out", tokenizer, options=options, unit_bytes=UNIT)
+        tokenize_corpus(corpus, tmp_path / "out", tokenizer, options=options, task_bytes=UNIT)
     bundle = next((tmp_path / ".out.tokenizing" / "bundles").glob("*.bundle"))
     bundle.write_bytes(b"x" * bundle.stat().st_size)
     stop_after(1000)
-    tokenize_corpus(corpus, tmp_path / "out", tokenizer, options=options, unit_bytes=UNIT)
+    tokenize_corpus(corpus, tmp_path / "out", tokenizer, options=options, task_bytes=UNIT)
     assert contents(tmp_path / "out") == contents(unbroken)
 
 
@@ -203,10 +203,10 @@ def test_another_plan_is_refused_and_named(corpus, tokenizer, options, tmp_path,
     copy = Path(shutil.copytree(corpus, tmp_path / "corpus"))
     stop_after(2)
     with pytest.raises(Stopped):
-        tokenize_corpus(copy, tmp_path / "out", tokenizer, options=options, unit_bytes=UNIT)
+        tokenize_corpus(copy, tmp_path / "out", tokenizer, options=options, task_bytes=UNIT)
     place, changed, words = change(copy, options, tokenizer)
     with pytest.raises(ValueError, match=rf"was begun with something else: {message}"):
-        tokenize_corpus(place, tmp_path / "out", words, options=changed, unit_bytes=UNIT)
+        tokenize_corpus(place, tmp_path / "out", words, options=changed, task_bytes=UNIT)
 
 
 def test_a_second_run_into_the_same_output_is_kept_out(corpus, tokenizer, options, tmp_path):
@@ -251,7 +251,7 @@ def test_bad_rows_stop_or_are_counted_by_reason(tokenizer, tmp_path):
     skip = ReadOptions(on_bad_row="skip", heldout_fraction=0.0)
     for limit in (30_000_000, 100_000_000):  # in slices, and in one
         places = [tmp_path / name for name in ("c.jsonl", "whole.parquet", "cut.parquet")]
-        found = tokenize_corpus(places, tmp_path / str(limit), tokenizer, options=skip, unit_bytes=limit)
+        found = tokenize_corpus(places, tmp_path / str(limit), tokenizer, options=skip, task_bytes=limit)
         assert found["train"].document_counts == {"eng_Latn": 10}
         assert found["train"].index["skipped"] == {
             "empty document": 1, "invalid JSON": 1, "unknown language": 1, "document too long": 1, "not UTF-8": 1,
@@ -264,9 +264,9 @@ def test_after_a_bad_row_the_run_goes_on_without_it(tokenizer, tmp_path, stop_af
     rows[150] = "{"
     (tmp_path / "c.jsonl").write_text("\n".join(rows))
     with pytest.raises(ValueError, match="invalid JSON"):
-        tokenize_corpus(tmp_path / "c.jsonl", tmp_path / "out", tokenizer, unit_bytes=700)
+        tokenize_corpus(tmp_path / "c.jsonl", tmp_path / "out", tokenizer, task_bytes=700)
     left, skip = stop_after(100), ReadOptions(on_bad_row="skip")
-    found = tokenize_corpus(tmp_path / "c.jsonl", tmp_path / "out", tokenizer, options=skip, unit_bytes=700)
+    found = tokenize_corpus(tmp_path / "c.jsonl", tmp_path / "out", tokenizer, options=skip, task_bytes=700)
     assert sum(found["train"].index["skipped"].values()) == 1 and 100 - left[0] < 10
     with pytest.raises(ValueError, match="invalid JSON"):  # nothing was finished, so nothing is left behind
         tokenize_corpus(tmp_path / "c.jsonl", tmp_path / "other", tokenizer)
@@ -278,11 +278,11 @@ def test_a_row_of_a_slice_is_named_by_its_number_in_the_file(tokenizer, tmp_path
     rows[150] = "{"
     (tmp_path / "c.jsonl").write_text("\n".join(rows))
     with pytest.raises(ValueError, match=r"c\.jsonl, row 151: invalid JSON"):
-        tokenize_corpus(tmp_path / "c.jsonl", tmp_path / "out", tokenizer, unit_bytes=700)
+        tokenize_corpus(tmp_path / "c.jsonl", tmp_path / "out", tokenizer, task_bytes=700)
     table = pa.table({"lang": ["eng_Latn"] * 200, "text": [f"the bridge {n}" if n != 150 else "" for n in range(200)]})
     pq.write_table(table, tmp_path / "c.parquet", row_group_size=20)
     with pytest.raises(ValueError, match=r"c\.parquet, row 151: empty document"):
-        tokenize_corpus(tmp_path / "c.parquet", tmp_path / "out2", tokenizer, unit_bytes=700)
+        tokenize_corpus(tmp_path / "c.parquet", tmp_path / "out2", tokenizer, task_bytes=700)
 
 
 @pytest.mark.parametrize("size", [3, 7, 64, 1000])
@@ -292,7 +292,7 @@ def test_slices_of_any_size_read_every_line_once(tokenizer, tmp_path, size):
     options = ReadOptions(heldout_fraction=0.0, text_unit="line")
     keep = ShardOptions(deduplicate=False)
     found = tokenize_corpus(
-        tmp_path / "eng_Latn.txt", tmp_path / "out", tokenizer, options=options, shard_options=keep, unit_bytes=size
+        tmp_path / "eng_Latn.txt", tmp_path / "out", tokenizer, options=options, shard_options=keep, task_bytes=size
     )
     assert texts_of(found["train"], tokenizer, "eng_Latn") == [line.strip() for line in lines]
 
@@ -307,7 +307,7 @@ def test_missing_languages_places_and_texts(corpus, tokenizer, tmp_path):
 
 
 def test_finished_shards_are_sources_and_keep_their_sides(corpus, tokenizer, options, unbroken, tmp_path):
-    again = tokenize_corpus([unbroken, unbroken], tmp_path / "again", tokenizer, options=options, unit_bytes=UNIT)
+    again = tokenize_corpus([unbroken, unbroken], tmp_path / "again", tokenizer, options=options, task_bytes=UNIT)
     for split, shards in again.items():
         before = TokenShards(unbroken / split)
         assert shards.index["languages"] == before.index["languages"]
@@ -352,15 +352,15 @@ def test_streamed_datasets_are_cut_by_their_files(tokenizer, tmp_path):
         rows = [json.dumps({"text": f"habari {number} {n}"}) for n in range(20)]
         (tmp_path / "set" / "swh" / f"{number}.jsonl").write_text("\n".join(rows) + "\n")
     options = ReadOptions(heldout_fraction=0.0)
-    feed = HubFeed(HubCorpus(str(tmp_path / "set"), options))
-    assert [unit.part for unit in feed.units(0)] == [(0, 3), (1, 3), (2, 3)]
-    found = tokenize_feeds([feed], tmp_path / "out", tokenizer, options=options)["train"]
+    source = HubRowSource(HubCorpus(str(tmp_path / "set"), options))
+    assert [task.part for task in source.tasks(0)] == [(0, 3), (1, 3), (2, 3)]
+    found = tokenize_sources([source], tmp_path / "out", tokenizer, options=options)["train"]
     expected = [f"habari {number} {n}" for number in range(3) for n in range(20)]
     assert texts_of(found, tokenizer, "swh_Latn") == expected
     assert found.index["sources"][0]["licence"] == "odc-by"
-    before = feed.listing()
+    before = source.listing()
     (tmp_path / "set" / "swh" / "1.jsonl").write_text(json.dumps({"text": "jioni"}) + "\n")
-    assert [a == b for a, b in zip(before, feed.listing(), strict=True)] == [True, False, True]
+    assert [a == b for a, b in zip(before, source.listing(), strict=True)] == [True, False, True]
 
 
 def test_the_progress_line_tells_speed_and_time_left(monkeypatch, caplog):
@@ -369,10 +369,10 @@ def test_the_progress_line_tells_speed_and_time_left(monkeypatch, caplog):
         progress = TokenizeProgress(10, 1000, clock=lambda: now[0])
         progress.resume(2, 200)
         now[0] = 4.0
-        progress.tell(10, 400)
+        progress.add(10, 400)
         progress.finish(100)
         now[0] = 8.0
-        progress.tell(10, 400)
+        progress.add(10, 400)
     # 300 of 1,000 bytes are finished, as much again as the last unit is under way: 200 in 8 s, 600 to go.
     assert [record.getMessage() for record in caplog.records] == [
         "tokenized  40.0%  20 documents, 800 tokens, 100 tokens/s, 24 s left"
@@ -394,7 +394,7 @@ if __name__ == "__main__":
     try:
         words = AutoTokenizer.from_pretrained(tokenizer)
         options = ReadOptions(heldout_fraction=0.1)
-        tokenize_corpus(corpus, output, words, options=options, unit_bytes=8000, processes=int(processes))
+        tokenize_corpus(corpus, output, words, options=options, task_bytes=8000, processes=int(processes))
     except (ValueError, OSError) as error:
         sys.exit(str(error))
 """

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from mmbert.cli import app
 from mmbert.data import TokenShards
-from mmbert.data.tokenization.preparation import planned_languages, prepare
+from mmbert.data.tokenization.recipe_data import planned_languages, prepare
 from mmbert.modeling.tokenization_mmbert import save_tokenizer, train_tokenizer
 from mmbert.recipes import Recipe
 from tests_support import TINY_RECIPE, documents
@@ -68,12 +68,12 @@ def test_a_named_tokenizer_must_be_that_of_the_folder(place):
     for same in ("tok", "tok/tokenizer.json", str(place / "out" / "tokenizer"), "nobody/unreachable"):
         assert len(over("mmbert-base", {"tokenizer": same, "vocabulary_size": 600}).tokenizer) == 600
     save_tokenizer(train_tokenizer([d.text for d in documents()], 500), "others")
-    refused = r"data\.tokenizer others \(500 words\) is not out/tokenizer \(600 words\), which out is tokenized with"
+    refused = r"data\.tokenizer others \(500 tokens\) is not out/tokenizer \(600 tokens\), which out is tokenized with"
     with pytest.raises(ValueError, match=refused):
         over("mmbert-base", {"tokenizer": "others"})
     with pytest.raises(FileNotFoundError, match=r"gone/away/tok does not exist"):
         over("mmbert-base", {"tokenizer": "gone/away/tok"})
-    with pytest.raises(ValueError, match=r"vocabulary_size is 700, but out is tokenized with 600 words"):
+    with pytest.raises(ValueError, match=r"vocabulary_size is 700, but out is tokenized with 600 tokens"):
         over("mmbert-base", {"vocabulary_size": 700})
 
 
@@ -132,12 +132,15 @@ def test_cuts_are_told(place):
         (["corpus.jsonl", "out", "--tokenizer", "tok"], "row 1: no text (no column 'text'; there are 'lang', 'body')"),
         (["nowhere.jsonl", "out", "--tokenizer", "tok"], "nowhere.jsonl does not exist"),
         (["corpus.jsonl", "out", *COMMON, "--chunk-size", "9"], "chunk_size is 9"),
-        (["--join", "tok", "out"], "tok is no part of a tokenisation"),
-        (["demo", "-o", "out", "--chunk-size", "64"], "the `data` section of a recipe decides; drop --chunk-size."),
-        (["demo", "-o", "out", "--heldout-fraction", "0.01", "--part", "1/2"], "drop --heldout-fraction, --part."),
-        (["demo", "-o", "out", "--no-deduplicate"], "drop --deduplicate."),
-        (["demo", "-o", "out", "--languages", "eng_Latn", "--processes", "1"], "drop --languages, --processes."),
-        (["--join", "p1", "p2", "out", "--tokenizer", "tok"], "--join takes parts as they are; drop --tokenizer."),
+        (["--join", "tok", "out"], "tok is no part of a tokenization"),
+        (
+            ["demo", "-o", "out", "--chunk-size", "64"],
+            "section of a recipe decides; leave out --chunk-size.",
+        ),
+        (["demo", "-o", "out", "--heldout-fraction", "0.01", "--part", "1/2"], "leave out --heldout-fraction, --part."),
+        (["demo", "-o", "out", "--no-deduplicate"], "leave out --deduplicate."),
+        (["demo", "-o", "out", "--languages", "eng_Latn", "--processes", "1"], "leave out --languages."),
+        (["--join", "p1", "p2", "out", "--tokenizer", "tok"], "--join takes parts as they are; leave out --tokenizer."),
     ],
 )
 def test_bad_input(place, arguments, message):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mmbert.data.tokenization.chunking import cut_documents
+from mmbert.data.tokenization.writer import cut_documents
 
 
 def moved_by_hand(document, chunk_size, tail):

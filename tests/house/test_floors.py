@@ -18,7 +18,7 @@ FLOORS = [
 ]  # fmt: skip
 MOST_MODULES = 13
 # What still stands against the rules; nothing may join these.
-HEAPS = {"cli": 24, "data.tokenization": 17}
+HEAPS = {"cli": 24}
 CYCLES = [
     ["merging.agreement_picture", "merging.report"],
 ]

@@ -23,7 +23,7 @@ from ...common.checkpoints.writer import atomic_directory
 from ...common.deprecation import renamed_keywords, warn_renamed
 from ...data.pretraining.dataset import MlmStream
 from ...data.pretraining.heldout import HeldOut
-from ...data.tokenization.preparation import PreparedData, prepare
+from ...data.tokenization.recipe_data import PreparedData, prepare
 from ...modeling import MmBertForMaskedLM
 from ...modeling.tokenization_mmbert import save_tokenizer
 from ...recipes import Recipe
