@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from ..common.command import run_command
+from ..common.messages import speak
 from ..common.options import with_known_names
 from .bench import bench
 from .card import card
@@ -112,5 +113,6 @@ app.add_typer(search, name="search")
 
 def main() -> None:
     """Run the command line."""
+    speak("command", **({"on_bad_row": "--skip-bad-rows"} if "evaluate" in sys.argv[1:2] else {}))
     quiet = bool({"-q", "--quiet"} & set(sys.argv[1:2]))
     run_command(lambda: app(prog_name="mmbert"), quiet=quiet)

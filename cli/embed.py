@@ -1,4 +1,4 @@
-"""`mmbert embed`: one vector a line of text, a row of a jsonl file, or a file of a folder."""
+"""`mmbert embed`: one vector per line of text, row of a table, or text file of a folder."""
 
 import sys
 from collections.abc import Iterator
@@ -13,8 +13,8 @@ def embed(
     texts: Annotated[
         str,
         typer.Argument(
-            help="Text file in UTF-8, one text a line; a .jsonl file, one object a line; a folder, one text a .txt or "
-            ".md file; - reads lines of standard input."
+            help="Text file in UTF-8, one text per line; a table (.jsonl, .csv, .tsv, .parquet, ...), one per row; a "
+            "folder of tables or of .txt and .md files, one text each; - reads lines of standard input."
         ),
     ],
     output: Annotated[Path, typer.Argument(help="NumPy file to write: a row a text; a .json of what it is beside it.")],
@@ -33,7 +33,7 @@ def embed(
     ] = None,
     backend: Annotated[str, typer.Option(help="torch; onnx or openvino for an exported folder.")] = "torch",
     prompt: Annotated[str | None, typer.Option(help="Put before every text.")] = None,
-    field: Annotated[str, typer.Option(help="Where the text is in an object of a .jsonl file.")] = "text",
+    field: Annotated[str, typer.Option(help="Column of a table that holds the text.")] = "text",
     half: Annotated[bool, typer.Option("--half", help="Write float16 instead of float32.")] = False,
     restart: Annotated[bool, typer.Option("--restart", help="Begin anew instead of going on after a kill.")] = False,
     compile_layers: Annotated[
@@ -77,13 +77,16 @@ def _texts(place: str, field: str) -> Iterator[str]:
     """Return an iterator over the texts; that there is one is seen before anything is loaded."""
     from itertools import chain
 
+    from ..data.tables.files import format_of, refusal
+    from ..embeddings import read_documents
+
     path = Path(place)
     if place != "-" and not path.exists():
-        raise FileNotFoundError(f"{place} is no file; give a text file, a folder, or - for standard input")
-    if place != "-" and path.is_dir():
-        found = _files(path)
-    elif path.suffix == ".jsonl":
-        found = _objects(path, field)
+        raise FileNotFoundError(f"{place} is no file; give a text file, a table, a folder, or - for standard input")
+    if place != "-" and (path.is_dir() or format_of(path) not in (None, "text", "conll")):
+        found = (document.text for document in read_documents(place, field=field))
+    elif place != "-" and "cannot be read" in (told := refusal(path)):
+        raise ValueError(told)
     else:
         found = _lines(place)
     first = next(found, None)
@@ -94,34 +97,19 @@ def _texts(place: str, field: str) -> Iterator[str]:
 
 def _lines(place: str) -> Iterator[str]:
     """Yield the lines; an empty line is a text too, so that row and line numbers agree."""
-    with sys.stdin.buffer if place == "-" else Path(place).open("rb") as file:
+    from ..data.tables.base import TableError
+    from ..data.tables.files import open_text
+
+    try:
+        file = sys.stdin.buffer if place == "-" else open_text(Path(place))
+    except TableError as error:
+        raise ValueError(f"{place}: {error}") from None
+    with file:
         for number, line in enumerate(file, start=1):
             try:
-                yield line.removesuffix(b"\n").removesuffix(b"\r").decode("utf-8")
+                text = line.removesuffix(b"\n").removesuffix(b"\r").decode("utf-8")
             except UnicodeDecodeError as broken:
                 raise ValueError(
                     f"{place}, line {number}: not UTF-8 ({broken.reason}); convert the file first"
                 ) from broken
-
-
-def _objects(path: Path, field: str) -> Iterator[str]:
-    import json
-
-    for number, line in enumerate(_lines(str(path)), start=1):
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as broken:
-            raise ValueError(f"{path}, line {number}: no JSON ({broken.msg}); write one object a line") from broken
-        if not isinstance(row, dict) or not isinstance(row.get(field), str):
-            has = ", ".join(row) if isinstance(row, dict) else type(row).__name__
-            raise ValueError(f"{path}, line {number}: has no text in {field!r} ({has}); name the right --field")
-        yield row[field]
-
-
-def _files(folder: Path) -> Iterator[str]:
-    """Yield the files in the order of their paths."""
-    for path in sorted(path for path in folder.rglob("*") if path.suffix in (".txt", ".md") and path.is_file()):
-        try:
-            yield path.read_text(encoding="utf-8")
-        except UnicodeDecodeError as broken:
-            raise ValueError(f"{path}: not UTF-8 ({broken.reason}); convert the file first") from broken
+            yield text.removeprefix("\ufeff") if number == 1 else text

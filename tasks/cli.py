@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from ..common.command import run_command
+from ..common.messages import speak
 from ..data.labelled.read import read_labelled, sample_rows
 from .language_scores import write_language_table
 
@@ -209,6 +210,7 @@ def run_fine_tuning(
         if told := _run(task_class(task), sys.argv[1:] if arguments is None else arguments, draw):
             tell(told)
 
+    speak("script")
     run_command(act)
 
 

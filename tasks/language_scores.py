@@ -11,8 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..data.labelled.hub import is_among
-from ..languages.tags import entry_phase
+from ..languages.tags import entry_phase, is_among
 
 TRAINED, SEEN, UNSEEN = "trained", "zero-shot, seen in pre-training", "zero-shot, not seen"
 GROUPS = (TRAINED, SEEN, UNSEEN)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..common.messages import option
 from ..data.features.texts import encode_texts
 from ..data.pretraining.masking import IGNORED
 from ..trainers import FineTuned, label_order
@@ -230,7 +231,7 @@ def encode_rows(
             if options.on_bad_row == "error":
                 raise ValueError(
                     f"{name} has labels that training has not: {told}; the labels are {', '.join(labels[:12])}. "
-                    "Correct them, or leave the rows out by --on_bad_row skip (on_bad_row='skip')."
+                    f"Correct them, or leave the rows out by {option('on_bad_row', 'skip')}."
                 )
             if options.on_bad_row == "skip":
                 keep = [place for place, row in enumerate(unknown) if not row]

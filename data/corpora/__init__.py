@@ -15,7 +15,6 @@ _HOMES = {
     "OnBadRow": "rows",
     "ReadOptions": "rows",
     "Row": "rows",
-    "Slice": "readers",
     "Source": "base",
     "Split": "base",
     "bad_row": "rows",
@@ -29,7 +28,6 @@ _HOMES = {
     "read_messages": "gettext_files",
     "read_rows": "readers",
     "read_samples": "mds",
-    "slices": "readers",
     "unpack_shard": "mds",
 }
 

@@ -1,33 +1,41 @@
 """A corpus in files: a folder or a file per language, or tables that name the language in a column.
 
-    corpus/swh_Latn/*.txt      a sub-folder per language (files of any of the three kinds, any depth)
-    corpus/fao_Latn.jsonl      a file per language; "fao_Latn-00001.parquet" and "fao_Latn.2024.txt" count as well
-    corpus/all.parquet         a table with a language column
+    corpus/swh_Latn/*.txt      a sub-folder per language (files of any kind, any depth)
+    corpus/fao_Latn.jsonl      a file per language; "fao_Latn-00001.parquet" and "fao_Latn.2024.txt.gz" count as well
+    corpus/all.csv             a table with a language column
 
-The three may stand side by side. Kinds: .txt (a document is a block between blank lines), .jsonl (an object a line),
-.parquet. Other files are left alone and counted as "other file type".
+The three may stand side by side. A .txt file holds a document per block between blank lines; all others are tables (see
+`data.tables`). Of folders named after splits (FineWeb-2's swh_Latn/train and swh_Latn/test) one split is read. What is
+left alone is counted.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 from ...languages.tags import choose_tags, is_language_tag, known_tag, near_matches, unknown_tag_message
+from ..tables.files import TABLES, format_of, is_rows, refusal
+from ..tables.names import other_names, split_of
 from .base import Document, Source, Split
-from .readers import READERS, read_rows
+from .readers import read_rows
 from .rows import ReadOptions, Row, RowCorpus
+
+OTHER_TYPE, OTHER_SPLIT, OTHER_LANGUAGE = "other file type", "file of another split", "file of no language"
+_KINDS = (".txt", *TABLES)
 
 
 class FileCorpus(RowCorpus):
-    """Documents in text, jsonl and parquet files."""
+    """Documents in files of text and rows."""
 
-    def __init__(self, location: Path, options: ReadOptions) -> None:
+    def __init__(self, location: Path, options: ReadOptions, split: str = "train") -> None:
         source = Source(location.resolve().name, "local files", "not stated", "")
         super().__init__(options, source)
         self.location = location
-        self.files, self._others = _find_files(location, options)
+        self.left_alone: Counter[str] = Counter()
+        self.files = _Finder(options, split, self.left_alone).find(location)
         if all(tag is not None for _, tag in self.files):
             self._languages = sorted({tag for _, tag in self.files if tag is not None})
         self._select()
@@ -38,7 +46,7 @@ class FileCorpus(RowCorpus):
             yield from read_rows(path, language, self.options)
 
     def documents(self, split: Split) -> Iterator[Document]:
-        """Yields the documents of one split, file by file, and counts bad rows and foreign files in `skipped`.
+        """Yields the documents of one split, file by file, and counts bad rows and files left alone in `skipped`.
 
         Args:
             split: "train" or "heldout".
@@ -47,14 +55,8 @@ class FileCorpus(RowCorpus):
             An iterator; files are read while it runs.
         """
         documents = super().documents(split)
-        if self._others:
-            self.skipped["other file type"] = self._others
+        self.skipped.update(self.left_alone)
         return documents
-
-    @property
-    def other_files(self) -> int:
-        """Number of files that are of no kind that can be read."""
-        return self._others
 
     def _select(self) -> None:
         """Keeps the files of the wanted languages; where names say the language, a missing one is refused at once."""
@@ -63,49 +65,93 @@ class FileCorpus(RowCorpus):
         self.files = [(path, tag) for path, tag in self.files if tag is None or self.options.wants(tag)]
 
 
-def _find_files(location: Path, options: ReadOptions) -> tuple[list[tuple[Path, str | None]], int]:
-    """Lists (file, language or None) in a fixed order, and how many files are of another kind."""
-    if location.is_file():
-        if location.suffix not in READERS:
-            raise ValueError(f"{location} is no {', '.join(READERS)} file.")
-        return [(location, _tag_of_file(location, options))], 0
-    found: list[tuple[Path, str | None]] = []
-    others = 0
-    for entry in sorted(location.iterdir()):
-        if entry.name.startswith("."):
-            continue
-        if entry.is_dir():
-            tag = _tag_of_folder(entry, options)
-            inside = sorted(path for path in entry.rglob("*") if path.is_file() and not path.name.startswith("."))
-            found += [(path, tag) for path in inside if path.suffix in READERS]
-            others += sum(path.suffix not in READERS for path in inside)
-        elif entry.suffix in READERS:
-            found.append((entry, _tag_of_file(entry, options)))
-        else:
-            others += 1
-    if not found:
-        raise FileNotFoundError(f"{location} holds no {', '.join(READERS)} file, nor a folder per language with some.")
-    return sorted(found, key=lambda item: (item[1] or "", item[0])), others
+class _Finder:
+    """Lists (file, language or None) of a place in a fixed order, and counts what it leaves alone."""
 
+    def __init__(self, options: ReadOptions, split: str, left_alone: Counter[str]) -> None:
+        self.options, self.split, self.left_alone = options, split, left_alone
 
-def _tag_of_folder(folder: Path, options: ReadOptions) -> str:
-    tag = known_tag(folder.name, options.extra_languages)
-    if tag is None:
-        raise ValueError(f"{folder}: {unknown_tag_message(folder.name)}")
-    return tag
+    def find(self, location: Path) -> list[tuple[Path, str | None]]:
+        if location.is_file():
+            if not _is_corpus(location):
+                raise ValueError(refusal(location, _KINDS))
+            return [(location, self._tag_of_file(location))]
+        found = sorted(self._inside(location), key=lambda item: (item[1] or "", item[0]))
+        if not found:
+            others = f"; left alone: {dict(self.left_alone)}" if self.left_alone else ""
+            raise FileNotFoundError(
+                f"{location} holds no {', '.join(_KINDS)} file, nor a folder per language with some{others}."
+            )
+        return found
 
+    def _inside(self, location: Path) -> Iterator[tuple[Path, str | None]]:
+        entries = [entry for entry in sorted(location.iterdir()) if not entry.name.startswith(".")]
+        folders = [entry.name for entry in entries if entry.is_dir()]
+        for entry in entries:
+            if not entry.is_dir():
+                if self._is_taken(entry):
+                    yield entry, self._tag_of_file(entry)
+            elif self._is_other_split(entry.name, folders):
+                self._leave(entry, OTHER_SPLIT)
+            elif split_of(entry.name) == entry.name or entry.name == "data":
+                yield from self._inside(entry)
+            else:
+                tag = self._tag_of_folder(entry)
+                yield from self._below(entry, tag) if tag else ()
 
-def _tag_of_file(path: Path, options: ReadOptions) -> str | None:
-    """The tag in a file's name, or the one given for all; None leaves it to the language column of a table."""
-    name = re.split(r"[.-]", path.name)[0]
-    if is_language_tag(name, options.extra_languages):
-        return name
-    if options.language is not None:
-        return options.language
-    looks_like_a_tag = re.fullmatch(r"[A-Za-z]{2,3}_[A-Za-z]{4}", name) is not None
-    if looks_like_a_tag or (path.suffix == ".txt"):
-        if (tag := known_tag(name, options.extra_languages)) is not None:
+    def _below(self, folder: Path, tag: str) -> Iterator[tuple[Path, str | None]]:
+        entries = [entry for entry in sorted(folder.iterdir()) if not entry.name.startswith(".")]
+        folders = [entry.name for entry in entries if entry.is_dir()]
+        for entry in entries:
+            if not entry.is_dir():
+                if self._is_taken(entry):
+                    yield entry, tag
+            elif self._is_other_split(entry.name, folders):
+                self._leave(entry, OTHER_SPLIT)
+            else:
+                yield from self._below(entry, tag)
+
+    def _is_taken(self, path: Path) -> bool:
+        if not (taken := _is_corpus(path)):
+            self.left_alone[OTHER_TYPE] += 1
+        return taken
+
+    def _is_other_split(self, name: str, folders: list[str]) -> bool:
+        """Tell a folder of another split, where the wanted one stands beside it."""
+        wanted = other_names(self.split)
+        return split_of(name) == name and name not in wanted and any(one in folders for one in wanted)
+
+    def _leave(self, folder: Path, reason: str) -> None:
+        self.left_alone[reason] += sum(path.is_file() and not path.name.startswith(".") for path in folder.rglob("*"))
+
+    def _tag_of_folder(self, folder: Path) -> str | None:
+        """The tag that a folder is named after; None for one that is left alone: swh_Latn_removed, or not asked for."""
+        tag = known_tag(folder.name, self.options.extra_languages)
+        if tag is not None:
             return tag
-        near = "" if looks_like_a_tag or near_matches(name) else " Name the file after its language (swh_Latn.txt)."
-        raise ValueError(f"{path}: {unknown_tag_message(name)}{near}")
-    return None
+        head = folder.name.rpartition("_")[0]
+        if is_language_tag(head, self.options.extra_languages) or self.options.languages is not None:
+            self._leave(folder, OTHER_LANGUAGE)
+            return None
+        raise ValueError(f"{folder}: {unknown_tag_message(folder.name)}")
+
+    def _tag_of_file(self, path: Path) -> str | None:
+        """The tag in a file's name, or the one given for all; None leaves it to the language column of a table."""
+        name = re.split(r"[.-]", path.name)[0]
+        if is_language_tag(name, self.options.extra_languages):
+            return name
+        if self.options.language is not None:
+            return self.options.language
+        looks_like_a_tag = re.fullmatch(r"[A-Za-z]{2,3}_[A-Za-z]{4}", name) is not None
+        if looks_like_a_tag or format_of(path) == "text":
+            if (tag := known_tag(name, self.options.extra_languages)) is not None:
+                return tag
+            near = "" if looks_like_a_tag or near_matches(name) else " Name the file after its language (swh_Latn.txt)."
+            raise ValueError(f"{path}: {unknown_tag_message(name)}{near}")
+        return None
+
+
+def _is_corpus(path: Path) -> bool:
+    """Tell a file of text or rows; .md and .rst are mostly about a corpus, and CoNLL has no running text."""
+    kind = format_of(path)
+    return is_rows(path) and kind != "conll" and (kind != "text" or ".txt" in path.suffixes)

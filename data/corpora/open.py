@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
+from ..tables.files import format_of
 from .base import Source
 from .files import FileCorpus
-from .readers import READERS
 from .rows import OnBadRow, ReadOptions, RowCorpus
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
@@ -33,12 +33,12 @@ def open_corpus(
     revision: str | None = None,
     hub_split: str = "train",
 ) -> RowCorpus:
-    """Opens text, jsonl, parquet or a Hub dataset as a corpus.
+    """Opens files of text or rows, or a Hub dataset, as a corpus.
 
     An option out of range, and a language that is unknown or missing, raise a ValueError that says so.
 
     Args:
-        location: A file, a folder (see `mmbert.data.files` for its shapes), or a Hub dataset id.
+        location: A file, a folder (see `mmbert.data.corpora.files` for its shapes), or a Hub dataset id.
         language_column: Column with the language tag, where file, folder or configuration names do not say it.
         text_column: Column with the text.
         key_column: Column whose value decides the split instead of the text; rows that belong together share it.
@@ -51,7 +51,8 @@ def open_corpus(
         text_unit: A document of a .txt file is a "block" between blank lines, or a "line".
         source: For the model card; None: what the files or the Hub say.
         revision: Branch, tag or commit of a Hub dataset.
-        hub_split: Split of the Hub dataset to read; train and held-out part are both cut from it.
+        hub_split: Split of the Hub dataset, or of folders named after splits; train and held-out part are both cut
+            from it.
 
     Returns:
         The corpus; nothing is read yet but names (and the first row of a Hub dataset).
@@ -84,7 +85,7 @@ def open_with(
         location: A file, a folder or a Hub dataset id.
         options: How rows are read.
         revision: Branch, tag or commit of a Hub dataset.
-        hub_split: Split of the Hub dataset to read.
+        hub_split: Split of the Hub dataset, or of folders named after splits.
 
     Returns:
         The corpus.
@@ -94,8 +95,8 @@ def open_with(
     """
     path = Path(location)
     if path.exists():
-        return FileCorpus(path, options)
-    if path.suffix in READERS or not _HUB_ID.fullmatch(str(location)):
+        return FileCorpus(path, options, hub_split)
+    if format_of(path) or not _HUB_ID.fullmatch(str(location)):
         raise FileNotFoundError(f"{path} does not exist; give a file, a folder or a Hub dataset id (owner/name).")
     from .hub import HubCorpus
 

@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
+from ...common.messages import option
 from ...languages.tags import (
     canonical_names,
     choose_tags,
@@ -221,7 +222,7 @@ def bad_row(row: Row, problem: str, detail: str) -> ValueError:
     Returns:
         The error, to be raised.
     """
-    return ValueError(f"{row.place}: {problem}{detail}; repair it, or leave it out by on_bad_row='skip'.")
+    return ValueError(f"{row.place}: {problem}{detail}; repair it, or leave it out by {option('on_bad_row', 'skip')}.")
 
 
 def _size_problem(text: str, limit: int) -> tuple[str, str]:

@@ -6,7 +6,6 @@
 from ...common.lazy import lazy_exports
 
 _HOMES = {
-    "is_among": "hub",
     "read_labelled": "read",
     "sample_rows": "read",
 }

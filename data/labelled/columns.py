@@ -1,17 +1,32 @@
 """Columns of a source under our names: what sources usually call them, and values in one shape.
 
-A name that the user gives wins; then the first usual name that the source has. Who names one of `label`, `labels` and
-`score` says what the rows ask for: the other two are not looked for. Classes that a source stores as numbers with a
-list of names come out as those names.
+A name that the user gives wins; then the first usual name that the source has, whatever its capitals. Who names one of
+`label`, `labels` and `score` says what the rows ask for: the other two are not looked for. Classes that a source stores
+as numbers with a list of names come out as those names.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from .files import Part
+from ..tables.base import MISSING, Table, pick
+from ..tables.files import format_of
+from .annotations import flatten_label_studio, span_column, tag_words
+from .plausibility import (
+    are_bits,
+    check_classes,
+    check_lists,
+    classes_of,
+    is_multi_hot,
+    is_written_list,
+    with_kind,
+    words_for_numbers,
+    written_list,
+)
 
 FIELDS = {
     "id": ("id", "sent_id", "idx", "guid"),
@@ -19,42 +34,150 @@ FIELDS = {
     "text": ("text", "sentence", "sentence1", "premise", "question1", "content", "review", "utterance"),
     "text_pair": ("text_pair", "sentence2", "hypothesis", "question2"),
     "label": (
-        "label",
-        "category",
-        "intent",
-        "sentiment",
-        "gold_label",
-        "class",
-        "answer_index",
-        "correct_answer_num",
+        "label", "category", "intent", "sentiment", "gold_label", "class", "answer_index", "correct_answer_num",
         "answerKey",
     ),
     "labels": ("labels",),
     "score": ("score", "similarity_score", "similarity", "rating"),
-    "tokens": ("tokens", "words", "form"),
-    "tags": ("tags", "ner_tags", "upos", "pos_tags", "upos_tags"),
+    "tokens": ("tokens", "words", "form", "tokenized_text", "word", "token"),
+    "tags": ("tags", "ner_tags", "upos", "pos_tags", "upos_tags", "tag", "ner_tag"),
     "question": ("question",),
     "context": ("context", "passage", "paragraph", "flores_passage", "article", "ctx"),
     "answers": ("answers", "answer"),
     "choices": ("choices", "endings", "options"),
-}
+}  # fmt: skip
 """Our names, each with what sources call it."""
+
+_SENTENCE = ("sentence_id", "sent_id", "sentence #", "sentence", "sentence_idx", "sentence_number", "doc_id", "id")
 
 # Of the targets only the one that the user names, if any; a column is not both texts of a pair.
 _TARGETS = ("label", "labels", "score")
 _PAIR = ("text", "text_pair")
+_TEXTS = ("id", "text", "text_pair", "question", "context", "language")
+_LISTS = ("tokens", "tags", "labels", "choices", "answers")
 
 # COPA's choice1, SWAG's ending0, Social IQa's answerA, Belebele's mc_answer1, WinoGrande's option1.
 _NUMBERED_CHOICES = re.compile(r"(choice|ending|answer|mc_answer|option)_?([0-9]|[A-F])")
 _SEPARATOR = "|"  # between the labels of one row, where a file has no lists
 
 
-def fields_of(part: Part, columns: Mapping[str, Any]) -> dict[str, list[Any]]:
-    """Give the columns of a part our names and shapes.
+@dataclass
+class Part:
+    """Rows of one place, as columns.
+
+    Attributes:
+        place: File or Hub id, for messages.
+        columns: Name to values, all of one length.
+        rows: Place of each row, for messages.
+        language: What the place's name says of the language; None if it says nothing.
+        names: Names of classes, by column, where the source stores numbers for them.
+        of_no_split: See `Table`.
+        taken: Our name to the source's column.
+        notes: What was understood in a way that the user should know.
+    """
+
+    place: str
+    columns: dict[str, list[Any]]
+    rows: list[str]
+    language: str | None = None
+    names: dict[str, list[str]] = field(default_factory=dict)
+    of_no_split: bool = False
+    taken: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+def part_of(table: Table, named: Mapping[str, Any], skipped: Counter[str] | None = None) -> Part:
+    """Read a table; annotations of tools become words and tags, rows of single words sentences.
+
+    Args:
+        table: The table.
+        named: Our name to the source's, as the user gave them.
+        skipped: Counts rows that cannot be read; None: they are errors.
+
+    Returns:
+        Its columns.
+
+    Raises:
+        ValueError: If a row cannot be read; the message names file and row.
+    """
+    rows: list[dict[str, Any]] = []
+    numbers: list[int] = []
+    for number, values, problem, detail in table.rows(None):
+        if values is None:
+            if skipped is None:
+                raise ValueError(f"{table.place}, row {number}: {problem}{f' ({detail})' if detail else ''}.")
+            skipped[problem] += 1
+            continue
+        rows.append(values)
+        numbers.append(number)
+    rows = flatten_label_studio(rows)
+    header = dict.fromkeys(name for row in rows for name in row)
+    left_out: Counter[str] = Counter()
+    given = named.get("tags", named.get("labels"))
+    spans = span_column(rows, given if isinstance(given, str) else None)
+    if spans is not None:
+        text = _usual("text", header) if named.get("text") is None else named["text"]
+        tokens = _usual("tokens", header) if named.get("tokens") is None else named["tokens"]
+        try:
+            for index, row in enumerate(rows):
+                rows[index] = tag_words(row, spans, text, tokens, left_out)
+        except ValueError as error:
+            raise ValueError(f"{table.place}, row {numbers[index]}: {error}.") from None
+        header = dict.fromkeys(name for row in rows for name in row)
+    columns = {name: [row.get(name) for row in rows] for name in header}
+    for column in {one for value in named.values() for one in ([value] if isinstance(value, str) else value)}:
+        if column not in columns and any((value := pick(row, column)) is not MISSING for row in rows):
+            columns[column] = [None if (value := pick(row, column)) is MISSING else value for row in rows]
+    places = [f"{table.place}, row {number}" for number in numbers]
+    part = Part(table.place, columns, places, table.language, table.names, table.of_no_split)
+    if not columns and table.header:
+        part.columns = {name: [] for name in table.header}
+    part.notes += [f"left out {count:,} {what}" for what, count in left_out.items()]
+    return _sentences(part, named)
+
+
+def _sentences(part: Part, named: Mapping[str, Any]) -> Part:
+    """Put rows of one word each together, by the column that numbers sentences."""
+    word, tag = (named.get(name) or _usual(name, part.columns) for name in ("tokens", "tags"))
+    if not (isinstance(word, str) and isinstance(tag, str) and len(part) > 1):
+        return part
+    words, tags = part.columns.get(word, []), part.columns.get(tag, [])
+    if not all(isinstance(one, str) and len(one.split()) < 2 for values in (words, tags) for one in values):
+        return part
+    lower = {name.lower().replace("_", " "): name for name in part.columns}
+    names = (name.replace("_", " ") for name in _SENTENCE)
+    key = next((lower[name] for name in names if name in lower and lower[name] not in (word, tag)), None)
+    if key is None:
+        raise ValueError(
+            f"{part.place} has one word per row ({words[0]!r:.40}, {tags[0]!r:.40}), and no column says where a"
+            " sentence ends; add a column sentence_id, or save it as .conll: a word and its tag per line, a blank line"
+            " between sentences."
+        )
+    starts, last = list[int](), object()
+    for index, value in enumerate(part.columns[key]):
+        if value not in (None, "") and value == value and value != last:
+            starts.append(index)
+            last = value
+    if not starts or starts[0] != 0:
+        starts.insert(0, 0)
+    ends = [*starts[1:], len(part)]
+    columns = {name: [values[start] for start in starts] for name, values in part.columns.items()}
+    for name in (word, tag):
+        columns[name] = [part.columns[name][start:end] for start, end in zip(starts, ends, strict=True)]
+    note = f"{len(part):,} rows of one word became {len(starts):,} sentences by the column {key!r}"
+    rows = [part.rows[start] for start in starts]
+    return Part(part.place, columns, rows, part.language, part.names, part.of_no_split, notes=[*part.notes, note])
+
+
+def fields_of(part: Part, named: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """Give the columns of a part our names and shapes; `part.taken` and `part.notes` say what was taken for what.
 
     Args:
         part: Rows of one place.
-        columns: Our name to the source's.
+        named: Our name to the source's.
 
     Returns:
         Our names, and `split` where there is such a column; all of one length.
@@ -63,44 +186,111 @@ def fields_of(part: Part, columns: Mapping[str, Any]) -> dict[str, list[Any]]:
         ValueError: If a column that the user named is not there, or values are of no use under a name.
     """
     found: dict[str, list[Any]] = {}
-    is_conll = "tokens" in part.columns and "line" in part.columns
     for name in (*FIELDS, "split"):
-        given = columns.get(name)
-        if given is not None and not (is_conll and name in ("tokens", "tags")):
+        given = named.get(name)
+        if given is not None and not (_is_conll(part) and name in ("tokens", "tags")):
             found[name] = _named(part, name, given)
+            part.taken[name] = given if isinstance(given, str) else ", ".join(given)
         else:
-            usual = next((one for one in FIELDS.get(name, (name,)) if one in part.columns), None)
-            if usual is not None and not _is_taken(name, usual, columns):
+            usual = _usual(name, part.columns)
+            if usual is not None and not _is_taken(name, usual, named):
                 found[name] = _decoded(part, usual)
+                part.taken[name] = usual
     if "choices" not in found and (numbered := _numbered(part)):
         found["choices"] = _together(part, numbered)
-    starts = part.columns.get("answer_start")
+        part.taken["choices"] = ", ".join(numbered)
+    _write_out(part, found)
+    _tags_for_labels(part, found)
+    _classes_in_words(part, found, named)
     shapes = {"label": _class, "labels": _classes, "score": _number, "tags": _strings, "tokens": _strings}
     for name, shape in shapes.items():
         if name in found:
-            found[name] = [shape(value, name, part.place, row) for row, value in enumerate(found[name], start=1)]
+            found[name] = [shape(value, name, row) for value, row in zip(found[name], part.rows, strict=True)]
+    if "label" in found and "choices" not in found:
+        check_classes(found["label"], part.rows)
+    if "tags" in found and (kinds := with_kind(found["tags"])) is not None:
+        found["tags"] = kinds
+        part.notes.append("tags are bare B, I and O: taken as entities of one kind, B-ENT and I-ENT")
+    starts = part.columns.get("answer_start")
     if "answers" in found and "context" in found:
         found["answers"] = [
-            _answers(value, None if starts is None else starts[row], f"{part.place}, row {row + 1}")
-            for row, value in enumerate(found["answers"])
+            _answers(value, None if starts is None else starts[index], part.rows[index])
+            for index, value in enumerate(found["answers"])
         ]
     else:
         found.pop("answers", None)
+    part.taken = {name: column for name, column in part.taken.items() if name in found}
     return {name: [_text(v) for v in values] if name in _TEXTS else values for name, values in found.items()}
 
 
-_TEXTS = ("id", "text", "text_pair", "question", "context", "language")
+def _is_conll(part: Part) -> bool:
+    """Tell a CoNLL file, where the reader has used the columns that the user named."""
+    return format_of(part.place) == "conll"
+
+
+def _write_out(part: Part, found: dict[str, list[Any]]) -> None:
+    """Read lists that stand in a table in Python's or JSON's spelling."""
+    for name in _LISTS:
+        if name in found and is_written_list(found[name]):
+            found[name] = [
+                written_list(value, f"{row}: {name}") for value, row in zip(found[name], part.rows, strict=True)
+            ]
+    starts = part.columns.get("answer_start")
+    if starts is not None and is_written_list(starts):
+        part.columns["answer_start"] = [
+            written_list(value, f"{row}: answer_start") for value, row in zip(starts, part.rows, strict=True)
+        ]
+
+
+def _tags_for_labels(part: Part, found: dict[str, list[Any]]) -> None:
+    """Take `labels` for tags where they are as many as the words of their rows."""
+    if "tokens" not in found or "tags" in found:
+        return
+    for name in ("labels", "label"):
+        pairs = list(zip(found["tokens"], found.get(name, ()), strict=False))
+        if pairs and all(isinstance(a, list) and isinstance(b, list) and len(a) == len(b) for a, b in pairs):
+            found["tags"] = found.pop(name)
+            part.taken["tags"] = part.taken.pop(name)
+            return
+
+
+def _classes_in_words(part: Part, found: dict[str, list[Any]], named: Mapping[str, Any]) -> None:
+    """Name classes that are numbers or places in a vector."""
+    given = named.get("labels")
+    several = None if given is None or isinstance(given, str) else list(given)
+    if "labels" in found and (is_multi_hot(found["labels"]) or (several and are_bits(found["labels"]))):
+        names = several or part.names.get(part.taken["labels"])
+        found["labels"] = classes_of(found["labels"], names, part.rows)
+        if names is None:
+            part.notes.append("labels are vectors of 0 and 1: classes are named by their place, 0, 1, ...")
+    elif "labels" in found:
+        check_lists(found["labels"], part.rows)
+    if "label" in found and "label" not in named:
+        words = words_for_numbers(found["label"], part.columns, part.taken["label"])
+        if words is not None:
+            found["label"] = list(words)
+            part.notes.append(f"classes are named by {part.taken['label']}_text or the like, beside their numbers")
+
+
+def _usual(name: str, columns: Any) -> str | None:
+    """Return the first usual name that the source has, whatever its capitals."""
+    usual = FIELDS.get(name, (name,))
+    exact = next((one for one in usual if one in columns), None)
+    if exact is not None:
+        return exact
+    lower = {str(column).lower().replace(" ", "_"): column for column in reversed(list(columns))}
+    return next((lower[one.lower()] for one in usual if one.lower() in lower), None)
 
 
 def _text(value: Any) -> str | None:
     return value if value is None or isinstance(value, str) else str(value)
 
 
-def _is_taken(name: str, usual: str, columns: Mapping[str, Any]) -> bool:
+def _is_taken(name: str, usual: str, named: Mapping[str, Any]) -> bool:
     """Tell whether what the user named leaves no room for a usual name: STS-B's numbers stand in a column `label`."""
     if name in _TARGETS:
-        return any(target in columns for target in _TARGETS)
-    return name in _PAIR and any(columns.get(text) == usual for text in _PAIR)
+        return any(target in named for target in _TARGETS)
+    return name in _PAIR and any(named.get(text) == usual for text in _PAIR)
 
 
 def _named(part: Part, name: str, given: Any) -> list[Any]:
@@ -124,59 +314,63 @@ def _together(part: Part, names: list[str]) -> list[Any]:
 def _decoded(part: Part, column: str) -> list[Any]:
     """Return a column; numbers of classes become their names, -1 (the Hub's "no label") none."""
     values, names = part.columns[column], part.names.get(column)
-    if names is None:
+    if names is None or is_multi_hot(values):
         return values
 
     def name_of(value: Any) -> Any:
         if isinstance(value, list):
             return [name_of(one) for one in value]
-        return names[value] if isinstance(value, int) and value >= 0 else None
+        return names[value] if isinstance(value, int) and 0 <= value < len(names) else None
 
     return [name_of(value) for value in values]
 
 
-def _class(value: Any, name: str, place: str, row: int) -> str | None:
+def _class(value: Any, name: str, row: str) -> str | None:
     if value is None or (isinstance(value, float) and value != value):
         return None
     if isinstance(value, (list, dict)):
-        raise ValueError(f"{place}, row {row}: {name} is a {type(value).__name__}; several classes are `labels`.")
+        raise ValueError(f"{row}: {name} is a {type(value).__name__}; several classes are `labels`.")
     if isinstance(value, float) and value.is_integer():
         value = int(value)  # a column of integers with a gap
     return str(value).strip()
 
 
-def _classes(value: Any, name: str, place: str, row: int) -> list[str] | None:
+def _classes(value: Any, name: str, row: str) -> list[str] | None:
     if isinstance(value, str):
         return [part.strip() for part in value.split(_SEPARATOR) if part.strip()]
+    if value is not None and not isinstance(value, (list, tuple)):
+        raise ValueError(f"{row}: {name} is {value!r:.40}, but must be a list of classes; one class is `label`.")
     return None if value is None else [str(one) for one in value if one is not None]
 
 
-def _strings(value: Any, name: str, place: str, row: int) -> list[str | None] | None:
+def _strings(value: Any, name: str, row: str) -> list[str | None] | None:
     if value is None:
         return None
     if isinstance(value, str):
         return [*value.split()]
+    if not isinstance(value, (list, tuple)):
+        raise ValueError(f"{row}: {name} is {value!r:.40}, but must be a list of words.")
     return [None if one is None else str(one) for one in value]  # a word that nobody labelled
 
 
-def _number(value: Any, name: str, place: str, row: int) -> float | None:
+def _number(value: Any, name: str, row: str) -> float | None:
     if value is None or value == "":
         return None
     try:
         return float(value)
     except (TypeError, ValueError):
-        raise ValueError(f"{place}, row {row}: {name} is {value!r:.40}, but must be a number.") from None
+        raise ValueError(f"{row}: {name} is {value!r:.40}, but must be a number.") from None
 
 
 def _answers(value: Any, starts: Any, where: str) -> dict[str, list[Any]]:
     """Bring answers into SQuAD's shape; no answer is two empty lists, a start that nobody gave is None."""
     if isinstance(value, dict):
         texts, starts = value.get("text"), value.get("answer_start", starts)
-    elif isinstance(value, list) and value and isinstance(value[0], dict):
+    elif isinstance(value, list) and value and all(isinstance(one, dict) for one in value):
         texts, starts = [one.get("text") for one in value], [one.get("answer_start") for one in value]
     else:
         texts = value
-    texts = [] if texts is None or texts == "" else [texts] if isinstance(texts, str) else list(texts)
+    texts = [] if texts is None or texts == "" else list(texts) if isinstance(texts, (list, tuple)) else [texts]
     starts = list(starts) if isinstance(starts, (list, tuple)) else [] if starts in (None, "") else [starts]
     return {"text": [str(text) for text in texts], "answer_start": [_start(one, where) for one in starts[: len(texts)]]}
 

@@ -19,10 +19,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...common.messages import columns_option, option
+from ...languages.tags import same_language
 from ..corpora.rows import OnBadRow
-from .columns import FIELDS, fields_of
-from .files import SPLITS, Part, read_parts
-from .hub import read_hub, same_language
+from ..tables.names import other_names
+from ..tables.read import open_tables
+from .columns import FIELDS, Part, fields_of, part_of
+from .plausibility import hint_of_columns
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -48,15 +51,15 @@ def read_labelled(
     """Read labelled rows.
 
     Args:
-        source: A .parquet, .jsonl, .json (a list, or SQuAD's shape), .csv, .tsv, .conll, .iob2 or .conllu file, a
-            folder of such files, or the id of a dataset on the Hub.
+        source: A file of rows (parquet, JSON lines, JSON, CSV, TSV, Arrow, CoNLL; text files compressed or not), a
+            folder of such files or one that `save_to_disk` wrote, or the id of a dataset on the Hub.
         split: Rows of this split: by a column `split`, by names of files, or the Hub's splits. "dev" and "validation"
             mean the same. None: all rows.
         languages: Only these, and all of these: one that has no row is an error. "swh_Latn" also finds a source's
             "sw" or "swh". None: all.
         language: Language of the rows of which neither a column nor a name of a file or configuration says it.
-        columns: Name used here to name in the source. `choices` may name several columns; in a CoNLL file `tokens`
-            and `tags` are numbers of columns.
+        columns: Name used here to name in the source, `a.b` inside a nested one. `choices` may name several columns,
+            `labels` those that mark classes by 0 and 1; in a CoNLL file `tokens` and `tags` are numbers of columns.
         require: Names that every row must have a value for, such as ("text", "label"). Of a tuple of names the first
             that the source has; a name with "?" behind it only where the source has the column.
         on_bad_row: "error" stops at the first row that lacks one, "skip" leaves it out and logs how many.
@@ -79,13 +82,20 @@ def read_labelled(
     unknown = sorted(set(columns or {}) - set(FIELDS) - {"split"})
     if unknown:
         raise ValueError(f"columns names {unknown[0]!r}, but the names are {', '.join(FIELDS)}.")
-    parts = _parts(source, split, languages, columns, configuration, revision)
+    named = columns or {}
+    conll = {name: named[name] for name in ("tokens", "tags") if name in named}
+    tables = open_tables(
+        source, split=split, languages=languages, configuration=configuration, revision=revision, options=conll
+    )
     skipped: Counter[str] = Counter()
+    notes: dict[str, None] = {}
     rows: dict[str, list[Any]] = {}
     seen: set[str] = set()
     count = 0
-    for part in parts:
-        found = _of_split(fields_of(part, columns or {}), part, split)
+    for table in tables:
+        part = part_of(table, named, skipped if on_bad_row == "skip" else None)
+        found = _of_split(fields_of(part, named), part, split)
+        notes.update(dict.fromkeys(part.notes))
         silent = [None] * len(found["row"])
         own = part.language or language or UNKNOWN
         found["language"] = [tag or own for tag in found.get("language", silent)]
@@ -97,6 +107,8 @@ def read_labelled(
         for name, values in rows.items():
             values.extend(found[name][index] if name in found else None for index in keep)
         count += len(keep)
+    for note in notes:
+        logger.warning("%s: %s", source, note)
     if skipped:
         logger.warning("%s: left out %s", source, ", ".join(f"{n} rows without {name}" for name, n in skipped.items()))
     _require_languages(source, rows.get("language", []), languages, seen)
@@ -104,22 +116,6 @@ def read_labelled(
         raise ValueError(f"{source} has no usable row{f' in split {split!r}' if split else ''}.")
     rows.pop("row", None)
     return Dataset.from_dict({name: rows[name] for name in FIELDS if name in rows})
-
-
-def _parts(
-    source: str | Path,
-    split: str | None,
-    languages: Sequence[str] | None,
-    columns: Mapping[str, Any] | None,
-    configuration: str | None,
-    revision: str | None,
-) -> list[Part]:
-    location = Path(source)
-    if location.exists():
-        return read_parts(location, split, columns)
-    if location.suffix.lower() in (".csv", ".tsv", ".json", ".jsonl", ".parquet") or location.is_absolute():
-        raise FileNotFoundError(f"{source} does not exist.")
-    return read_hub(str(source), split=split, languages=languages, configuration=configuration, revision=revision)
 
 
 def _of_split(found: dict[str, list[Any]], part: Part, split: str | None) -> dict[str, list[Any]]:
@@ -133,7 +129,7 @@ def _of_split(found: dict[str, list[Any]], part: Part, split: str | None) -> dic
     if split is None or "split" not in found:
         return found
     there = {str(value) for value in found["split"]}
-    name = next((name for name in (split, *SPLITS.get(split, ())) if name in there), None)
+    name = next((name for name in other_names(split) if name in there), None)
     if name is None:
         raise ValueError(f"{part.place} has no split {split!r}; there are {', '.join(sorted(there))}.")
     keep = [index for index, value in enumerate(found["split"]) if value == name]
@@ -169,8 +165,8 @@ def _chosen(
             skipped[empty] += 1
         else:
             raise ValueError(
-                f"{part.place}, row {found['row'][index] + 1}: no {empty} ({found[empty][index]!r:.40}); "
-                "repair it, or leave it out by on_bad_row='skip'."
+                f"{part.rows[found['row'][index]]}: no {empty} ({found[empty][index]!r:.40}); "
+                f"repair it, or leave it out by {option('on_bad_row', 'skip')}."
             )
     return keep
 
@@ -185,8 +181,8 @@ def _needed(found: dict[str, list[Any]], part: Part, require: Sequence[str | tup
             needed.append(there)
         elif not names[0].endswith("?"):
             raise ValueError(
-                f"{part.place} has no {' or '.join(names)}: its columns are {', '.join(part.columns)}; "
-                f"name the one that holds it, {names[0]}=COLUMN in `columns`."
+                f"{part.place} has no {' or '.join(names)}: its columns are {', '.join(part.columns)}; name the one"
+                f" that holds it, {columns_option(names[0], 'COLUMN')}.{hint_of_columns(part.columns)}"
             )
     return needed
 

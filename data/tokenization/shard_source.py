@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from ..corpora.base import SPLITS, Source, Split
-from ..corpora.readers import Slice
 from ..corpora.rows import ReadOptions, Row
 from ..shards import TokenShards
+from ..tables.base import Slice
 from .source import TASK_BYTES, Listed, RowSource, ShardTask
 
 

@@ -19,8 +19,10 @@ from ..corpora.base import SPLITS, Source, Split
 from ..corpora.demo import CatalogueCorpus
 from ..corpora.files import FileCorpus
 from ..corpora.hub import HubCorpus
-from ..corpora.readers import Slice, read_rows, slices
+from ..corpora.readers import read_rows
 from ..corpora.rows import Row
+from ..tables.base import Slice
+from ..tables.files import slices
 
 TASK_BYTES = 1 << 26
 _EDGE = 1 << 16
@@ -87,14 +89,14 @@ class RowSource(ABC):
 
 
 class FileRowSource(RowSource):
-    """Text, jsonl and parquet files; large ones in slices."""
+    """Files of text and rows; large ones in slices."""
 
     def __init__(self, corpus: FileCorpus) -> None:
         self.options = corpus.options
         self.root = corpus.location if corpus.location.is_dir() else corpus.location.parent
         self.files = {path.relative_to(self.root).as_posix(): tag for path, tag in corpus.files}
         self.sources = list(corpus.sources().values())
-        self.skipped = Counter({"other file type": corpus.other_files} if corpus.other_files else {})
+        self.skipped = Counter(corpus.left_alone)
         self.modified = {name: (self.root / name).stat().st_mtime_ns for name in self.files}
 
     def listing(self) -> list[Listed]:
@@ -106,7 +108,7 @@ class FileRowSource(RowSource):
         return [
             ShardTask(number, name, tag, part, length)
             for name, tag in self.files.items()
-            for part, length in slices(self.root / name, self.options, size)
+            for part, length in slices(self.root / name, size, blocks=self.options.text_unit == "block")
         ]
 
     def rows(self, task: ShardTask) -> Iterator[Row]:

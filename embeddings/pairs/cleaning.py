@@ -1,7 +1,8 @@
 """Reads training pairs and cleans them: what a contrastive loss may learn from, and why the rest was left out.
 
 Three kinds, by the columns of the source: pairs (anchor, positive), triplets (with one negative or more), and scored
-pairs. NLI labels become triplets: a premise, what follows from it, what contradicts it. Labels 0 and 1 alone are
+pairs. A list of positives (FlagEmbedding, Tevatron, DPR) is a row for each. NLI labels
+become triplets: a premise, what follows from it, what contradicts it. Labels 0 and 1 alone are
 refused: in NLI 0 is what follows, in sets of duplicates it is what differs, and the numbers do not say which.
 
 A row that teaches nothing or teaches wrongly is left out and counted: a missing or empty text, a text paired with
@@ -11,10 +12,10 @@ itself, a repeated row, a negative that is the positive. A value that is no text
 import math
 import random
 from collections import Counter, defaultdict
-from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
+from ...data.labelled.plausibility import written_list
 from .pair_set import PairSet, same_text
 from .sources import PairSource
 
@@ -39,10 +40,8 @@ def read_pairs(*sources: str, negatives: int | None = None, max_rows: int | None
     """
     cleaner = _Cleaner(negatives)
     for source in sources:
-        parsed = PairSource.parse(source)
-        rows: Iterable[dict[str, Any]] = parsed.rows()
-        for number, row in enumerate(rows):
-            cleaner.add(row, f"{parsed.place}, row {number}")
+        for where, row in PairSource.parse(source).rows():
+            cleaner.add(row, where)
     found = cleaner.finish()
     if max_rows is not None and len(found) > max_rows:
         drawn = sorted(random.Random(0).sample(range(len(found)), max_rows))
@@ -74,6 +73,13 @@ class _Cleaner:
         if "left_out" in row:
             self.skipped[row["left_out"]] += 1
             return
+        positives = _listed(row["positive"])
+        if isinstance(positives, list):  # FlagEmbedding: several right passages of one query, a row for each
+            if not positives:
+                self.skipped["no text"] += 1
+            for positive in positives:
+                self.add({**row, "positive": _passage(positive)}, where)
+            return
         kind = "triplets" if "negative" in row else "scored" if "score" in row else "NLI" if "label" in row else "pairs"
         if self._kind not in (None, kind):
             raise ValueError(f"{where}: {kind} after {self._kind}; train on sources of one kind at a time")
@@ -104,7 +110,8 @@ class _Cleaner:
 
     def _negatives(self, given: Any, anchor: str, positive: str, where: str) -> list[str] | None:
         """Return the usable negatives of a row, or None and a count if there are too few."""
-        found = [_text(text, where, "negative") for text in (given if isinstance(given, list) else [given])]
+        listed = _listed(given)
+        found = [_text(_passage(text), where, "negative") for text in (listed if isinstance(listed, list) else [given])]
         usable = [text for text in found if text is not None and text.strip()]
         different = [text for text in usable if same_text(text) not in (same_text(anchor), same_text(positive))]
         if self.negatives is None and different:
@@ -165,6 +172,22 @@ def _text(value: Any, where: str, role: str) -> str | None:
         return None
     check_text(value, f"{where}, {role}")
     return str(value)
+
+
+def _listed(value: Any) -> Any:
+    """Return a list as it is, and one that a CSV file holds in Python's spelling as a list."""
+    if isinstance(value, str) and value[:1] == "[" and value[-1:] == "]":
+        try:
+            found = written_list(value, "")
+        except ValueError:
+            return value
+        return found if isinstance(found, list) and found and all(isinstance(one, str) for one in found) else value
+    return value
+
+
+def _passage(value: Any) -> Any:
+    """Return the text of a passage that is an object, as DPR and Tevatron have them."""
+    return value.get("text", value) if isinstance(value, dict) else value
 
 
 def _reason_to_skip(anchor: str | None, positive: str | None, scored: bool = False) -> str | None:

@@ -1,9 +1,9 @@
-"""Where training pairs come from: a Hub data set, parquet, jsonl, CSV or TSV, or a folder of such files.
+"""Where training pairs come from: a Hub data set, files of rows that `data.tables` reads, or folders of them.
 
 A source is one string, `PLACE?role=column&...`, so that every source of a run can have columns of its own:
 
     pairs.jsonl                                        columns are found by their usual names
-    qa.parquet?anchor=question&positive=context        or named; &negative= may be repeated
+    qa.parquet?anchor=question&positive=context        or named, `a.b` inside one; &negative= may be repeated
     ntrex.parquet?key=line&text=text&language=lang     translations of one line: each is paired with the pivot's text
     stories.parquet?document=text                      running text: two pieces of a document are a pair (see `crops`)
     notes?document=text                                the same of a folder of .txt, .md and .rst files
@@ -11,135 +11,33 @@ A source is one string, `PLACE?role=column&...`, so that every source of a run c
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
-from ..search.documents import SUFFIXES as TEXT_SUFFIXES
+from ...data.tables.base import MISSING, Table, TableRow, pick
+from ...data.tables.files import format_of
+from ...data.tables.names import other_names
+from ...data.tables.read import open_tables, table_files
 from ..search.documents import read_documents
 from .random_crops import crops
-
-# CODEMOD section embeddings.pair_tables
-# Opens what holds training pairs as a table: parquet, jsonl, CSV, TSV, folders of such files, data sets of the Hub.
-#
-# Trade-off: a file is read whole, as Arrow, and cleaned row by row in Python, which takes about half a minute for a
-# million triplets; in return every row that is left out has a reason.
-
-
-_READERS = (".parquet", ".jsonl", ".json", ".csv", ".tsv")
-
-
-def open_table(
-    place: str, name: str | None = None, split: str | None = None
-) -> tuple[list[str], Iterable[dict[str, Any]]]:
-    """Open a place.
-
-    Args:
-        place: File, folder or Hub id.
-        name: Configuration of a Hub data set.
-        split: Split of a Hub data set; "train" if left out.
-
-    Returns:
-        Its columns, and its rows as they are.
-
-    Raises:
-        FileNotFoundError: If there is no such file or data set.
-        ValueError: If it cannot be read.
-    """
-    path = Path(place)
-    if path.exists():
-        files = table_files(path) if path.is_dir() else [path]
-        if not files:
-            raise ValueError(f"{path} holds no file of pairs; give {', '.join(_READERS)}")
-        tables = [_read(file) for file in files]
-        if len({tuple(table.column_names) for table in tables}) > 1:
-            raise ValueError(f"the files of {path} have different columns; give them one by one")
-        return tables[0].column_names, (row for table in tables for row in _table_rows(table))
-    if path.suffix in _READERS or len(path.parts) != 2:
-        raise FileNotFoundError(f"{path} is no file; give one, or a Hub id like sentence-transformers/all-nli")
-    data = _hub(place, name, split or "train")
-    return data.column_names, data
-
-
-def table_files(folder: Path) -> list[Path]:
-    """Find the tables of a folder.
-
-    Args:
-        folder: The folder, searched at any depth.
-
-    Returns:
-        Their paths, in order.
-    """
-    return sorted(file for file in folder.rglob("*") if _suffix(file))
-
-
-def _suffix(path: Path) -> str | None:
-    """Return the format of a file by its name, compressed or not."""
-    name = path.name.removesuffix(".gz").removesuffix(".zst")
-    return next((suffix for suffix in _READERS if name.endswith(suffix)), None)
-
-
-def _read(path: Path) -> Any:
-    import pyarrow
-    from pyarrow import csv, json, parquet
-
-    kind = _suffix(path)
-    try:
-        if kind == ".parquet":
-            return parquet.read_table(path)
-        with pyarrow.input_stream(str(path), compression="detect") as stream:
-            if kind in (".jsonl", ".json"):
-                return json.read_json(stream, parse_options=json.ParseOptions(newlines_in_values=True))
-            if kind in (".csv", ".tsv"):
-                layout = csv.ParseOptions(delimiter="\t" if kind == ".tsv" else ",", newlines_in_values=True)
-                return csv.read_csv(stream, parse_options=layout)
-    except (pyarrow.ArrowInvalid, OSError) as error:
-        raise ValueError(f"{path}: cannot be read ({' '.join(str(error).split())[:200]})") from error
-    raise ValueError(f"{path}: files of pairs end in {', '.join(_READERS)}, compressed or not")
-
-
-def _table_rows(table: Any) -> Iterator[dict[str, Any]]:
-    for batch in table.to_batches(max_chunksize=10_000):
-        yield from batch.to_pylist()
-
-
-def _hub(place: str, name: str | None, split: str) -> Any:
-    from datasets import load_dataset
-
-    try:
-        return load_dataset(place, name, split=split)
-    except Exception as error:  # datasets raises a dozen types for a set that is not there
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise FileNotFoundError(f"cannot load {place} from the Hub: {reason}") from error
-
-
-# CODEMOD section embeddings.pair_sources
-# Where training pairs come from: a Hub data set, parquet, jsonl, CSV or TSV, or a folder of such files.
-#
-# A source is one string, `PLACE?role=column&...`, so that every source of a run can have columns of its own:
-#
-#     pairs.jsonl                                        columns are found by their usual names
-#     qa.parquet?anchor=question&positive=context        or named; &negative= may be repeated
-#     ntrex.parquet?key=line&text=text&language=lang     translations of one line: each is paired with the pivot's text
-#     stories.parquet?document=text                      running text: two pieces of a document are a pair (see `crops`)
-#     notes?document=text                                the same of a folder of .txt, .md and .rst files
-#     sentence-transformers/all-nli?name=pair-class      a data set of the Hub, with its configuration
-
 
 # First match wins; names as in the sentence-transformers data sets of the Hub and in the usual QA and parallel files.
 USUAL_NAMES: Mapping[str, tuple[str, ...]] = {
     "anchor": ("anchor", "query", "question", "premise", "sentence1", "sentence_A", "english", "text_eng", "source"),
     "positive": (
         "positive", "pos", "passage", "document", "answer", "hypothesis", "sentence2", "sentence_B", "context",
-        "translation", "non_english", "text", "target", "code",
+        "translation", "non_english", "text", "target", "code", "positives", "positive_passages", "positive_ctxs",
     ),
-    "negative": ("negative", "neg", "negatives"),
+    "negative": ("negative", "neg", "negatives", "negative_passages", "hard_negative_ctxs", "hard_negatives"),
     "score": ("score", "similarity_score", "similarity"),
     "label": ("label", "gold_label"),
     "language": ("language", "lang"),
 }  # fmt: skip
+_LOOKED_AT = 1000
 _ROLES = (*USUAL_NAMES, "key", "text", "document")
 _OPTIONS = ("name", "split", "pivot")
 
@@ -187,51 +85,72 @@ class PairSource:
         options: dict[str, Any] = {name: given.pop(name) for name in _OPTIONS if name in given}
         return cls(place, given, **options)
 
-    def rows(self) -> Iterator[dict[str, Any]]:
+    def rows(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield the rows, the columns renamed to the roles that they play.
 
         Yields:
-            dict[str, Any]: Values by role: `anchor`, `positive`, `negative` (a list), `score`, `label`, `language`; or
-                `left_out`, why there is no pair.
+            tuple[str, dict[str, Any]]: Where the row stands, and values by role: `anchor`, `positive`, `negative` (a
+                list), `score`, `label`, `language`; or `left_out`, why there is no pair.
 
         Raises:
             FileNotFoundError: If there is no such file or data set.
             ValueError: If a file cannot be read or has not the columns.
         """
         if "document" in self.columns and self._is_text():
-            yield from _cropped({"document": found.text} for found in read_documents(self.place))
+            yield from _cropped((found.name, {"document": found.text}) for found in read_documents(self.place))
             return
-        names, table = self.table()
-        roles = self._roles(names)
-        chosen = (row for row in table if self.split is None or row.get("split", self.split) == self.split)
-        if "key" in roles:
-            yield from _joined(chosen, roles, self.pivot, self.place)
-            return
-        if "document" in roles:
-            yield from _cropped({role: row.get(column) for role, column in roles.items()} for row in chosen)
-            return
-        for row in chosen:
-            yield {role: _value(row, column) for role, column in roles.items()}
+        rows = (row for table in self.tables() for row in self._chosen(table))
+        if "key" in self.columns:
+            yield from _joined(rows, self.pivot, self.place)
+        elif "document" in self.columns:
+            yield from _cropped(rows)
+        else:
+            yield from rows
 
-    def table(self) -> tuple[list[str], Iterable[dict[str, Any]]]:
-        """Open the place, see `open_table`.
+    def _chosen(self, table: Table) -> Iterator[TableRow]:
+        """Yield the rows of the split, by role; where no header says the columns, the rows do."""
+        rows = table.read()
+        first = list(islice(rows, _LOOKED_AT))
+        names = dict.fromkeys(table.header or (name for row in first for name in row.values))
+        roles = self._roles(list(names)) if names else {}
+        for place, values in chain(first, rows):
+            if not values.keys() <= names.keys():
+                names |= dict.fromkeys(values)
+                roles = self._roles(list(names))
+            if self.split is None or str(values.get("split", self.split)) in other_names(self.split):
+                yield TableRow(place, {role: _value(values, column) for role, column in roles.items()})
+
+    def tables(self) -> list[Table]:
+        """Open the place.
 
         Returns:
-            Its columns, and its rows as they are.
+            Its tables.
+
+        Raises:
+            FileNotFoundError: If there is no such file or data set.
+            ValueError: If it holds no table.
         """
-        return open_table(self.place, self.name, self.split)
+        path = Path(self.place)
+        if path.is_dir() and not table_files(path):
+            raise ValueError(
+                f"{path} holds no file of pairs; give .parquet, .jsonl, .json, .csv, .tsv, compressed or not"
+            )
+        if not path.exists() and (format_of(path) or len(path.parts) != 2):
+            raise FileNotFoundError(f"{path} is no file; give one, or a Hub id like sentence-transformers/all-nli")
+        hub = None if path.exists() else self.split or "train"
+        return open_tables(self.place, split=hub, configuration=self.name)
 
     def _is_text(self) -> bool:
         """Tell a text file, or a folder of text files without a table among them."""
         path = Path(self.place)
-        return path.suffix in TEXT_SUFFIXES or (path.is_dir() and not table_files(path))
+        return format_of(path) == "text" or (path.is_dir() and not table_files(path))
 
-    def _roles(self, names: list[str]) -> dict[str, Any]:
+    def _roles(self, names: Sequence[str]) -> dict[str, Any]:
         """Return the column, or for negatives the columns, of every role."""
         taken: set[str] = set()
         for role, given in self.columns.items():
             for column in [given] if isinstance(given, str) else given:
-                if column not in names:
+                if column not in names and column.split(".")[0] not in names:
                     raise ValueError(f"{self.place} has no column {column!r} for {role}; it has {', '.join(names)}")
                 taken.add(column)
         roles: dict[str, Any] = dict(self.columns)
@@ -279,41 +198,41 @@ def read_texts(source: str) -> set[str]:
         FileNotFoundError: If it is not there.
         ValueError: If it cannot be read.
     """
-    parsed = PairSource.parse(source)
-    return {value for row in parsed.table()[1] for value in row.values() if isinstance(value, str)}
+    rows = (row for table in PairSource.parse(source).tables() for row in table.read())
+    return {value for row in rows for value in row.values.values() if isinstance(value, str)}
 
 
-def _value(row: dict[str, Any], column: str | list[str]) -> Any:
-    return row.get(column) if isinstance(column, str) else [row.get(name) for name in column]
+def _value(row: Mapping[str, Any], column: str | list[str]) -> Any:
+    if isinstance(column, str):
+        return None if (found := pick(row, column)) is MISSING else found
+    return [_value(row, name) for name in column]
 
 
-def _joined(
-    rows: Iterable[dict[str, Any]], roles: Mapping[str, str], pivot: str, place: str
-) -> Iterator[dict[str, Any]]:
+def _joined(rows: Iterable[TableRow], pivot: str, place: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Pair every translation of a key with the pivot's text of that key, the first if there are several."""
     pivots: dict[Any, Any] = {}
-    others: dict[Any, list[tuple[str, Any]]] = defaultdict(list)
-    for row in rows:
-        key, language, text = (row[roles[role]] for role in ("key", "language", "text"))
+    others: dict[Any, list[tuple[str, str, Any]]] = defaultdict(list)
+    for where, row in rows:
+        key, language, text = (row.get(role) for role in ("key", "language", "text"))
         if language == pivot:
             pivots.setdefault(key, text)
         else:
-            others[key].append((language, text))
+            others[key].append((where, str(language), text))
     if not pivots:
         raise ValueError(f"{place} has no text in the pivot language {pivot}; name another with ?pivot=LANGUAGE")
     for key, translations in others.items():
-        for language, text in translations:
-            yield {"anchor": pivots.get(key), "positive": text, "language": language}
+        for where, language, text in translations:
+            yield where, {"anchor": pivots.get(key), "positive": text, "language": language}
 
 
-def _cropped(rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def _cropped(rows: Iterable[tuple[str, dict[str, Any]]]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Make pairs of documents; one that gives none says why."""
-    for row in rows:
+    for place, row in rows:
         text = row.pop("document")
-        if text is not None and not isinstance(text, str):  # a column has one type: this is the first row
-            yield {**row, "anchor": text, "positive": text}  # and is refused as any value that is no text
+        if text is not None and not isinstance(text, str):
+            yield place, {**row, "anchor": text, "positive": text}  # refused as any value that is no text
             continue
         pairs = list(crops(text or ""))
-        yield from ({**row, "anchor": anchor, "positive": positive} for anchor, positive in pairs)
+        yield from ((place, {**row, "anchor": anchor, "positive": positive}) for anchor, positive in pairs)
         if not pairs:
-            yield {"left_out": "document too short for two pieces"}
+            yield place, {"left_out": "document too short for two pieces"}

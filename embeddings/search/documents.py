@@ -1,4 +1,4 @@
-"""Documents to search: text files of folders, rows of .jsonl files, or what a program yields; the skipped are counted.
+"""Documents to search: text files, rows of tables, or what a program yields; the skipped are counted.
 
 A document has a name that stays the same between runs (the path as it was given, or the row's `id`), so that an index
 knows what it holds already. Its text is what the file holds, with its own line ends.
@@ -7,12 +7,19 @@ Trade-off: what cannot be searched is either an error or skipped and counted, as
 always skipped: its vector would be that of every other blank one, and near to short texts.
 """
 
-import json
+import logging
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any, Literal
+
+from ...common.messages import option
+from ...data.tables.base import MISSING, TableError, pick
+from ...data.tables.files import BROKEN, format_of, is_rows, open_text, refusal
+from ...data.tables.read import records
+
+logger = logging.getLogger(__name__)
 
 SUFFIXES = (".txt", ".md", ".rst")
 _PART = re.compile(r"part-\d{4,}|\.part-\d{4,}\.partial")  # folders of an index, see `index_part`
@@ -85,13 +92,14 @@ class Checked:
 def read_documents(
     *places: str | Path, field: str = "text", on_bad: Literal["raise", "skip"] = "raise"
 ) -> Iterator[Document]:
-    """Read documents from folders, text files and .jsonl files.
+    """Read documents from folders, text files and tables.
 
     Args:
-        *places: A folder stands for its .txt, .md and .rst files, at any depth, and its .jsonl files, those of an index
-            in it left out; a .jsonl file has an object a line, with its name under `id` (the line's number if there is
-            none).
-        field: Where the text is in an object.
+        *places: A folder stands for its .txt, .md and .rst files and its tables, at any depth, those of an index in it
+            left out; a table (.jsonl, .parquet, .csv, ...) has a row per document, with its name under `id` (the row's
+            number if there is none). Tables of a folder that lack the field are left alone, with a warning, but for
+            .jsonl and .parquet.
+        field: Where the text is in a row, `a.b` inside a nested one.
         on_bad: `raise` at a file or row that cannot be read; `skip`: pass it on as what it is, for the index to count.
 
     Returns:
@@ -103,73 +111,89 @@ def read_documents(
     """
     if not places:
         raise ValueError("got 0 places to read documents from; name a folder or a file")
-    files: list[tuple[Path, str]] = []
+    files: list[Path] = []
     for place in map(Path, places):
         if not place.exists():
             raise FileNotFoundError(f"{place} is no file or folder; name where the documents are")
         if place.is_file():
-            files.append((place, place.as_posix()))
+            files.append(place)
             continue
-        found = sorted(filter(_is_documents, place.rglob("*")))
+        found = [path for path in sorted(filter(_is_documents, place.rglob("*"))) if _has_field(path, field)]
         if not found:
-            raise ValueError(f"{place} holds no {', '.join(SUFFIXES)} or .jsonl file; name another folder")
-        files += [(path, path.as_posix()) for path in found]
+            raise ValueError(f"{place} holds no {', '.join(SUFFIXES)} file and no table; name another folder")
+        files += found
+    if refused := next((path for path in files if path.suffix and "cannot be read" in refusal(path)), None):
+        raise ValueError(refusal(refused))
     return _read(files, field, on_bad)
 
 
 def _is_documents(path: Path) -> bool:
     """Tell a file of documents from others, and from the passages of an index that lies among them."""
     ours = path.name == "passages.jsonl" and _PART.fullmatch(path.parent.name)
-    return path.suffix in (*SUFFIXES, ".jsonl") and not ours and path.is_file()
+    return format_of(path) not in (None, "conll") and not ours and is_rows(path)
+
+
+def _has_field(path: Path, field: str) -> bool:
+    """Tell whether a table of a folder is one of documents; a settings file beside notes is none."""
+    if format_of(path) not in ("csv", "tsv", "json"):
+        return True
+    try:
+        first = next(iter(records(path)), None)
+    except (*BROKEN, ValueError):
+        first = None
+    if first is not None and first.values is not None and pick(first.values, field) is not MISSING:
+        return True
+    logger.warning("%s is left alone: it has no column %r", path, field)
+    return False
 
 
 def file_text(path: str | Path) -> str:
     """Read a text file as `read_documents` does: UTF-8, every character as it stands.
 
     Args:
-        path: The file.
+        path: The file, compressed or not.
 
     Returns:
         Its text.
     """
-    return Path(path).read_bytes().decode("utf-8").removeprefix("\ufeff")
+    with open_text(Path(path)) as file:
+        return file.read().decode("utf-8")
 
 
-def _read(files: list[tuple[Path, str]], field: str, on_bad: str) -> Iterator[Document]:
-    for path, name in files:
+def _read(files: list[Path], field: str, on_bad: str) -> Iterator[Document]:
+    for path in files:
+        name, read = path.as_posix(), 0
         try:
-            if path.suffix != ".jsonl":
+            if format_of(path) in (None, "text", "conll"):
                 yield Document(name, file_text(path), str(path.absolute()))
                 continue
-            file = path.open("rb")
-        except (OSError, UnicodeDecodeError) as broken:
+            for document in _rows(path, name, field, on_bad):
+                read += 1
+                yield document
+        except (*BROKEN, TableError, UnicodeDecodeError) as broken:
             if on_bad == "raise":
-                reason, remedy = f"cannot be read ({getattr(broken, 'strerror', '')})", "leave it out"
+                reason = f"cannot be read ({getattr(broken, 'strerror', None) or broken}); leave it out"
                 if isinstance(broken, UnicodeDecodeError):
-                    reason, remedy = f"not UTF-8 ({broken.reason})", "convert the file first"
-                raise ValueError(f"{path}: {reason}; {remedy}, or skip it") from broken
-            yield Document(name, None)  # type: ignore[arg-type] # counted as no text
-            continue
-        with file:
-            yield from _rows(path, file, name, field, on_bad)
+                    reason = f"not UTF-8 ({broken.reason}); convert the file first"
+                elif isinstance(broken, TableError):
+                    reason = str(broken)
+                raise ValueError(f"{path}: {reason}, or skip it") from broken
+            yield Document(f"{name}:{read + 1}" if read else name, None)  # type: ignore[arg-type] # counted as no text
 
 
-def _rows(path: Path, file: IO[bytes], name: str, field: str, on_bad: str) -> Iterator[Document]:
-    for number, line in enumerate(file, start=1):
-        if not line.strip():
-            continue
-        text, own, reason = None, None, ""
-        try:
-            row = json.loads(line)
-            text = row[field] if isinstance(row, dict) else None
-            own = row.get("id") if isinstance(row, dict) else None
-            reason = "" if isinstance(text, str) else f"no text in {field!r}; name the right field"
-        except (UnicodeDecodeError, json.JSONDecodeError):
-            reason = "no JSON in UTF-8; write one object a line"
-        except KeyError:
-            reason = f"no {field!r} among {', '.join(map(str, row)) or 'nothing'}; name the right field"
+def _rows(path: Path, name: str, field: str, on_bad: str) -> Iterator[Document]:
+    for number, values, problem, detail in records(path):
+        text, own, reason = None, None, problem and f"{problem} ({detail})"
+        if values is not None:
+            text, own = pick(values, field), values.get("id")
+            if text is MISSING:
+                there = ", ".join(map(str, values)) or "nothing"
+                reason = f"no {field!r} among {there}; name the right one, {option('field', 'COLUMN')}"
+            elif not isinstance(text, str):
+                reason = f"no text in {field!r}; name the right column, {option('field', 'COLUMN')}"
         if reason and on_bad == "raise":
-            raise ValueError(f"{path}, line {number}: {reason}")
+            raise ValueError(f"{path}, row {number}: {reason}")
+        text = None if text is MISSING else text
         yield Document(f"{name}:{number}" if own is None else str(own), text)  # type: ignore[arg-type]
 
 

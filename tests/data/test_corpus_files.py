@@ -265,7 +265,7 @@ def test_missing_places(tmp_path):
     with pytest.raises(FileNotFoundError, match="holds no"):
         open_corpus(tmp_path)
     (tmp_path / "picture.png").write_bytes(b"")
-    with pytest.raises(ValueError, match=r"picture.png is no .txt, .jsonl, .parquet file"):
+    with pytest.raises(ValueError, match=r"picture.png is no .txt, .parquet, .jsonl"):
         open_corpus(tmp_path / "picture.png")
     (tmp_path / "notes.txt").write_text("in which language?")
     with pytest.raises(ValueError, match=r"notes.txt.*language tag 'notes'"):

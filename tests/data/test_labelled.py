@@ -145,7 +145,7 @@ def test_a_word_that_begins_with_a_hash_is_no_comment(tmp_path):
 
 def test_a_short_conll_line_is_named(tmp_path):
     (tmp_path / "a.conll").write_text("EU NNP B-ORG\nrejects\n", encoding="utf-8")
-    with pytest.raises(ValueError, match="line 1: a word has 1 columns"):
+    with pytest.raises(ValueError, match=r"row 1: too few columns \(a word has 1 columns"):
         read_labelled(tmp_path / "a.conll", columns={"tags": 2})
 
 
@@ -220,11 +220,11 @@ def test_rows_without_labels_and_empty_texts(tmp_path, caplog):
         (
             "a.csv",
             "text,label\nx,y\nx,y,z\n",
-            r"a.csv, row 2: 3 fields, but the first line names 2 columns \(text, label\)",
+            r"a.csv, row 2: wrong number of fields \(3 fields, but the first line names 2 columns \(text, label\)",
         ),
-        ("a.csv", "text,label,text\nx,y,z\n", r"a.csv names the column 'text' twice in its first line"),
-        ("a.jsonl", '{"text": "x"}\n{"text"\n', "a.jsonl, line 2: no JSON"),
-        ("a.jsonl", "[1]\n", "a.jsonl, line 1: a list, not an object"),
+        ("a.csv", "text,label,text\nx,y,z\n", r"a.csv: it names the column 'text' twice in its first line"),
+        ("a.jsonl", '{"text": "x"}\n{"text"\n', "a.jsonl, row 2: invalid JSON"),
+        ("a.jsonl", "[1]\n", "a.jsonl, row 1: invalid JSON .a list, not an object"),
         ("a.jsonl", '{"text": "x", "label": ["a"]}\n', "row 1: label is a list; several classes are `labels`"),
         ("a.csv", "text,score\nx,good\n", "row 1: score is 'good', but must be a number"),
         ("a.txt", "x", "a.txt is no .parquet, .jsonl"),

@@ -5,7 +5,7 @@ import json
 import pytest
 from mmbert.data import read_labelled
 from mmbert.data.features.passages import answer_spans
-from mmbert.data.labelled.hub import is_among
+from mmbert.languages import is_among
 from mmbert.tasks.text_classification import problem_of
 
 

@@ -83,7 +83,7 @@ def test_a_folder_of_text_files(tmp_path):
 def test_what_is_no_document_is_told(tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_text('{"text": 7}\n{"text": 8}\n')
-    with pytest.raises(ValueError, match=r"a\.jsonl, row 0, anchor: expected text, got int 7"):
+    with pytest.raises(ValueError, match=r"a\.jsonl, row 1, anchor: expected text, got int 7"):
         read_pairs(f"{path}?document=text")
     with pytest.raises(ValueError, match="has no column 'body' for document; it has text"):
         read_pairs(f"{path}?document=body")

@@ -86,7 +86,11 @@ def test_options_reach_the_embedder_and_the_file(encoder, invoke, tmp_path):
 
 @pytest.mark.parametrize(
     "row, message",
-    [("{", "line 2: no JSON"), ('{"body": "x"}', r"has no text in 'text' \(body\)"), ("[1]", r"in 'text' \(list\)")],
+    [
+        ("{", "row 2: invalid JSON"),
+        ('{"body": "x"}', "row 2: no 'text' among body; name the right one"),
+        ("[1]", "row 2: invalid JSON .a list"),
+    ],
 )
 def test_bad_objects_are_refused_by_line(invoke, tmp_path, row, message):
     (tmp_path / "texts.jsonl").write_text('{"text": "red"}\n' + row + "\n")

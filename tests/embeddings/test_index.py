@@ -238,9 +238,9 @@ def test_documents_are_read_from_rows(tmp_path):
     lines = [{"id": "x", "body": "red"}, {"body": "blue"}, {"id": 3, "body": None}]
     (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\nno json\n")
     rows = tmp_path / "rows.jsonl"
-    with pytest.raises(ValueError, match=r"line 3: no text in 'body'"):
+    with pytest.raises(ValueError, match=r"row 3: no text in 'body'"):
         list(read_documents(rows, field="body"))
-    with pytest.raises(ValueError, match=r"line 1: no 'text' among id, body"):
+    with pytest.raises(ValueError, match=r"row 1: no 'text' among id, body"):
         list(read_documents(rows))
     found = list(read_documents(rows, field="body", on_bad="skip"))
     assert [one.text for one in found] == ["red", "blue", None, None]

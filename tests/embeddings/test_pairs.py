@@ -86,8 +86,8 @@ def test_nan_is_no_text(tmp_path):
 @pytest.mark.parametrize(
     "rows, message",
     [
-        ([{"anchor": 5, "positive": 6}] * 3, "row 0, anchor: expected text, got int 5"),
-        ([{"anchor": "a", "positive": "b", "score": "high"}] * 3, "row 0: the score must be a number, got 'high'"),
+        ([{"anchor": 5, "positive": 6}] * 3, "row 1, anchor: expected text, got int 5"),
+        ([{"anchor": "a", "positive": "b", "score": "high"}] * 3, "row 1: the score must be a number, got 'high'"),
         ([{"premise": "a", "hypothesis": "b", "label": 7}] * 3, "NLI labels are 0, 1, 2 or entailment"),
         ([{"anchor": "a", "positive": "b"}], "at least 2 rows, .* left 1"),
         ([{"anchor": "a", "positive": "a"}] * 3, r"left 0 \(left out: \{'same text twice': 3\}\)"),

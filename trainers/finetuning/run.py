@@ -30,7 +30,7 @@ from accelerate import PartialState
 from datasets import Dataset
 from transformers import EarlyStoppingCallback, set_seed
 
-from ...data.labelled.hub import is_among
+from ...languages.tags import is_among
 from .class_weights import class_weights
 from .config import FineTuningArguments
 from .model import Head, add_lora, build_network

@@ -1,27 +1,30 @@
-"""Labelled rows of a dataset on the Hub: a configuration per language, or one with a language column.
+"""Tables of a dataset on the Hub: a configuration per language, or one with a language column.
 
-Files of rows only: `datasets` no longer runs scripts that come with a dataset, and neither does this.
+Files of rows only: `datasets` no longer runs scripts that come with a dataset, and neither does this. What was fetched
+before is read offline too, from `datasets`' cache or from the Hub's (`hf download --repo-type dataset`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from ...languages.tags import known_codes, language_code
-from .files import SPLITS, Part
+from ...languages.tags import known_codes, language_code, same_language
+from .arrow import batch_rows, feature_names
+from .base import Table
+from .names import other_names
 
 _LISTED = 12
 
 
-def read_hub(
+def hub_tables(
     dataset: str,
     *,
-    split: str | None,
-    languages: Sequence[str] | None,
+    split: str | None = None,
+    languages: Sequence[str] | None = None,
     configuration: str | None = None,
     revision: str | None = None,
-) -> list[Part]:
+) -> list[Table]:
     """Read a dataset of the Hub.
 
     Args:
@@ -32,31 +35,53 @@ def read_hub(
         revision: A commit, branch or tag.
 
     Returns:
-        A part a configuration and split.
+        A table a configuration and split.
 
     Raises:
         FileNotFoundError: If there is no such dataset, or it cannot be reached.
         ValueError: If there are several configurations that are no languages, or a split or language is missing.
     """
-    from datasets import get_dataset_config_names, get_dataset_split_names, load_dataset
-
     try:
-        names = get_dataset_config_names(dataset, revision=revision)
-        chosen = _configurations(dataset, names, languages, configuration)
-        parts = []
-        for name, language in chosen:
-            splits = get_dataset_split_names(dataset, name, revision=revision)
-            for one in _splits(dataset, splits, split):
-                loaded = load_dataset(dataset, name, split=one, revision=revision)
-                parts.append(_part(f"{dataset} ({name}, {one})", loaded, language))
+        return _tables(dataset, dataset, split, languages, configuration, revision)
     except _ChoiceError:
         raise
-    except (OSError, ValueError) as error:
+    except Exception as error:  # datasets raises a dozen types for a set that is not there
+        if (snapshot := _snapshot(dataset, revision)) is not None:
+            return _tables(dataset, snapshot, split, languages, configuration, None)
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise FileNotFoundError(
-            f"{dataset} is no file here, and no readable dataset on the Hub ({str(error).strip().splitlines()[0]}). "
+            f"{dataset} is no file here, and no readable dataset on the Hub ({reason}). "
             "Check the path or id, log in if it is gated, and unset HF_HUB_OFFLINE to go online."
         ) from None
-    return parts
+
+
+def _tables(
+    dataset: str,
+    place: str,
+    split: str | None,
+    languages: Sequence[str] | None,
+    configuration: str | None,
+    revision: str | None,
+) -> list[Table]:
+    from datasets import get_dataset_config_names, get_dataset_split_names, load_dataset
+
+    names = get_dataset_config_names(place, revision=revision)
+    found = []
+    for name, language in _configurations(dataset, names, languages, configuration):
+        for one in _splits(dataset, get_dataset_split_names(place, name, revision=revision), split):
+            loaded = load_dataset(place, name, split=one, revision=revision)
+            found.append(_table(f"{dataset} ({name}, {one})", loaded, language, one))
+    return found
+
+
+def _snapshot(dataset: str, revision: str | None) -> str | None:
+    """Return the folder of a dataset that `huggingface_hub` has fetched; None if there is none."""
+    from huggingface_hub import snapshot_download
+
+    try:
+        return str(snapshot_download(dataset, repo_type="dataset", revision=revision, local_files_only=True))
+    except (OSError, ValueError):
+        return None
 
 
 class _ChoiceError(ValueError):
@@ -90,49 +115,17 @@ def _configurations(
 def _splits(dataset: str, there: Sequence[str], wanted: str | None) -> list[str]:
     if wanted is None:
         return list(there)
-    for name in (wanted, *SPLITS.get(wanted, ())):
+    for name in other_names(wanted):
         if name in there:
             return [name]
     raise _ChoiceError(f"{dataset} has no split {wanted!r}; there are {', '.join(there)}.")
 
 
-def _part(place: str, loaded: Any, language: str | None) -> Part:
-    names = {}
-    for column, feature in loaded.features.items():
-        inner = getattr(feature, "feature", feature)  # of a list
-        if getattr(inner, "names", None):
-            names[column] = list(inner.names)
-    return Part(place, loaded.to_dict(), language, names)
+def _table(place: str, loaded: Any, language: str | None, split: str) -> Table:
+    def rows(columns: Sequence[str] | None) -> Any:
+        return batch_rows(loaded.with_format("arrow").iter(1024))
 
-
-def same_language(one: str, other: str) -> bool:
-    """Tell whether two tags mean one language: equal, or of one code where a tag names no script ("sw", "swh_Latn").
-
-    Args:
-        one: A tag.
-        other: A tag.
-
-    Returns:
-        True or False.
-    """
-    if one == other:
-        return True
-    (code, _, script), (other_code, _, other_script) = one.partition("_"), other.partition("_")
-    same = language_code(code.lower()) == language_code(other_code.lower())
-    return same and (not script or not other_script)
-
-
-def is_among(tag: str, languages: Iterable[str]) -> bool:
-    """Tell whether a language is one of several, whichever way sources write it ("en", "eng_Latn").
-
-    Args:
-        tag: The language.
-        languages: The others.
-
-    Returns:
-        True or False.
-    """
-    return any(same_language(tag, one) for one in languages)
+    return Table(place, rows, language, split, names=feature_names(loaded.features), header=loaded.column_names)
 
 
 def _some(names: Sequence[str]) -> str:
