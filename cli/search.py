@@ -1,4 +1,4 @@
-"""`mmbert search`: index your documents, then ask; in two commands."""
+"""`mmbert search`: index your documents, then ask; in two commands, or on a page."""
 
 import json
 import sys
@@ -24,7 +24,7 @@ def index_documents(
         str | None, typer.Option(help="Folder or Hub id of an embedder; an index that is there knows its own.")
     ] = None,
     passage_tokens: Annotated[
-        int | None, typer.Option(help="Most tokens of a passage; 0: one vector a document. Left out: 256.")
+        int | None, typer.Option(help="Most tokens of a passage; 0: one vector per document. Left out: 256.")
     ] = None,
     overlap: Annotated[
         int | None, typer.Option(help="Tokens of a passage that the next one repeats; none if left out.")
@@ -32,7 +32,7 @@ def index_documents(
     dims: Annotated[int | None, typer.Option(help="Keep only the first so many dimensions.")] = None,
     half: Annotated[bool, typer.Option("--half", help="Store float16 instead of float32.")] = False,
     graph: Annotated[
-        bool, typer.Option("--graph", help="Build a graph with usearch, for more than some 500,000 passages.")
+        bool, typer.Option("--graph", help="Build a graph with usearch, for millions of passages.")
     ] = False,
     no_texts: Annotated[bool, typer.Option("--no-texts", help="Look passages up in the files when shown.")] = False,
     field: Annotated[str, typer.Option(help="Where the text is in an object of a .jsonl file.")] = "text",
@@ -53,8 +53,8 @@ def index_documents(
     restart: Annotated[bool, typer.Option("--restart", help="Begin anew instead of going on after a kill.")] = False,
 ) -> None:
     """Embed documents, passage by passage. Called again it adds what is new or changed; after a kill it goes on."""
-    from ..embeddings import SearchIndex, read_documents
-    from ..embeddings.search.manifest import read_manifest
+    from ..embeddings import read_documents
+    from ..embeddings.search.store import FILE
 
     bad: Any = "skip" if skip_bad else "raise"
     read = read_documents(*documents, field=field, on_bad=bad)
@@ -63,15 +63,28 @@ def index_documents(
     given |= {"--half": half or None, "--graph": graph or None, "--no-texts": no_texts or None}
     given |= {"--dtype": dtype, "--backend": backend}
     given |= {"--query-prompt": query_prompt, "--document-prompt": document_prompt}
-    if (output / "index.json").is_file():
-        _refuse_others(given, read_manifest(output), output)
-        index = SearchIndex.open(output, model, device=device)
+    if (output / FILE).is_file() or (output / "index.json").is_file():
+        index = _open_unfinished(output, model, device)
+    else:
+        index = None
+    if index is not None:
+        _refuse_others(given, index.store.settings, output)
         index.add(read, **options)
     elif model is None:
         raise ValueError(f"{output} is a new index; say with --model which embedder makes its vectors")
     else:
         index = _made(output, read, model, device, given, options)
     typer.echo(_summary(index))
+
+
+def _open_unfinished(output: Path, model: str | None, device: str | None) -> Any:
+    """Open an index; None if the call that made it was killed before its first commit."""
+    from ..embeddings import SearchIndex
+
+    try:
+        return SearchIndex.open(output, model, device=device, load_model=False)
+    except FileNotFoundError:
+        return None
 
 
 def _made(
@@ -109,11 +122,22 @@ def remove_documents(
 ) -> None:
     """Let documents not be found any more. To follow a folder, call `index --mirror` on it instead."""
     from ..embeddings import SearchIndex
-    from ..embeddings.search.manifest import read_manifest
 
-    opened = SearchIndex(index, read_manifest(index), None)  # no model is needed
+    opened = SearchIndex.open(index, load_model=False)
     count = opened.remove(names)
     typer.echo(f"{index}: {count:,} document{'s' * (count != 1)} removed; now {len(opened):,} passages")
+
+
+@search.command("compact")
+def compact_index(
+    index: Annotated[Path, typer.Argument(help="Folder that `mmbert search index` wrote.")],
+) -> None:
+    """Give back the space of what was replaced or removed; convert an index of an earlier version."""
+    from ..embeddings import SearchIndex
+
+    before = _size(index)
+    done = SearchIndex.compact(index)
+    typer.echo(f"{index}: {len(done):,} passages in {_size(index):,} bytes, {before:,} before")
 
 
 @search.command("query")
@@ -123,6 +147,13 @@ def query_index(
         list[str] | None, typer.Argument(help="What to look for; left out: ask line by line until an empty line.")
     ] = None,
     top: Annotated[int, typer.Option(help="Most hits.")] = 10,
+    mode: Annotated[
+        str,
+        typer.Option(help="vectors: by meaning; words: by exact words, no model needed; hybrid: both rankings fused."),
+    ] = "vectors",
+    where: Annotated[
+        str | None, typer.Option(help="Only documents whose columns meet a condition, such as \"lang = 'khm_Khmr'\".")
+    ] = None,
     reranker: Annotated[
         str | None, typer.Option(help="Folder or Hub id of a cross-encoder, to order the hits.")
     ] = None,
@@ -132,14 +163,14 @@ def query_index(
     ] = False,
     model: Annotated[str | None, typer.Option(help="The embedder, if it is not where it was.")] = None,
     device: Annotated[str | None, typer.Option(help="Such as cpu or cuda:1; the best if left out.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="A JSON object a hit and line, for programs.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line and hit, for programs.")] = False,
 ) -> None:
     """Find the passages nearest to a question, in any language that the model knows."""
     from ..embeddings import SearchIndex, load_reranker
 
-    opened = SearchIndex.open(index, model, device=device)
-    judge = None if reranker is None else load_reranker(reranker, device=device)
-    options: dict[str, Any] = {"reranker": judge, "candidates": candidates, "one_per_document": per_document}
+    opened = SearchIndex.open(index, model, device=device, load_model=mode != "words")
+    options: dict[str, Any] = {"mode": mode, "where": where, "candidates": candidates, "one_per_document": per_document}
+    options["reranker"] = None if reranker is None else load_reranker(reranker, device=device)
     for asked in [" ".join(question)] if question else _questions():
         hits = opened.search(asked, top, **options)
         for rank, hit in enumerate(hits, start=1):
@@ -163,8 +194,25 @@ def _questions() -> Iterator[str]:
 
 def _shown(rank: int, hit: Any) -> str:
     place = f"{hit.document}:{hit.line}" if hit.file else f"{hit.document}, line {hit.line}"
-    text = "(its file has changed since)" if hit.text is None else " ".join(hit.text.split())
-    return f"{rank:2}  {hit.score:.3f}  {place}\n    {text[:_SHOWN]}{'...' if len(text) > _SHOWN else ''}"
+    text = "(its file has changed since)" if hit.text is None else _excerpt(hit.text, hit.highlights)
+    return f"{rank:2}  {hit.score:.3f}  {place}\n    {text}"
+
+
+def _excerpt(text: str, highlights: list[tuple[int, int]]) -> str:
+    """Part of a passage with the first word that was asked for; its words in bold on a screen."""
+    first = 0 if not highlights or highlights[0][1] < _SHOWN else max(0, highlights[0][0] - _SHOWN // 4)
+    last = min(len(text), first + _SHOWN)
+    shown, place = "", first
+    for start, end in highlights if sys.stdout.isatty() else []:
+        if first <= start and end <= last:
+            shown += text[place:start] + typer.style(text[start:end], bold=True)
+            place = end
+    shown = " ".join((shown + text[place:last]).split())
+    return f"{'...' if first else ''}{shown}{'...' if last < len(text) else ''}"
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def _object(question: str, rank: int, hit: Any) -> str:
@@ -183,13 +231,13 @@ def _summary(index: Any) -> str:
     )
 
 
-def _refuse_others(given: dict[str, Any], manifest: dict[str, Any], output: Path) -> None:
+def _refuse_others(given: dict[str, Any], settings: dict[str, Any], output: Path) -> None:
     """Refuse options that an index was not made with; they would have no effect."""
-    model, cut = manifest["model"], manifest["cut"] or {"tokens": 0, "overlap": 0}
+    model, cut = settings["model"], settings["cut"] or {"tokens": 0, "overlap": 0}
     made = {"--passage-tokens": cut["tokens"], "--overlap": cut["overlap"], "--dims": model["dimensions"]}
-    made |= {"--half": manifest["dtype"] == "float16", "--graph": manifest["graph"]}
+    made |= {"--half": settings["dtype"] == "float16", "--graph": settings["graph"]}
     source = model["source"] or {}
-    made |= {"--no-texts": not manifest["keep_texts"], "--dtype": source.get("dtype", model["dtype"])}
+    made |= {"--no-texts": not settings["keep_texts"], "--dtype": source.get("dtype", model["dtype"])}
     made |= {"--backend": source.get("backend", "torch")}
     made |= {"--query-prompt": model["query_prompt"], "--document-prompt": model["document_prompt"]}
     for name, value in given.items():

@@ -1,55 +1,41 @@
 """Sentence vectors, rerankers, multi-vector and sparse encoders, search: load, train, save for everybody.
 
-sentence-transformers is imported only when one of these functions runs.
+`encoding` turns texts into vectors, `training` tunes embedders and retrievers on what `pairs` reads, `retrievers`
+loads the other kinds, `search` finds passages. torch and sentence-transformers are imported when they are first needed.
 """
 
-from .encoding.fingerprint import model_fingerprint
-from .encoding.load import load_embedder
-from .encoding.sentence_transformers_model import save_embedder
-from .encoding.to_file import FileEncoding, encode_to_file
-from .encoding.vectors import CompactVectors, compact
-from .pairs.cleaning import read_pairs
-from .pairs.pair_set import PairSet
-from .retrievers.load import load_multi_vector, load_reranker, load_sparse_encoder, save_retriever
-from .search.documents import Document, read_documents
-from .search.index import SearchIndex
-from .search.passages import Passage, cut_passages
-from .search.query import SearchHit
-from .training.alignment import AlignmentReport, align_encoder
-from .training.embedder import train_embedder
-from .training.hard_negatives import mine_negatives
-from .training.presets import TrainingPreset, preset
-from .training.retrievers import train_multi_vector, train_reranker, train_sparse_encoder
-from .training.run import TrainingReport
+from ..common.lazy import lazy_exports
 
-__all__ = [
-    "AlignmentReport",
-    "CompactVectors",
-    "Document",
-    "FileEncoding",
-    "PairSet",
-    "Passage",
-    "SearchHit",
-    "SearchIndex",
-    "TrainingPreset",
-    "TrainingReport",
-    "align_encoder",
-    "compact",
-    "cut_passages",
-    "encode_to_file",
-    "load_embedder",
-    "load_multi_vector",
-    "load_reranker",
-    "load_sparse_encoder",
-    "mine_negatives",
-    "model_fingerprint",
-    "preset",
-    "read_documents",
-    "read_pairs",
-    "save_embedder",
-    "save_retriever",
-    "train_embedder",
-    "train_multi_vector",
-    "train_reranker",
-    "train_sparse_encoder",
-]
+_HOMES = {
+    "AlignmentReport": "training.alignment",
+    "CompactVectors": "encoding.vectors",
+    "Document": "search.documents",
+    "FileEncoding": "encoding.to_file",
+    "PairSet": "pairs.pair_set",
+    "Passage": "search.passages",
+    "SearchHit": "search.hits",
+    "SearchIndex": "search.index",
+    "TrainingPreset": "training.presets",
+    "TrainingReport": "training.run",
+    "align_encoder": "training.alignment",
+    "compact": "encoding.vectors",
+    "cut_passages": "search.passages",
+    "encode_to_file": "encoding.to_file",
+    "load_embedder": "encoding.load",
+    "load_multi_vector": "retrievers.load",
+    "load_reranker": "retrievers.load",
+    "load_sparse_encoder": "retrievers.load",
+    "mine_negatives": "training.hard_negatives",
+    "model_fingerprint": "encoding.fingerprint",
+    "preset": "training.presets",
+    "read_documents": "search.documents",
+    "read_pairs": "pairs.cleaning",
+    "save_embedder": "encoding.sentence_transformers_model",
+    "save_retriever": "retrievers.load",
+    "train_embedder": "training.embedder",
+    "train_multi_vector": "training.retrievers",
+    "train_reranker": "training.retrievers",
+    "train_sparse_encoder": "training.retrievers",
+}
+
+__getattr__, __dir__, __all__ = lazy_exports(__name__, _HOMES)

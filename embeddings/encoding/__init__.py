@@ -8,7 +8,7 @@ from ...common.lazy import lazy_exports
 _HOMES = {
     "CompactVectors": "vectors",
     "FileEncoding": "to_file",
-    "check_text": "sentence_transformers_model",
+    "check_text": "texts",
     "compact": "vectors",
     "encode_to_file": "to_file",
     "existing": "backend",

@@ -16,7 +16,7 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import torch
 from sentence_transformers import SentenceTransformer
@@ -28,51 +28,7 @@ from ...modeling.configuration_mmbert import MmBertConfig
 from ...modeling.tokenization_mmbert import save_tokenizer
 from .backend import known_device
 from .packed import EncodingRecord, can_encode, encode_texts
-
-if TYPE_CHECKING:
-    from sentence_transformers import SentenceTransformer
-
-
-def save_embedder(embedder: "SentenceTransformer", output: str | os.PathLike[str]) -> Path:
-    """Write an embedder as a folder that is either absent or whole.
-
-    Args:
-        embedder: What `load_embedder` gave, tuned or not.
-        output: Folder to write; it must not exist, or be empty.
-
-    Returns:
-        The folder.
-
-    Raises:
-        ValueError: If the folder is in use or cannot be written.
-    """
-    with atomic_directory(output) as partial:
-        # no card here: model_cards writes it from the run's records
-        embedder.save_pretrained(str(partial), create_model_card=False)
-        make_portable(partial, embedder.max_seq_length)
-        save_tokenizer(embedder.tokenizer, partial)
-    return Path(output)
-
-
-def make_portable(folder: Path, max_seq_length: int | None = None) -> None:
-    """Rewrite a saved SentenceTransformer so that stock ModernBERT and sentence-transformers 5 and 6 load it.
-
-    Args:
-        folder: The saved SentenceTransformer; a network of another type keeps its config.json.
-        max_seq_length: Tokens that a text may have.
-    """
-    if saved_kind(folder) == "SentenceTransformer":
-        write_old_layout(folder, max_seq_length)
-    path = folder / "config.json"
-    fields = json.loads(path.read_text(encoding="utf-8"))
-    if fields.get("model_type") != MmBertConfig.model_type:
-        return
-    fields["model_type"] = "modernbert"
-    fields["architectures"] = ["ModernBertModel"]
-    fields["sparse_prediction"] = False  # as in the released configs: stock heads would give no logits
-    fields.pop("auto_map", None)
-    write_json(path, fields)
-
+from .texts import check_text
 
 _log = logging.getLogger(__name__)
 _NO_ROW_LIMIT = sys.maxsize
@@ -241,6 +197,47 @@ class Embedder(SentenceTransformer):
             )
 
 
+def save_embedder(embedder: SentenceTransformer, output: str | os.PathLike[str]) -> Path:
+    """Write an embedder as a folder that is either absent or whole.
+
+    Args:
+        embedder: What `load_embedder` gave, tuned or not.
+        output: Folder to write; it must not exist, or be empty.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ValueError: If the folder is in use or cannot be written.
+    """
+    with atomic_directory(output) as partial:
+        # no card here: model_cards writes it from the run's records
+        embedder.save_pretrained(str(partial), create_model_card=False)
+        make_portable(partial, embedder.max_seq_length)
+        save_tokenizer(embedder.tokenizer, partial)
+    return Path(output)
+
+
+def make_portable(folder: Path, max_seq_length: int | None = None) -> None:
+    """Rewrite a saved SentenceTransformer so that stock ModernBERT and sentence-transformers 5 and 6 load it.
+
+    Args:
+        folder: The saved SentenceTransformer; a network of another type keeps its config.json.
+        max_seq_length: Tokens that a text may have.
+    """
+    if saved_kind(folder) == "SentenceTransformer":
+        write_old_layout(folder, max_seq_length)
+    path = folder / "config.json"
+    fields = json.loads(path.read_text(encoding="utf-8"))
+    if fields.get("model_type") != MmBertConfig.model_type:
+        return
+    fields["model_type"] = "modernbert"
+    fields["architectures"] = ["ModernBertModel"]
+    fields["sparse_prediction"] = False  # as in the released configs: stock heads would give no logits
+    fields.pop("auto_map", None)
+    write_json(path, fields)
+
+
 def to_float32(module: Any, inputs: Any, features: dict[str, Any]) -> dict[str, Any]:
     """Hand the encoder's vectors on in fp32, so that pooling and normalisation round nothing; a forward hook.
 
@@ -258,24 +255,3 @@ def to_float32(module: Any, inputs: Any, features: dict[str, Any]) -> dict[str, 
     """
     features[module.module_output_name] = features[module.module_output_name].float()
     return features
-
-
-def check_text(text: Any, where: str) -> None:
-    """Refuse what is not text, saying where it stands.
-
-    Args:
-        text: What should be a str.
-        where: Place in the input, for the message.
-
-    Raises:
-        ValueError: If it is not a str, or holds half a surrogate pair, which no tokenizer can read.
-    """
-    if not isinstance(text, str):
-        raise ValueError(f"{where}: expected text, got {type(text).__name__} {text!r:.60}; drop it or convert it first")
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError as broken:
-        raise ValueError(
-            f"{where}: character {broken.start} is half a surrogate pair (U+{ord(text[broken.start]):04X}); "
-            "repair it with text.encode('utf-8', 'replace').decode()"
-        ) from broken

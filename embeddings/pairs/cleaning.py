@@ -166,7 +166,7 @@ class _Cleaner:
 
 def _text(value: Any, where: str, role: str) -> str | None:
     """Return a text, or None where a table holds nothing (None or NaN)."""
-    from ..encoding.sentence_transformers_model import check_text
+    from ..encoding.texts import check_text
 
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None

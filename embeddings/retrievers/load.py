@@ -43,7 +43,7 @@ def load_reranker(
         device: Like `cpu` or `cuda:1`; None: the best one there is.
 
     Returns:
-        A `sentence_transformers.CrossEncoder` with one output.
+        A `sentence_transformers.CrossEncoder` with one output; its `untrained` says whether its head is new.
 
     Raises:
         FileNotFoundError: If there is no such checkpoint.
@@ -54,6 +54,8 @@ def load_reranker(
         model = libraries.CrossEncoder(place, device=device, model_kwargs={"dtype": dtype}, num_labels=1)
     if (outputs := model[0].model.config.num_labels) != 1:
         raise ValueError(f"a reranker has one output, the checkpoint has {outputs}")
+    names = getattr(model[0].model.config, "architectures", None) or ()
+    model.untrained = not any(name.endswith("ForSequenceClassification") for name in names)
     use_our_network(model, MmBertForSequenceClassification, "a retriever")
     set_length(model, max_seq_length)
     return model

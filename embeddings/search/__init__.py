@@ -1,18 +1,20 @@
-"""Search in documents: `index` adds and removes, `reading` answers, `part` holds passages and vectors."""
+"""Search in documents: `index` adds, removes and answers; `store` is its files, `words` its full text, `where` filters.
+
+Read `index` first, then `store`; `documents` and `passages` say what goes in, `hits` what comes out.
+"""
 
 from ...common.lazy import lazy_exports
 
 _HOMES = {
     "Document": "documents",
     "Passage": "passages",
-    "SearchHit": "query",
+    "SearchHit": "hits",
     "SearchIndex": "index",
     "build_graph": "nearest",
     "compare_all": "nearest",
     "cut_passages": "passages",
     "open_graph": "nearest",
     "read_documents": "documents",
-    "read_manifest": "manifest",
     "walk_graph": "nearest",
 }
 

@@ -9,7 +9,7 @@ always skipped: its vector would be that of every other blank one, and near to s
 
 import logging
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -22,7 +22,7 @@ from ...data.tables.read import records
 logger = logging.getLogger(__name__)
 
 SUFFIXES = (".txt", ".md", ".rst")
-_PART = re.compile(r"part-\d{4,}|\.part-\d{4,}\.partial")  # folders of an index, see `index_part`
+_PART = re.compile(r"part-\d{4,}|\.part-\d{4,}\.partial")  # folders of an index of format 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,59 +34,14 @@ class Document:
         text: The whole text.
         file: Where it was read, if its text is that file's; passages can then be looked up instead of stored.
         named: Whether somebody named it; otherwise its name is its number, which the next list has, too.
+        columns: What else is known of it, to filter on and to show with hits, such as `lang`.
     """
 
     name: str
     text: str
     file: str | None = None
     named: bool = True
-
-
-@dataclass(slots=True)
-class Checked:
-    """Lets good documents through and counts the others; iterate over it once.
-
-    Args:
-        documents: Documents, texts (named by their number), or (name, text) pairs.
-        on_bad: What to do with what is no text: `raise`, or `skip` and count.
-
-    Attributes:
-        skipped: How many were left out, by reason.
-        names: Names of the good ones.
-        blank: Names of the blank ones.
-        broken: Names of those that are no text.
-    """
-
-    documents: Iterable[Any]
-    on_bad: Literal["raise", "skip"] = "raise"
-    skipped: dict[str, int] = field(default_factory=dict)
-    names: set[str] = field(default_factory=set)
-    blank: set[str] = field(default_factory=set)
-    broken: set[str] = field(default_factory=set)
-
-    def __post_init__(self) -> None:
-        if self.on_bad not in ("raise", "skip"):
-            raise ValueError(f"on_bad must be raise or skip, got {self.on_bad!r}")
-        if isinstance(self.documents, str | bytes | dict):
-            raise ValueError(
-                f"documents must be a list or another iterable, got one {type(self.documents).__name__}; "
-                "read files with read_documents(path)"
-            )
-
-    def __iter__(self) -> Iterator[Document]:
-        for number, entry in enumerate(self.documents):
-            document = _document(entry, number)
-            reason, remedy = _objection(document)
-            if not reason and document.name in self.names:
-                reason, remedy = "name twice", "give every document a name of its own"
-            if reason and reason != "blank" and self.on_bad == "raise":
-                raise ValueError(f"document {document.name!r}: {reason}; {remedy}, or skip such (on_bad='skip')")
-            if reason:
-                self.skipped[reason] = self.skipped.get(reason, 0) + 1
-                (self.blank if reason == "blank" else self.broken).add(document.name)
-                continue
-            self.names.add(document.name)
-            yield document
+    columns: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_documents(
@@ -97,7 +52,7 @@ def read_documents(
     Args:
         *places: A folder stands for its .txt, .md and .rst files and its tables, at any depth, those of an index in it
             left out; a table (.jsonl, .parquet, .csv, ...) has a row per document, with its name under `id` (the row's
-            number if there is none). Tables of a folder that lack the field are left alone, with a warning, but for
+            number if there is none) and its other values as columns. Tables of a folder that lack the field are left alone, with a warning, but for
             .jsonl and .parquet.
         field: Where the text is in a row, `a.b` inside a nested one.
         on_bad: `raise` at a file or row that cannot be read; `skip`: pass it on as what it is, for the index to count.
@@ -194,35 +149,5 @@ def _rows(path: Path, name: str, field: str, on_bad: str) -> Iterator[Document]:
         if reason and on_bad == "raise":
             raise ValueError(f"{path}, row {number}: {reason}")
         text = None if text is MISSING else text
-        yield Document(f"{name}:{number}" if own is None else str(own), text)  # type: ignore[arg-type]
-
-
-def _document(entry: Any, number: int) -> Document:
-    if isinstance(entry, Document):
-        return entry
-    if isinstance(entry, tuple) and len(entry) == 2:
-        return Document(str(entry[0]), entry[1])
-    return Document(str(number), entry, named=False)
-
-
-def _objection(document: Document) -> tuple[str, str]:
-    """Say what is wrong with a document's text, and the remedy; ("", "") if nothing is."""
-    text: Any = document.text
-    if _torn(document.name):
-        return "half a surrogate pair in its name", "give it another name"
-    if not isinstance(text, str):
-        return "no text", f"it holds {type(text).__name__} {text!r:.40}: convert it first"
-    if not text.strip():
-        return "blank", ""
-    if _torn(text):
-        return "half a surrogate pair", "repair it with text.encode('utf-8', 'replace').decode()"
-    return "", ""
-
-
-def _torn(text: str) -> bool:
-    """Tell whether a text holds half a surrogate pair, which no file can."""
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return True
-    return False
+        columns = {key: value for key, value in (values or {}).items() if key not in (field, "id")}
+        yield Document(f"{name}:{number}" if own is None else str(own), text, columns=columns)  # type: ignore[arg-type]

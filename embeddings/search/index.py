@@ -1,34 +1,124 @@
 """An index on disk: documents go in, questions find their passages; it grows, and belongs to one model.
 
-    documents -> passages -> vectors (resumable) -> a part of the index          index.json names the parts that count
-    question  -> vector   -> nearest of all parts -> (reranker) -> hits
+    documents -> passages -> vectors (resumable) and words -> one commit
+    question  -> its vector and its words -> nearest vectors, best words, or both by reciprocal rank -> reranker -> hits
 
-A part is written under a hidden name; it counts when index.json names it, and that file is replaced in one step. So a
-kill leaves the index that was, and the same call goes on where it was. A document that is given again is skipped if its
-text is the same; if it changed, its new passages are added and the old ones are not found any more. One run at a time
-writes an index; others may read it.
-
-Trade-off: what was replaced or removed stays on disk until the index is made anew.
+All that a call adds counts at once, when its last vector is on disk. A kill leaves the index that was, and the same
+call goes on with the vectors that it had. A document that is given again is skipped if its text is the same, and
+replaced if it changed. One run at a time writes an index; others may ask it meanwhile.
 """
 
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self, overload
+
+import numpy as np
 
 from ...common.locks import only_writer
-from .diff import News
-from .manifest import FORMAT, MANIFEST, Added, check_cut, loaded_from, refuse_changed, replace_manifest
-from .model import IndexModel
-from .part import PartWriter
-from .reading import ReadableIndex
+from .diff import IndexDiff, digest
+from .documents import Document
+from .hits import SearchHit, check_questions, rerank
+from .model import IndexModel, loaded_from
+from .nearest import Floats
+from .passages import Passage, cut_passages
+from .store import FILE, IndexStore, convert
+from .where import Filter
+from .words import all_of, any_of, highlights
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
+Mode = Literal["vectors", "words", "hybrid"]
+_MODES = ("vectors", "words", "hybrid")
+_RANK = 60  # of reciprocal rank fusion (Cormack, Clarke and Buettcher, SIGIR 2009)
+_FUSED = 100  # passages of each ranking that are fused, at least
+_COMMON = 0.1  # a word in more than this share of the passages tells little
 
-class SearchIndex(ReadableIndex):
-    """Documents of one model, ready to be asked; made by `build` or `open`."""
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """What a call added.
+
+    Attributes:
+        documents: Documents whose passages are new.
+        passages: Their passages.
+        unchanged: Documents that the index held already.
+        replaced: Documents among the new ones that it held with another text or other columns.
+        skipped: Documents that were left out, by reason.
+        cut: Passages that were longer than the model reads; None if that is not known.
+        resumed: Passages that an earlier call had embedded before it was killed.
+        removed: Documents that the index held and does not any more: they are blank now, or `mirror` missed them.
+    """
+
+    documents: int
+    passages: int
+    unchanged: int
+    replaced: int
+    skipped: dict[str, int]
+    cut: int | None
+    resumed: int
+    removed: int = 0
+
+
+class SearchIndex:
+    """Documents of one model, ready to be asked; made by `build` or `open`.
+
+    Attributes:
+        folder: Where it lies.
+        model: What it remembers of its embedder.
+        last_added: What the last `add` did.
+    """
+
+    last_added: Added
+
+    def __init__(self, store: IndexStore, embedder: Any) -> None:
+        self.folder, self.model = store.folder, IndexModel(**store.settings["model"])
+        self.store, self._embedder = store, embedder
+
+    @classmethod
+    def open(
+        cls,
+        folder: str | os.PathLike[str],
+        embedder: Any = None,
+        *,
+        device: str | None = None,
+        load_model: bool = True,
+    ) -> Self:
+        """Open an index.
+
+        Args:
+            folder: What `build` wrote.
+            embedder: The model that made it, loaded, or its folder or Hub id, which is loaded with the index's own
+                prompts and limits; None: load it from where it was.
+            device: For a model that is loaded here, such as `cpu` or `cuda:1`; None: the best one there is.
+            load_model: False: load the model only when a question or document needs it, which words do not.
+
+        Returns:
+            The index.
+
+        Raises:
+            FileNotFoundError: If there is none, or its model is not where it was.
+            ValueError: If the embedder is another model or cut to other dimensions, or the index is broken.
+        """
+        index = cls(IndexStore(Path(folder)), None)
+
+        def load() -> Any:
+            place = embedder is None or isinstance(embedder, str | os.PathLike)
+            loaded = index.model.load(embedder, device) if place else embedder
+            index.model.refuse_other(IndexModel.of(loaded, index.model.source), index.folder)
+            return loaded
+
+        index._embedder = load() if load_model else load
+        return index
+
+    @property
+    def embedder(self) -> Any:
+        """The model, loaded when it is first needed."""
+        if callable(self._embedder) and not hasattr(self._embedder, "encode"):
+            self._embedder = self._embedder()
+        return self._embedder
 
     @classmethod
     def build(
@@ -49,13 +139,14 @@ class SearchIndex(ReadableIndex):
 
         Args:
             folder: Where; absent or empty, or what a killed call left.
-            documents: What `read_documents` gives, or texts, or (name, text) pairs; read once.
+            documents: What `read_documents` gives, or texts, or (name, text) or (name, text, columns); read once.
             embedder: What `load_embedder` gives, or the folder or Hub id of one.
-            passage_tokens: Cut documents into passages of at most so many tokens; None: one vector a document.
+            passage_tokens: Cut documents into passages of at most so many tokens; None: one vector per document.
             overlap: Tokens of a passage that the next one repeats.
-            keep_texts: Store the passages. Otherwise they are looked up in the documents' files.
-            dtype: Of the stored vectors; float16 takes half the disk and more time a question.
-            graph: Build a graph of usearch for each part: for more than some 500,000 passages.
+            keep_texts: Store the passages. Otherwise they are looked up in the documents' files; which words stand in
+                them is stored nevertheless.
+            dtype: Of the stored vectors; float16 takes half the disk and more time per question.
+            graph: Build a graph of usearch for each part, for millions of passages.
             source: Options of `load_embedder` that load the embedder again, for `open` without one.
             **options: As for `add`.
 
@@ -66,19 +157,27 @@ class SearchIndex(ReadableIndex):
             ValueError: If the folder is in use, an option is out of range, or there is nothing to index.
         """
         path = Path(folder)
-        if (path / MANIFEST).exists():
-            raise ValueError(f"{path} is an index already; open it and add to it, or remove it first")
-        if path.exists() and not (path.is_dir() and all("part-0001" in one.name for one in path.iterdir())):
+        there = [one.name for one in path.iterdir()] if path.is_dir() else []
+        ours = all(name.startswith((FILE, "vectors-0001", ".vectors-0001")) for name in there)
+        if path.exists() and not (path.is_dir() and ours) and not (path / FILE).is_file():
             raise ValueError(f"{path} exists and is no index; choose another place")
         embedder, source = loaded_from(embedder, source)
         model = IndexModel.of(embedder, source)
         cut = None if passage_tokens is None else {"tokens": passage_tokens, "overlap": overlap}
-        check_cut(cut, model, embedder)
-        manifest = {"format": FORMAT, "model": model.to_dict(), "cut": cut, "keep_texts": keep_texts, "dtype": dtype}
-        index = cls(path, {**manifest, "graph": graph, "parts": []}, embedder)
-        added = index.add(documents, **options)
-        if not added.passages:
-            raise ValueError(f"there was no document to index{_words(added.skipped)}; give some text")
+        model.check_cut(cut, embedder)
+        settings = {"model": model.to_dict(), "cut": cut, "keep_texts": keep_texts, "dtype": dtype, "graph": graph}
+        store = IndexStore(path, settings)
+        index = cls(store, embedder)
+        try:
+            if not store.is_new:
+                raise ValueError(f"{path} is an index already; open it and add to it, or remove it first")
+            added = index.add(documents, **options)
+            if not added.passages:
+                reasons = ", ".join(f"{number:,} {reason}" for reason, number in added.skipped.items())
+                raise ValueError(f"there was no document to index{f' ({reasons})' if reasons else ''}; give some text")
+        except BaseException:
+            store.close()
+            raise
         return index
 
     def add(
@@ -109,40 +208,64 @@ class SearchIndex(ReadableIndex):
 
         Raises:
             ValueError: If a document is bad, or a text without a name would replace another; if the embedder is not the
-                one of the index, a killed call had other documents, another run is writing, or wrote since this was
-                opened.
+                one of the index, a killed call had other documents, or another run is writing.
         """
+        from ..encoding.to_file import encode_to_file
+
+        settings = self.store.settings
         self.model.refuse_other(IndexModel.of(self.embedder, self.model.source), self.folder, adding=True)
-        manifest = self.manifest
-        encoding = {"prompt": self.model.document_prompt, "dtype": manifest["dtype"], "pool": pool}
-        encoding |= {"restart": restart, "show_progress": show_progress}
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with only_writer(self.folder):
-            refuse_changed(self.folder, manifest)
-            news = News(documents, self.content.digests(), on_bad, mirror=mirror)
-            name = f"part-{len(self.content.parts) + 1:04d}"
-            writer = PartWriter(self.folder, name, manifest["cut"], keep_texts=manifest["keep_texts"])
-            done = writer.write(news, self.embedder, manifest["graph"], **encoding)
-            gone = news.gone()
-            entry: dict[str, Any] | None = None
-            if done is not None:
-                entry = {"name": name, "documents": len(writer.documents), "passages": done.rows}
-                entry |= {"tokens": done.tokens, "cut": done.cut, "skipped": news.skipped}
-            self._let_count(entry, gone)
+        diff = IndexDiff(documents, self.store.known, on_bad, mirror=mirror)
+        about: dict[str, Any] = {}
+        counts = {"documents": 0, "passages": 0}
+        with only_writer(self.folder), self.store.transaction(about) as number:
+            first, held = self.store.next_id(), self.store.names()
+            output = self.store.vectors(number)
+            _take_up(output)
+            encoding: dict[str, Any] = {"prompt": self.model.document_prompt, "dtype": settings["dtype"], "pool": pool}
+            texts = self._store_passages(diff, first, counts)
+            done = encode_to_file(
+                self.embedder, texts, output, restart=restart, show_progress=show_progress, **encoding
+            )
+            gone = diff.gone(lambda: held)
+            self.store.remove(gone)
+            if done.rows:
+                self.store.add_part(number, first, done.rows)
+            else:
+                output.unlink()
+                output.with_suffix(".json").unlink()
+            about |= {**counts, "removed": len(gone), "replaced": diff.replaced, "skipped": diff.skipped}
         self.last_added = Added(
-            documents=len(writer.documents),
-            passages=0 if done is None else done.rows,
-            unchanged=news.unchanged,
-            replaced=news.replaced,
-            skipped=news.skipped,
-            cut=None if done is None else done.cut,
-            resumed=0 if done is None else done.resumed,
+            **counts,
+            unchanged=diff.unchanged,
+            replaced=diff.replaced,
+            skipped=diff.skipped,
+            cut=done.cut if done.rows else None,
+            resumed=done.resumed,
             removed=len(gone),
         )
         return self.last_added
 
+    def _store_passages(self, documents: Iterable[Document], first: int, counts: dict[str, int]) -> Iterator[str]:
+        """Store documents with their passages, and yield the texts to embed."""
+        cut, keep_text, tokenizer = (
+            self.store.settings["cut"],
+            self.store.settings["keep_texts"],
+            self.embedder.tokenizer,
+        )
+        for document in documents:
+            if not keep_text and document.file is None:
+                raise ValueError(f"{document.name!r} is no file of its own to look passages up in; keep the texts")
+            text = document.text
+            passages = [Passage(text, 0, len(text), 1)]
+            if cut is not None:
+                passages = list(cut_passages(text, tokenizer, cut["tokens"], cut["overlap"]))
+            self.store.put(document, digest(text), first + counts["passages"], passages, keep_text=keep_text)
+            counts["documents"] += 1
+            counts["passages"] += len(passages)
+            yield from (one.text for one in passages)
+
     def remove(self, names: str | Iterable[str]) -> int:
-        """Let documents not be found any more; their vectors stay on disk until the index is made anew.
+        """Let documents not be found any more; their vectors stay on disk until `compact`.
 
         Args:
             names: Of one or several documents, as hits show them.
@@ -151,28 +274,171 @@ class SearchIndex(ReadableIndex):
             How many were removed.
 
         Raises:
-            ValueError: If one is not there, and then none is removed; if another run is writing, or wrote since this
-                was opened.
+            ValueError: If one is not there, and then none is removed; if another run is writing.
         """
-        gone = {names} if isinstance(names, str) else set(names)
-        with only_writer(self.folder):
-            refuse_changed(self.folder, self.manifest)
-            self.content.refuse_unknown(sorted(gone))
-            self._let_count(None, gone)
+        gone = sorted({names} if isinstance(names, str) else set(names))
+        with only_writer(self.folder), self.store.transaction({"removed": len(gone)}):
+            self.store.refuse_unknown(gone)
+            self.store.remove(gone)
         return len(gone)
 
-    def _let_count(self, entry: dict[str, Any] | None, gone: Collection[str]) -> None:
-        """Let a new part count and documents not any more, in one step."""
-        parts = self.content.entries_without(self.manifest["parts"], gone)
-        parts += [] if entry is None else [entry]
-        if parts == self.manifest["parts"]:
-            return
-        self.manifest = {**self.manifest, "parts": parts}
-        replace_manifest(self.folder, self.manifest)
-        self.content.hide(gone)
-        if entry is not None:
-            self.content.append(entry)
+    @classmethod
+    def compact(cls, folder: str | os.PathLike[str]) -> "SearchIndex":
+        """Give back the space of what was replaced or removed; convert an index of an earlier version.
+
+        Args:
+            folder: Of the index; no model is needed.
+
+        Returns:
+            The index, whose model is loaded when it is needed.
+
+        Raises:
+            FileNotFoundError: If there is none.
+            ValueError: If it is broken, or another run is writing it.
+        """
+        path = Path(folder)
+        with only_writer(path):
+            if (path / "index.json").is_file():
+                convert(path).close()
+            store = IndexStore(path)
+            store.compact()
+            store.close()
+        return cls.open(path, load_model=False)
+
+    @overload
+    def search(self, queries: str, top_k: int = ..., **options: Any) -> list[SearchHit]: ...
+    @overload
+    def search(self, queries: list[str], top_k: int = ..., **options: Any) -> list[list[SearchHit]]: ...
+    def search(
+        self,
+        queries: Any,
+        top_k: int = 10,
+        *,
+        mode: Mode = "vectors",
+        where: str | None = None,
+        reranker: Any = None,
+        candidates: int = 50,
+        one_per_document: bool = False,
+    ) -> Any:
+        """Find the passages that answer a question best.
+
+        Args:
+            queries: One question, or several. In `words` and `hybrid`, double quotes hold words together.
+            top_k: Most hits of each.
+            mode: `vectors`: by meaning; `words`: by the question's words, in any script, first those with all of them;
+                `hybrid`: both rankings, fused by reciprocal rank.
+            where: Search only documents that meet a condition on their columns, such as `lang = 'khm_Khmr'`; see
+                `where.py` for all that can be said.
+            reranker: What `load_reranker` gives, to put the best of them in order.
+            candidates: So many passages the reranker reads.
+            one_per_document: Find every document at most once, by its best passage.
+
+        Returns:
+            Hits, the best first; for several questions a list of those.
+
+        Raises:
+            ValueError: If a question is blank, no text, or (mode `words`) without a letter or digit; if a number, the
+                mode or the condition is out of range.
+        """
+        if top_k < 1 or candidates < 1:
+            raise ValueError(f"top_k and candidates must be at least 1, got {top_k} and {candidates}")
+        if mode not in _MODES:
+            raise ValueError(f"mode must be one of {', '.join(_MODES)}, got {mode!r}")
+        questions = check_questions(queries)
+        if not questions:
+            return []
+        if mode == "words" and (mute := next((one for one in questions if not all_of(one)), None)) is not None:
+            raise ValueError(
+                f"the query {mute!r:.60} has no letter or digit to look for; use mode vectors, or write words"
+            )
+        condition = None if where is None else Filter(where)
+        vectors = None if mode == "words" else self._embed(questions)
+        count = top_k if reranker is None else max(top_k, candidates)
+        with self.store.snapshot():
+            if condition is not None:
+                self.store.check_filter(condition)
+            found = [
+                self._hits(
+                    question, None if vectors is None else vectors[number], count, mode, condition, one_per_document
+                )
+                for number, question in enumerate(questions)
+            ]
+        if reranker is not None:
+            found = rerank(questions, found, reranker, top_k)
+        return found[0] if isinstance(queries, str) else found
+
+    def _embed(self, questions: list[str]) -> Floats:
+        found = self.embedder.encode(questions, prompt=self.model.query_prompt, show_progress_bar=False)
+        vectors = np.asarray(found, np.float32)
+        if not np.isfinite(vectors).all():
+            raise ValueError("the vector of a query is not finite; embed in float32")
+        return vectors
+
+    def _hits(
+        self, question: str, vector: Any, count: int, mode: Mode, where: Filter | None, one_per_document: bool
+    ) -> list[SearchHit]:
+        total, wanted = sum(len(part.ids) for part in self.store.parts), count
+        while True:
+            scores = self._ranked(question, vector, min(wanted, total), mode, where)
+            chosen = list(scores)[: wanted if one_per_document else count]
+            passages = self.store.passages(chosen)
+            if one_per_document:
+                best: dict[str, int] = {}
+                for number in chosen:
+                    best.setdefault(passages[number]["document"], number)
+                if len(best) < count and wanted < total:
+                    wanted *= 4
+                    continue
+                chosen = list(best.values())[:count]
+            cosines = [None] * len(chosen) if vector is None else (self.store.vectors_of(chosen) @ vector).tolist()
+            return [
+                SearchHit(
+                    score=cosine if mode == "vectors" else scores[number],
+                    cosine=cosine,
+                    highlights=highlights(passages[number]["text"] or "", question),
+                    **passages[number],
+                )
+                for number, cosine in zip(chosen, cosines, strict=True)
+            ]
+
+    def _ranked(self, question: str, vector: Any, count: int, mode: Mode, where: Filter | None) -> dict[int, float]:
+        """Numbers of passages and their scores, the best first."""
+        if mode == "vectors":
+            ids, cosines = self.store.nearest(vector[None], count, where)[0]
+            return dict(zip(ids.tolist(), cosines.tolist(), strict=True))
+        deep = max(count, _FUSED) if mode == "hybrid" else count
+        rankings = [self._by_words(question, deep, where)]
+        if mode == "hybrid":
+            rankings.append(self.store.nearest(vector[None], deep, where)[0][0].tolist())
+        scores: dict[int, float] = {}
+        for ranking in rankings:
+            for rank, number in enumerate(ranking, start=1):
+                scores[number] = scores.get(number, 0.0) + 1 / (_RANK + rank)
+        return dict(sorted(scores.items(), key=lambda item: (-item[1], item[0])))
+
+    def _by_words(self, question: str, count: int, where: Filter | None) -> list[int]:
+        """Passages with all words of a question, then those with some, without words that stand in many."""
+        expression = all_of(question)
+        found = self.store.with_words(expression, count, where) if expression else []
+        if len(found) < count and expression:
+            most = max(50, _COMMON * sum(len(part.ids) for part in self.store.parts))
+            terms = any_of(question)
+            some = [one for one, word in terms if not word or self.store.frequency(word) <= most]
+            some = some or [one for one, _ in terms]
+            found = list(dict.fromkeys([*found, *self.store.with_words(" OR ".join(some), count, where)]))
+        return found[:count]
+
+    def __len__(self) -> int:
+        return len(self.store)
+
+    @property
+    def documents(self) -> list[str]:
+        """Names of the documents that can be found."""
+        return self.store.names()
 
 
-def _words(skipped: dict[str, int]) -> str:
-    return f" ({', '.join(f'{number:,} {reason}' for reason, number in skipped.items())})" if skipped else ""
+def _take_up(output: Path) -> None:
+    """Let `encode_to_file` go on with vectors that were all there when a kill came before the commit."""
+    ended, state = output.with_suffix(".json"), output.with_name(f".{output.stem}.json.partial")
+    if output.is_file() and ended.is_file() and not state.is_file():
+        state.write_bytes(ended.read_bytes())

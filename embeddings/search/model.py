@@ -9,8 +9,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ..encoding.fingerprint import model_fingerprint
-
 _QUERY, _DOCUMENT = ("query",), ("document", "passage", "corpus")  # names of prompts, as sentence-transformers has them
 
 
@@ -40,18 +38,9 @@ class IndexModel:
 
     @classmethod
     def of(cls, embedder: Any, source: dict[str, Any] | None = None) -> "IndexModel":
-        """Describe an embedder.
+        """Describe an embedder, and how to load it again; refuse one whose vectors are not of length 1."""
+        from ..encoding.fingerprint import model_fingerprint
 
-        Args:
-            embedder: What `load_embedder` gave.
-            source: How to load it again.
-
-        Returns:
-            The description.
-
-        Raises:
-            ValueError: If its vectors are not of length 1.
-        """
         if not getattr(embedder, "normalize", True):
             raise ValueError("an index compares vectors of length 1; load the embedder with normalize=True")
         network = getattr(embedder[0], "model", None)
@@ -67,19 +56,7 @@ class IndexModel:
         )
 
     def load(self, checkpoint: str | os.PathLike[str] | None = None, device: str | None = None) -> Any:
-        """Load the embedder again.
-
-        Args:
-            checkpoint: Its folder or Hub id; None: where it was.
-            device: Where it shall compute; None: the best one there is.
-
-        Returns:
-            It, with the settings that the index was made with.
-
-        Raises:
-            FileNotFoundError: If it is not where it was.
-            ValueError: If the index does not know where it came from.
-        """
+        """Load the embedder again, from where it was or from its new place, with the settings of the index."""
         from ..encoding.load import load_embedder
 
         if checkpoint is None and self.source is None:
@@ -100,16 +77,7 @@ class IndexModel:
             ) from missing
 
     def refuse_other(self, other: "IndexModel", index: Path, *, adding: bool = False) -> None:
-        """Refuse a model whose vectors do not belong among those of the index.
-
-        Args:
-            other: The model that was given.
-            index: Place of the index, for the message.
-            adding: Whether it is to add documents, and not only to ask.
-
-        Raises:
-            ValueError: Naming what differs and what to do.
-        """
+        """Refuse a model whose vectors do not belong among those of the index, naming what differs."""
         if other.dimensions != self.dimensions:
             raise ValueError(
                 f"{index} holds vectors of {self.dimensions} dimensions, this embedder gives {other.dimensions}; load "
@@ -123,9 +91,36 @@ class IndexModel:
                 made = f", made from {self.source['checkpoint']}" if self.source else ""
                 raise ValueError(f"{index} is the index of {word}{made}; give that embedder, or make another index")
 
+    def check_cut(self, cut: dict[str, int] | None, embedder: Any) -> None:
+        """See that a passage fits the model, with its prompt and what begins and ends a text."""
+        if cut is None:
+            return
+        most = self.max_seq_length - len(embedder.tokenizer(self.document_prompt or "")["input_ids"])
+        if not 8 <= cut["tokens"] <= most:
+            raise ValueError(
+                f"passage_tokens must lie between 8 and {most}, what this model reads, got {cut['tokens']}; None "
+                "embeds whole documents"
+            )
+        if not 0 <= cut["overlap"] <= cut["tokens"] // 2:
+            raise ValueError(
+                f"overlap must lie between 0 and half of the {cut['tokens']} tokens of a passage, got {cut['overlap']}"
+            )
+
     def to_dict(self) -> dict[str, Any]:
         """Give back plain values."""
         return asdict(self)
+
+
+def loaded_from(embedder: Any, source: dict[str, Any] | None) -> tuple[Any, dict[str, Any] | None]:
+    """An embedder, loaded if its place was given, and options of `load_embedder` that load it again, or None."""
+    if not isinstance(embedder, str | os.PathLike):
+        return embedder, source
+    from ..encoding.load import load_embedder
+
+    loaded: Any = load_embedder(embedder)
+    place = Path(embedder)
+    name = str(place.absolute()) if place.exists() else str(embedder)
+    return loaded, {"checkpoint": name, "dtype": str(loaded[0].model.dtype).removeprefix("torch.")}
 
 
 def _prompt(embedder: Any, names: tuple[str, ...]) -> str | None:

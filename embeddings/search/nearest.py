@@ -1,10 +1,8 @@
 """Finds the vectors nearest to a query: by comparing all of them, or through a graph of usearch.
 
-Comparing all is exact, needs nothing but NumPy and no time to prepare. Of 256 dimensions in float32, 100,000 vectors
-took 32 ms a question and 400,000 took 144 ms (median of 9, two busy cores), so it is what an index does unless it is
-told otherwise. A graph (HNSW, arXiv 1603.09320) grows little with the number: 0.5 ms for 10,000, where comparing all
-took 12 ms; but it has to be built (5 s for 10,000; benchmarks/search.py), and may miss some of the nearest. What it
-finds is scored again exactly, what it missed stays missed.
+Comparing all is exact and needs no time to prepare: with 256 dimensions in float32, a question takes some 4 ms per
+100,000 vectors on one core. A graph (HNSW, arXiv 1603.09320) grows little with the number, but has to be built, and
+may miss some of the nearest (benchmarks/search.py measures both). What it finds is scored again exactly.
 """
 
 from pathlib import Path
@@ -17,7 +15,7 @@ Floats = npt.NDArray[np.float32]
 Places = npt.NDArray[np.int64]
 
 _ROWS = 32_768  # vectors that are compared at a time: 34 MB at 256 dimensions
-_GRAPH_CONNECTIVITY, _GRAPH_EFFORT = 32, 256  # edges a node, candidates while building: recall before time
+_GRAPH_EFFORT = 128  # candidates while searching: recall before time
 
 
 def compare_all(vectors: Any, queries: Floats, count: int, hidden: npt.NDArray[np.bool_] | None = None) -> list[Any]:
@@ -30,7 +28,7 @@ def compare_all(vectors: Any, queries: Floats, count: int, hidden: npt.NDArray[n
         hidden: (n,) True for those that must not be found.
 
     Returns:
-        A pair of (k,) places and (k,) scores a query, the best first, equals in the order of their places; k is
+        A pair of (k,) places and (k,) scores per query, the best first, equals in the order of their places; k is
         `count` or the number of those that may be found.
     """
     best: list[tuple[Places, Floats]] = [(np.empty(0, np.int64), np.empty(0, np.float32)) for _ in queries]
@@ -47,15 +45,7 @@ def compare_all(vectors: Any, queries: Floats, count: int, hidden: npt.NDArray[n
 
 
 def merge(found: list[tuple[Places, Floats]], count: int) -> tuple[Places, Floats]:
-    """Put several finds together.
-
-    Args:
-        found: Pairs of places and scores.
-        count: How many to keep.
-
-    Returns:
-        The best of all, in order.
-    """
+    """Put pairs of places and scores together and keep the best."""
     places = np.concatenate([one[0] for one in found])
     scores = np.concatenate([one[1] for one in found])
     order = np.lexsort((places, -scores))[:count]
@@ -72,13 +62,7 @@ def build_graph(vectors: Any, path: Path) -> None:
     Raises:
         ImportError: If usearch is not installed.
     """
-    graph = _usearch().Index(
-        ndim=vectors.shape[1],
-        metric="ip",
-        dtype="f32",
-        connectivity=_GRAPH_CONNECTIVITY,
-        expansion_add=_GRAPH_EFFORT,
-    )
+    graph = _usearch().Index(ndim=vectors.shape[1], metric="ip", dtype="f32")
     for start in range(0, len(vectors), _ROWS):
         piece = np.asarray(vectors[start : start + _ROWS], dtype=np.float32)
         graph.add(np.arange(start, start + len(piece), dtype=np.uint64), piece, threads=1)

@@ -137,7 +137,7 @@ def _refuse_bad_budget(max_seconds: float | None, max_steps: int | None, batch_s
 
 def _training_rows(pairs: Iterable[Pair]) -> tuple[dict[str, list[str]], Counter[str]]:
     """Collect the pairs as columns, leaving out and counting what teaches nothing."""
-    from ..encoding.sentence_transformers_model import check_text
+    from ..encoding.texts import check_text
 
     rows: dict[str, list[str]] = {"english": [], "text": []}
     skipped: Counter[str] = Counter()

@@ -74,7 +74,7 @@ def test_documents_are_added_left_alone_and_replaced(embedder, texts, tmp_path):
     assert index.search("snow night stone")[0].document == "doc3"
     again = index.add(changed.items())
     assert (again.documents, again.passages, again.unchanged) == (0, 0, 60)
-    assert len(list(index.folder.glob("part-*"))) == 2
+    assert len(list(index.folder.glob("vectors-*.npy"))) == 2
 
 
 def test_another_model_is_refused(index, embedder, encoder, tmp_path):
@@ -95,9 +95,9 @@ def test_another_model_is_refused(index, embedder, encoder, tmp_path):
 
 def test_mixed_dimensions_are_refused(embedder, tmp_path):
     index = SearchIndex.build(tmp_path / "index", ["red house"], embedder)
-    vectors = np.load(index.folder / "part-0001" / "vectors.npy")
-    np.save(index.folder / "part-0001" / "vectors.npy", vectors[:, :16])
-    with pytest.raises(ValueError, match=r"part-0001 holds 1 x 16 values, the index 48 dimensions"):
+    vectors = np.load(index.folder / "vectors-0001.npy")
+    np.save(index.folder / "vectors-0001.npy", vectors[:, :16])
+    with pytest.raises(ValueError, match=r"vectors-0001.npy holds 1 x 16 values, the index 1 x 48"):
         SearchIndex.open(index.folder, embedder)
 
 
@@ -165,7 +165,8 @@ def test_bad_documents_are_named_or_counted(embedder, tmp_path):
     assert index.last_added.skipped == counted and index.documents == ["a"]
     with pytest.raises(ValueError, match="no document to index"):
         SearchIndex.build(tmp_path / "none", ["", " "], embedder)
-    assert not (tmp_path / "none" / "index.json").exists()
+    with pytest.raises(FileNotFoundError, match="has not ended"):
+        SearchIndex.open(tmp_path / "none", embedder)
     with pytest.raises(ValueError, match="got one str"):
         SearchIndex.build(tmp_path / "one", "red", embedder)
 
@@ -200,7 +201,7 @@ def test_numbers_out_of_range_are_refused(index, embedder, tmp_path):
     (tmp_path / "used" / "file").write_text("x")
     with pytest.raises(ValueError, match="is no index"):
         SearchIndex.build(tmp_path / "used", ["red"], embedder)
-    with pytest.raises(FileNotFoundError, match=r"holds no index\.json"):
+    with pytest.raises(FileNotFoundError, match=r"holds no index\.db"):
         SearchIndex.open(tmp_path / "nowhere", embedder)
 
 
@@ -226,7 +227,7 @@ def test_texts_may_stay_in_their_files(embedder, tmp_path):
     (tmp_path / "notes" / "deep" / "b.txt").write_text("blue dog", encoding="utf-8")
     (tmp_path / "notes" / "c.bin").write_bytes(b"\xff")
     index = SearchIndex.build(tmp_path / "index", read_documents(tmp_path / "notes"), embedder, keep_texts=False)
-    assert "house" not in (tmp_path / "index" / "part-0001" / "passages.jsonl").read_text()
+    assert b"A house" not in (tmp_path / "index" / "index.db").read_bytes()
     assert {hit.text for hit in index.search("dog")} == {"# Red\r\n\r\nA house", "blue dog"}
     (tmp_path / "notes" / "deep" / "b.txt").write_text("another", encoding="utf-8")
     assert {hit.text for hit in index.search("dog")} == {"# Red\r\n\r\nA house", None}
@@ -269,15 +270,15 @@ def test_a_graph_finds_nearly_what_a_comparison_finds(embedder, tmp_path):
     assert graph.search("red blue old", 1)[0].document == "new" and len(graph) == len(exact) + 1
 
 
-def test_an_index_that_grew_elsewhere_is_not_written_over(embedder, tmp_path):
+def test_what_others_add_is_seen_without_opening_again(embedder, tmp_path):
     first = SearchIndex.build(tmp_path / "index", [("a", "red house")], embedder)
     second = SearchIndex.open(tmp_path / "index", embedder)
     first.add([("b", "blue dog")])
-    with pytest.raises(ValueError, match="has changed since it was opened; open it again"):
-        second.add([("c", "snow night")])
-    again = SearchIndex.open(tmp_path / "index", embedder)
-    again.add([("c", "snow night")])
-    assert again.documents == ["a", "b", "c"]
+    assert {hit.document for hit in second.search("dog")} == {"a", "b"}
+    second.add([("c", "snow night")])
+    first.remove("a")
+    for one in (first, second):
+        assert one.documents == ["b", "c"] == sorted(hit.document for hit in one.search("dog", mode="hybrid"))
 
 
 def test_an_index_is_written_from_within(embedder, tmp_path, monkeypatch):
@@ -302,10 +303,8 @@ def test_two_runs_do_not_write_one_index(embedder, tmp_path):
 def test_an_index_within_its_documents_is_not_one_of_them(embedder, tmp_path):
     (tmp_path / "a.txt").write_text("red house")
     index = SearchIndex.build(tmp_path / "my.index", read_documents(tmp_path), embedder)
-    (tmp_path / "my.index" / "part-0001").rename(tmp_path / "my.index" / ".part-0002.partial")  # as if killed
     (tmp_path / "rows.jsonl").write_text('{"id": "b", "text": "blue dog"}')
     assert [one.text for one in read_documents(tmp_path)] == ["red house", "blue dog"]
-    (tmp_path / "my.index" / ".part-0002.partial").rename(tmp_path / "my.index" / "part-0001")
     assert index.add(read_documents(tmp_path)).documents == 1 and len(index) == 2
 
 
@@ -415,8 +414,7 @@ SearchIndex.build(sys.argv[2], [(str(n), filler + str(n)) for n in range(350)], 
 def test_a_killed_build_goes_on(encoder, embedder, tmp_path):
     done = subprocess.run([sys.executable, "-c", KILLED, encoder, tmp_path / "index"], check=False)
     assert done.returncode == -signal.SIGKILL
-    assert not (tmp_path / "index" / "index.json").exists()
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match="has not ended"):
         SearchIndex.open(tmp_path / "index", embedder)
     filler = "red blue old new small big river house tree dog " * 400
     documents = [(str(n), filler + str(n)) for n in range(350)]
@@ -424,7 +422,7 @@ def test_a_killed_build_goes_on(encoder, embedder, tmp_path):
         SearchIndex.build(tmp_path / "index", documents[::-1], embedder, passage_tokens=None)
     index = SearchIndex.build(tmp_path / "index", documents, embedder, passage_tokens=None)
     assert index.last_added.resumed > 0 and len(index) == 350
-    (index.folder / "index.json").rename(tmp_path / "aside.json")  # as if killed before the part was named
+    index.store.close()
+    (index.folder / "index.db").unlink()  # as if killed when all vectors were there, before the commit
     again = SearchIndex.build(tmp_path / "index", documents, embedder, passage_tokens=None)
-    assert again.last_added.resumed == 350
-    assert json.loads((tmp_path / "aside.json").read_text())["model"] == again.manifest["model"]
+    assert again.last_added.resumed == 350 and len(again) == 350

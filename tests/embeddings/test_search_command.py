@@ -105,7 +105,7 @@ def test_documents_are_removed_by_name_and_with_their_files(notes, encoder, tmp_
     [
         (["index", "NOTES", "-o", "new"], "say with --model"),
         (["index", "nowhere", "-o", "new", "--model", "x"], "nowhere is no file or folder"),
-        (["query", "nowhere", "words"], "holds no index.json"),
+        (["query", "nowhere", "words"], "holds no index.db"),
         (["query", "MADE", " "], "the query is blank"),
         (["query", "MADE", "red", "--top", "0"], "top_k"),
     ],
@@ -122,6 +122,8 @@ def test_bad_input_gets_one_line(made, notes, tmp_path, monkeypatch, arguments, 
 def test_a_reranker_orders_the_hits(made, encoder, tmp_path):
     from mmbert.embeddings import load_reranker, save_retriever
 
+    refused = run("query", made, "red house", "--reranker", encoder)
+    assert "head was never trained" in str(refused.exception)
     reranker = load_reranker(encoder)
     save_retriever(reranker, tmp_path / "reranker")
     done = run("query", made, "red house", "--json", "--reranker", tmp_path / "reranker")
@@ -129,3 +131,17 @@ def test_a_reranker_orders_the_hits(made, encoder, tmp_path):
     hits = [json.loads(line) for line in done.stdout.splitlines()]
     expected = reranker.predict([("red house", hit["text"]) for hit in hits])
     assert [hit["score"] for hit in hits] == pytest.approx(sorted(expected.tolist(), reverse=True), abs=1e-5)
+
+
+def test_words_filters_and_compact_need_no_model(notes, encoder, tmp_path):
+    output, model = tmp_path / "index", tmp_path / "model"
+    shutil.copytree(encoder, model)
+    (tmp_path / "more.jsonl").write_text('{"id": "khm", "lang": "khm_Khmr", "text": "មនុស្សទាំងអស់"}\n')
+    assert run("index", notes, tmp_path / "more.jsonl", "-o", output, "--model", model).exit_code == 0
+    shutil.rmtree(model)
+    done = run("query", output, "--mode", "words", "--json", "--where", "lang = 'khm_Khmr'", "ទាំង")
+    assert json.loads(done.stdout)["columns"] == {"lang": "khm_Khmr"}, done.exception
+    assert run("remove", output, "tree").exit_code == 0
+    done = run("compact", output)
+    assert f"{output}: 3 passages in" in done.stdout, done.exception
+    assert "no column 'x'" in str(run("query", output, "a", "--mode", "words", "--where", "x = 1").exception)
