@@ -52,8 +52,8 @@ def read_documents(
     Args:
         *places: A folder stands for its .txt, .md and .rst files and its tables, at any depth, those of an index in it
             left out; a table (.jsonl, .parquet, .csv, ...) has a row per document, with its name under `id` (the row's
-            number if there is none) and its other values as columns. Tables of a folder that lack the field are left alone, with a warning, but for
-            .jsonl and .parquet.
+            number if there is none) and its other values as columns. Tables of a folder that lack the field are left
+            alone, with a warning, but for .jsonl and .parquet.
         field: Where the text is in a row, `a.b` inside a nested one.
         on_bad: `raise` at a file or row that cannot be read; `skip`: pass it on as what it is, for the index to count.
 
