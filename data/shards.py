@@ -1,11 +1,11 @@
-"""Token shards: one flat file of token ids and one of document offsets a language, memory-mapped.
+"""Token shards: per language a flat file of token ids and one of document offsets, memory-mapped.
 
     DIR/index.json            counts, checksums, tokenizer fingerprint, sources with licences, what was skipped
     DIR/deu_Latn.tokens       uint32, little-endian, documents one after the other without specials
     DIR/deu_Latn.offsets      int64, where each document begins, and the end
     DIR/verified.json         (made on reading) sizes and times of files that were compared with their checksums
 
-uint32 costs twice uint16 on small vocabularies and saves a second format; the 256,000 words of Gemma need it anyway.
+uint32 costs twice uint16 on small vocabularies and saves a second format; the 256,000 tokens of Gemma need it anyway.
 Opening lists the directory once and maps files on first use only. A directory appears whole or not at all.
 
 `verified.json` is a note, not a proof: damage that leaves a file's time as it was (a failing disk) is found only by
@@ -18,8 +18,8 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -48,7 +48,7 @@ class TokenShards:
 
     Args:
         directory: Where `write_shards` or `mmbert tokenize` put them.
-        verify: Compare every file with its checksum, about a second a gigabyte. A file that was compared before and
+        verify: Compare every file with its checksum, about a second per gigabyte. A file that was compared before and
             has its size and time of change since is taken as good; "again" compares it all the same. False: look at
             sizes only.
 
@@ -195,32 +195,50 @@ def write_shards(
     Raises:
         ValueError: If there is no document with a token in it, or the target holds something or cannot be written.
     """
+    with shard_writer(tokenizer, directory, sources=sources, skipped=skipped, options=options) as write:
+        for batch in _batches(documents):
+            write(batch)
+    return TokenShards(directory, verify=False)
+
+
+@contextmanager
+def shard_writer(
+    tokenizer: PreTrainedTokenizerFast,
+    directory: str | Path,
+    *,
+    sources: Mapping[str, Source] | None = None,
+    skipped: Mapping[str, int] | None = None,
+    options: ShardOptions | None = None,
+) -> Iterator[Callable[[Sequence[Document]], None]]:
+    """Give a function that writes batches of documents; see `write_shards`. The shards appear when the block ends."""
     options = options or ShardOptions()
     encoder = DocumentTokenizer(tokenizer)
     with atomic_directory(directory) as work:
         (work / "bundles").mkdir()
         writer = BundleWriter(work / "bundles", 0)
-        for batch in _batches(documents):
+
+        def write(batch: Sequence[Document]) -> None:
             for document, ids in zip(batch, encoder.encode([d.text for d in batch]), strict=True):
                 if len(ids):
                     digest = text_hash(document.text) if options.deduplicate else 0
                     writer.add("train", document.language, ids, digest)
                 else:
                     writer.skipped["document without tokens"] += 1
+
+        yield write
         writer.close()
-        unit = read_finished(work / "bundles", 0)
-        if unit is None or not unit.bundles:
+        task = read_finished(work / "bundles", 0)
+        if task is None or not task.bundles:
             raise ValueError("the corpus has no text; check its path, its columns and its split.")
         write_languages(
-            [unit],
+            [task],
             {"train": work},
             options,
             tokenizer=tokenizer_fingerprint(tokenizer),
             sources=list((sources or {}).values()),
-            skipped={**dict(skipped or {}), **unit.skipped},
+            skipped={**dict(skipped or {}), **task.skipped},
         )
         shutil.rmtree(work / "bundles")
-    return TokenShards(directory, verify=False)
 
 
 def _batches(documents: Iterable[Document]) -> Iterable[list[Document]]:

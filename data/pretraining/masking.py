@@ -27,7 +27,7 @@ def row_noise(keys: NDArray[np.uint64], lengths: NDArray[np.int64]) -> NDArray[n
     """Draw 64 random bits for every token of every row, each a function of its row's key and its column alone.
 
     Args:
-        keys: A key a row, shape (n,).
+        keys: One key per row, shape (n,).
         lengths: Tokens of each row, shape (n,).
 
     Returns:
@@ -67,7 +67,7 @@ class Masker:
         Args:
             input_ids: Token ids, shape (T,), all within the vocabulary.
             ratio: Masking ratio, between 0 and 1.
-            noise: 64 random bits a token, shape (T,); see `row_noise`.
+            noise: 64 random bits per token, shape (T,); see `row_noise`.
             lengths: Tokens of each row, shape (n,), at least one each; they sum to T.
 
         Returns:

@@ -1,7 +1,7 @@
 """The official language mixture without the corpus at hand: what published token counts say about the text there was.
 
 A phase reads a language in proportion to n**temperature, n being its natural amount of text, so a published count c
-gives n ~ c**(1 / temperature), up to one factor a phase. Where two phases read the same languages the factors can be
+gives n ~ c**(1 / temperature), up to one factor per phase. Where two phases read the same languages the factors can be
 matched and the phases checked against each other. They agree: from pre-training's counts the formula foretells the
 shares of mid-training within 2 % for 57 of 59 languages, and to the digit Russian's fall from 9.6 to 6.8 to 4.3 % of
 the text of these languages, which the paper draws.

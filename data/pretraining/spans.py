@@ -6,9 +6,9 @@ A document longer than the context is cut into pieces of context - 2 tokens; eve
 A language's tokens are laid out in spans of equal width, about two documents wide and never wider than a piece. A draw
 takes a span and reads every chunk that begins in it; each chunk begins in exactly one, so a pass over the spans, in an
 order of its own, visits every chunk once. Spans need no table: how many there are stands in the index, and where their
-chunks begin is a binary search in the offsets on disk. A table of chunks would take 8 bytes a document (40 GB for five
-billion) and a look at every file before the first batch. The price: two documents that stand side by side in the corpus
-often come together, in different rows of one block.
+chunks begin is a binary search in the offsets on disk. A table of chunks would take 8 bytes per document (40 GB for
+five billion) and reading every file before the first batch. The price: two documents that stand side by side in the
+corpus often come together, in different rows of one block.
 """
 
 from collections.abc import Sequence

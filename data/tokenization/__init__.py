@@ -1,7 +1,7 @@
 """From a corpus to token shards.
 
 `pipeline` cuts sources into shard tasks, `workers` does them in any number of processes, `writer` joins what they left,
-and `recipe_data` does all of it for a recipe. `source`, `mds_source`, `shard_source` are what can be read.
+and `recipe_data` does all of it for a recipe. `source`, `mds_source`, `shard_source`, `datatrove` are what can be read.
 """
 
 from ...common.lazy import lazy_exports
@@ -16,6 +16,7 @@ _HOMES = {
     "ShardOptions": "writer",
     "ShardTask": "source",
     "TokenizeProgress": "workers",
+    "TokenizeStep": "datatrove",
     "WorkFolder": "workdir",
     "balanced_texts": "recipe_data",
     "cut_documents": "writer",

@@ -138,12 +138,16 @@ class MdsRowSource(RowSource):
         return self._shards[name]
 
     def _language(self, name: str) -> str | None:
-        """The tag in the deepest folder that has one, else the one given for all, else None: a column must say it."""
-        for folder in reversed([*Path(self.shown).parts, *name.split("/")[:-1]]):
-            tags = [tag for tag in _TAG.findall(folder) if is_language_tag(tag, self.options.extra_languages)]
-            if tags or folder == CODE:
-                return str(tags[0]) if tags else CODE
-        return self.options.language
+        return tag_in_path([*Path(self.shown).parts, *name.split("/")[:-1]], self.options)
+
+
+def tag_in_path(folders: list[str], options: ReadOptions) -> str | None:
+    """The tag in the deepest folder that has one, else the one given for all, else None: a column must say it."""
+    for folder in reversed(folders):
+        tags = [tag for tag in _TAG.findall(folder) if is_language_tag(tag, options.extra_languages)]
+        if tags or folder == CODE:
+            return str(tags[0]) if tags else CODE
+    return options.language
 
 
 def without_specials(ids: NDArray[Any]) -> NDArray[Any]:

@@ -31,6 +31,7 @@ from ..corpora.files import FileCorpus
 from ..corpora.open import open_with
 from ..corpora.rows import ReadOptions
 from ..shards import TokenShards
+from .datatrove import DatatroveRowSource
 from .document_tokenizer import DocumentTokenizer
 from .intermediate import FinishedTask, read_finished
 from .mds_source import MdsRowSource, holds_mds
@@ -63,6 +64,8 @@ def open_row_source(
     path = Path(location)
     if "://" not in location and ShardRowSource.fits(path):
         return ShardRowSource(path, options, vocabulary)
+    if "://" not in location and DatatroveRowSource.fits(path):
+        return DatatroveRowSource(path, options, vocabulary)
     if "://" in location or holds_mds(path):
         return MdsRowSource(location, options, vocabulary)
     return row_source_of(open_with(location, options, revision=revision, hub_split=hub_split))
@@ -92,7 +95,7 @@ def tokenize_corpus(
     """Tokenize one or more sources into one set of shards.
 
     Args:
-        locations: Files, folders, Hub dataset ids, MDS folders or their addresses, finished shards.
+        locations: Files, folders, Hub dataset ids, MDS folders or their addresses, finished shards, datatrove folders.
         output: Folder to make, absent or empty.
         tokenizer: Makes the ids; it must be the one that made those which a source brings along.
         options: How rows are read.
@@ -242,7 +245,17 @@ def _write_shards(
     if "data" in plan:
         write_json(whole / PLAN, plan["data"], indent=1)
     folder.publish(whole)
-    return {split: TokenShards(folder.output / split, verify=False) for split in directories}
+    found = {split: TokenShards(folder.output / split, verify=False) for split in directories}
+    if plan["options"]["heldout_fraction"] > 0:
+        _warn_of_missing_heldout(found)
+    return found
+
+
+def _warn_of_missing_heldout(found: dict[Split, TokenShards]) -> None:
+    heldout = found["heldout"].languages if "heldout" in found else []
+    if missing := [tag for tag in found["train"].languages if tag not in heldout]:
+        named = ", ".join(missing[:10]) + (f" and {len(missing) - 10} more" if len(missing) > 10 else "")
+        logger.warning("no held-out text in %s: no loss is reported there; raise the held-out fraction", named)
 
 
 def join_parts(parts: Sequence[str | Path], output: str | Path) -> dict[Split, TokenShards]:

@@ -147,3 +147,12 @@ def test_bad_input(place, arguments, message):
     done = run(*arguments)
     assert isinstance(done.exception, (ValueError, OSError)) and message in str(done.exception)
     assert "\n" not in str(done.exception) and not Path("out").exists()
+
+
+def test_languages_without_heldout_text_are_named(place, caplog):
+    Path("two").mkdir()
+    Path("two/eng_Latn.txt").write_text("\n\n".join(f"the river rises {n} feet" for n in range(500)))
+    Path("two/fao_Latn.txt").write_text("\n\n".join(f"the river {n}" for n in range(3)))
+    with caplog.at_level("WARNING", logger="mmbert"):
+        assert run("two", "out", *COMMON, "--heldout-fraction", "0.02").exit_code == 0
+    assert "no held-out text in fao_Latn: no loss is reported there; raise the held-out fraction" in caplog.text
