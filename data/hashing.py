@@ -24,14 +24,7 @@ _MIX = np.uint64(0xFF51AFD7ED558CCD)  # murmur3's 64-bit finaliser
 
 
 def scramble(value: Unsigned) -> Unsigned:
-    """Mix the bits of 64-bit words (murmur3 finaliser); equal input gives equal output everywhere.
-
-    Args:
-        value: Words of any shape.
-
-    Returns:
-        Words of the same shape.
-    """
+    """Mix the bits of 64-bit words (murmur3 finaliser); equal input gives equal output everywhere."""
     value = value ^ (value >> _SHIFT)
     value *= _MIX
     value ^= value >> _SHIFT
@@ -41,16 +34,7 @@ def scramble(value: Unsigned) -> Unsigned:
 
 
 def permute(index: NDArray[np.int64], size: NDArray[np.int64], key: Unsigned) -> NDArray[np.int64]:
-    """Send each index to its place in the shuffled order of its own range.
-
-    Args:
-        index: Indices, 0 <= index < size, shape (n,).
-        size: Length of each index's range, shape (n,).
-        key: Key of each index's permutation, shape (n,); one key is one bijection of the range.
-
-    Returns:
-        Places, 0 <= place < size, shape (n,).
-    """
+    """Send each index to its place in the shuffled order of its own range."""
     half = np.ceil(np.log2(np.maximum(size, 2).astype(np.float64)) / 2).astype(np.uint64)
     limit = size.astype(np.uint64)
     value = _feistel(index.astype(np.uint64), half, key)

@@ -191,14 +191,7 @@ class MlmStream(Dataset[PackedRows]):
 
 
 def masker_of(tokenizer: PreTrainedTokenizerFast) -> Masker:
-    """Return the masker of a tokenizer: its mask, and everything special left alone.
-
-    Args:
-        tokenizer: The tokenizer.
-
-    Returns:
-        The masker.
-    """
+    """Return the masker of a tokenizer: its mask, and everything special left alone."""
     special = np.zeros(len(tokenizer), dtype=bool)
     special[tokenizer.all_special_ids] = True
     return Masker(int(tokenizer.mask_token_id), special)

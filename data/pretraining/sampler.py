@@ -156,13 +156,6 @@ def capped_shares(phase: Phase, token_counts: dict[str, int]) -> EpochReport:
     """Work out the target shares of a phase: temperature, fixed shares, cap on epochs.
 
     A warning is logged where there is too little text for the cap.
-
-    Args:
-        phase: The phase.
-        token_counts: Tokens of each language that it reads.
-
-    Returns:
-        The report; its `shares` are the targets.
     """
     shares = LanguageMixture(token_counts, phase.temperature, phase.shares).probabilities()
     report = cap_epochs(
