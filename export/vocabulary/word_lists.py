@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from tokenizers import Tokenizer
 
-from ...languages.scripts import is_unspaced
+from ...languages.scripts import is_unspaced, is_written_in, scripts_of_tags
 from ...modeling.tokenization_mmbert import SPACE
 from .counts import Word
 
@@ -25,6 +25,7 @@ slv:sl spa:es srp:sh swe:sv tam:ta tur:tr ukr:uk urd:ur vie:vi zsm:ms
 """.split()
 )
 _USUAL_CASES = (0.85, 0.13, 0.02)  # lower, Title, UPPER: a guess, for languages without text
+_LOOKED_AT = 1_000  # words, to see in which script a list is
 _TRUST = 2  # occurrences in the text that weigh as much as the average
 
 
@@ -39,7 +40,7 @@ def word_frequencies(tag: str) -> dict[str, float]:
 
     Raises:
         ImportError: If wordfreq is not installed.
-        ValueError: If it does not know the language.
+        ValueError: If it does not know the language, or lists it in another script only.
     """
     try:
         from wordfreq import get_frequency_dict
@@ -50,6 +51,11 @@ def word_frequencies(tag: str) -> dict[str, float]:
         known = ", ".join(sorted(_TWO_LETTERS))
         raise ValueError(f"no word list for {tag!r}; there are lists for {known}: leave them out and give text")
     found: dict[str, float] = get_frequency_dict(code, "best")
+    # wordfreq 3.1.1 lists Chinese in Simplified characters only and Serbian in Latin letters only.
+    some = list(found)[:_LOOKED_AT]
+    in_script = sum(is_written_in(word, scripts_of_tags([tag])) for word in some)
+    if tag.endswith("_Hant") or in_script < len(some) / 2:
+        raise ValueError(f"wordfreq lists no words of {tag!r} in its script; leave --word-lists out and give text")
     return found
 
 

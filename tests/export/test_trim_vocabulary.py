@@ -415,3 +415,14 @@ def test_the_large_vocabulary_on_real_text(tmp_path):
     for group in kept_languages.values():
         for text in group:
             assert [old[token] for token in after(text)["input_ids"]] == whole(text)["input_ids"]
+
+
+@pytest.mark.parametrize("tag", ["cmn_Hant", "srp_Cyrl"])
+def test_a_word_list_in_another_script_is_refused(tag):
+    """wordfreq unified these before it counted; its words would keep tokens that the text never has."""
+    pytest.importorskip("wordfreq")
+    from mmbert.export.vocabulary.word_lists import word_frequencies
+
+    with pytest.raises(ValueError, match=f"lists no words of '{tag}' in its script"):
+        word_frequencies(tag)
+    assert word_frequencies(tag.replace("Hant", "Hans").replace("Cyrl", "Latn"))
