@@ -149,8 +149,8 @@ def _numbers(option: str, text: str | None) -> tuple[float, ...]:
 
 
 def _require_checkpoint(checkpoint: str) -> None:
+    from ..common.checkpoints.hub import local_checkpoint
     from ..common.checkpoints.reader import open_checkpoint
-    from ..trainers.pretraining.model_init import local_checkpoint
 
     folder = local_checkpoint(checkpoint)
     open_checkpoint(folder)

@@ -32,15 +32,38 @@ def read_json(path: Path) -> dict[str, Any]:
         FileNotFoundError: If there is no such file.
         ValueError: If it is not JSON, not UTF-8, nested too deeply or not an object.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist; {path.parent} is not complete")
-    try:
-        value = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: not valid JSON ({error})") from None
+    value = _read(path)
     if not isinstance(value, dict):
         raise ValueError(f"{path}: a JSON object is needed, got {type(value).__name__}")
     return value
+
+
+def read_list(path: Path) -> list[Any]:
+    """Read a JSON file that must hold a list.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The list.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is not JSON, not UTF-8, nested too deeply or not a list.
+    """
+    value = _read(path)
+    if not isinstance(value, list):
+        raise ValueError(f"{path}: a JSON list is needed, got {type(value).__name__}")
+    return value
+
+
+def _read(path: Path) -> Any:
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist; {path.parent} is not complete")
+    try:
+        return json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: not valid JSON ({error})") from None
 
 
 def write_json(

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from ..common.checkpoints.reader import DTYPES, SIDE_FILES, all_finite, checkpoint_fingerprint
-from ..common.checkpoints.writer import CheckpointWriter, atomic_directory, write_checksums, write_index
+from ..common.checkpoints.writer import CheckpointWriter, atomic_directory, write_index
 from ..common.files import copy_files, write_json
 from ..export.modernbert.st_modules import MODULE_FILES, copy_modules
 from ..version import __version__
@@ -103,7 +103,6 @@ def save_merged(
                 if not info.is_floating:
                     writer.write(name, 0, first.read_flat(name))
         write_index(directory, first)
-        write_checksums(directory, first.files)
         # auto_map would lead to code that does not lie here
         write_json(directory / "config.json", {key: first.config[key] for key in first.config if key != "auto_map"})
         for parent in parents.checkpoints:

@@ -12,8 +12,10 @@ from typing import Any
 
 import yaml
 
+from ..common.files import inside
 from .quantity import RecipeError
 
+_MOST_ENTRIES = 100_000  # of a file; a recipe of 1,833 languages in four phases has 8,000
 _DEEPEST = 8  # recipes on top of each other; more is a circle
 
 
@@ -57,8 +59,8 @@ def load_extended(path: Path, shipped: Mapping[str, Path], depth: int = 0) -> tu
 
 
 def _file_below(path: Path, name: str, shipped: Mapping[str, Path], depth: int, lines: Lines) -> Path:
-    below = shipped.get(name, path.parent / name)
     where = f"{path.name}{lines.where('extends')}, extends: "
+    below = shipped[name] if name in shipped else inside(path.parent, name, path)
     if not below.is_file():
         raise ValueError(f"{where}no recipe {name!r}; shipped recipes are {', '.join(sorted(shipped))}.")
     if depth >= _DEEPEST:
@@ -163,9 +165,17 @@ def load_with_lines(path: Path) -> tuple[Any, Lines]:
         raise ValueError(f"{path.name} is not YAML: {' '.join(str(error).split())}") from None
     except RecursionError:
         raise ValueError(f"{path.name} refers to itself or is nested too deeply; see recipes/demo.yaml.") from None
+    except (ValueError, TypeError, AttributeError, LookupError, OverflowError) as error:
+        if str(error).startswith(path.name):
+            raise
+        raise ValueError(f"{path.name} is not YAML that can be read ({type(error).__name__}: {error})") from None
 
 
 def _walk(file: str, node: yaml.Node, key: str, lines: dict[str, int]) -> None:
+    if len(lines) > _MOST_ENTRIES:
+        raise ValueError(
+            f"{file} has more than {_MOST_ENTRIES:,} entries with its aliases; write it without nesting them."
+        )
     if isinstance(node, yaml.MappingNode):
         seen: set[str] = set()
         for name, value in node.value:

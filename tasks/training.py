@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from accelerate import PartialState
 
+from ..common.checkpoints.hub import local_checkpoint
 from ..trainers import FineTuned, FineTuningArguments, fine_tune
 from ..trainers.finetuning.previous_run import find_previous_run, identity_of, rows_fingerprint
-from ..trainers.pretraining.model_init import local_checkpoint
 from .base import Task
 
 if TYPE_CHECKING:

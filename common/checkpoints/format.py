@@ -45,6 +45,10 @@ DTYPES = {
     "BOOL": torch.bool,
 }
 PICKLES = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt"}
+_CONVERT = (
+    'where you trust it, convert it: python -c "import torch, safetensors.torch as s; s.save_file({{k: v.clone() for '
+    "k, v in torch.load('{path}', weights_only=True).items()}}, '{target}', {{'format': 'pt'}})\""
+)
 _MAX_HEADER = 100_000_000  # the safetensors library's own limit, bytes
 
 
@@ -160,14 +164,27 @@ def _tensor_info(path: Path, name: str, entry: dict[str, Any], data: int) -> Ten
     return TensorInfo(name, dtype, shape, path.name, data + start, needed)
 
 
+def refuse_pickle(path: Path) -> NoReturn:
+    """Refuse a pickle, with the command that converts one that its owner trusts.
+
+    Args:
+        path: The file.
+
+    Raises:
+        ValueError: Always.
+    """
+    target = path.with_name(path.name.replace("pytorch_model", "model")).with_suffix(".safetensors")
+    raise ValueError(
+        f"{path} is a pickle, which can run code when opened, and is never loaded; "
+        + _CONVERT.format(path=path, target=target)
+    )
+
+
 def _refuse_without_weights(directory: Path) -> NoReturn:
     names = sorted(file.name for file in directory.iterdir())
     pickles = [name for name in names if Path(name).suffix in PICKLES]
     if "adapter_model.safetensors" in names:
         raise ValueError(f"{directory} is a LoRA adapter; merge it into its base model first (peft: merge_and_unload)")
     if pickles:
-        raise ValueError(
-            f"{directory} holds its weights as a pickle ({pickles[0]}), which can run code when opened and is never "
-            "loaded; ask for a safetensors version"
-        )
+        refuse_pickle(directory / pickles[0])
     raise FileNotFoundError(f"{directory} holds neither {SINGLE} nor {INDEX}; it is no checkpoint")

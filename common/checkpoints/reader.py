@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from ..files import read_json, sha256
+from ..files import read_json
 from .format import (
     CHECKSUMS,
     DTYPES,
@@ -27,6 +27,7 @@ from .format import (
     find_shards,
     read_header,
 )
+from .integrity import verify_checksums
 
 __all__ = [
     "CHECKSUMS",
@@ -117,26 +118,12 @@ class Checkpoint:
                     )
 
     def verify(self) -> bool:
-        """Compare every shard with `SHA256SUMS`, if the directory has one.
+        """Compare the folder with `SHA256SUMS`, if it has one; see `verify_checksums`.
 
         Returns:
             True if the sums were compared and agree, False if there are none to compare with.
-
-        Raises:
-            ValueError: If a shard's sum is absent or another one.
         """
-        sums = self.path / CHECKSUMS
-        if not sums.is_file():
-            return False
-        lines = sums.read_text(encoding="utf-8").splitlines()
-        expected = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
-        for file in self.files:
-            if sha256(self.path / file) != expected.get(file):
-                raise ValueError(
-                    f"{self.path / file}: its bytes are not those recorded in {CHECKSUMS}; fetch the file again, "
-                    f"or delete {CHECKSUMS} if you changed the weights yourself"
-                )
-        return True
+        return verify_checksums(self.path, self.files)
 
     def check_against(
         self, expected: torch.nn.Module | Mapping[str, Sequence[int]], *, optional: Collection[str] = ()

@@ -10,7 +10,7 @@ import os
 import secrets
 import shutil
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedRandom
 from pathlib import Path
@@ -18,14 +18,15 @@ from typing import Any
 
 import torch
 
-from ..files import refuse_existing, sha256, sync_to_disk, write_error, write_json
-from .format import CHECKSUMS, DTYPES, INDEX, SINGLE
+from ..files import refuse_existing, sync_to_disk, write_error, write_json
+from .format import DTYPES, INDEX, SINGLE
+from .integrity import write_checksums
 from .reader import Checkpoint
 
 
 @contextmanager
 def atomic_directory(output: str | os.PathLike[str]) -> Iterator[Path]:
-    """Make a directory that appears under its name only when the block ends without an error.
+    """Make a directory, with its SHA256SUMS, that appears under its name only when the block ends without an error.
 
     Args:
         output: The directory to make. It may exist if it is empty.
@@ -161,18 +162,8 @@ def write_index(directory: Path, template: Checkpoint) -> None:
     write_json(directory / INDEX, {"metadata": {"total_size": size}, "weight_map": places})
 
 
-def write_checksums(directory: Path, files: Sequence[str]) -> None:
-    """Write `SHA256SUMS` for the given files.
-
-    Args:
-        directory: Where they lie.
-        files: Their names.
-    """
-    lines = "".join(f"{sha256(directory / file)}  {file}\n" for file in files)
-    (directory / CHECKSUMS).write_text(lines, encoding="utf-8", newline="\n")
-
-
 def _publish(partial: Path, target: Path) -> None:
+    write_checksums(partial)
     for path in [*sorted(partial.rglob("*"), reverse=True), partial]:
         sync_to_disk(path)
     refuse_existing(target)  # someone may have written there meanwhile

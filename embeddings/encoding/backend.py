@@ -13,22 +13,26 @@ from typing import Any
 
 import torch
 
+from ...common.checkpoints.hub import local_checkpoint
+from ...common.checkpoints.integrity import check_folder
 from ...modeling import MmBertConfig
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
-def existing(checkpoint: str | os.PathLike[str]) -> str:
-    """Give a checkpoint back as text if it is a folder of a model, or looks like a Hub id.
+def existing(checkpoint: str | os.PathLike[str], *, verify: bool = True) -> str:
+    """Give a checkpoint back as text if it is a folder of a model, or a Hub id, that may be loaded.
 
     Args:
-        checkpoint: Folder or Hub id.
+        checkpoint: Folder or Hub id; files of the Hub that could hold a pickle are not fetched.
+        verify: Compare the files with the SHA256SUMS beside them.
 
     Returns:
         The same.
 
     Raises:
         FileNotFoundError: If it is neither.
+        ValueError: If its weights are pickles, truncated or damaged.
     """
     path = Path(checkpoint)
     if path.is_dir():
@@ -40,6 +44,7 @@ def existing(checkpoint: str | os.PathLike[str]) -> str:
         raise FileNotFoundError(
             f"{path} is no folder of a saved model; give one, or a Hub id like jhu-clsp/mmBERT-base"
         )
+    check_folder(local_checkpoint(str(checkpoint)), verify=verify)
     return str(checkpoint)
 
 
@@ -95,6 +100,9 @@ def use_our_network(model: Any, ours: Any, what: str) -> None:
     kind = getattr(getattr(network, "config", None), "model_type", None)
     if kind not in (MmBertConfig.model_type, "modernbert"):
         raise ValueError(f"the checkpoint is of type {kind!r}, {what} needs mmbert or modernbert")
+    for name, parameter in model.named_parameters():
+        if parameter.is_floating_point() and not bool(parameter.isfinite().all()):
+            raise ValueError(f"{name} of the checkpoint holds NaN or infinity; take an earlier checkpoint")
     if isinstance(network, ours):
         return
     config = MmBertConfig.from_dict(network.config.to_dict() | {"model_type": MmBertConfig.model_type})

@@ -44,6 +44,7 @@ def load_embedder(
     prompts: dict[str, str] | None = None,
     default_prompt: str | None = None,
     token_budget: int | None = None,
+    verify: bool = True,
 ) -> "SentenceTransformer":
     """Load an encoder or a saved SentenceTransformer; `encode` then turns texts into vectors.
 
@@ -66,6 +67,7 @@ def load_embedder(
         default_prompt: Name of the one that is used where a call names none.
         token_budget: Most tokens of a batch; a longer text is a batch of its own. None: 4,096 on a CPU, where more
             gained nothing on one thread, 65,536 elsewhere.
+        verify: Compare the files with the SHA256SUMS beside them.
 
     Returns:
         A SentenceTransformer: it encodes, trains, saves and pushes like any other, and its saves load without mmbert.
@@ -81,7 +83,7 @@ def load_embedder(
     _refuse_unknown("dtype", dtype, (None, "auto", *_DTYPES[backend]))
     if token_budget is not None and token_budget < 1:
         raise ValueError(f"token_budget must be at least 1 token, got {token_budget}")
-    checkpoint = existing(checkpoint)
+    checkpoint = existing(checkpoint, verify=verify)
     register()
     if backend != "torch":
         embedder = _exported(checkpoint, backend, dtype, pooling, device, compiled=compile)

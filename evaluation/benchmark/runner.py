@@ -227,8 +227,8 @@ def do(job: Job, run: Run, identity: Mapping[str, str], output: Path, overwrite:
 
 
 def _read(job: Job) -> tuple[dict[str, str], dict[str, int]]:
+    from ...common.checkpoints.hub import local_checkpoint
     from ...common.checkpoints.reader import checkpoint_fingerprint
-    from ...trainers.pretraining.model_init import local_checkpoint
 
     rows = job.rows()
     require_scorable(job.task, rows.dev, rows.test)

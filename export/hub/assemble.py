@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...common.checkpoints.format import PICKLES
+from ...common.checkpoints.integrity import refuse_pickles
 from ...common.checkpoints.reader import SIDE_FILES
 from ...common.files import copy_files, read_json
 from ...common.local_paths import hide_local_paths
@@ -122,9 +122,7 @@ def _add_merged_adapter(source: Path, directory: Path, base_model: str | None) -
 
 def _assemble_adapter(source: Path, directory: Path, base_model: str | None) -> None:
     """Copy an adapter; its base must be something that others can load."""
-    for file in source.iterdir():
-        if file.suffix in PICKLES:
-            raise ValueError(f"{file} is a pickle, which can run code when opened; save the adapter as safetensors")
+    refuse_pickles(source)
     if not (source / "adapter_model.safetensors").is_file():
         raise FileNotFoundError(f"{source} holds no adapter_model.safetensors; save the adapter again")
     fields = read_json(source / ADAPTER)

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from ...common.checkpoints.reader import SIDE_FILES, Checkpoint, open_checkpoint
-from ...common.checkpoints.writer import atomic_directory, write_checksums, write_index
+from ...common.checkpoints.writer import atomic_directory, write_index
 from ...common.files import copy_files, read_json, refuse_existing, write_json
 from .remote_code import auto_map, write_remote_code
 from .self_test import Comparison, make_self_test
@@ -68,7 +68,6 @@ def export_modernbert(checkpoint: str | os.PathLike[str], output: str | os.PathL
     with atomic_directory(output) as directory:
         copy_files(source.path, directory, source.files)
         write_index(directory, source)
-        write_checksums(directory, source.files)
         if code:
             write_remote_code(directory)
         write_json(directory / "config.json", config | ({"auto_map": auto_map()} if code else {}))

@@ -4,8 +4,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from ...common.checkpoints.format import PICKLES
-from ...common.files import read_json, write_json
+from ...common.checkpoints.integrity import refuse_pickles
+from ...common.files import inside, read_json, write_json
 
 MODULES = "modules.json"
 LENGTH, SETTINGS = "sentence_bert_config.json", "config_sentence_transformers.json"
@@ -36,10 +36,8 @@ def copy_modules(source: Path, target: Path) -> None:
     for name in (module["path"] for module in read_modules(source)):
         if not name or not (source / name).is_dir():
             continue
-        if Path(name).name != name or name == "..":
-            raise ValueError(f"{source / MODULES}: {name!r} is not the plain name of a folder")
-        if pickle := next((file for file in sorted((source / name).rglob("*")) if file.suffix in PICKLES), None):
-            raise ValueError(f"{pickle} is a pickle, which can run code when opened; save the module as safetensors")
+        inside(source, name, source / MODULES)
+        refuse_pickles(source / name)
         shutil.copytree(source / name, target / name)
 
 

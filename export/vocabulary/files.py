@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from ...common.checkpoints.reader import Checkpoint
-from ...common.checkpoints.writer import CheckpointWriter, write_checksums, write_index
+from ...common.checkpoints.writer import CheckpointWriter, write_index
 from ...common.files import copy_files, read_json, write_json
 from ..modernbert.st_modules import MODULE_FILES, copy_modules
 from .bpe import Vocabulary
@@ -154,7 +154,6 @@ def _write_weights(source: Checkpoint, directory: Path, rows: VocabularyRows, ke
                 writer.write(name, written, block)
                 written += block.numel()
     write_index(directory, template)
-    write_checksums(directory, template.files)
 
 
 def _without_absent_code(source: Checkpoint, new: dict[int, int]) -> dict[str, Any]:

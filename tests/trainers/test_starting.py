@@ -130,9 +130,9 @@ def test_other_shapes_are_refused(continued, checkpoint, tokenizer):
 
 
 def test_pickles_and_a_tampered_shard_are_refused(continued, checkpoint, tokenizer):
-    from mmbert.common.checkpoints.writer import write_checksums
+    from mmbert.common.checkpoints import write_checksums
 
-    write_checksums(checkpoint, ["model.safetensors"])
+    write_checksums(checkpoint)
     broken = bytearray((checkpoint / "model.safetensors").read_bytes())
     broken[-3] ^= 1
     (checkpoint / "model.safetensors").write_bytes(broken)

@@ -5,12 +5,12 @@ after the stable run has ended. The tag is written inside the checkpoint, with e
 the run's `tags.json` is read from there and only says where to look.
 """
 
-import json
 import re
 import shutil
 from pathlib import Path
 
-from ...common.files import sync_to_disk, write_json
+from ...common.checkpoints.integrity import refuse_pickled_state, verify_checksums
+from ...common.files import read_json, sync_to_disk, write_json
 from ...recipes import TrainingSchedule
 from ..pretraining.run_fingerprint import FILE as IDENTITY_FILE
 
@@ -62,6 +62,29 @@ def last_checkpoint(directory: Path) -> Path:
     return found[max(found)]
 
 
+def check_resumable(checkpoint: Path) -> None:
+    """Check a checkpoint before a run goes on from it: no pickle, known bytes, and one step in all places that say it.
+
+    Args:
+        checkpoint: The checkpoint.
+
+    Raises:
+        FileNotFoundError: If a file is missing.
+        ValueError: If a file is damaged, or the places disagree.
+    """
+    refuse_pickled_state(checkpoint)
+    verify_checksums(checkpoint)
+    steps = {
+        IDENTITY_FILE: read_json(checkpoint / IDENTITY_FILE).get("step"),
+        "trainer_state.json": read_json(checkpoint / "trainer_state.json").get("global_step"),
+    }
+    if match := re.fullmatch(r"checkpoint-(\d+)", checkpoint.name):
+        steps["the folder's name"] = int(match[1])
+    if len(set(steps.values())) > 1 or not isinstance(steps[IDENTITY_FILE], int):
+        said = ", ".join(f"{place} says step {step}" for place, step in steps.items())
+        raise ValueError(f"{checkpoint} is damaged: {said}; resume from another checkpoint")
+
+
 def tag_of(schedule: TrainingSchedule, step: int) -> str | None:
     """Name the phase boundary that a run stands at.
 
@@ -92,7 +115,7 @@ def tags(directory: Path) -> dict[str, Path]:
     """
     found = {}
     for _, path in sorted(checkpoints(directory).items()):
-        tag = json.loads((path / IDENTITY_FILE).read_text(encoding="utf-8")).get("tag")
+        tag = read_json(path / IDENTITY_FILE).get("tag")
         if tag:
             found[str(tag)] = path
     return found

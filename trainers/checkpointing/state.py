@@ -17,10 +17,13 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.optim import Optimizer
 
+from ...common.checkpoints.format import read_header
+from ...common.files import read_json, write_json
 from .fsdp import cut_like, whole
 
 OPTIMIZER_FILE = "optimizer.safetensors"
 SCHEDULER_FILE = "scheduler.json"
+SCALER_FILE = "scaler.json"
 # What an optimizer keeps per group beside its hyper-parameters. It chooses its kernels anew, so that a
 # checkpoint of a GPU resumes on a CPU.
 _PROGRESS = ("step", "kahan_sum")
@@ -70,9 +73,8 @@ def load_optimizer(optimizer: Optimizer, model: nn.Module, directory: Path) -> N
         raise FileNotFoundError(f"{directory.name} has no {OPTIMIZER_FILE}; resume from a whole checkpoint.")
     parameters = dict(model.named_parameters())
     state: dict[nn.Parameter, dict[str, Any]] = {}
+    progress, numbers = _progress(path)
     with safe_open(path, framework="pt") as file:
-        metadata = file.metadata() or {}
-        progress, numbers = (json.loads(metadata.get(key, "[]")) for key in ("groups", "numbers"))
         tensors = {name: file.get_tensor(name) for name in file.keys()}
     for full_name, value in {**tensors, **dict(numbers)}.items():
         name, _, key = full_name.rpartition("/")
@@ -97,6 +99,15 @@ def load_optimizer(optimizer: Optimizer, model: nn.Module, directory: Path) -> N
             saved["step"] = torch.tensor(saved["step"], dtype=torch.int32)
         group.update(saved, setup=True)
         _choose_kernels(optimizer, group)
+
+
+def _progress(path: Path) -> tuple[list[dict[str, Any]], dict[str, float]]:
+    """Read what an optimizer file says of groups of parameters, and the plain numbers in it."""
+    metadata = read_header(path)[1]
+    try:
+        return json.loads(metadata.get("groups", "[]")), dict(json.loads(metadata.get("numbers", "{}")))
+    except (ValueError, TypeError):
+        raise ValueError(f"{path} is damaged; resume from another checkpoint.") from None
 
 
 def _choose_kernels(optimizer: Optimizer, group: dict[str, Any]) -> None:
@@ -125,9 +136,20 @@ def save_scheduler(scheduler: Any, directory: Path) -> None:
 
 def load_scheduler(scheduler: Any, optimizer: Optimizer, directory: Path) -> None:
     """Set a scheduler back to a checkpoint, and give every group of parameters of its optimizer its rate."""
-    scheduler.load_state_dict(json.loads((directory / SCHEDULER_FILE).read_text(encoding="utf-8")))
+    scheduler.load_state_dict(read_json(directory / SCHEDULER_FILE))
     for group, rate in zip(optimizer.param_groups, scheduler.get_last_lr(), strict=True):
         group["lr"] = rate
+
+
+def save_scaler(scaler: Any, directory: Path) -> None:
+    """Write how losses in fp16 are scaled, as JSON."""
+    write_json(directory / SCALER_FILE, scaler.state_dict())
+
+
+def load_scaler(scaler: Any, directory: Path) -> None:
+    """Set the scale of losses in fp16 back, if the checkpoint has one."""
+    if (directory / SCALER_FILE).is_file():
+        scaler.load_state_dict(read_json(directory / SCALER_FILE))
 
 
 def save_random_state(directory: Path, rank: int) -> None:
@@ -149,12 +171,15 @@ def load_random_state(directory: Path, rank: int) -> bool:
     path = directory / f"random_state_{rank}.json"
     if not path.is_file():
         return False
-    state = json.loads(path.read_text(encoding="utf-8"))
-    version, numbers, normal = state["python"]
-    random.setstate((version, tuple(numbers), normal))
-    keys, position, has_gauss, gauss = state["numpy"]
-    np.random.set_state(("MT19937", np.array(keys, dtype=np.uint32), position, has_gauss, gauss))  # noqa: NPY002
-    torch.random.set_rng_state(torch.tensor(state["torch"], dtype=torch.uint8))
-    if torch.cuda.is_available() and len(state["cuda"]) == torch.cuda.device_count():
-        torch.cuda.random.set_rng_state_all([torch.tensor(g, dtype=torch.uint8) for g in state["cuda"]])
+    state = read_json(path)
+    try:
+        version, numbers, normal = state["python"]
+        random.setstate((version, tuple(numbers), normal))
+        keys, position, has_gauss, gauss = state["numpy"]
+        np.random.set_state(("MT19937", np.array(keys, dtype=np.uint32), position, has_gauss, gauss))  # noqa: NPY002
+        torch.random.set_rng_state(torch.tensor(state["torch"], dtype=torch.uint8))
+        if torch.cuda.is_available() and len(state["cuda"]) == torch.cuda.device_count():
+            torch.cuda.random.set_rng_state_all([torch.tensor(g, dtype=torch.uint8) for g in state["cuda"]])
+    except (KeyError, TypeError, ValueError, OverflowError, RuntimeError):
+        raise ValueError(f"{path} is damaged; resume from another checkpoint.") from None
     return True

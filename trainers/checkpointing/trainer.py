@@ -24,13 +24,13 @@ from torch.optim.lr_scheduler import LambdaLR
 from transformers import PreTrainedModel, Trainer
 from transformers.trainer_utils import HubStrategy
 
+from ...common.checkpoints.integrity import write_checksums
 from ...common.checkpoints.reader import open_checkpoint
-from ...common.checkpoints.writer import write_checksums
 from ...common.files import write_json
 from ...modeling.tokenization_mmbert import save_tokenizer
 from .fsdp import fill, local
 from .paths import give_name, revision_of, rotate, tags, write_tags
-from .state import load_optimizer, load_random_state, save_optimizer, save_random_state
+from .state import load_optimizer, load_random_state, load_scaler, save_optimizer, save_random_state, save_scaler
 
 if TYPE_CHECKING:
     from ...export import Publication
@@ -141,8 +141,7 @@ class CheckpointingTrainer(Trainer):
             self.write_run_state(self._unfinished / name)
             self.accelerator.wait_for_everyone()
             if self.args.should_save:
-                files = sorted(path.name for path in (self._unfinished / name).glob("*model*.safetensors"))
-                write_checksums(self._unfinished / name, files)
+                write_checksums(self._unfinished / name)
                 give_name(self._unfinished / name, home / name)
                 self.rotate(home / name)
         except (OSError, SafetensorError, RuntimeError) as error:
@@ -190,6 +189,14 @@ class CheckpointingTrainer(Trainer):
     def _save_rng_state(self, output_dir: str) -> None:
         Path(output_dir).mkdir(parents=True, exist_ok=True)
         save_random_state(Path(output_dir), self.args.process_index)
+
+    def _save_scaler(self, output_dir: str) -> None:
+        if self.args.should_save and getattr(self.accelerator, "scaler", None) is not None:
+            save_scaler(self.accelerator.scaler, Path(output_dir))
+
+    def _load_scaler(self, checkpoint: str | None) -> None:
+        if checkpoint is not None and getattr(self.accelerator, "scaler", None) is not None:
+            load_scaler(self.accelerator.scaler, Path(checkpoint))
 
     def _load_rng_state(self, checkpoint: str | None) -> None:
         if checkpoint is not None and not load_random_state(Path(checkpoint), self.args.process_index):

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from transformers.utils import logging as transformers_logging
 
+from ...common.checkpoints.hub import local_checkpoint
+from ...common.checkpoints.reader import open_checkpoint
 from ...common.files import read_json
 from ...modeling import (
     MmBertConfig,
@@ -25,7 +27,6 @@ from ...modeling import (
     MmBertForTokenClassification,
     MmBertPreTrainedModel,
 )
-from ..pretraining.model_init import local_checkpoint
 from .config import LORA_KEEPS, LORA_TARGETS, FineTuningArguments
 
 if TYPE_CHECKING:
@@ -80,7 +81,9 @@ def build_network(
         FileNotFoundError: If there is no such checkpoint.
     """
     path = local_checkpoint(str(checkpoint))
-    raw = read_json(path / "config.json")
+    opened = open_checkpoint(path)
+    opened.verify()
+    raw = opened.config
     if raw.get("model_type") not in ("mmbert", "modernbert"):
         raise ValueError(f"{checkpoint} is a {raw.get('model_type')} checkpoint; give one of mmBERT or ModernBERT.")
     regresses = problem_type == "regression"

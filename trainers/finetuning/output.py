@@ -5,7 +5,6 @@ The record is written last, whole or not at all: where it lies, everything else 
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -15,7 +14,9 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 from transformers import PreTrainedTokenizerFast
 
-from ...common.files import replacing, write_json
+from ...common.checkpoints.format import CHECKSUMS
+from ...common.checkpoints.integrity import write_checksums
+from ...common.files import read_json, replacing, write_json
 from ...modeling.tokenization_mmbert import save_tokenizer
 from .trainer import FineTuneTrainer, Predictions
 
@@ -42,6 +43,7 @@ def save_fine_tuned(
     state = trainer.accelerator.get_state_dict(trainer.model_wrapped) if trainer.is_fsdp_enabled else None
     if trainer.is_world_process_zero():
         shutil.rmtree(folder / ADAPTER, ignore_errors=True)  # of a run that was killed while saving
+        (folder / CHECKSUMS).unlink(missing_ok=True)
         if hasattr(model, "merge_and_unload"):
             if not Path(record["checkpoint"]).exists():  # loaded from the Hub's cache, which others do not have
                 for config in model.peft_config.values():
@@ -56,6 +58,7 @@ def save_fine_tuned(
             tokenizer.save_pretrained(folder)  # type: ignore[union-attr]
         write_predictions(folder, predictions)
         write_json(folder / RECORD, record, indent=1, default=_plain)
+        write_checksums(folder)
         for old in folder.glob("checkpoint-*"):
             shutil.rmtree(old)
         if trainer.args.push_to_hub:
@@ -78,8 +81,7 @@ def read_record(folder: str | Path) -> dict[str, Any]:
     path = Path(folder) / RECORD
     if not path.is_file():
         raise FileNotFoundError(f"{folder} holds no {RECORD}; give a folder that fine_tune saved.")
-    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return record
+    return read_json(path)
 
 
 def write_predictions(folder: Path, predictions: Mapping[str, Predictions]) -> None:

@@ -22,10 +22,11 @@ from accelerate.utils import get_int_from_env
 from datasets import Dataset
 
 from ...common.changes import find_changes
-from ...common.checkpoints.reader import checkpoint_fingerprint
+from ...common.checkpoints.hub import local_checkpoint
+from ...common.checkpoints.reader import CHECKSUMS, INDEX, SINGLE, checkpoint_fingerprint, open_checkpoint
+from ...common.files import read_json
 from ..checkpointing.paths import checkpoints
 from ..checkpointing.state import OPTIMIZER_FILE
-from ..pretraining.model_init import local_checkpoint
 from ..pretraining.run_fingerprint import FILE
 from .config import FineTuningArguments, upgraded
 from .output import ADAPTER, PREDICTIONS, RECORD, read_record
@@ -147,7 +148,7 @@ def find_previous_run(folder: Path, identity: Mapping[str, Any], *, overwrite: b
                 logger.info("%s was stopped and begins anew; with save_steps or save_strategy it would go on", folder)
             return PreviousRun()
         checkpoint = found[max(found)]
-        saved = json.loads((checkpoint / FILE).read_text(encoding="utf-8"))[KEY]
+        saved = read_json(checkpoint / FILE)[KEY]
     if saved is not None:  # options that are younger than the folder had their defaults, others had other names
         dev = {name: saved["options"][name] for name in ("eval_strategy", "eval_steps") if name in saved["options"]}
         options = upgraded(saved["options"])
@@ -160,9 +161,11 @@ def find_previous_run(folder: Path, identity: Mapping[str, Any], *, overwrite: b
             f"{folder} holds a run made under other conditions: {kind}; give another output folder, or train it anew "
             "by --overwrite_output_dir (overwrite_output_dir=True)."
         )
-    if record is not None and not (folder / PREDICTIONS).is_file():
-        logger.warning("%s holds no %s any more: it is trained again", folder, PREDICTIONS)
+    if record is not None and (gone := _missing(folder)):
+        logger.warning("%s holds no %s any more: it is trained again", folder, gone)
         return PreviousRun()
+    if record is not None:
+        open_checkpoint(folder).verify()
     return PreviousRun(record, checkpoint)
 
 
@@ -176,20 +179,22 @@ def clear(folder: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
     if not (folder / RECORD).is_file():
         return
-    for path in [*folder.glob("predictions_*"), folder / PREDICTIONS, folder / RECORD]:
+    for path in [folder / CHECKSUMS, *folder.glob("predictions_*"), folder / PREDICTIONS, folder / RECORD]:
         if path.is_dir():
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
 
 
+def _missing(folder: Path) -> str | None:
+    """The part of a finished run that is not there any more; the weights may be in shards."""
+    weights = (folder / SINGLE).is_file() or (folder / INDEX).is_file()
+    return None if weights and (folder / PREDICTIONS).is_file() else PREDICTIONS if weights else SINGLE
+
+
 def _own_checkpoints(folder: Path) -> dict[int, Path]:
     """Checkpoints of a fine-tuning: a folder may hold those of a pre-training too."""
-    return {
-        step: path
-        for step, path in checkpoints(folder).items()
-        if KEY in json.loads((path / FILE).read_text(encoding="utf-8"))
-    }
+    return {step: path for step, path in checkpoints(folder).items() if KEY in read_json(path / FILE)}
 
 
 def _goes_on(checkpoint: Path) -> bool:

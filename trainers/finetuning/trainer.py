@@ -25,8 +25,9 @@ from transformers import Trainer, TrainerCallback, TrainerState, TrainingArgumen
 from transformers.trainer_callback import PrinterCallback
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
+from ...common.checkpoints.integrity import verify_checksums, write_checksums
 from ...common.files import replacing
-from ..checkpointing.paths import rotate
+from ..checkpointing.paths import check_resumable, rotate
 from ..checkpointing.state import load_scheduler, save_scheduler
 from ..checkpointing.trainer import CheckpointingTrainer, NonFiniteLoss
 from ..pretraining.run_fingerprint import FILE as IDENTITY_FILE
@@ -110,13 +111,20 @@ class FineTuneCheckpoints(CheckpointingTrainer):
         if checkpoint is None:
             self.train()
             return
+        check_resumable(checkpoint)
         path = checkpoint / "trainer_state.json"
         state = TrainerState.load_from_json(str(path))
-        best = checkpoint.parent / f"checkpoint-{state.best_global_step}"  # the folder may have moved
-        state.best_model_checkpoint = str(best) if best.is_dir() else None
-        if self.is_world_process_zero():
-            with replacing(path) as partial:
-                state.save_to_json(str(partial))
+        best = checkpoint.parent / f"checkpoint-{state.best_global_step}"
+        found = str(best) if best.is_dir() else None
+        if found is not None:
+            verify_checksums(best)
+        self.accelerator.wait_for_everyone()  # every process has read it
+        if state.best_model_checkpoint != found:  # the folder has moved
+            state.best_model_checkpoint = found
+            if self.is_world_process_zero():
+                with replacing(path) as partial:
+                    state.save_to_json(str(partial))
+                write_checksums(checkpoint)
         self.accelerator.wait_for_everyone()
         if _has_ended(state):  # Trainer would do one more step
             self._load_from_checkpoint(str(checkpoint))

@@ -6,7 +6,6 @@ _HOMES = {
     "MlmTrainer": "trainer",
     "RecipeRun": "run",
     "language_losses": "eval_loss",
-    "local_checkpoint": "model_init",
     "parse_run_options": "args",
     "read_group_losses": "record",
     "resource_groups": "eval_loss",

@@ -5,19 +5,17 @@ begin like that, nor with a table of embeddings whose rows belong to another tok
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import PreTrainedTokenizerFast, set_seed
 
+from ...common.checkpoints.hub import local_checkpoint
 from ...common.checkpoints.reader import open_checkpoint
 from ...modeling import MmBertConfig, MmBertForMaskedLM
 from ...modeling.resize import initialise_from
 from ...modeling.tokenization_mmbert import build_tokenizer, tokenizer_fingerprint
 from ...recipes import Recipe
-
-_HUB_FILES = ("*.json", "*.safetensors", "tokenizer*", "SHA256SUMS")
 
 
 def build_model(recipe: Recipe, vocab_size: int, tokenizer: PreTrainedTokenizerFast | None = None) -> MmBertForMaskedLM:
@@ -112,30 +110,3 @@ def _load(
     # The optimizer's small steps would be lost in bf16 weights; autocast computes in bf16 where that is wanted.
     model: MmBertForMaskedLM = MmBertForMaskedLM.from_pretrained(path, dtype=torch.float32, **fields)
     return model
-
-
-def local_checkpoint(name: str) -> Path:
-    """Return a checkpoint's folder; one of the Hub is fetched, but for files that could hold a pickle.
-
-    Args:
-        name: A folder, or the id of a model on the Hub.
-
-    Returns:
-        The folder; whether it is there and whole is told on opening.
-
-    Raises:
-        FileNotFoundError: If the Hub was asked and did not give it.
-    """
-    path = Path(name)
-    if path.exists() or path.is_absolute() or len(path.parts) != 2:
-        return path
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(name, allow_patterns=list(_HUB_FILES)))
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise FileNotFoundError(
-            f"checkpoint {name} is no folder here, and the Hub did not give it ({reason}); check the path or id, "
-            "and unset HF_HUB_OFFLINE to go online."
-        ) from None

@@ -19,6 +19,7 @@ from typing import Any
 from accelerate import Accelerator, PartialState
 
 from ...callbacks import LanguageReportCallback
+from ...common.checkpoints.reader import open_checkpoint
 from ...common.checkpoints.writer import atomic_directory
 from ...common.deprecation import renamed_keywords, warn_renamed
 from ...data.pretraining.dataset import MlmStream
@@ -134,6 +135,7 @@ class RecipeRun:
         home = self.home(variant)
         final = home / FINAL
         if final.is_dir():
+            _check_final(final)
             stream = MlmStream(self.recipe, self.data.train, self.data.tokenizer, variant=variant)
             if any(home.glob("checkpoint-*")):  # a user may keep the final model alone
                 check_identity(last_checkpoint(home), stream, **self.flags)
@@ -216,3 +218,14 @@ class RecipeRun:
             processing_class=self.data.tokenizer,
             callbacks=[LanguageReportCallback(self.draw_report)],
         )
+
+
+def _check_final(final: Path) -> None:
+    """Refuse a finished part whose network is gone or damaged."""
+    try:
+        open_checkpoint(final).verify()
+    except (ValueError, OSError) as error:
+        raise ValueError(
+            f"{error}. The part is not finished without it: remove {final}, and the same command makes it again from "
+            "the last checkpoint."
+        ) from None

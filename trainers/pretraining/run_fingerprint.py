@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ...common.changes import find_changes
+from ...common.files import read_json
 from ...data.pretraining.dataset import MlmStream
 from ...recipes.phase import Phase
 
@@ -76,9 +77,11 @@ def check_identity(
     path = checkpoint / FILE
     if not path.is_file():
         raise FileNotFoundError(f"{checkpoint} is no checkpoint of a recipe run ({FILE} is missing); start a new run.")
-    saved: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    step = int(saved.pop("step"))
-    saved["phases"] = [{**_PHASE_DEFAULTS, **phase} for phase in saved.get("phases", [])]
+    saved = read_json(path)
+    step, phases = saved.pop("step", None), saved.get("phases", [])
+    if not isinstance(step, int) or not (isinstance(phases, list) and all(isinstance(one, dict) for one in phases)):
+        raise ValueError(f"{path} is damaged; resume from another checkpoint.")
+    saved["phases"] = [{**_PHASE_DEFAULTS, **phase} for phase in phases]
     allowed = {"data": allow_changed_data, "recipe": allow_changed_recipe}
     for name, value in RunIdentity.of(stream, step).values.items():
         if saved.get(name) != value and not allowed.get(_UNDER_FLAG.get(name, ""), False):

@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ...common.files import read_json
+
 FILE = "token_counts.json"
 _OLD_FILE = "ledger.json"  # of 0.1
 
@@ -40,9 +42,12 @@ class TokenCounter:
         path = directory / FILE
         if not path.is_file() and (directory / _OLD_FILE).is_file():
             path = directory / _OLD_FILE
-        entries: dict[str, dict[str, int]] = json.loads(path.read_text(encoding="utf-8"))
+        entries = read_json(path)
         self.tokens[:] = 0
-        for row, phase in enumerate(self.phases):
-            for language, count in entries.get(phase, {}).items():
-                if language in self.languages:
-                    self.tokens[row, self.languages.index(language)] = count
+        try:
+            for row, phase in enumerate(self.phases):
+                for language, count in entries.get(phase, {}).items():
+                    if language in self.languages:
+                        self.tokens[row, self.languages.index(language)] = count
+        except (AttributeError, TypeError, ValueError, OverflowError):
+            raise ValueError(f"{path} is damaged; resume from another checkpoint.") from None

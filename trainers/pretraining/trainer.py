@@ -31,7 +31,7 @@ from ...data.pretraining.dataset import MlmStream, PackedRows
 from ...data.pretraining.heldout import HeldOut
 from ...modeling import MmBertForMaskedLM
 from ...modeling.flops import EncoderShape, training_flops
-from ..checkpointing.paths import last_checkpoint, revision_of, tag_of, tagged
+from ..checkpointing.paths import check_resumable, last_checkpoint, revision_of, tag_of, tagged
 from ..checkpointing.trainer import CheckpointingTrainer, NonFiniteLoss
 from .args import refuse_logs_across_checkpoints
 from .eval_loss import group_losses, language_losses, resource_groups
@@ -278,6 +278,7 @@ class MlmTrainer(CheckpointingTrainer):
             for callback in self.callback_handler.callbacks:
                 if isinstance(callback, MaskingRatioCallback):
                     callback.bind(self.stream)  # what it changes is part of what the checkpoint is compared with
+            check_resumable(checkpoint)
             check_identity(checkpoint, self.stream, **flags)
             self.token_counter.load(checkpoint)
             if not self.is_world_process_zero():
