@@ -67,7 +67,7 @@ def verify_checksums(directory: Path, needed: Collection[str] = ()) -> bool:
         path = directory / name if snapshot else inside(directory, name, directory / CHECKSUMS)
         if path.is_file():
             _compare(path, digest, sizes.get(name))
-        elif not snapshot:
+        elif not snapshot and path.suffix != ".py":  # the network's code may be left out where it is not wanted
             raise ValueError(f"{path} is missing, though {CHECKSUMS} names it; {_remedy('restore it')}")
     return True
 

@@ -116,7 +116,7 @@ def test_missing_checkpoints_are_one_line(tmp_path):
     for path, message in [
         (tmp_path / "nowhere", "no folder of a saved model"),
         (tmp_path / "empty", "neither config.json nor modules.json"),
-        ("someone/never-published", "cannot load someone/never-published"),
+        ("someone/never-published", "checkpoint someone/never-published is no folder here"),
     ]:
         with pytest.raises(FileNotFoundError, match=message) as caught:
             load_embedder(path)

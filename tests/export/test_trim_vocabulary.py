@@ -175,9 +175,9 @@ def test_sentence_transformer_keeps_modules_and_vectors(tmp_path, vocabulary_tok
 def test_modules_outside_the_folder_are_refused(tmp_path, vocabulary_tokenizer, path):
     folder = save(tmp_path / "encoder", vocabulary_tokenizer)
     (folder / "modules.json").write_text(json.dumps([{"type": "T", "path": ""}, {"type": "P", "path": path}]))
-    with pytest.raises(ValueError, match="is not the plain name of a folder"):
+    with pytest.raises(ValueError, match=r"modules\.json: .* leads out of"):
         mmbert.trim_vocabulary(folder, ["das Haus"], tmp_path / "out")
-    with pytest.raises(ValueError, match="is not the plain name of a folder"):
+    with pytest.raises(ValueError, match=r"modules\.json: .* leads out of"):
         mmbert.export_modernbert(folder, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
