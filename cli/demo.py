@@ -23,7 +23,7 @@ def demo(
     output_dir: Annotated[Path, typer.Option(help="Where everything goes.")] = Path("demo_run"),
     recipe: Annotated[str, typer.Option(help="Shipped recipe or YAML file, over the catalogues corpus.")] = "demo",
     align_seconds: Annotated[float, typer.Option(help="Time to tune the embedding model.", min=1)] = 60,
-    max_pairs: Annotated[int, typer.Option(help="Held-out pairs judged in each language.", min=10)] = 100,
+    max_pairs: Annotated[int, typer.Option(help="Held-out pairs scored in each language.", min=10)] = 100,
 ) -> None:
     """Train a small mmBERT on the text inside installed packages, merge its variants, and make an embedding model."""
     from ..recipes import Recipe
@@ -34,7 +34,7 @@ def demo(
     arguments = {"eval_strategy": "steps", "eval_steps": 125}
     run = RecipeRun(Recipe.load(recipe), output_dir, arguments=arguments, tokens_per_language=1024)
     with _stage("1/5  reading the corpus"):
-        _tell_data(run)
+        _log_data(run)
     with _stage(
         f"2/5  training: {', '.join(p.name for p in run.recipe.schedule().phases)}, then {len(run.recipe.variants)}"
     ):
@@ -64,7 +64,7 @@ def _stage(title: str) -> Iterator[None]:
     logger.info("    %.0f s", time.monotonic() - began)
 
 
-def _tell_data(run: "RecipeRun") -> None:
+def _log_data(run: "RecipeRun") -> None:
     from ..data.tokenization import open_planned_corpus
 
     index = run.data.train.index
@@ -77,7 +77,7 @@ def _tell_data(run: "RecipeRun") -> None:
 
 
 def _merge(run: "RecipeRun", parts: dict[str, Path]) -> tuple[Path, dict[str, dict[str, float]]]:
-    """Merge the variants and judge them and the merge by held-out loss at the recipe's evaluation ratio."""
+    """Merge the variants and score them and the merge by held-out loss at the recipe's evaluation ratio."""
     from ..merging import merge_ties, read_report
     from ..trainers.pretraining.record import read_group_losses
 
@@ -91,7 +91,7 @@ def _merge(run: "RecipeRun", parts: dict[str, Path]) -> tuple[Path, dict[str, di
 
 
 def _align(run: "RecipeRun", merged: Path, seconds: float, max_pairs: int) -> dict[str, Any]:
-    """Tune on training pairs; judge bitext retrieval on held-out pairs before and after."""
+    """Tune on training pairs; score bitext retrieval on held-out pairs before and after."""
     from ..data.tokenization import open_planned_corpus
     from ..embeddings import align_encoder, load_embedder
     from ..evaluation import bitext_accuracy

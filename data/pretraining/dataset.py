@@ -181,12 +181,12 @@ class MlmStream(Dataset[PackedRows]):
         return ids
 
     def _refuse_unknown_token(self, ids: NDArray[np.int64], ends: NDArray[np.int64], languages: list[str]) -> None:
-        words = len(self._masker.special)
-        place = int(np.argmax(ids >= words))
+        size = len(self._masker.special)
+        place = int(np.argmax(ids >= size))
         language = languages[int(np.searchsorted(ends, place, side="right"))]
         raise ValueError(
             f"token id {ids[place]} in the shard of {language} in {self.shards.directory} lies outside the "
-            f"tokenizer's {words} tokens; write the shards again."
+            f"tokenizer's {size} tokens; write the shards again."
         )
 
 

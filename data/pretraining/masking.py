@@ -1,7 +1,7 @@
-"""Masking for masked-language modelling: 80 % <mask>, 10 % a random word, 10 % left as it is.
+"""Masking for masked-language modelling: 80 % <mask>, 10 % a random token, 10 % left as it is.
 
 Each ordinary token is chosen independently at the masking ratio (ModernBERT src/sequence_packer.py, mlm_masking). Two
-differences from that code, both on the side of BERT and transformers: special tokens are never chosen, and random words
+differences from that code, both on the side of BERT and transformers: special tokens are never chosen, and random ones
 come from the whole ordinary vocabulary. A row always has at least one chosen token, since a mean over none is NaN.
 
 Randomness is a hash of (key of the row, column), as in counter-based generators, not the state of one: a token's fate
@@ -20,7 +20,7 @@ IGNORED = -100  # the label that torch's cross-entropy skips
 _STEP = np.uint64(0x9E3779B97F4A7C15)  # splitmix64's: 2**64 over the golden ratio
 _FATE = np.uint64(0xD1B54A32D192ED03)  # sets the second draw of a token apart from the first
 _LOW, _HALF = np.uint64(2**32 - 1), np.uint64(32)
-_MASK_BELOW, _WORD_BELOW = np.uint64(int(0.8 * 2**32)), np.uint64(int(0.9 * 2**32))
+_MASK_BELOW, _TOKEN_BELOW = np.uint64(int(0.8 * 2**32)), np.uint64(int(0.9 * 2**32))
 
 
 def row_noise(keys: NDArray[np.uint64], lengths: NDArray[np.int64]) -> NDArray[np.uint64]:
@@ -53,7 +53,7 @@ class Masker:
 
     def __post_init__(self) -> None:
         if not 0 <= self.mask_id < len(self.special):
-            raise ValueError(f"mask id {self.mask_id} lies outside the vocabulary of {len(self.special)} words.")
+            raise ValueError(f"mask id {self.mask_id} lies outside the vocabulary of {len(self.special)} tokens.")
         ordinary = np.flatnonzero(~self.special)
         if not ordinary.size:
             raise ValueError("a vocabulary of special tokens only cannot be masked; train one on text.")
@@ -82,15 +82,15 @@ class Masker:
         places = np.flatnonzero(noise < np.uint64(int(ratio * 2**64)))
         places = places[~self.special[input_ids[places]]]
         places = np.concatenate([places, self._nearest_miss(input_ids, noise, lengths, places)])
-        words = input_ids[places]
+        chosen = input_ids[places]
         labels = np.full_like(input_ids, IGNORED)
-        labels[places] = words
+        labels[places] = chosen
         draw = scramble(noise[places] ^ _FATE)
         fate = draw >> _HALF
         ordinary: NDArray[np.int64] = self._ordinary  # type: ignore[attr-defined]
         other = ordinary[((draw & _LOW) * np.uint64(len(ordinary))) >> _HALF]
         masked = input_ids.copy()
-        masked[places] = np.where(fate < _MASK_BELOW, self.mask_id, np.where(fate < _WORD_BELOW, other, words))
+        masked[places] = np.where(fate < _MASK_BELOW, self.mask_id, np.where(fate < _TOKEN_BELOW, other, chosen))
         return masked, labels
 
     def _nearest_miss(

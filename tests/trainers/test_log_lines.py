@@ -2,6 +2,7 @@
 
 import json
 import logging
+from typing import ClassVar
 
 import mmbert.callbacks.throughput as throughput
 import pytest
@@ -64,6 +65,26 @@ def test_every_line_has_all_of_it_and_counts_training_alone(make_trainer, monkey
     text = [record.getMessage() for record in caplog.records if "tokens/s" in record.getMessage()]
     assert text[0].startswith("pretrain  step 2/24  tokens 1,024  loss ")
     assert "256 tokens/s  gemm fraction" in text[0] and text[0].endswith("0:00:44 left")
+
+
+class Recorder(TrainerCallback):
+    """A service that logs are reported to, as transformers' integrations are."""
+
+    seen: ClassVar[list] = []
+
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        self.seen.append(dict(logs))
+
+
+def test_services_of_report_to_get_everything_that_is_logged(make_trainer, monkeypatch):
+    from transformers.integrations import integration_utils
+
+    monkeypatch.setitem(integration_utils.INTEGRATION_TO_CALLBACK, "recorder", Recorder)
+    monkeypatch.setattr(Recorder, "seen", [])
+    trainer = make_trainer("run", save_strategy="no", logging_steps=8, report_to="recorder")
+    trainer.train()
+    lines = [entry for entry in Recorder.seen if "loss" in entry]
+    assert len(lines) == 3 and all(set(line) >= KEYS for line in lines)  # of 24 steps
 
 
 def work_of(trainer):

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from mmbert import LanguagePhaseCallback, MaskingRatioCallback, MlmTrainer
+from mmbert.callbacks import LanguageReportCallback
 from mmbert.data import MlmStream, PackedCollator
 from mmbert.trainers import training_arguments
 from mmbert.trainers.pretraining.run import build_model
@@ -227,3 +228,24 @@ def test_broken_weights_are_never_saved(make_trainer):
     clean = make_trainer("run")
     clean.train(resume_from_checkpoint=True)
     assert clean.state.global_step == 24
+
+
+def test_what_the_caller_gave_stays_as_it_is(recipe, shards, tokenizer, tmp_path):
+    """Stream, callbacks and arguments: the trainer works on copies, and two trainers may share them."""
+    stream = MlmStream(recipe, shards, tokenizer, variant="decay-all")
+    arguments = training_arguments(
+        recipe, stream.schedule, tmp_path, use_cpu=True, save_strategy="no", gradient_accumulation_steps=2
+    )
+    report, ratios = LanguageReportCallback(), MaskingRatioCallback({"pretrain": 0.25})
+    given, before = [ratios, report], arguments.to_dict()
+    state = dict(vars(report))
+    trainers = [
+        MlmTrainer(build_model(recipe, len(tokenizer)), arguments, stream, callbacks=given, processing_class=tokenizer)
+        for _ in range(2)
+    ]
+    trainers[0].train()
+    assert given == [ratios, report] and vars(report) == state
+    assert stream.parts == 1 and stream.masking.ratios[0] == recipe.phases[0].masking_ratio
+    assert arguments.to_dict() == before and arguments.ignore_data_skip is False
+    assert trainers[0].stream.parts == 2 and trainers[0].stream.masking.ratios[0] == 0.25
+    assert trainers[1].state.global_step == 0

@@ -1,7 +1,7 @@
 """The network that a run begins with: fresh weights, or those of a checkpoint that is proven to fit first.
 
 transformers fills a tensor that a file lacks with random numbers and says so in a warning. A run of weeks must not
-begin like that, nor with a table of embeddings whose rows belong to another tokenizer's words, so both are refused.
+begin like that, nor with a table of embeddings whose rows belong to another tokenizer's tokens, so both are refused.
 """
 
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ def build_model(recipe: Recipe, vocab_size: int, tokenizer: PreTrainedTokenizerF
     Args:
         recipe: The plan; `model` holds `size: base | small` or `checkpoint: PATH`, and fields of MmBertConfig. With
             `initialise_from: PATH` a network of that size takes its weights from one of another size.
-        vocab_size: Words of the tokenizer.
+        vocab_size: Tokens of the tokenizer.
         tokenizer: The run's tokenizer; a checkpoint must have been trained with it. None is not compared.
 
     Returns:
@@ -49,7 +49,7 @@ def build_model(recipe: Recipe, vocab_size: int, tokenizer: PreTrainedTokenizerF
     if checkpoint is not None:
         return _load(str(checkpoint), fields, vocab_size, tokenizer, size=recipe.model.get("size"), longest=longest)
     source = None
-    if larger_or_smaller is not None:  # its table may be padded beyond the tokenizer's words
+    if larger_or_smaller is not None:  # its table may be padded beyond the tokenizer's tokens
         source = _load(str(larger_or_smaller), {}, vocab_size, tokenizer)
         vocab_size = source.config.vocab_size
     fields = {"max_position_embeddings": max(8192, longest), **fields, "vocab_size": vocab_size}
@@ -74,7 +74,7 @@ def _check_size(name: str, size: str, fields: Mapping[str, Any], config: MmBertC
         if field not in fields and getattr(named, field) != getattr(config, field):
             raise ValueError(
                 f"model.size is {size}, with a {field} of {getattr(named, field)}, but {name} has "
-                f"{getattr(config, field)}; drop it (`size: null` where it is inherited), or write `initialise_from`."
+                f"{getattr(config, field)}; remove it (`size: null` where it is inherited), or write `initialise_from`."
             )
 
 
@@ -99,13 +99,13 @@ def _load(
     _check_length(name, expected.config, longest)
     opened.check_against(expected)
     if expected.config.vocab_size < vocab_size:
-        raise ValueError(f"{name} has {expected.config.vocab_size} words, the tokenizer {vocab_size}.")
+        raise ValueError(f"{name} has {expected.config.vocab_size} tokens, the tokenizer {vocab_size}.")
     if tokenizer is not None:
         own = build_tokenizer(path)
         if tokenizer_fingerprint(own) != tokenizer_fingerprint(tokenizer):
             raise ValueError(
-                f"{name} was trained with another tokenizer ({len(own)} words) than this run's data ({vocab_size} "
-                f"words): its embeddings would mean other words. Write `data: {{tokenizer: {name}}}` in the recipe."
+                f"{name} was trained with another tokenizer ({len(own)} tokens) than this run's data ({vocab_size} "
+                f"tokens): its embeddings would mean other tokens. Write `data: {{tokenizer: {name}}}` in the recipe."
             )
     # The optimizer's small steps would be lost in bf16 weights; autocast computes in bf16 where that is wanted.
     model: MmBertForMaskedLM = MmBertForMaskedLM.from_pretrained(path, dtype=torch.float32, **fields)
