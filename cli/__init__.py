@@ -22,6 +22,7 @@ from .doctor import doctor
 from .embed import embed
 from .evaluate import evaluate
 from .export import export
+from .inspect import inspect
 from .merge import merge
 from .predict import predict
 from .push import push
@@ -106,8 +107,24 @@ for _name, _line in (
 ):
     _pass_on(train, _name, "train", _name, _line)
 app.add_typer(train, name="train")
-for _verb in (demo, doctor, recipe, tokenize, predict, evaluate, embed, merge, export, trim, bench, card, push):
+for _verb in (
+    demo,
+    doctor,
+    inspect,
+    recipe,
+    tokenize,
+    predict,
+    evaluate,
+    embed,
+    merge,
+    export,
+    trim,
+    bench,
+    card,
+    push,
+):
     app.command(cls=_Command)(_verb)
+app.command(cls=_Command)(push)
 app.add_typer(search, name="search")
 
 

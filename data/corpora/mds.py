@@ -5,8 +5,8 @@
     a sample                           uint32 size of every column without a fixed one, then the columns' bytes
 
 mosaicml-streaming itself wants torch, transformers 4 and the SDKs of five clouds; reading its files takes a page. What
-is here: columns of strings, numbers and arrays; files as they are or compressed by zstd. What is not: `pkl` (a pickle
-runs code), pictures, other compressions. A shard is in memory as a whole, 64 MB as usually written.
+is here: columns of strings, JSON, numbers, bytes and arrays; files as they are or compressed by gz, bz2, br, snappy or
+zstd. What is not: `pkl` (a pickle runs code) and pictures. A shard is in memory as a whole, 64 MB as usually written.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ _ARRAY_TYPES = {
     8: "uint8", 9: "int8", 16: "uint16", 17: "int16", 18: "float16", 32: "uint32", 33: "int32", 34: "float32",
     64: "uint64", 65: "int64", 66: "float64",
 }  # fmt: skip  # the byte before an array of a type that the column does not fix
+_CODECS = {"zstd": "zstd", "gz": "gzip", "bz2": "bz2", "br": "brotli", "snappy": "snappy"}  # theirs to Arrow's
 _SHAPE_TYPES = ("<u1", "<u2", "<u4", "<u8")
 
 
@@ -46,6 +47,7 @@ class MdsShard:
         stored_bytes: Size of `stored`.
         columns: Column to (encoding, fixed size or None), in the order of the file.
         hashes: Algorithm to hexadecimal hash of the stored file.
+        codec: Arrow's name of its compression.
     """
 
     name: str
@@ -55,6 +57,7 @@ class MdsShard:
     stored_bytes: int
     columns: Mapping[str, tuple[str, int | None]]
     hashes: Mapping[str, str]
+    codec: str = "zstd"
 
 
 def parse_index(text: str | bytes, path: str) -> list[MdsShard]:
@@ -93,8 +96,9 @@ def _shard(entry: Mapping[str, Any], path: str) -> MdsShard:
         if encoding == "pkl":
             raise ValueError(f"{path}: column {name!r} is pickled, and no pickle is loaded; write it again without.")
     compression, packed, raw = entry.get("compression"), entry.get("zip_data"), entry["raw_data"]
-    if packed and str(compression).split(":")[0] != "zstd":
-        raise ValueError(f"{path}: shards are compressed by {compression!r}; none or 'zstd' is read.")
+    codec = _CODECS.get(str(compression).split(":")[0])
+    if packed and (codec is None or not pa.Codec.is_available(codec)):
+        raise ValueError(f"{path}: shards are compressed by {compression!r}; none, {', '.join(_CODECS)} are read.")
     stored = packed or raw
     return MdsShard(
         name=raw["basename"],
@@ -104,6 +108,7 @@ def _shard(entry: Mapping[str, Any], path: str) -> MdsShard:
         stored_bytes=int(stored["bytes"]),
         columns=columns,
         hashes=dict(stored.get("hashes") or {}),
+        codec=codec or "zstd",
     )
 
 
@@ -119,7 +124,7 @@ def unpack_shard(stored: bytes, shard: MdsShard, path: str) -> bytes:
         The shard without compression.
 
     Raises:
-        ValueError: If it is truncated, changed or no zstd.
+        ValueError: If it is truncated, changed or not compressed as its index says.
     """
     if len(stored) != shard.stored_bytes:
         raise ValueError(f"{path} has {len(stored):,} bytes, its index says {shard.stored_bytes:,}; fetch it again.")
@@ -129,8 +134,11 @@ def unpack_shard(stored: bytes, shard: MdsShard, path: str) -> bytes:
     if shard.stored == shard.name:
         return stored
     try:
-        with pa.CompressedInputStream(pa.BufferReader(stored), "zstd") as stream:
-            raw = stream.read(shard.raw_bytes + 1)
+        if shard.codec == "snappy":  # not in frames
+            raw = pa.Codec("snappy").decompress(stored, shard.raw_bytes, asbytes=True)
+        else:
+            with pa.CompressedInputStream(pa.BufferReader(stored), shard.codec) as stream:
+                raw = stream.read(shard.raw_bytes + 1)
     except (OSError, pa.ArrowException) as error:
         raise ValueError(f"{path} cannot be decompressed ({error}); fetch it again.") from None
     if len(raw) != shard.raw_bytes:
@@ -169,7 +177,11 @@ def read_samples(raw: bytes, shard: MdsShard, wanted: list[str], path: str) -> I
         for name, size in zip(shard.columns, sizes, strict=True):
             length = next(free_sizes) if size is None else size
             if name in decoders:
-                sample[name] = decoders[name](raw[place : place + length])
+                try:
+                    sample[name] = decoders[name](raw[place : place + length])
+                except (ValueError, IndexError, KeyError, TypeError) as error:
+                    told = f"{type(error).__name__}: {error}"
+                    raise ValueError(f"{path}, sample {number + 1}: column {name!r} is broken ({told})") from None
             place += length
         if place != end:
             raise ValueError(f"{path}, sample {number + 1}: its columns do not fill its {end - begin:,} bytes.")
@@ -182,6 +194,8 @@ def _decoder(encoding: str, column: str, path: str) -> Callable[[bytes], Any]:
         return _decode_text
     if kind == "bytes":
         return bytes
+    if kind == "json":
+        return json.loads
     if kind == "int":
         return lambda data: int(np.frombuffer(data, "<i8")[0])
     if kind in _SCALARS:
@@ -189,7 +203,9 @@ def _decoder(encoding: str, column: str, path: str) -> Callable[[bytes], Any]:
     if kind == "ndarray":
         dtype, _, shape = options.partition(":")
         return lambda data: _decode_array(data, dtype, bool(shape))
-    raise ValueError(f"{path}: column {column!r} has encoding {encoding!r}; str, int, numbers and ndarray are read.")
+    raise ValueError(
+        f"{path}: column {column!r} has encoding {encoding!r}; str, json, bytes, int, numbers and ndarray are read."
+    )
 
 
 def _decode_text(data: bytes) -> str | bytes:

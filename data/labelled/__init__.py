@@ -7,6 +7,7 @@ from ...common.lazy import lazy_exports
 
 _HOMES = {
     "read_labelled": "read",
+    "first_look": "read",
     "sample_rows": "read",
 }
 

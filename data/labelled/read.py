@@ -89,6 +89,7 @@ def read_labelled(
     )
     skipped: Counter[str] = Counter()
     notes: dict[str, None] = {}
+    taken: dict[str, str] = {}
     rows: dict[str, list[Any]] = {}
     seen: set[str] = set()
     count = 0
@@ -96,6 +97,7 @@ def read_labelled(
         part = part_of(table, named, skipped if on_bad_row == "skip" else None)
         found = _of_split(fields_of(part, named), part, split)
         notes.update(dict.fromkeys(part.notes))
+        taken |= part.taken
         silent = [None] * len(found["row"])
         own = part.language or language or UNKNOWN
         found["language"] = [tag or own for tag in found.get("language", silent)]
@@ -115,7 +117,9 @@ def read_labelled(
     if not count:
         raise ValueError(f"{source} has no usable row{f' in split {split!r}' if split else ''}.")
     rows.pop("row", None)
-    return Dataset.from_dict({name: rows[name] for name in FIELDS if name in rows})
+    found_rows = Dataset.from_dict({name: rows[name] for name in FIELDS if name in rows})
+    found_rows.info.description = "columns: " + ", ".join(f"{name} <- {column}" for name, column in taken.items())
+    return found_rows
 
 
 def _of_split(found: dict[str, list[Any]], part: Part, split: str | None) -> dict[str, list[Any]]:
@@ -194,6 +198,40 @@ def _is_empty(value: Any, name: str) -> bool:
     if isinstance(value, list):
         return not value and name != "labels"
     return value is None or (isinstance(value, str) and not value.strip())
+
+
+def first_look(rows: Dataset, examples: int = 3) -> str:
+    """Describe labelled rows before anything is trained on them.
+
+    Args:
+        rows: From `read_labelled`.
+        examples: How many rows to show, of different classes where there are several.
+
+    Returns:
+        Lines: rows, columns and where they were taken from, languages, classes, examples.
+    """
+    said = [f"{len(rows):,} rows; {rows.info.description or ', '.join(rows.column_names)}"]
+    said.append(f"  languages: {_counted(rows['language'][:])}")
+    target = next((name for name in ("label", "labels", "tags") if name in rows.column_names), None)
+    values = [] if target is None else rows[target][:]
+    if target is not None:
+        flat = values if target == "label" else [one for row in values for one in row or ()]
+        said.append(f"  {'tags' if target == 'tags' else 'classes'}: {_counted(flat)}")
+    shown: dict[str, int] = {}
+    for place in range(len(rows)):
+        if len(shown) == examples:
+            break
+        shown.setdefault(str(values[place]) if values else str(place), place)
+    for place in shown.values():
+        row = {name: value for name, value in rows[place].items() if value is not None}
+        said.append("  " + "; ".join(f"{name}: {value!r:.70}" for name, value in row.items()))
+    return "\n".join(said)
+
+
+def _counted(values: Sequence[Any]) -> str:
+    counts = Counter(str(value) for value in values if value is not None).most_common()
+    more = f" and {len(counts) - _LISTED} more" if len(counts) > _LISTED else ""
+    return ", ".join(f"{name} {count:,}" for name, count in counts[:_LISTED]) + more or "none"
 
 
 def sample_rows(rows: Dataset, count: int, seed: int = 0) -> Dataset:

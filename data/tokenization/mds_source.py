@@ -28,7 +28,7 @@ from ..corpora.mds import INDEX, MdsShard, parse_index, read_samples, unpack_sha
 from ..corpora.rows import ReadOptions, Row
 from .source import TASK_BYTES, Listed, RowSource, ShardTask
 
-IDS, MASK = "input_ids", "attention_mask"
+IDS, MASK = ("input_ids", "tokens"), "attention_mask"  # mmBERT and most; llm-foundry
 _BOS, _EOS = SPECIAL_TOKENS.index("<bos>"), SPECIAL_TOKENS.index("<eos>")
 _TAG = re.compile(r"(?<![A-Za-z])([a-z]{3}_[A-Z][a-z]{3})(?![A-Za-z])")
 
@@ -101,10 +101,11 @@ class MdsRowSource(RowSource):
         return self.files.cat_file(path), shard
 
     def _columns(self, shard: MdsShard, shown: str) -> list[str]:
-        first = IDS if IDS in shard.columns else self.options.text_column
+        ids = next((name for name in IDS if shard.columns.get(name, ("str",))[0] != "str"), None)
+        first = ids or self.options.text_column
         if first not in shard.columns:
             there = ", ".join(map(repr, shard.columns))
-            raise ValueError(f"{shown} has neither {IDS!r} nor {first!r}; there are {there}")
+            raise ValueError(f"{shown} has neither {' nor '.join(map(repr, IDS))} nor {first!r}; there are {there}")
         extra = [name for name in (MASK, self.options.key_column) if name and name in shard.columns]
         if self.options.language_column in shard.columns:
             extra.append(self.options.language_column)
@@ -113,11 +114,12 @@ class MdsRowSource(RowSource):
     def _row(self, place: str, language: str | None, sample: dict[str, Any]) -> Row:
         key = sample.get(self.options.key_column) if self.options.key_column else None
         tag = language or sample.get(self.options.language_column)
-        if IDS not in sample:
+        column = next((name for name in IDS if name in sample), None)
+        if column is None or column == self.options.text_column:
             text = sample[self.options.text_column]
             problem = "not UTF-8" if isinstance(text, bytes) else ""
             return Row(place, tag, text, key, problem=problem)
-        ids = np.asarray(sample[IDS]).ravel()
+        ids = self._ids(sample[column])
         if MASK in sample:
             mask = np.asarray(sample[MASK]).ravel()
             if mask.shape != ids.shape:
@@ -129,6 +131,17 @@ class MdsRowSource(RowSource):
             bad = int(ids.min()) if ids.min() < 0 else int(ids.max())
             return Row(place, tag, None, key, "invalid ids", f"{bad}; the vocabulary has {self.vocabulary:,}")
         return Row(place, tag, without_specials(ids).astype(np.uint32), key)
+
+    def _ids(self, value: Any) -> NDArray[Any]:
+        """Bring ids into an array; bytes are of the first type (llm-foundry: int64) that fits the vocabulary."""
+        if not isinstance(value, bytes):
+            return np.asarray(value).ravel()
+        for kind in ("<i8", "<i4", "<u2"):
+            if len(value) % np.dtype(kind).itemsize == 0:
+                ids = np.frombuffer(value, kind)
+                if not len(ids) or 0 <= int(ids.min()) <= int(ids.max()) < self.vocabulary:
+                    return ids
+        return np.frombuffer(value[: len(value) // 8 * 8], "<i8")
 
     def _index(self, name: str) -> dict[str, MdsShard]:
         if name not in self._shards:

@@ -1,0 +1,102 @@
+"""`mmbert inspect`: what the reader sees in a file for each task, and what would be left out; nothing is trained."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+# What each task needs, in the words of its verb; `read_labelled`'s `require`.
+_NEEDS: dict[str, tuple[str | tuple[str, ...], ...]] = {
+    "classification": ("text", ("label", "labels", "score")),
+    "tagging": ("tokens", "tags"),
+    "qa": ("question", "context", "answers"),
+    "choice": ("choices", "label"),
+}
+_EXAMPLES, _SHOWN, _WIDTH = 3, 12, 70
+
+
+def inspect(
+    place: Annotated[str, typer.Argument(help="File, folder or Hub id of a dataset.", metavar="FILE")],
+    columns: Annotated[
+        list[str] | None, typer.Option("--columns", help="Our name=the source's, such as text=review; may be repeated.")
+    ] = None,
+    split: Annotated[str | None, typer.Option(help="Only this split.")] = None,
+    language: Annotated[str | None, typer.Option(help="Language of rows that do not say it.")] = None,
+    configuration: Annotated[str | None, typer.Option(help="Of a Hub dataset with several.")] = None,
+) -> None:
+    """Show what a file holds for each task: rows, columns taken, languages, classes, examples, and what is left out."""
+    from ..data.tables.files import format_of
+
+    named = _named(columns or [])
+    if Path(place).is_file() and format_of(place) == "text":
+        typer.echo(
+            f"{place} holds running text: no rows of a task, but a corpus for `mmbert tokenize` and `mmbert embed`."
+        )
+        return
+    typer.echo("\n".join(_table(place, split, configuration)))
+    given = {"split": split, "language": language, "columns": named, "configuration": configuration}
+    for task, needs in _NEEDS.items():
+        typer.echo("\n".join(_task(place, task, needs, given)))
+    typer.echo(_pairs(place))
+
+
+def _named(columns: list[str]) -> dict[str, Any]:
+    named: dict[str, Any] = {}
+    for pair in columns:
+        name, equals, column = pair.partition("=")
+        if not equals:
+            raise ValueError(f"--columns {pair}: write name=column, such as text=review.")
+        named[name] = column.split(",") if "," in column else column
+    return named
+
+
+def _table(place: str, split: str | None, configuration: str | None) -> list[str]:
+    """Say which files, rows and columns there are, and what cannot be read."""
+    from ..data.tables.read import open_tables
+
+    said, bad = [], Counter[str]()
+    for table in open_tables(place, split=split, configuration=configuration):
+        names: dict[str, int] = {}
+        first, rows = "", 0
+        for number, values, problem, detail in table.rows(None):
+            rows += 1
+            if values is None:
+                bad[problem] += 1
+                first = first or f"row {number}: {problem}{f' ({detail})' if detail else ''}"
+                continue
+            for name, value in values.items():
+                names[name] = names.get(name, 0) + (value not in (None, "", []))
+        found = ", ".join(f"{name} ({count:,})" if count < rows else name for name, count in names.items()) or "none"
+        about = "".join(
+            f", {what} {value}" for what, value in (("language", table.language), ("split", table.split)) if value
+        )
+        said.append(f"{table.place}: {rows:,} rows{about}; columns (values, where some are missing): {found}")
+        if first:
+            said.append(f"  cannot be read: {sum(bad.values()):,} rows, the first: {first}")
+    return said
+
+
+def _task(place: str, task: str, needs: Any, given: dict[str, Any]) -> list[str]:
+    """Say what one task would take, or in one line why nothing."""
+    from ..data.labelled.read import first_look, read_labelled
+
+    try:
+        whole = read_labelled(place, on_bad_row="skip", **given)
+        rows = read_labelled(place, require=needs, on_bad_row="skip", **given)
+    except ValueError as error:
+        return [f"{task}: no. {str(error).replace(f'{place} ', '')}"]
+    left = len(whole) - len(rows)
+    return [f"{task}: {first_look(rows)}", *([f"  left out: {left:,} rows that lack a value"] if left else [])]
+
+
+def _pairs(place: str) -> str:
+    from ..embeddings import read_pairs
+
+    try:
+        pairs = read_pairs(place)
+    except (ValueError, OSError) as error:
+        return f"train embedder: no. {error}"
+    left = ", ".join(f"{count:,} x {reason}" for reason, count in pairs.skipped.items())
+    shown = " | ".join(f"{text:.{_WIDTH // 2}}" for text in pairs.rows[0])
+    return f"train embedder: {len(pairs):,} {pairs.kind}{f'; left out: {left}' if left else ''}\n  {shown}"
