@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -114,7 +114,7 @@ def part_of(table: Table, named: Mapping[str, Any], skipped: Counter[str] | None
         rows.append(values)
         numbers.append(number)
     rows = flatten_label_studio(rows)
-    header = dict.fromkeys(name for row in rows for name in row)
+    header = _header(rows)
     left_out: Counter[str] = Counter()
     given = named.get("tags", named.get("labels"))
     spans = span_column(rows, given if isinstance(given, str) else None)
@@ -126,7 +126,7 @@ def part_of(table: Table, named: Mapping[str, Any], skipped: Counter[str] | None
                 rows[index] = tag_words(row, spans, text, tokens, left_out)
         except ValueError as error:
             raise ValueError(f"{table.place}, row {numbers[index]}: {error}.") from None
-        header = dict.fromkeys(name for row in rows for name in row)
+        header = _header(rows)
     columns = {name: [row.get(name) for row in rows] for name in header}
     for column in {one for value in named.values() for one in ([value] if isinstance(value, str) else value)}:
         if column not in columns and any((value := pick(row, column)) is not MISSING for row in rows):
@@ -137,6 +137,15 @@ def part_of(table: Table, named: Mapping[str, Any], skipped: Counter[str] | None
         part.columns = {name: [] for name in table.header}
     part.notes += [f"left out {count:,} {what}" for what, count in left_out.items()]
     return _sentences(part, named)
+
+
+def _header(rows: Sequence[Mapping[str, Any]]) -> dict[str, None]:
+    """Return the columns of all rows; most rows have those of the one before."""
+    found: dict[str, None] = {}
+    for row in rows:
+        if not row.keys() <= found.keys():
+            found |= dict.fromkeys(row)
+    return found
 
 
 def _sentences(part: Part, named: Mapping[str, Any]) -> Part:
@@ -326,6 +335,8 @@ def _decoded(part: Part, column: str) -> list[Any]:
 
 
 def _class(value: Any, name: str, row: str) -> str | None:
+    if isinstance(value, str):
+        return value.strip()
     if value is None or (isinstance(value, float) and value != value):
         return None
     if isinstance(value, (list, dict)):

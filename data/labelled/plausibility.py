@@ -126,10 +126,11 @@ def check_classes(values: Sequence[str | None], rows: Sequence[str]) -> None:
     Raises:
         ValueError: If some are numbers and others words.
     """
-    number = next((place for place, value in enumerate(values) if value and _NUMBER.fullmatch(value)), None)
-    word = next((place for place, value in enumerate(values) if value and not _NUMBER.fullmatch(value)), None)
-    if number is not None and word is not None:
-        first, second = sorted((number, word))
+    classes = {value: bool(_NUMBER.fullmatch(value)) for value in dict.fromkeys(values) if value}
+    if len(set(classes.values())) == 2:
+        kinds = list(classes.values())
+        found = list(classes)
+        first, second = (list(values).index(found[place]) for place in (0, kinds.index(not kinds[0])))
         other = rows[first].rpartition(", ")[2]
         raise ValueError(
             f"{rows[second]}: label is {values[second]!r:.40}, but {values[first]!r:.40} in {other};"
@@ -139,7 +140,7 @@ def check_classes(values: Sequence[str | None], rows: Sequence[str]) -> None:
 
 def words_for_numbers(label: Sequence[Any], columns: Mapping[str, Sequence[Any]], name: str) -> Sequence[Any] | None:
     """Find the column that says in words what the numbers of classes mean: `label_text` beside `label`."""
-    shown = [value for value in label if value not in (None, "")]
+    shown = {str(value) for value in label if value not in (None, "")}
     if not shown or not all(_NUMBER.fullmatch(str(value)) for value in shown):
         return None
     for other in (f"{name}_text", f"{name}_name", f"{name}_str", f"{name}_names", "class_name"):

@@ -138,6 +138,10 @@ def lines(path: Path, limit: int | None = None, part: Slice | None = None) -> It
         tuple[int, bytes | None]: Number of the line in the slice, from 1, and the line without its end; None for one
             that is longer than the limit.
     """
+    if limit is None and part is None:
+        with open_text(path) as file:
+            yield from ((number, line.rstrip(b"\r\n")) for number, line in enumerate(file, start=1))
+        return
     most = -1 if limit is None else limit + 2
     if part is None:
         file = open_text(path)

@@ -10,6 +10,7 @@ from typing import Any
 from .base import Record, Slice, TableError
 from .files import lines, not_utf8, open_text
 
+_BATCH_LINES, _BATCH_BYTES = 256, 1 << 20
 _GROWTH = 8  # a JSON line may be longer than its text: six bytes for \uXXXX, and the other columns
 _NAMES = {int: "number", float: "number", str: "text", dict: "object", bool: "truth value"}
 _SPLITS = ("train", "test", "dev", "validation", "valid", "val", "training", "eval")
@@ -26,21 +27,43 @@ def json_lines(path: Path, limit: int | None = None, part: Slice | None = None) 
     Yields:
         Record: The rows, good and bad.
     """
+    batch: list[tuple[int, bytes]] = []
+    size = 0
     for number, line in lines(path, None if limit is None else limit * _GROWTH, part):
         if line is None:
+            yield from _parsed(batch)
+            batch, size = [], 0
             yield Record(number, None, "document too long", f"max_document_bytes is {limit:,}")
         elif line and not line.isspace():
-            try:
-                values = json.loads(line.decode("utf-8"))
-            except UnicodeDecodeError as error:
-                yield Record(number, None, "not UTF-8", f"byte {error.start}")
-            except (ValueError, RecursionError) as error:
-                yield Record(number, None, "invalid JSON", str(error))
+            batch.append((number, line))
+            size += len(line)
+            if len(batch) == _BATCH_LINES or size > _BATCH_BYTES:
+                yield from _parsed(batch)
+                batch, size = [], 0
+    yield from _parsed(batch)
+
+
+def _parsed(batch: list[tuple[int, bytes]]) -> Iterator[Record]:
+    """Parse lines at once, which takes half the time; where that fails, one by one, so that each bad one is named."""
+    try:
+        rows = json.loads((b"[" + b",".join(line for _, line in batch) + b"]").decode("utf-8"))
+        if len(rows) == len(batch) and all(type(values) is dict for values in rows):
+            yield from (Record(number, values) for (number, _), values in zip(batch, rows, strict=True))
+            return
+    except (ValueError, RecursionError):
+        pass
+    for number, line in batch:
+        try:
+            values = json.loads(line.decode("utf-8"))
+        except UnicodeDecodeError as error:
+            yield Record(number, None, "not UTF-8", f"byte {error.start}")
+        except (ValueError, RecursionError) as error:
+            yield Record(number, None, "invalid JSON", str(error))
+        else:
+            if isinstance(values, dict):
+                yield Record(number, values)
             else:
-                if isinstance(values, dict):
-                    yield Record(number, values)
-                else:
-                    yield Record(number, None, "invalid JSON", f"{_kind(values)}, not an object with columns")
+                yield Record(number, None, "invalid JSON", f"{_kind(values)}, not an object with columns")
 
 
 def json_file(path: Path, limit: int | None = None) -> Iterator[Record]:
