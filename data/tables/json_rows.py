@@ -122,7 +122,7 @@ def _rows(content: Any) -> Iterator[Any]:
         yield from _rows_of_object(content)
         return
     if not isinstance(content, list):
-        raise TableError(f"it holds {_kind(content)}, not rows; write a list of objects")
+        raise TableError(f"it holds {'null' if content is None else _kind(content)}, not rows; write a list of objects")
     for number, row in enumerate(content, start=1):
         if isinstance(row, dict) and "paragraphs" in row:
             yield from _squad(row, f"article {number}")

@@ -1,11 +1,15 @@
-"""The split that names of files and folders say; for the language see `languages.tag_in_name`."""
+"""What the names of files and folders say: the split, and the language."""
 
 from __future__ import annotations
 
 import re
 
+from ...languages.tags import tag_in_name
+from .files import COMPRESSED, KINDS
+
 SPLITS = {"dev": ("validation", "valid", "val"), "validation": ("dev", "valid", "val")}  # names of one and the same
 _SPLIT_WORDS = ("train", "test", "dev", "validation", "valid", "val", "training", "testing")
+_SUFFIX_WORDS = ("", *(suffix[1:] for suffix in (*KINDS, *COMPRESSED)))
 _CANONICAL = {"training": "train", "testing": "test"}
 
 
@@ -19,3 +23,23 @@ def split_of(name: str) -> str | None:
 def other_names(split: str) -> tuple[str, ...]:
     """Return a split's name and the others that mean the same."""
     return (split, *SPLITS.get(split, ()))
+
+
+def language_of(name: str) -> str | None:
+    """Return the language that a path names: a whole tag anywhere in it, a bare code only as all that a name says.
+
+    Args:
+        name: Of a file or folder: "swh_Latn_train.tsv", "sw/train.tsv", "train.pt-BR.csv"; "my_data.csv" says nothing.
+
+    Returns:
+        The tag in use, or None.
+    """
+    if re.search(r"(?<![A-Za-z])[a-z]{2,3}[_-][A-Z][a-z]{3}(?![A-Za-z])", name):
+        return tag_in_name(name)
+    for piece in reversed(name.split("/")):
+        words = [word for word in re.split(r"[._-]", piece) if word.lower() not in (*_SPLIT_WORDS, *_SUFFIX_WORDS)]
+        words = [word for word in words if not word.isdigit()]
+        if len(words) == 1 or (len(words) == 2 and re.fullmatch(r"[A-Z]{2}", words[1])):
+            if (found := tag_in_name("-".join(words))) is not None:
+                return found
+    return None

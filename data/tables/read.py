@@ -13,14 +13,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ...languages.tags import tag_in_name
 from .arrow import arrow_rows, class_names, schema_of
 from .base import MISSING, Record, Slice, Table, TableError, TableRow, pick
 from .conll import conll_rows
 from .delimited import delimited
 from .files import BROKEN, KINDS, format_of, is_rows, refusal
 from .json_rows import json_file, json_lines
-from .names import other_names, split_of
+from .names import language_of, other_names, split_of
 
 SUFFIXES = tuple(suffix for suffix, kind in KINDS.items() if kind != "text")
 
@@ -101,7 +100,7 @@ def file_table(
         except BROKEN as error:
             raise ValueError(f"{path}: cannot be read ({str(error).splitlines()[0]}).") from None
         names, header = class_names(schema), list(schema.names)
-    return Table(str(path), rows, tag_in_name(name), split_of(name), names, header, of_no_split)
+    return Table(str(path), rows, language_of(name), split_of(name), names, header, of_no_split)
 
 
 def open_tables(
