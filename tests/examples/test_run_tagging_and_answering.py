@@ -97,10 +97,11 @@ def test_answering(home, tmp_path, monkeypatch, capsys, options):
         ("run_token_classification.py", [], "there is nothing to train on"),
     ],
 )
-def test_bad_input_is_told_in_a_line(home, tmp_path, monkeypatch, script, arguments, message):
+def test_bad_input_is_told_in_a_line(home, tmp_path, monkeypatch, capsys, script, arguments, message):
     monkeypatch.chdir(home)
     with pytest.raises(SystemExit) as stopped:
         common = ["--model", "encoder", "--output_dir", tmp_path / "nowhere", "--dev_split", "none"]
         run(script, monkeypatch, *common, *arguments, *FAST)
-    assert message in str(stopped.value) and "\n" not in str(stopped.value)
+    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("mmbert: ")]
+    assert stopped.value.code == 2 and len(told) == 1 and message in told[0]
     assert not (tmp_path / "nowhere").exists()
