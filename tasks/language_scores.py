@@ -6,6 +6,7 @@ The spread is the standard deviation of a sample of seeds; of a group of languag
 from __future__ import annotations
 
 import json
+import math
 import statistics
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
@@ -16,6 +17,8 @@ from ..languages.tags import entry_phase, is_among
 TRAINED, SEEN, UNSEEN = "trained", "zero-shot, seen in pre-training", "zero-shot, not seen"
 GROUPS = (TRAINED, SEEN, UNSEEN)
 _SHOWN = 40  # languages that a terminal lists
+_SHARES = ("accuracy", "exact", "official_exact")  # of rows; an F1 or a correlation is none
+_FEW = 30  # rows
 
 
 def language_table(
@@ -33,8 +36,9 @@ def language_table(
         pretrained_on: Languages of pre-training; None: those of mmBERT, by their code.
 
     Returns:
-        `score`, `data_set`, `seeds`; `languages` by tag, each with `rows`, `group` and `mean`, `sd` (None for one seed)
-        and `values` (one a seed); `groups` by name, each with `languages` (how many), `mean` and `sd`, and `all`;
+        `score`, `data_set`, `seeds`; `languages` by tag, each with `rows`, `group`, `mean`, `sd` (None for one seed),
+        `values` (one per seed) and `interval` (95 % over rows, see `row_interval`; None where the score is no
+        share of rows); `groups` by name, each with `languages` (how many), `mean` and `sd`, and `all`;
         `overall`, over all rows together; `baselines` (over all rows), if the records have them.
 
     Raises:
@@ -51,7 +55,9 @@ def language_table(
         values = [record["by_language"][data_set][tag][score] for record in records]
         known = entry_phase(tag) is not None if pretrained_on is None else is_among(tag, pretrained_on)
         group = TRAINED if first["trained"] else SEEN if known else UNSEEN
-        languages[tag] = {"rows": first["rows"], "group": group, **_spread(values)}
+        found = _spread(values)
+        interval = row_interval(found["mean"], first["rows"]) if score in _SHARES else None
+        languages[tag] = {"rows": first["rows"], "group": group, **found, "interval": interval}
     groups = {}
     for name in (*GROUPS, "all"):
         members = [row["values"] for row in languages.values() if name in (row["group"], "all")]
@@ -82,18 +88,24 @@ def table_lines(table: dict[str, Any], *, every_language: bool = True) -> str:
     """
     seeds = len(table["seeds"])
     spread = " ± sd" if seeds > 1 else ""
-    lines = [f"| {table['data_set']} | | rows | {table['score']} x 100{spread} |", "|---|---|---:|---:|"]
+    lines = [f"| {table['data_set']} | | rows | {table['score']} x 100{spread} | 95 % over rows |"]
+    lines.append("|---|---|---:|---:|---:|")
     rows = {name: sum(row["rows"] for row in table["languages"].values() if name in (row["group"], "all"))
             for name in (*GROUPS, "all")}  # fmt: skip
     for name, group in table["groups"].items():
-        lines.append(f"| **mean of {group['languages']}** | {name} | {rows[name]:,} | {written(group)} |")
+        lines.append(f"| **mean of {group['languages']}** | {name} | {rows[name]:,} | {written(group)} | |")
     for name, value in table["baselines"].items():
-        lines.append(f"| guess: {name} | | | {100 * value:.1f} |")
+        lines.append(f"| guess: {name} | | | {100 * value:.1f} | |")
     if every_language:
         order = sorted(
             table["languages"].items(), key=lambda item: (GROUPS.index(item[1]["group"]), -item[1]["mean"], item[0])
         )
-        lines += [f"| {tag} | {row['group']} | {row['rows']:,} | {written(row)} |" for tag, row in order]
+        lines += [
+            f"| {tag} | {row['group']} | {row['rows']:,} | {written(row)} | {_interval(row)} |" for tag, row in order
+        ]
+    few = sum(row["rows"] < _FEW for row in table["languages"].values())
+    if few:
+        lines.append(f"\n{few} of {len(table['languages'])} languages have fewer than {_FEW} rows: see the intervals.")
     return "\n".join(lines)
 
 
@@ -107,6 +119,27 @@ def written(entry: dict[str, Any]) -> str:
         "61.2 ± 0.8", or "61.2" of one seed.
     """
     return f"{100 * entry['mean']:.1f}" + ("" if entry["sd"] is None else f" ± {100 * entry['sd']:.1f}")
+
+
+def row_interval(share: float, rows: int) -> tuple[float, float]:
+    """Give the 95 % interval (Wilson's) of a share of rows: what another sample of as many rows might have shown.
+
+    Args:
+        share: From 0 to 1.
+        rows: How many.
+
+    Returns:
+        Its two ends.
+    """
+    z = 1.959964
+    middle, scale = share + z * z / (2 * rows), 1 + z * z / rows
+    half = z * math.sqrt(share * (1 - share) / rows + z * z / (4 * rows * rows))
+    return max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)
+
+
+def _interval(row: dict[str, Any]) -> str:
+    ends = row.get("interval")
+    return f"{100 * ends[0]:.0f} to {100 * ends[1]:.0f}" if ends else ""
 
 
 def _spread(values: Sequence[float]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from .report import GROUP_NAMES, GROUPS
 
 _SHOWN = ("mmBERT-small", "mmBERT-base", "XLM-R base")
 _MANY_SCRIPTS = 40
+_FEW = 30  # rows
 
 
 def markdown_report(report: Mapping[str, Any]) -> str:
@@ -185,13 +186,20 @@ def _grid(
 
 
 def _cell_of(entry: Mapping[str, Any] | None) -> str:
-    return "" if entry is None else _score(entry) + ("*" if entry["trained"] else "")
+    if entry is None:
+        return ""
+    few = f" (n {entry['rows']})" if entry["rows"] < _FEW else ""
+    return _score(entry) + ("*" if entry["trained"] else "") + few
 
 
 def _legend(tasks: Sequence[Mapping[str, Any]]) -> str:
     seeds = max(len(task["seeds"]) for task in tasks)
     words = f"mean ± standard deviation over up to {seeds} seeds" if seeds > 1 else "one seed, so no spread is known"
-    return f"Per cent, {words}; `*`: training had rows of this language, all others are zero-shot."
+    rows = sorted({entry["rows"] for task in tasks for entry in task["languages"].values()})
+    return (
+        f"Per cent, {words}; `*`: training had rows of this language, all others are zero-shot. A language has "
+        f"{rows[0]:,} to {rows[-1]:,} test rows per task; `n` tells where they are fewer than {_FEW}."
+    )
 
 
 def _notes(task: Mapping[str, Any]) -> list[str]:

@@ -20,6 +20,7 @@ from mmbert.tasks import (
     language_table,
     table_lines,
 )
+from mmbert.tasks.language_scores import row_interval
 from mmbert.tasks.multiple_choice import encode_choices, first_number, right_choices
 from mmbert.tasks.text_classification import (
     baseline_scores,
@@ -229,15 +230,22 @@ def test_tables_of_seeds(tmp_path):
     assert short["languages"]["sw"]["group"] == language_table([record(0, {"sw": 0.5})])["languages"]["sw"]["group"]
     assert short["languages"]["sw"]["group"] == "zero-shot, seen in pre-training"
     lines = table_lines(table).splitlines()
-    assert "| swh_Latn | zero-shot, seen in pre-training | 10 | 60.0 ± 14.1 |" in lines
-    assert "| guess: majority | | | 25.0 |" in lines
-    assert table_lines(language_table(records[:1])).splitlines()[0].endswith("accuracy x 100 |")
+    assert "| swh_Latn | zero-shot, seen in pre-training | 10 | 60.0 ± 14.1 | 31 to 83 |" in lines
+    assert "| guess: majority | | | 25.0 | |" in lines and lines[-1].startswith("4 of 4 languages have fewer than 30")
+    assert table_lines(language_table(records[:1])).splitlines()[0].endswith("accuracy x 100 | 95 % over rows |")
     picture = draw_language_scores(table, tmp_path / "x.png")
     assert picture.read_bytes()[:4] == b"\x89PNG"
     with pytest.raises(ValueError, match="nothing was judged on 'dev'; there is test"):
         language_table(records, "dev")
     with pytest.raises(ValueError, match="no score 'f1'; there are accuracy"):
         language_table(records, score="f1")
+
+
+def test_intervals_over_rows_against_scipy():
+    stats = pytest.importorskip("scipy.stats")
+    for right, rows in ((0, 5), (3, 3), (61, 204), (9, 10)):
+        expected = stats.binomtest(right, rows).proportion_ci(method="wilson")
+        assert row_interval(right / rows, rows) == pytest.approx((expected.low, expected.high), abs=1e-6)
 
 
 CHOICES = {"language": ["eng_Latn"] * 2, "text": ["a", "b"], "choices": [["x", "y"], ["y", "z"]]}
