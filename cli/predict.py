@@ -10,7 +10,8 @@ import typer
 def predict(
     checkpoint: Annotated[str, typer.Argument(help="Folder or Hub id of a fine-tuned network.")],
     source: Annotated[
-        str, typer.Argument(metavar="FILE", help="A .jsonl, .csv, .tsv, .parquet or .txt file; - reads lines of text.")
+        str,
+        typer.Argument(metavar="FILE", help="A table (.jsonl, .csv, ...) or .txt file; - reads lines of text."),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="File of JSON lines to write.")],
     columns: Annotated[

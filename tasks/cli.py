@@ -172,14 +172,7 @@ def task_class(name: str) -> type[Task]:
 
 
 def script_options(kind: type[Task]) -> type[Any]:
-    """Build the dataclass of a task's own options: its sources and its way to read rows, with the docstring as help.
-
-    Args:
-        kind: The task.
-
-    Returns:
-        A subclass of `LabelledSources`.
-    """
+    """Build the dataclass of a task's own options: its sources and its way to read rows, with the docstring as help."""
     reading = kind.reading_class
     hints, helps = get_type_hints(reading), _attributes(reading)
     own = [

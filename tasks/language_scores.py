@@ -110,27 +110,12 @@ def table_lines(table: dict[str, Any], *, every_language: bool = True) -> str:
 
 
 def written(entry: dict[str, Any]) -> str:
-    """Write a mean and its spread, times 100.
-
-    Args:
-        entry: With `mean` and `sd`.
-
-    Returns:
-        "61.2 ± 0.8", or "61.2" of one seed.
-    """
+    """Write a mean and its spread, times 100."""
     return f"{100 * entry['mean']:.1f}" + ("" if entry["sd"] is None else f" ± {100 * entry['sd']:.1f}")
 
 
 def row_interval(share: float, rows: int) -> tuple[float, float]:
-    """Give the 95 % interval (Wilson's) of a share of rows: what another sample of as many rows might have shown.
-
-    Args:
-        share: From 0 to 1.
-        rows: How many.
-
-    Returns:
-        Its two ends.
-    """
+    """Give the 95 % interval (Wilson's) of a share of rows: what another sample of as many rows might have shown."""
     z = 1.959964
     middle, scale = share + z * z / (2 * rows), 1 + z * z / rows
     half = z * math.sqrt(share * (1 - share) / rows + z * z / (4 * rows * rows))

@@ -237,14 +237,7 @@ def encode_choices(
 
 
 def choice_collator(tokenizer: Any) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
-    """Return a function that pads rows of choices to one batch.
-
-    Args:
-        tokenizer: Pads.
-
-    Returns:
-        From rows to `input_ids` and `attention_mask` (B, C, L) and `labels` (B,).
-    """
+    """Return a function that pads rows of choices to one batch."""
     import torch
 
     def collate(rows: list[dict[str, Any]]) -> dict[str, Any]:

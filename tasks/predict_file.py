@@ -9,12 +9,11 @@ Only whole lines count: what a kill left of the last one is cut off. Rows alread
 
 from __future__ import annotations
 
-import csv
 import json
 import logging
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -25,6 +24,9 @@ from ..common.checkpoints.reader import checkpoint_fingerprint
 from ..common.files import read_json, sync_to_disk, write_json
 from ..common.locks import only_writer
 from ..common.progress import Progress
+from ..data.tables.base import MISSING, pick
+from ..data.tables.files import format_of
+from ..data.tables.read import read_table
 from .models import TaskModel
 
 logger = logging.getLogger(__name__)
@@ -64,7 +66,8 @@ def predict_file(
 
     Args:
         model: Such as `Classifier.load(...)`.
-        source: A .jsonl, .csv, .tsv, .parquet or .txt (a text per line) file, or "-" for lines of standard input.
+        source: A table (jsonl, csv, tsv, parquet, Arrow, compressed ones), a .txt file (a text per line), or "-" for
+            lines of standard input.
         output: File of JSON lines to write: the row's own columns, and the prediction under `prediction`.
         columns: Our column name to the file's, such as {"text": "review"}.
         batch_size: Rows that the network reads at once.
@@ -122,62 +125,26 @@ def predict_file(
 
 
 def table_rows(source: str | Path, columns: Mapping[str, str]) -> Iterator[dict[str, Any]]:
-    """Read rows one by one, their columns under our names.
-
-    Args:
-        source: See `predict_file`.
-        columns: Our column name to the file's.
-
-    Yields:
-        A dict per row.
-    """
+    """Read rows one by one, their columns under our names."""
     path = Path(source)
     if str(source) != "-" and not path.is_file():
-        raise FileNotFoundError(f"{source} is no file; give a .jsonl, .csv, .tsv, .parquet or .txt file.")
-    for number, row in enumerate(_rows(path), start=1):
+        raise FileNotFoundError(f"{source} is no file; give a table such as .jsonl, .csv or .parquet, or a .txt file.")
+    for place, row in _rows(path):
         for ours, theirs in columns.items():
-            if theirs not in row:
-                raise ValueError(f"{source}, row {number}: no column {theirs!r}; there are {', '.join(map(str, row))}.")
-            row = {**row, ours: row[theirs]}
+            value = pick(row, theirs)
+            if value is MISSING:
+                raise ValueError(f"{place}: no column {theirs!r}; there are {', '.join(map(str, row))}.")
+            row = {**row, ours: value}
         yield row
 
 
-def _rows(path: Path) -> Iterator[dict[str, Any]]:
-    kind = path.suffix.lower()
-    if kind == ".parquet":
-        import pyarrow.parquet as pq
-
-        for batch in pq.ParquetFile(path).iter_batches(_FLUSH):
-            yield from batch.to_pylist()
-    elif kind in (".csv", ".tsv"):
-        csv.field_size_limit(sys.maxsize)
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            yield from csv.DictReader(file, delimiter="\t" if kind == ".tsv" else ",")
-    elif kind in (".jsonl", ".json", ".ndjson"):
-        with path.open(encoding="utf-8-sig") as file:
-            yield from _objects(path, file)
-    elif kind == ".txt":
-        with path.open(encoding="utf-8-sig") as file:
-            yield from ({"text": line.rstrip("\n")} for line in file)
-    elif str(path) == "-":
-        yield from ({"text": line.rstrip("\n")} for line in sys.stdin)
+def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    if str(path) == "-" or format_of(path) == "text":
+        with sys.stdin if str(path) == "-" else path.open(encoding="utf-8-sig") as file:
+            for number, line in enumerate(file, start=1):
+                yield f"{path}, line {number}", {"text": line.rstrip("\n")}
     else:
-        raise ValueError(f"{path}: rows are read from .jsonl, .csv, .tsv, .parquet and .txt files.")
-
-
-def _objects(path: Path, file: Iterable[str]) -> Iterator[dict[str, Any]]:
-    for number, line in enumerate(file, start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise ValueError(
-                f"{path}, line {number}: not valid JSON ({error.msg}); write one object per line."
-            ) from None
-        if not isinstance(row, dict):
-            raise ValueError(f"{path}, line {number}: {type(row).__name__}, but must be an object.")
-        yield row
+        yield from read_table(path)
 
 
 def _conditions(model: TaskModel, source: str | Path, columns: Mapping[str, str] | None, keep: bool) -> dict[str, Any]:

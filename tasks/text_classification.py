@@ -251,18 +251,7 @@ def encode_rows(
 
 
 def score(problem_type: str, truth: np.ndarray, decided: np.ndarray, positive: int | None = None) -> Scores:
-    """Score decisions.
-
-    Args:
-        problem_type: As in the network's config.
-        truth: (N,) classes or numbers, or (N, classes) of 0 and 1.
-        decided: The same.
-        positive: Class whose own F1 is wanted too.
-
-    Returns:
-        Scores by name, the main one first: `accuracy`, for several classes a row `micro_f1`, for numbers `spearman`
-        (with `rmse`, the root of the mean square error).
-    """
+    """Score decisions."""
     if problem_type == "regression":
         rmse = float(np.sqrt(np.mean((truth - decided) ** 2)))
         if len(truth) < 2 or np.ptp(truth) == 0:
@@ -279,15 +268,7 @@ def score(problem_type: str, truth: np.ndarray, decided: np.ndarray, positive: i
 
 
 def decide(problem_type: str, logits: np.ndarray) -> np.ndarray:
-    """Turn logits into decisions: the likeliest class, the classes likelier than not, or the number itself.
-
-    Args:
-        problem_type: As in the network's config.
-        logits: (N, outputs).
-
-    Returns:
-        (N,), or (N, classes) of 0 and 1.
-    """
+    """Turn logits into decisions: the likeliest class, the classes likelier than not, or the number itself."""
     if problem_type == "regression":
         decided: np.ndarray = logits[:, 0]
     elif problem_type == "multi_label_classification":
@@ -298,16 +279,7 @@ def decide(problem_type: str, logits: np.ndarray) -> np.ndarray:
 
 
 def named(problem_type: str, logits: np.ndarray, labels: Sequence[str]) -> list[Any]:
-    """Turn logits into numbers, names of classes or lists of names.
-
-    Args:
-        problem_type: As in the network's config.
-        logits: (N, outputs).
-        labels: Classes in the order of their numbers.
-
-    Returns:
-        One per row.
-    """
+    """Turn logits into numbers, names of classes or lists of names."""
     decided = decide(problem_type, logits)
     if problem_type == "regression":
         return [float(one) for one in decided]

@@ -111,20 +111,7 @@ def train_once(
     tests: Sequence[str] | None = None,
     facts: Mapping[str, Any] | None = None,
 ) -> FineTuned:
-    """Fine-tune with one seed; dev, where there is one, chooses the network.
-
-    Args:
-        task: What is learned and scored.
-        checkpoint: What to start from.
-        folder: Of the saved network.
-        args: Hyper-parameters.
-        seed: Of the run.
-        tests: Data sets to score at the end; None: all but `train` and `dev`.
-        facts: What else the record shall hold.
-
-    Returns:
-        Scores, predictions and the folder.
-    """
+    """Fine-tune with one seed; dev, where there is one, chooses the network."""
     tests = [name for name in task.encoded if name not in ("train", "dev")] if tests is None else tests
     return fine_tune(
         checkpoint,
@@ -146,15 +133,7 @@ def train_once(
 
 
 def warn_of_copies(rows: Mapping[str, Dataset], columns: Sequence[str]) -> dict[str, int]:
-    """Say how many rows of dev and test stand in the training rows too: a score on them says nothing.
-
-    Args:
-        rows: Data sets by name, `train` among them.
-        columns: What makes two rows the same; one that a data set lacks is empty there.
-
-    Returns:
-        Copies by data set; those without any are left out.
-    """
+    """Say how many rows of dev and test stand in the training rows too: a score on them says nothing."""
     keys = {
         name: [json.dumps([row.get(column) for column in columns]) for row in part.select_columns(there)]
         for name, part in rows.items()

@@ -16,15 +16,7 @@ _JUDGING = 0.3  # judging a row costs about a third of training on it: forward o
 
 
 def cost_of(run: Run, rows: Mapping[str, int]) -> float:
-    """Count the rows that a run goes through, judged ones by what they cost.
-
-    Args:
-        run: The run.
-        rows: Number of rows of `train`, `dev` and `test`.
-
-    Returns:
-        Rows of training.
-    """
+    """Count the rows that a run goes through, judged ones by what they cost."""
     judged = rows["dev"] + (rows["test"] if run.stage != "sweep" else 0)
     return rows["train"] * run.setting.epochs + _JUDGING * judged
 
@@ -43,33 +35,17 @@ class Clock:
         self.done, self.worked, self.seconds = 0, 0.0, 0.0
 
     def add(self, task: str, rows: Mapping[str, int], runs: Sequence[Run]) -> None:
-        """Take in runs to come, in place of those that were guessed for their task.
-
-        Args:
-            task: Name of the task.
-            rows: Numbers of its rows.
-            runs: The runs; those of stage `guess` are guesses.
-        """
+        """Take in runs to come, in place of those that were guessed for their task."""
         if any(run.stage != "guess" for run in runs) and self.done:
             self.left = {key: cost for key, cost in self.left.items() if key[0] != task or "/guess-" not in key[1]}
         self.left |= {(task, run.name): cost_of(run, rows) for run in runs}
 
     def dropped(self, task: str) -> None:
-        """Forget a task that failed.
-
-        Args:
-            task: Its name.
-        """
+        """Forget a task that failed."""
         self.left = {key: cost for key, cost in self.left.items() if key[0] != task}
 
     def finished(self, run: Run, record: Mapping[str, Any], before: bool) -> None:
-        """Tell that a run is done.
-
-        Args:
-            run: The run.
-            record: What it gave.
-            before: Whether its record lay there already.
-        """
+        """Tell that a run is done."""
         cost = self.left.pop((run.task, run.name), 0.0)
         self.done += 1
         if not before:

@@ -26,17 +26,7 @@ class ChangedRun(ValueError):
 
 
 def identity_of(run: Run, task: BenchmarkTask, rows: str, checkpoint: str) -> dict[str, Any]:
-    """Collect what a run's numbers depend on.
-
-    Args:
-        run: The run.
-        task: Its task.
-        rows: Fingerprint of the rows.
-        checkpoint: Fingerprint of the checkpoint.
-
-    Returns:
-        Plain values.
-    """
+    """Collect what a run's numbers depend on."""
     scored = ("head", "metric", "positive", "official", "answer_language")
     judged = {key: value for key, value in asdict(task).items() if key in scored and (value or key in scored[:3])}
     return {
@@ -51,32 +41,12 @@ def identity_of(run: Run, task: BenchmarkTask, rows: str, checkpoint: str) -> di
 
 
 def record_path(output: Path, run: Run) -> Path:
-    """Return where a run's record lies.
-
-    Args:
-        output: Folder of the evaluation.
-        run: The run.
-
-    Returns:
-        The path.
-    """
+    """Return where a run's record lies."""
     return output / FOLDER / f"{run.name}.json"
 
 
 def read_record(output: Path, run: Run, identity: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Read a run's record if it was done already.
-
-    Args:
-        output: Folder of the evaluation.
-        run: The run.
-        identity: What it depends on now.
-
-    Returns:
-        The record, or None if there is none, or a write was cut short.
-
-    Raises:
-        ChangedRun: If the record was made under other conditions; the message names them.
-    """
+    """Read a run's record if it was done already."""
     path = record_path(output, run)
     try:
         record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -96,16 +66,7 @@ def read_record(output: Path, run: Run, identity: Mapping[str, Any]) -> dict[str
 
 
 def write_record(output: Path, run: Run, record: Mapping[str, Any]) -> Path:
-    """Write a record whole or not at all.
-
-    Args:
-        output: Folder of the evaluation.
-        run: The run.
-        record: What to write.
-
-    Returns:
-        The path.
-    """
+    """Write a record whole or not at all."""
     path = record_path(output, run)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, record, indent=1)

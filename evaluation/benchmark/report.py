@@ -139,14 +139,7 @@ def _published(name: str) -> list[dict[str, Any]]:
 
 
 def spread(values: Sequence[float]) -> float | None:
-    """Return the standard deviation over seeds.
-
-    Args:
-        values: One a seed.
-
-    Returns:
-        With n - 1 in the denominator; None for one value.
-    """
+    """Return the standard deviation over seeds."""
     return statistics.stdev(values) if len(values) > 1 else None
 
 

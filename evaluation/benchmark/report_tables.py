@@ -40,14 +40,7 @@ def markdown_report(report: Mapping[str, Any]) -> str:
 
 
 def task_table(report: Mapping[str, Any]) -> str:
-    """List the tasks, each with its mean, the majority baseline, and what the paper gives for released models.
-
-    Args:
-        report: What `build_report` gave.
-
-    Returns:
-        A Markdown table.
-    """
+    """List the tasks, each with its mean, the majority baseline, and what the paper gives for released models."""
     rows = []
     for task in report["tasks"]:
         published = {entry["model"]: entry for entry in task["published"]}
@@ -73,26 +66,12 @@ def task_table(report: Mapping[str, Any]) -> str:
 
 
 def group_table(tasks: Sequence[Mapping[str, Any]]) -> str:
-    """Average every task over the languages of a resource group.
-
-    Args:
-        tasks: Entries of a report.
-
-    Returns:
-        A Markdown table, a row a group and a column a task.
-    """
+    """Average every task over the languages of a resource group."""
     return _grid("group", "groups", GROUPS, tasks, GROUP_NAMES)
 
 
 def language_table(tasks: Sequence[Mapping[str, Any]]) -> str:
-    """List every language of every task.
-
-    Args:
-        tasks: Entries of a report.
-
-    Returns:
-        A Markdown table, a row a language and a column a task; languages that were trained on carry a `*`.
-    """
+    """List every language of every task."""
     tags = sorted({tag for task in tasks for tag in task["languages"]})
     groups = {tag: entry["group"] for task in tasks for tag, entry in task["languages"].items()}
     tags.sort(key=lambda tag: (GROUPS.index(groups[tag]), tag))
@@ -101,16 +80,7 @@ def language_table(tasks: Sequence[Mapping[str, Any]]) -> str:
 
 
 def table(header: Sequence[Any], rows: Iterable[Sequence[Any]], *, text_columns: int = 1) -> str:
-    """Write a Markdown table.
-
-    Args:
-        header: Column titles.
-        rows: Cells.
-        text_columns: So many leading columns are aligned left, the others right.
-
-    Returns:
-        The table.
-    """
+    """Write a Markdown table."""
     rule = ["---" if place < text_columns else "---:" for place in range(len(header))]
     lines = [header, rule, *rows]
     return "\n".join(

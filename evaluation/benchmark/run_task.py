@@ -52,19 +52,7 @@ class Job:
 
 
 def execute(job: Job, run: Run, identity: Mapping[str, Any]) -> dict[str, Any]:
-    """Train and score, with the job's threads; torch has its own number of them again afterwards.
-
-    Args:
-        job: Checkpoint, task and data.
-        run: Setting, seed and stage.
-        identity: What the numbers depend on, for the record.
-
-    Returns:
-        The record: scores of every language beside everything that led to them.
-
-    Raises:
-        ValueError: If rows, labels and checkpoint do not fit, or a score is not finite.
-    """
+    """Train and score, with the job's threads; torch has its own number of them again afterwards."""
     from ..efficiency.timing import with_threads
 
     with with_threads(job.threads) if job.threads else nullcontext():
@@ -112,18 +100,7 @@ def _execute(job: Job, run: Run, identity: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def build_task(task: BenchmarkTask, rows: TaskRows, tokenizer: Any, checkpoint: str, **reading: Any) -> Task:
-    """Encode a task's rows as the fine-tuning scripts do; what training could not have learned counts as wrong.
-
-    Args:
-        task: Of the catalogue.
-        rows: Its rows.
-        tokenizer: The checkpoint's.
-        checkpoint: What training starts from.
-        **reading: Options of reading that differ from their defaults.
-
-    Returns:
-        The task, encoded.
-    """
+    """Encode a task's rows as the fine-tuning scripts do; what training could not have learned counts as wrong."""
     from ...tasks.cli import task_class
 
     kind = task_class(task.kind)

@@ -197,21 +197,7 @@ class _Evaluator:
 
 
 def do(job: Job, run: Run, identity: Mapping[str, str], output: Path, overwrite: bool) -> dict[str, Any]:
-    """Do a run, or read its record if it was done.
-
-    Args:
-        job: Task, data and checkpoint.
-        run: The run.
-        identity: Fingerprints of rows and checkpoint.
-        output: Folder of the evaluation.
-        overwrite: Do it anew where it was done under other conditions.
-
-    Returns:
-        The record, with `done_before` where it was there.
-
-    Raises:
-        ChangedRun: If it was done under other conditions and `overwrite` is off.
-    """
+    """Do a run, or read its record if it was done."""
     whole = identity_of(run, job.task, identity["rows"], identity["checkpoint"])
     try:
         record = read_record(output, run, whole)

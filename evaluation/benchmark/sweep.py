@@ -159,52 +159,20 @@ def settings_of(
 def sweep_runs(
     task: BenchmarkTask, settings: Sequence[Setting], seeds: Sequence[int], oracle: bool = False
 ) -> list[Run]:
-    """List the runs that must be done before a setting can be chosen.
-
-    Args:
-        task: The task.
-        settings: The grid.
-        seeds: Seeds of the final runs; the sweep uses the first.
-        oracle: Whether the test decides too; then even a single setting needs no sweep.
-
-    Returns:
-        One run a setting; none if there is nothing to choose.
-    """
+    """List the runs that must be done before a setting can be chosen."""
     _check_seeds(seeds)
     stage = "oracle" if oracle else "sweep"
     return [Run(task.name, setting, seeds[0], stage) for setting in settings] if len(settings) > 1 else []
 
 
 def final_runs(task: BenchmarkTask, setting: Setting, seeds: Sequence[int], stage: str = "final") -> list[Run]:
-    """List the runs of the chosen setting.
-
-    Args:
-        task: The task.
-        setting: What was chosen.
-        seeds: One run each.
-        stage: `final`, or `oracle` if the test chose.
-
-    Returns:
-        The runs.
-    """
+    """List the runs of the chosen setting."""
     _check_seeds(seeds)
     return [Run(task.name, setting, seed, stage) for seed in seeds]
 
 
 def choose(records: Iterable[Mapping[str, Any]], metric: str, judged_on: str = "dev") -> Setting:
-    """Choose the setting with the best mean over languages.
-
-    Args:
-        records: Records of the sweep.
-        metric: The number that counts.
-        judged_on: `dev`; `test` is the oracle's choice.
-
-    Returns:
-        The best; of equals the one with the lower learning rate, then with fewer epochs.
-
-    Raises:
-        ValueError: If there is no record, or one was not judged on that split.
-    """
+    """Choose the setting with the best mean over languages."""
     ranked = []
     for record in records:
         if judged_on not in record["scores"]:
@@ -218,15 +186,7 @@ def choose(records: Iterable[Mapping[str, Any]], metric: str, judged_on: str = "
 
 
 def mean_score(by_language: Mapping[str, Mapping[str, Any]], metric: str) -> float:
-    """Average a number over languages, each counting alike.
-
-    Args:
-        by_language: Scores by language.
-        metric: Which number.
-
-    Returns:
-        The mean.
-    """
+    """Average a number over languages, each counting alike."""
     values = [float(scores[metric]) for scores in by_language.values()]
     return sum(values) / len(values)
 

@@ -28,15 +28,7 @@ class Workers:
         self._pool: ProcessPoolExecutor | None = None
 
     def submit(self, call: Call, *arguments: Any) -> "Future[dict[str, Any]]":
-        """Begin a call.
-
-        Args:
-            call: A function of a module.
-            *arguments: What it takes; they are pickled between our own processes.
-
-        Returns:
-            Its future, done already where there is one process.
-        """
+        """Begin a call."""
         if self.processes == 1:
             return _at_once(call, *arguments)
         for _ in range(2):

@@ -145,15 +145,7 @@ def entity_scheme(labels: Iterable[str]) -> str | None:
 
 
 def as_prefixed(tags: Sequence[str], scheme: str) -> list[str]:
-    """Write the tags of a sentence with prefixes, as seqeval reads them.
-
-    Args:
-        tags: A tag per word.
-        scheme: See `entity_scheme`.
-
-    Returns:
-        B-, I-, E-, S- and O tags.
-    """
+    """Write the tags of a sentence with prefixes, as seqeval reads them."""
     return [tag if tag == "O" else _prefixed(tag, scheme) for tag in tags]
 
 

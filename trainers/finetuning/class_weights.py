@@ -39,15 +39,7 @@ class WeightedLoss:
 
 
 def balanced_weights(labels: Sequence[Any], classes: int) -> Tensor:
-    """Weigh classes so that each has the same say: n / (classes * n of the class), as scikit-learn does.
-
-    Args:
-        labels: Per row a class, a list of classes (-100 for none), or 0 and 1 for every class.
-        classes: How many there are.
-
-    Returns:
-        (classes,); with 0 and 1 for every class, how often the class is absent for each time it is there.
-    """
+    """Weigh classes so that each has the same say: n / (classes * n of the class), as scikit-learn does."""
     first = labels[0]
     if isinstance(first, (list, np.ndarray)) and isinstance(first[0], float):
         there = np.asarray(labels).sum(0)

@@ -260,14 +260,7 @@ def _defaults() -> dict[str, Any]:
 
 
 def upgraded(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Bring the options of a record of 0.1 to today's names and defaults; those of today stay as they are.
-
-    Args:
-        options: By name.
-
-    Returns:
-        Options as `FineTuningArguments.choices` gives them.
-    """
+    """Bring the options of a record of 0.1 to today's names and defaults; those of today stay as they are."""
     found = {RENAMED.get(name, name): value for name, value in options.items() if name != "training"}
     if "group_by_length" in found:
         found["train_sampling_strategy"] = "group_by_length" if found.pop("group_by_length") else "random"

@@ -7,17 +7,7 @@ from torch import nn
 
 
 def parameter_groups(model: nn.Module, rate: float, weight_decay: float, layer_decay: float) -> list[dict[str, Any]]:
-    """Give every layer its rate: the head's is the whole, each layer below has `layer_decay` of the one above.
-
-    Args:
-        model: The network, with or without adapters.
-        rate: Of the head.
-        weight_decay: Of matrices.
-        layer_decay: Factor from a layer to the one below it; the embeddings come under the first layer.
-
-    Returns:
-        Groups for an optimizer, of what is trained.
-    """
+    """Give every layer its rate: the head's is the whole, each layer below has `layer_decay` of the one above."""
     top = 1 + max((int(number) for name, _ in model.named_parameters() for number in _layer_of(name)), default=-1)
     groups: dict[tuple[int, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():

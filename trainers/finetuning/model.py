@@ -65,21 +65,7 @@ def label_order(checkpoint: str | Path, head: Head, labels: Sequence[str]) -> li
 def build_network(
     checkpoint: str | Path, head: Head, labels: Sequence[str] | None = None, problem_type: str | None = None
 ) -> tuple[MmBertPreTrainedModel, list[str]]:
-    """Load an encoder with the head of a task.
-
-    Args:
-        checkpoint: Folder or Hub id of any mmBERT or ModernBERT: masked LM, encoder, or one with a head.
-        head: "sequence", "tokens", "spans" or "choices".
-        labels: Names of the classes, for "sequence" and "tokens"; they go into the config.
-        problem_type: "single_label_classification", "multi_label_classification" or "regression"; "sequence" only.
-
-    Returns:
-        The network in fp32, and what was dropped of the checkpoint's own head: one line each.
-
-    Raises:
-        ValueError: If the checkpoint is of another kind, lacks a part of the encoder, or the labels are fewer than 2.
-        FileNotFoundError: If there is no such checkpoint.
-    """
+    """Load an encoder with the head of a task."""
     path = local_checkpoint(str(checkpoint))
     opened = open_checkpoint(path)
     opened.verify()
@@ -119,20 +105,7 @@ def build_network(
 def add_lora(
     model: MmBertPreTrainedModel, head: Head, args: FineTuningArguments, tokens: Sequence[int] | None = None
 ) -> PeftModel:
-    """Freeze a network and put adapters of low rank beside the four matrices of every layer.
-
-    Args:
-        model: The network; head and classifier are trained whole.
-        head: What it decides.
-        args: Rank, alpha and dropout.
-        tokens: Ids whose embeddings are trained too, and saved with the adapters; None: no embedding is.
-
-    Returns:
-        The network with adapters.
-
-    Raises:
-        ImportError: If peft is absent.
-    """
+    """Freeze a network and put adapters of low rank beside the four matrices of every layer."""
     try:
         from peft import LoraConfig, get_peft_model
     except ImportError as missing:

@@ -28,17 +28,7 @@ ADAPTER = "adapter"
 def save_fine_tuned(
     trainer: FineTuneTrainer, folder: Path, record: dict[str, Any], predictions: Mapping[str, Predictions]
 ) -> None:
-    """Save network, tokenizer, predictions and record; every process must call, the first one writes.
-
-    Adapters are merged, so that `AutoModelForX.from_pretrained(folder)` and pipelines need neither peft nor the
-    checkpoint that training started from. `adapter/` holds them alone, a hundredth of the size, head included.
-
-    Args:
-        trainer: The trainer, after training.
-        folder: Where to.
-        record: JSON.
-        predictions: By data set, one array a row.
-    """
+    """Save network, tokenizer, predictions and record; every process must call, the first one writes."""
     model: Any = trainer.model
     state = trainer.accelerator.get_state_dict(trainer.model_wrapped) if trainer.is_fsdp_enabled else None
     if trainer.is_world_process_zero():
@@ -85,12 +75,7 @@ def read_record(folder: str | Path) -> dict[str, Any]:
 
 
 def write_predictions(folder: Path, predictions: Mapping[str, Predictions]) -> None:
-    """Write what a network said of every row, so that it need not be asked again.
-
-    Args:
-        folder: The run's folder.
-        predictions: By data set, one array a row: all of one shape, or of the same width and various lengths.
-    """
+    """Write what a network said of every row, so that it need not be asked again."""
     tensors: dict[str, np.ndarray] = {}
     for name, rows in predictions.items():
         if rows and rows[0].ndim > 1:
@@ -103,15 +88,7 @@ def write_predictions(folder: Path, predictions: Mapping[str, Predictions]) -> N
 
 
 def read_predictions(folder: Path, names: Collection[str]) -> dict[str, Predictions]:
-    """Read what a network said of every row.
-
-    Args:
-        folder: The run's folder.
-        names: Data sets, in the order that is wanted.
-
-    Returns:
-        What `write_predictions` was given.
-    """
+    """Read what a network said of every row."""
     tensors = load_file(folder / PREDICTIONS)
     found = {}
     for name in names:

@@ -67,24 +67,7 @@ def identity_of(
     problem_type: str | None = None,
     conditions: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Collect what the numbers of a fine-tuning depend on.
-
-    Args:
-        checkpoint: What it starts from.
-        head: What the network decides.
-        rows: Encoded rows: `train`, perhaps `dev`, and what is judged.
-        args: Hyper-parameters.
-        seed: The run's seed; None: that of the arguments.
-        labels: Names of the classes.
-        problem_type: Of "sequence".
-        conditions: What else the caller names.
-
-    Returns:
-        Plain values, those that say most to a reader first.
-
-    Raises:
-        FileNotFoundError: If there is no such checkpoint.
-    """
+    """Collect what the numbers of a fine-tuning depend on."""
     options = {name: value for name, value in args.choices().items() if not name.startswith(_FREE)}
     if "dev" in rows:
         options["eval_strategy"], options["eval_steps"] = args.evaluations()
@@ -104,14 +87,7 @@ def identity_of(
 
 
 def rows_fingerprint(rows: Dataset) -> str:
-    """Hash rows by what they say.
-
-    Args:
-        rows: Any rows.
-
-    Returns:
-        16 hexadecimal digits, the same however the rows are stored or chunked.
-    """
+    """Hash rows by what they say."""
     digest, names = hashlib.sha256(), sorted(rows.column_names)
     for batch in rows.select_columns(names).with_format("arrow").iter(batch_size=_BATCH):
         sink = pa.BufferOutputStream()
@@ -123,19 +99,7 @@ def rows_fingerprint(rows: Dataset) -> str:
 
 
 def find_previous_run(folder: Path, identity: Mapping[str, Any], *, overwrite: bool = False) -> PreviousRun:
-    """Say what a folder holds of a run.
-
-    Args:
-        folder: The run's folder.
-        identity: What the run is made of.
-        overwrite: Take a folder of another run for an empty one, in place of refusing it.
-
-    Returns:
-        The record, or the last checkpoint that training can go on from, or neither.
-
-    Raises:
-        ValueError: If it holds a run that was made of something else; the message names what.
-    """
+    """Say what a folder holds of a run."""
     record = checkpoint = None
     if (folder / RECORD).is_file():
         record = read_record(folder)
@@ -170,11 +134,7 @@ def find_previous_run(folder: Path, identity: Mapping[str, Any], *, overwrite: b
 
 
 def clear(folder: Path) -> None:
-    """Take away what another run, or one that cannot go on, has left; what is not a fine-tuning's stays.
-
-    Args:
-        folder: The run's folder.
-    """
+    """Take away what another run, or one that cannot go on, has left; what is not a fine-tuning's stays."""
     for path in [*_own_checkpoints(folder).values(), folder / ADAPTER, folder / ".saving"]:
         shutil.rmtree(path, ignore_errors=True)
     if not (folder / RECORD).is_file():

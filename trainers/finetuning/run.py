@@ -202,16 +202,7 @@ def _read_back(folder: Path, record: dict[str, Any], judged: Mapping[str, Datase
 def score_by_language(
     trainer: FineTuneTrainer, judged: Mapping[str, Dataset], trained: Sequence[str]
 ) -> tuple[dict[str, Predictions], dict[str, dict[str, float]], dict[str, dict[str, dict[str, Any]]]]:
-    """Predict and score data sets, whole and by language.
-
-    Args:
-        trainer: The trainer, after training.
-        judged: Encoded rows by data set.
-        trained: Languages of training.
-
-    Returns:
-        By data set the predictions, one array a row; the scores over all rows; and scores by language.
-    """
+    """Predict and score data sets, whole and by language."""
     predictions: dict[str, Predictions] = {}
     scores: dict[str, dict[str, float]] = {}
     by_language: dict[str, dict[str, dict[str, Any]]] = {}
@@ -230,39 +221,17 @@ def score_by_language(
 
 
 def row_count(rows: Dataset) -> int:
-    """Count the rows of the source; windows of one text are one row.
-
-    Args:
-        rows: Encoded rows.
-
-    Returns:
-        How many.
-    """
+    """Count the rows of the source; windows of one text are one row."""
     return len(set(rows["row"][:])) if "row" in rows.column_names else len(rows)
 
 
 def languages_of(rows: Dataset) -> list[str]:
-    """List the languages of rows.
-
-    Args:
-        rows: Encoded rows.
-
-    Returns:
-        Sorted tags; none where rows do not say.
-    """
+    """List the languages of rows."""
     return sorted(set(rows["language"])) if "language" in rows.column_names else []
 
 
 def check_rows(rows: Dataset, tokenizer: Any) -> None:
-    """Refuse rows that cannot be trained on.
-
-    Args:
-        rows: Encoded rows.
-        tokenizer: Pads them.
-
-    Raises:
-        ValueError: If there is none, a column is missing, or padding comes first.
-    """
+    """Refuse rows that cannot be trained on."""
     if not len(rows):
         raise ValueError("there is no training row.")
     if "input_ids" not in rows.column_names:

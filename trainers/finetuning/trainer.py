@@ -75,39 +75,23 @@ class FineTuneCheckpoints(CheckpointingTrainer):
     identity: Mapping[str, Any]
 
     def write_run_state(self, directory: Path) -> None:
-        """Write what the run is made of into a checkpoint.
-
-        Args:
-            directory: The checkpoint being written.
-        """
+        """Write what the run is made of into a checkpoint."""
         if self.args.should_save:
             found = {"step": self.state.global_step, KEY: self.identity}
             text = json.dumps(found, indent=1, ensure_ascii=False)
             (directory / IDENTITY_FILE).write_text(text, encoding="utf-8")
 
     def rotate(self, directory: Path) -> None:
-        """Keep the newest checkpoints and the one that scored best.
-
-        Args:
-            directory: The checkpoint that has just been written.
-        """
+        """Keep the newest checkpoints and the one that scored best."""
         rotate(directory.parent, self.args.save_total_limit, self._best_in(directory.parent))
 
     def publish(self, directory: Path) -> None:
-        """Publish nothing yet: a fine-tuned network is published when it is finished.
-
-        Args:
-            directory: The checkpoint.
-        """
+        """Publish nothing yet: a fine-tuned network is published when it is finished."""
         best = self._best_in(directory.parent)  # Trainer looked for it where the checkpoint was being written
         self.state.best_model_checkpoint = None if best is None else str(best)
 
     def train_from(self, checkpoint: Path | None) -> None:
-        """Train to the end.
-
-        Args:
-            checkpoint: Where an unfinished training goes on; None: from the beginning.
-        """
+        """Train to the end."""
         if checkpoint is None:
             self.train()
             return
@@ -135,11 +119,7 @@ class FineTuneCheckpoints(CheckpointingTrainer):
             self.train(resume_from_checkpoint=str(checkpoint))
 
     def restore_scheduler(self, directory: Path) -> None:
-        """Set the schedule back to where it was.
-
-        Args:
-            directory: The checkpoint.
-        """
+        """Set the schedule back to where it was."""
         load_scheduler(self.lr_scheduler, self.optimizer, directory)
 
     def _best_in(self, home: Path) -> Path | None:
@@ -243,14 +223,7 @@ class FineTuneTrainer(FineTuneCheckpoints):
         return EpochOrder(sampler, self, seed) if isinstance(sampler, RandomSampler | LengthGroupedSampler) else sampler
 
     def create_optimizer(self, model: nn.Module | None = None) -> Optimizer:
-        """Build the optimizer that the arguments name, with a rate for each layer.
-
-        Args:
-            model: The network; the trainer's own by default.
-
-        Returns:
-            The optimizer.
-        """
+        """Build the optimizer that the arguments name, with a rate for each layer."""
         if self.optimizer is None:
             network: Any = model or self.model
             kind, options = self.get_optimizer_cls_and_kwargs(self.args, network)
@@ -261,20 +234,7 @@ class FineTuneTrainer(FineTuneCheckpoints):
     def compute_loss(  # type: ignore[override]
         self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, **options: Any
     ) -> Any:
-        """Compute the loss of a batch; while training, one that is not finite stops the run.
-
-        Args:
-            model: The network, as wrapped for training.
-            inputs: The batch.
-            return_outputs: Whether to return the network's outputs too.
-            **options: As Trainer passes them on.
-
-        Returns:
-            The loss, or the loss and the outputs.
-
-        Raises:
-            NonFiniteLoss: Names step, languages and lengths of the batch.
-        """
+        """Compute the loss of a batch; while training, one that is not finite stops the run."""
         languages = inputs.pop(_LANGUAGES, [])
         loss, outputs = super().compute_loss(model, inputs, return_outputs=True, **options)
         if model.training and not torch.isfinite(loss):
@@ -294,19 +254,7 @@ class FineTuneTrainer(FineTuneCheckpoints):
     def evaluate(
         self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
     ) -> dict[str, float]:
-        """Predict all rows and score them together.
-
-        Args:
-            eval_dataset: Encoded rows; the trainer's own by default.
-            ignore_keys: Outputs of the network to leave aside.
-            metric_key_prefix: Put before the scores' names.
-
-        Returns:
-            The scores, `main` (the one that chooses) and, where rows have labels, the loss.
-
-        Raises:
-            ValueError: If the task does not report the main metric.
-        """
+        """Predict all rows and score them together."""
         rows = self.eval_dataset if eval_dataset is None else eval_dataset
         predictions, loss = self.predict_rows(rows)
         plain = self.metrics(predictions, rows)
@@ -322,29 +270,13 @@ class FineTuneTrainer(FineTuneCheckpoints):
         return scores
 
     def predict_rows(self, dataset: Dataset) -> tuple[Predictions, float | None]:
-        """Run the network over rows; every rank gets all predictions.
-
-        Args:
-            dataset: Encoded rows.
-
-        Returns:
-            For each row (classes,), (choices,), or without its padding (tokens, classes) and for spans (tokens, 2);
-            and the mean loss, None without labels.
-        """
+        """Run the network over rows; every rank gets all predictions."""
         output = self.predict(dataset, metric_key_prefix="rows")  # type: ignore[arg-type]
         return rows_of(output.predictions, dataset), (output.metrics or {}).get("rows_loss")
 
 
 def rows_of(predictions: Any, dataset: Dataset | Mapping[str, Any]) -> Predictions:
-    """Cut what Trainer padded and stacked into rows.
-
-    Args:
-        predictions: (N, classes), (N, L, classes), or two of (N, L) for the starts and ends of spans.
-        dataset: The N rows, padded on the right.
-
-    Returns:
-        See `FineTuneTrainer.predict_rows`.
-    """
+    """Cut what Trainer padded and stacked into rows."""
     if isinstance(predictions, tuple):
         predictions = np.stack(predictions, axis=-1)
     if predictions.ndim == 2:

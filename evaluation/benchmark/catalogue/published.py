@@ -46,24 +46,12 @@ def published_scores() -> tuple[Published, ...]:
 
 
 def printed_averages() -> dict[tuple[str, str], float]:
-    """Read the averages as printed, which are not always means.
-
-    Returns:
-        Per cent by (suite, model).
-    """
+    """Read the averages as printed, which are not always means."""
     return {(row.suite, row.model): row.score for row in _rows() if row.task == _PRINTED}
 
 
 def published_means(suite: str, tasks: Iterable[str] | None = None) -> dict[str, float]:
-    """Average the published scores of the same tasks for every model that has them all.
-
-    Args:
-        suite: `glue`, `xtreme` or `low-resource`.
-        tasks: Which; None: all of the suite.
-
-    Returns:
-        Per cent by model.
-    """
+    """Average the published scores of the same tasks for every model that has them all."""
     rows = [row for row in published_scores() if row.suite == suite]
     wanted = set(tasks) if tasks is not None else {row.task for row in rows}
     by_model: dict[str, dict[str, float]] = {}

@@ -16,15 +16,7 @@ _LISTED = 8
 
 
 def row_keys(rows: "Dataset", names: Sequence[str] | None = None) -> list[str]:
-    """Hash every row by what it says, not by its place.
-
-    Args:
-        rows: The rows.
-        names: Columns that count; None: all but `id`.
-
-    Returns:
-        A hexadecimal digest a row.
-    """
+    """Hash every row by what it says, not by its place."""
     names = names or [name for name in rows.column_names if name != "id"]
     columns = [rows[name][:] for name in names]
     return [
@@ -34,16 +26,7 @@ def row_keys(rows: "Dataset", names: Sequence[str] | None = None) -> list[str]:
 
 
 def require_scorable(task: BenchmarkTask, dev: "Dataset", test: "Dataset") -> None:
-    """Refuse, before anything is trained, a language of dev or test in which nothing can be scored.
-
-    Args:
-        task: The task.
-        dev: Rows to choose on.
-        test: Rows to score.
-
-    Raises:
-        ValueError: If a language has no labelled word, or but one gold score.
-    """
+    """Refuse, before anything is trained, a language of dev or test in which nothing can be scored."""
     for part, rows in (("dev", dev), ("test", test)):
         values: dict[str, list[Any]] = {}
         column = {"score": "score", "tags": "tags", "spans": "tags"}.get(task.head)
@@ -60,18 +43,7 @@ def require_scorable(task: BenchmarkTask, dev: "Dataset", test: "Dataset") -> No
 
 
 def labels_of(task: BenchmarkTask, train: "Dataset") -> tuple[str, ...]:
-    """List the classes or tags of train.
-
-    Args:
-        task: The task.
-        train: Its rows.
-
-    Returns:
-        The names, sorted, "O" first; none for tasks without classes.
-
-    Raises:
-        ValueError: If there are fewer than two, or the one is not among them whose own F1 is wanted.
-    """
+    """List the classes or tags of train."""
     if task.head == "labels":
         found = set(train["label"])
     elif task.head in ("tags", "spans"):
@@ -93,19 +65,7 @@ def labels_of(task: BenchmarkTask, train: "Dataset") -> tuple[str, ...]:
 
 
 def strange_labels(task: BenchmarkTask, labels: Sequence[str], test: "Dataset") -> list[str]:
-    """Say which labels of the test no training row has; those words or rows count as wrong.
-
-    Args:
-        task: The task.
-        labels: Of train.
-        test: Rows to judge.
-
-    Returns:
-        A note, or none.
-
-    Raises:
-        ValueError: If training saw none of the labels.
-    """
+    """Say which labels of the test no training row has; those words or rows count as wrong."""
     if not labels:
         return []
     every = test["label"] if task.head == "labels" else [tag for tags in test["tags"] for tag in tags]
@@ -123,18 +83,7 @@ def strange_labels(task: BenchmarkTask, labels: Sequence[str], test: "Dataset") 
 
 
 def answers_in_place(task: BenchmarkTask, train: "Dataset") -> "tuple[Dataset, list[str]]":
-    """Leave out training rows with an answer that is not in its passage; dev and test are judged by their texts.
-
-    Args:
-        task: The task.
-        train: Its rows.
-
-    Returns:
-        The rows that are left, and a note, or none.
-
-    Raises:
-        ValueError: If none is left.
-    """
+    """Leave out training rows with an answer that is not in its passage; dev and test are judged by their texts."""
     keep = [place for place, row in enumerate(train) if _in_place(row)]
     if not keep:
         raise ValueError(f"{task.name}: none of {len(train):,} training rows has its answers in its passage")
@@ -153,19 +102,7 @@ def _in_place(row: Mapping[str, Any]) -> bool:
 
 
 def shared_rows(task: BenchmarkTask, train: "Dataset", test: "Dataset") -> list[str]:
-    """Say how many test rows stand in train too.
-
-    Args:
-        task: The task.
-        train: Rows to learn from.
-        test: Rows to judge.
-
-    Returns:
-        A note, or none.
-
-    Raises:
-        ValueError: If all of them do.
-    """
+    """Say how many test rows stand in train too."""
     names = [name for name in ("language", "text_pair", *task.needs) if name in train.column_names]
     if not set(names) <= set(test.column_names):
         return []
@@ -180,19 +117,7 @@ def shared_rows(task: BenchmarkTask, train: "Dataset", test: "Dataset") -> list[
 
 
 def apart_from_test(task: BenchmarkTask, dev: "Dataset", test: "Dataset") -> "tuple[Dataset, list[str]]":
-    """Leave out of dev what the test asks too: XQuAD's English is a part of the SQuAD dev that others choose on.
-
-    Args:
-        task: The task.
-        dev: Rows to choose on.
-        test: Rows to judge.
-
-    Returns:
-        The other rows of dev, and a note, or none.
-
-    Raises:
-        ValueError: If nothing is left to choose on.
-    """
+    """Leave out of dev what the test asks too: XQuAD's English is a part of the SQuAD dev that others choose on."""
     asked = [name for name in ("text_pair", *task.needs) if name not in ("label", "score", "tags", "answers")]
     names = [name for name in asked if name in dev.column_names]
     if not set(names) <= set(test.column_names):
