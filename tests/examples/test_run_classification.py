@@ -80,7 +80,7 @@ def test_from_a_file_to_a_table_and_a_pipeline(folder):
     table = json.loads((folder / "run" / "table.json").read_text())
     assert table["seeds"] == [0, 1] and table["groups"]["trained"]["mean"] > 0.9
     assert (folder / "run" / "table.png").stat().st_size > 10_000
-    assert (folder / "run" / "table.md").read_text() == done.stdout.partition("networks,")[0]
+    assert (folder / "run" / "table.md").read_text() == done.stdout.partition("2 networks,")[0]
     labels = AutoModelForSequenceClassification.from_pretrained(folder / "run" / "seed-1").config.id2label
     assert labels == {0: "1", 1: "5"}
     classify = pipeline("text-classification", model=str(folder / "run" / "seed-0"), device="cpu")
