@@ -179,6 +179,43 @@ def query_index(
             typer.echo()
 
 
+@search.command("serve")
+def serve_index(
+    index: Annotated[Path, typer.Argument(help="Folder that `mmbert search index` wrote.")],
+    host: Annotated[str, typer.Option(help="Address to listen on; others than 127.0.0.1 need a token.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port.")] = 8321,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            envvar="MMBERT_SEARCH_TOKEN", help="What requests must send; for another --host one is made if left out."
+        ),
+    ] = None,
+    reranker: Annotated[
+        str | None, typer.Option(help="Folder or Hub id of a cross-encoder, for the page and /v1/rerank.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="The embedder, if it is not where it was.")] = None,
+    device: Annotated[str | None, typer.Option(help="Such as cpu or cuda:1; the best if left out.")] = None,
+) -> None:
+    """Open a search page, /v1/embeddings and /v1/rerank, for this machine or, with a token, for others."""
+    import secrets
+
+    from ..embeddings import SearchIndex, load_reranker
+    from ..embeddings.search.serve import make_app
+
+    if host not in ("127.0.0.1", "localhost", "::1") and not token:
+        token = secrets.token_urlsafe(24)
+    opened = SearchIndex.open(index, model, device=device)
+    loaded = None if reranker is None else load_reranker(reranker, device=device)
+    app = make_app(opened, token=token, reranker=loaded)
+    import uvicorn
+
+    address = f"[{host}]" if ":" in host else host
+    typer.echo(
+        f"open http://{address}:{port}/{f'#token={token}' if token else ''} in a browser; Ctrl+C ends the server"
+    )
+    uvicorn.run(app, host=host, port=port, log_level="warning", server_header=False)
+
+
 def _questions() -> Iterator[str]:
     """Yield lines of standard input; on a screen, a prompt asks for each, and an empty one ends."""
     asking = sys.stdin.isatty()
