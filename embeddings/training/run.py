@@ -5,6 +5,8 @@
     run.save(model, save)                         -> the folder, by one process of several, and the report
 
 Trade-off: the held-out rows are scored by every process of several, which is simple and costs the others nothing.
+Checkpoints of a run are not kept, since contrastive tuning takes hours at most; who wants them passes `save_strategy`
+and `output_dir` among the arguments of the trainer.
 """
 
 import json
@@ -25,106 +27,8 @@ from ...common.files import refuse_existing
 from ..pairs.pair_set import PairSet
 from .presets import TrainingPreset
 
-# CODEMOD section embeddings.training_record
-# A trainer of sentence-transformers as we start it, and the witness of its run: steps, time, losses.
-#
-# Trade-off: checkpoints of a run are not kept, since contrastive tuning takes hours at most. Who wants them passes
-# `save_strategy` and `output_dir` among the arguments of the trainer.
-
-
-class LossRecord(TrainerCallback):
-    """The witness of a run.
-
-    Attributes:
-        steps: Optimizer steps so far.
-        seconds: Time from the first step to the last.
-        losses: (step, mean loss of the steps since the entry before).
-    """
-
-    def __init__(self) -> None:
-        self.steps, self.seconds = 0, 0.0
-        self.losses: list[tuple[int, float]] = []
-        self._start: float | None = None
-
-    def elapsed(self) -> float:
-        """Seconds since training began; 0 before it."""
-        return 0.0 if self._start is None else time.monotonic() - self._start
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Start the clock."""
-        self._start = time.monotonic()
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Count a step."""
-        self.steps, self.seconds = state.global_step, self.elapsed()
-
-    def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Keep a loss, and stop at one that is not finite; the last entry is the mean over all steps."""
-        logs = kwargs["logs"]
-        if not math.isfinite(loss := logs.get("loss", logs.get("train_loss", 0.0))):
-            raise ValueError(f"the loss became {loss} before step {state.global_step}; lower the learning rate")
-        if "loss" in logs:
-            self.losses.append((state.global_step, loss))
-
-
-@contextmanager
-def quiet_trainer(
-    family: str,
-    model: Any,
-    dataset: Any,
-    loss: Any,
-    record: LossRecord,
-    arguments: Mapping[str, Any],
-    **options: Any,
-) -> Iterator[Any]:
-    """Make a trainer that asks no network, prints nothing and keeps no checkpoints.
-
-    Args:
-        family: `SentenceTransformer`, `CrossEncoder`, `SparseEncoder` or `MultiVectorEncoder`.
-        model: The model; it is trained in place.
-        dataset: Its rows.
-        loss: Its loss.
-        record: The witness.
-        arguments: Of the trainer; they win over ours.
-        **options: Further options of the trainer's class.
-
-    Yields:
-        Any: The trainer; its scratch folder goes with the block.
-    """
-    import sentence_transformers
-    from sentence_transformers.base.sampler import BatchSamplers
-
-    # sentence-transformers would ask the Hub about data and model for a card that model_cards writes anyway
-    model.model_card_data.local_files_only = True
-    model.model_card_data.widget = [{}]  # given, so that none is sought in the data
-    with tempfile.TemporaryDirectory() as scratch:
-        given = {
-            "output_dir": scratch,
-            "batch_sampler": BatchSamplers.NO_DUPLICATES,
-            "save_strategy": "no",
-            "report_to": "none",
-            "logging_nan_inf_filter": False,  # a loss that is not finite must be seen: the record stops at it
-            "disable_tqdm": True,
-            "use_cpu": model.device.type == "cpu",
-            "dataloader_pin_memory": model.device.type != "cpu",
-            **arguments,
-        }
-        trainer = getattr(sentence_transformers, f"{family}Trainer")(
-            model=model,
-            args=getattr(sentence_transformers, f"{family}TrainingArguments")(**given),
-            train_dataset=dataset,
-            loss=loss,
-            callbacks=[record],
-            **options,
-        )
-        trainer.remove_callback(PrinterCallback)  # with its bar off, the Trainer would print every log entry
-        yield trainer
-
-
-# CODEMOD section embeddings.training_report
-# What a training run did, for people (a table) and programs (JSON).
-
-
+_log = logging.getLogger(__name__)
+_EVALUATIONS = 4  # during a run, beside those before and after
 # of the thirty numbers that the evaluators give, those that a table shows
 _SHOWN = ("accuracy@1", "mrr@10", "ndcg@10", "cosine_accuracy", "spearman_cosine", "spearman", "active_dims")
 
@@ -166,20 +70,6 @@ class TrainingReport:
             path: The file.
         """
         path.write_text(json.dumps({**asdict(self), "output": str(self.output)}, indent=1) + "\n", encoding="utf-8")
-
-
-# CODEMOD section embeddings.training_run
-# One run of any of the four trainers: its conditions, checked before anything is loaded, its scores, its save.
-#
-#     run = TrainingRun(output, pairs, settings)    -> refuses what no run can have
-#     with run.shortened(model): run.train(...)     -> trained in place, scored before, during and after
-#     run.save(model, save)                         -> the folder, by one process of several, and the report
-#
-# Trade-off: the held-out rows are scored by every process of several, which is simple and costs the others nothing.
-
-
-_log = logging.getLogger(__name__)
-_EVALUATIONS = 4  # during a run, beside those before and after
 
 
 class TrainingRun:
@@ -295,8 +185,97 @@ class TrainingRun:
         return TrainingReport(self.output, rows, skipped, record.steps, record.seconds, record.losses, record.scores)
 
 
+class LossRecord(TrainerCallback):
+    """Steps, time and losses of a run.
+
+    Attributes:
+        steps: Optimizer steps so far.
+        seconds: Time from the first step to the last.
+        losses: (step, mean loss of the steps since the entry before).
+    """
+
+    def __init__(self) -> None:
+        self.steps, self.seconds = 0, 0.0
+        self.losses: list[tuple[int, float]] = []
+        self._start: float | None = None
+
+    def elapsed(self) -> float:
+        """Seconds since training began; 0 before it."""
+        return 0.0 if self._start is None else time.monotonic() - self._start
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Start the clock."""
+        self._start = time.monotonic()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Count a step."""
+        self.steps, self.seconds = state.global_step, self.elapsed()
+
+    def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Keep a loss, and stop at one that is not finite; the last entry is the mean over all steps."""
+        logs = kwargs["logs"]
+        if not math.isfinite(loss := logs.get("loss", logs.get("train_loss", 0.0))):
+            raise ValueError(f"the loss became {loss} before step {state.global_step}; lower the learning rate")
+        if "loss" in logs:
+            self.losses.append((state.global_step, loss))
+
+
+@contextmanager
+def quiet_trainer(
+    family: str,
+    model: Any,
+    dataset: Any,
+    loss: Any,
+    record: LossRecord,
+    arguments: Mapping[str, Any],
+    **options: Any,
+) -> Iterator[Any]:
+    """Make a trainer that asks no network, prints nothing and keeps no checkpoints.
+
+    Args:
+        family: `SentenceTransformer`, `CrossEncoder`, `SparseEncoder` or `MultiVectorEncoder`.
+        model: The model; it is trained in place.
+        dataset: Its rows.
+        loss: Its loss.
+        record: What it fills.
+        arguments: Of the trainer; they win over ours.
+        **options: Further options of the trainer's class.
+
+    Yields:
+        Any: The trainer; its scratch folder goes with the block.
+    """
+    import sentence_transformers
+    from sentence_transformers.base.sampler import BatchSamplers
+
+    # sentence-transformers would ask the Hub about data and model for a card that model_cards writes anyway
+    model.model_card_data.local_files_only = True
+    model.model_card_data.widget = [{}]  # given, so that none is sought in the data
+    with tempfile.TemporaryDirectory() as scratch:
+        given = {
+            "output_dir": scratch,
+            "batch_sampler": BatchSamplers.NO_DUPLICATES,
+            "save_strategy": "no",
+            "report_to": "none",
+            "logging_nan_inf_filter": False,  # a loss that is not finite must be seen: the record stops at it
+            "disable_tqdm": True,
+            "use_cpu": model.device.type == "cpu",
+            "dataloader_pin_memory": model.device.type != "cpu",
+            **arguments,
+        }
+        trainer = getattr(sentence_transformers, f"{family}Trainer")(
+            model=model,
+            args=getattr(sentence_transformers, f"{family}TrainingArguments")(**given),
+            train_dataset=dataset,
+            loss=loss,
+            callbacks=[record],
+            **options,
+        )
+        trainer.remove_callback(PrinterCallback)  # with its bar off, the Trainer would print every log entry
+        yield trainer
+
+
 class _ScoreRecord(LossRecord):
-    """The witness of a run with held-out rows: scores, too; what happens is logged."""
+    """The record of a run with held-out rows: scores, too; what happens is logged."""
 
     def __init__(self, evaluator: Any) -> None:
         super().__init__()
@@ -326,14 +305,7 @@ class _ScoreRecord(LossRecord):
 
 
 def refuse_bad_numbers(settings: TrainingPreset) -> None:
-    """Refuse settings that no run can have.
-
-    Args:
-        settings: Batch, rate, epochs, warm-up.
-
-    Raises:
-        ValueError: If one is out of range.
-    """
+    """Refuse settings that no run can have."""
     if settings.batch_size < 2:
         raise ValueError(f"batch_size must be at least 2, got {settings.batch_size}: other rows are the wrong answers")
     if not settings.learning_rate > 0 or not settings.epochs > 0:
