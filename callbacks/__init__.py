@@ -6,6 +6,7 @@
 from ..common.lazy import lazy_exports
 
 _HOMES = {
+    "ActiveVocabularyCallback": "active_vocabulary",
     "LanguagePhaseCallback": "language_phase",
     "LanguageReportCallback": "language_report",
     "MaskingRatioCallback": "masking_ratio",

@@ -246,7 +246,7 @@ class MmBertModel(MmBertPreTrainedModel):
             hidden: Tensor = self.embeddings(inputs_embeds=flat)
         else:
             tokens = stream.take(input_ids.flatten())
-            refuse_ids_beyond("token id", tokens, self.embeddings.tok_embeddings.weight.shape[0])
+            refuse_ids_beyond("token id", tokens, _rows_of(self.embeddings.tok_embeddings))
             hidden = self.embeddings(tokens)
         return hidden
 
@@ -634,6 +634,11 @@ def _is_pickled(checkpoint: Any) -> bool:
     if folder is None or not folder.is_dir() or any(folder.glob("*.safetensors")):
         return False
     return any(folder.glob("pytorch_model*.bin"))
+
+
+def _rows_of(table: nn.Module) -> int:
+    """Count the ids that an embedding table knows; one that trains only some of its rows says so itself."""
+    return int(getattr(table, "num_embeddings", 0) or cast(Tensor, table.weight).shape[0])
 
 
 def _chosen(argument: bool | None, default: bool | None) -> bool:

@@ -1,0 +1,240 @@
+"""Training with the embedding rows that occur in the training rows, exactly as with the whole table.
+
+Of the 256,000 rows of mmBERT's table a fine-tuning reads some thousands, yet every row has a gradient, two moments and
+a pass of clipping and AdamW per step: a third of the step, and most of the memory. `shrink` puts an `ActiveEmbedding`
+in the place of the table. It trains the active rows and keeps the others in a file. That changes no result: the
+gradient of a row that does not occur is zero and so are its moments, and decoupled weight decay multiplies it by
+1 - rate * decay in each step, which is one product for all such rows.
+
+From outside it is the whole table: `state_dict`, and with it checkpoints and pushes, holds all rows, loading takes all
+rows, and outside training every token id is embedded. `restore` puts a plain table back.
+
+Trade-off: an optimizer whose update of a zero gradient is not that product (StableAdamW and Adafactor, which scale by
+the size of a whole tensor; L2 weight decay) is refused, and so is a table that is also the decoder (masked LM, SPLADE).
+"""
+
+import mmap
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from .modeling_mmbert import MmBertPreTrainedModel
+
+_ROWS_PER_WRITE = 16_384
+
+
+class ActiveEmbedding(nn.Embedding):
+    """An embedding table of which some rows are trained and the others lie in a file.
+
+    Args:
+        table: The whole table.
+        token_ids: Ids of the rows to train.
+        directory: Where the file of the table lies while this object lives; None: the system's temporary folder.
+    """
+
+    token_ids: Tensor
+    slots: Tensor
+
+    def __init__(self, table: nn.Embedding, token_ids: Tensor, directory: Path | None = None) -> None:
+        nn.Module.__init__(self)
+        whole = table.weight.detach()
+        self.num_embeddings, self.embedding_dim = whole.shape
+        self.padding_idx, self.max_norm, self.norm_type = table.padding_idx, None, 2.0
+        self.scale_grad_by_freq = self.sparse = False
+        slots = torch.full((len(whole),), -1, dtype=torch.int32, device=whole.device)
+        slots[token_ids] = torch.arange(len(token_ids), dtype=torch.int32, device=whole.device)
+        self.register_buffer("token_ids", token_ids, persistent=False)
+        self.register_buffer("slots", slots, persistent=False)
+        self.weight = nn.Parameter(whole[token_ids].clone())
+        self._directory, self._decay = directory, 1.0
+        self._file = _in_file(whole, directory)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Embed token ids of any shape; ids whose rows are not active only outside training."""
+        places = self.slots[input]
+        padding = None if self.padding_idx is None else int(self.slots[self.padding_idx])
+        out = functional.embedding(places.clamp(min=0), self.weight, None if padding == -1 else padding)
+        absent = places < 0
+        if not bool(absent.any()):
+            return out
+        ids = input[absent]
+        if self.training and torch.is_grad_enabled():
+            raise ValueError(
+                f"token id {int(ids[0])} occurs in a training batch, but not among the trained ids; count "
+                "the ids of all training rows, or train the whole table (active_vocabulary=False)"
+            )
+        rows = self._file[ids.cpu()].to(out.device)
+        return out.masked_scatter(absent[..., None], _decayed(rows, self._decay))
+
+    @torch.no_grad()
+    def whole(self) -> Tensor:
+        """Return the table (vocabulary, width) as it is now, on the CPU."""
+        table = _decayed(self._file, self._decay) if self._decay != 1 else self._file.clone()
+        return table.index_copy_(0, self.token_ids.cpu(), self.weight.detach().to("cpu", table.dtype))
+
+    def follow(self, optimizer: torch.optim.Optimizer) -> None:
+        """Let the rows that are not active decay in every step of an optimizer as all others do.
+
+        Args:
+            optimizer: Trains the active rows: torch's AdamW, or Adam or SGD without weight decay.
+
+        Raises:
+            ValueError: If it would train the whole table otherwise.
+        """
+        groups = [group for group in optimizer.param_groups if any(p is self.weight for p in group["params"])]
+        if not groups:
+            raise ValueError("the optimizer was made before the vocabulary was shrunk; shrink the model first")
+        if reason := optimizer_obstacle(optimizer, groups[0]):
+            raise ValueError(f"{reason}; train the whole table (active_vocabulary=False)")
+        (group,) = groups
+
+        def decay(*_: Any) -> None:
+            share = float(group["lr"]) * float(group["weight_decay"])
+            # Less than a quarter of an ulp leaves every number as it is, however many steps there are.
+            if share and share >= torch.finfo(self.weight.dtype).eps / 4:
+                self._decay *= 1 - share
+
+        optimizer.register_step_post_hook(decay)
+
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        destination[prefix + "weight"] = self.whole()
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, local_metadata: Any, strict: bool, *lists: Any
+    ) -> None:
+        missing, _, errors = lists
+        whole = state_dict.get(prefix + "weight")
+        if whole is None:
+            if strict:
+                missing.append(prefix + "weight")
+        elif whole.shape != (self.num_embeddings, self.embedding_dim):
+            expected = (self.num_embeddings, self.embedding_dim)
+            errors.append(f"{prefix}weight has shape {tuple(whole.shape)}, the table {expected}")
+        else:
+            with torch.no_grad():
+                self.weight.copy_(whole[self.token_ids.to(whole.device)])
+            self._decay, self._file = 1.0, _in_file(whole.to(self.weight.dtype), self._directory)
+
+    def extra_repr(self) -> str:
+        """Say the sizes, as nn.Embedding does."""
+        return f"{self.num_embeddings}, {self.embedding_dim}, active={len(self.weight)}"
+
+
+def shrink(model: nn.Module, token_ids: Iterable[int], directory: Path | None = None) -> ActiveEmbedding:
+    """Train only some rows of a model's embedding table; before an optimizer is made.
+
+    Args:
+        model: An encoder, a head on it, or a model that holds one (a SentenceTransformer).
+        token_ids: Ids that occur in the training rows; those of special tokens are added.
+        directory: Where the other rows lie meanwhile; None: the system's temporary folder.
+
+    Returns:
+        What took the place of the table.
+
+    Raises:
+        ValueError: If the result would not be that of training the whole table.
+    """
+    if reason := model_obstacle(model):
+        raise ValueError(f"{reason}; train the whole table (active_vocabulary=False)")
+    network = _network(model)
+    table = network.get_input_embeddings()
+    config = network.config
+    names = ("pad", "bos", "eos", "cls", "sep", "mask", "unk")
+    special = {getattr(config, f"{name}_token_id", None) for name in names}
+    wanted = {int(i) for i in token_ids} | {i for i in special if isinstance(i, int) and 0 <= i < len(table.weight)}
+    if wanted and (min(wanted) < 0 or max(wanted) >= len(table.weight)):
+        raise ValueError(f"token ids run to {max(wanted)}, the table has {len(table.weight):,} rows")
+    active = ActiveEmbedding(table, torch.tensor(sorted(wanted), device=table.weight.device), directory)
+    active.train(table.training)
+    network.base_model.set_input_embeddings(active)
+    return active
+
+
+def restore(model: nn.Module) -> None:
+    """Put the whole table back where `shrink` took it away; harmless elsewhere.
+
+    Args:
+        model: As for `shrink`.
+    """
+    network = _network(model)
+    active = network.get_input_embeddings() if network is not None else None
+    if not isinstance(active, ActiveEmbedding):
+        return
+    with torch.device("meta"):
+        table = nn.Embedding(active.num_embeddings, active.embedding_dim, active.padding_idx)
+    table.weight = nn.Parameter(active.whole().to(active.weight.device), requires_grad=active.weight.requires_grad)
+    table.train(active.training)
+    network.base_model.set_input_embeddings(table)
+
+
+def model_obstacle(model: nn.Module) -> str | None:
+    """Say why a model cannot be trained with an active vocabulary; None if it can.
+
+    Args:
+        model: As for `shrink`.
+
+    Returns:
+        The reason.
+    """
+    network = _network(model)
+    if network is None:
+        return f"{type(model).__name__} holds no mmBERT encoder"
+    table = network.get_input_embeddings()
+    if type(table) is not nn.Embedding:
+        return f"its embeddings are {type(table).__name__} already"
+    if not table.weight.requires_grad:
+        return "its embeddings are frozen"
+    if table.max_norm is not None or table.sparse or table.scale_grad_by_freq:
+        return "its embedding table has rules of its own (max_norm, sparse or scale_grad_by_freq)"
+    others = [name for name, p in model.named_parameters(remove_duplicate=False) if p is table.weight]
+    if len(others) > 1:
+        return f"its decoder reads the whole embedding table ({others[-1]})"
+    if type(table.weight) is not nn.Parameter or table.weight.is_meta:
+        return "its embedding table is sharded or quantised"
+    return None
+
+
+def optimizer_obstacle(optimizer: torch.optim.Optimizer, group: dict[str, Any]) -> str | None:
+    """Say why an optimizer trains an active vocabulary otherwise than the whole table; None if it does not.
+
+    Args:
+        optimizer: The optimizer itself, not what wraps it.
+        group: Its group that holds the table.
+
+    Returns:
+        The reason.
+    """
+    kind = type(optimizer)
+    if kind not in (torch.optim.AdamW, torch.optim.Adam, torch.optim.SGD):
+        return f"{kind.__name__} may change rows without a gradient in ways of its own"
+    if group["weight_decay"] and not group.get("decoupled_weight_decay", kind is torch.optim.AdamW):
+        return f"the weight decay of {kind.__name__} goes through the gradient"
+    return None
+
+
+def _network(model: nn.Module) -> Any:
+    """Find the outermost mmBERT network in a model."""
+    return next((module for module in model.modules() if isinstance(module, MmBertPreTrainedModel)), None)
+
+
+def _decayed(rows: Tensor, factor: float) -> Tensor:
+    return rows if factor == 1 else rows.mul(factor)
+
+
+def _in_file(table: Tensor, directory: Path | None) -> Tensor:
+    """Write a table to a file that vanishes with the process, and map it into memory: rows are read when asked for."""
+    with tempfile.TemporaryFile(dir=directory) as file:
+        for start in range(0, len(table), _ROWS_PER_WRITE):
+            part = table[start : start + _ROWS_PER_WRITE].detach().cpu().contiguous()
+            file.write(cast(Any, part.view(torch.uint8).numpy()).data)
+        file.flush()
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+    return torch.frombuffer(mapped, dtype=table.dtype).view(table.shape)
+
+
+__all__ = ["ActiveEmbedding", "model_obstacle", "optimizer_obstacle", "restore", "shrink"]
