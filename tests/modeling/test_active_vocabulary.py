@@ -84,6 +84,8 @@ def test_fifty_steps_give_the_weights_of_the_whole_table(network, tmp_path, opti
     assert float((whole[TABLE].float() - before)[list(USED)].abs().max()) > 0.01  # something was learned
     if options["weight_decay"] and whole[TABLE].dtype == torch.float32:
         assert float((whole[TABLE] / before)[unseen].max()) < 0.996  # and something decayed
+    if options.get("optim") == "adamw_torch":
+        assert torch.equal(whole[TABLE][unseen], active[TABLE][unseen])
 
 
 def test_checkpoints_hold_the_whole_table_and_are_resumed(network, tmp_path):
@@ -93,9 +95,9 @@ def test_checkpoints_hold_the_whole_table_and_are_resumed(network, tmp_path):
     resumed = trained(
         network, tmp_path / "again", active=True, weight_decay=0.1, resume=str(tmp_path / "straight/checkpoint-25")
     )
-    assert largest_difference(straight, resumed) < 1e-6
+    assert largest_difference(straight, resumed) == 0
     plain = MmBertForSequenceClassification.from_pretrained(tmp_path / "straight/checkpoint-50")
-    assert largest_difference(plain.state_dict(), straight) < 1e-6
+    assert largest_difference(plain.state_dict(), straight) == 0
 
 
 def test_outside_training_every_token_is_embedded_and_inside_an_unknown_one_is_refused(network):

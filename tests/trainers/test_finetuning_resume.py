@@ -258,3 +258,22 @@ def test_a_finished_folder_of_0_1_is_read_back(run, tmp_path):
     assert_equal(first, again)
     with pytest.raises(ValueError, match=r"options\.lora_rank was 16 and is now 4"):
         run(tmp_path, batches=0, max_steps=2, dev=True, lora_rank=4)
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["active first", "whole first"])
+def test_the_whole_table_and_the_active_vocabulary_go_on_from_each_others_checkpoints(run, tmp_path, first, caplog):
+    straight = run(tmp_path / "straight", active_vocabulary=False, **THIRDS)
+    with pytest.raises(Interrupted):
+        run(tmp_path / "run", batches=5, active_vocabulary=first, **THIRDS)
+    table, state = (
+        "model.embeddings.tok_embeddings.weight",
+        load_file(tmp_path / "run/checkpoint-3/optimizer.safetensors"),
+    )
+    whole = load_file(straight.folder / "model.safetensors")[table]
+    assert len(state[f"{table}/exp_avg"]) == (len(state[f"{table}/token_ids"]) if first else len(whole))
+    with caplog.at_level(logging.INFO):
+        resumed = run(tmp_path / "run", active_vocabulary=not first, **THIRDS)
+    assert "goes on from checkpoint-3" in caplog.text
+    assert ("embedding rows are trained" in caplog.text) is not first
+    one, other = (load_file(result.folder / "model.safetensors") for result in (straight, resumed))
+    assert all(torch.allclose(one[name], other[name], atol=2e-6, rtol=0) for name in one)

@@ -28,6 +28,7 @@ SCALER_FILE = "scaler.json"
 # checkpoint of a GPU resumes on a CPU.
 _PROGRESS = ("step", "kahan_sum")
 _SCRATCH = ("mean_square",)
+_TOKEN_IDS = "token_ids"  # of the rows of an embedding table that are trained; see modeling/active_vocabulary.py
 
 
 def save_optimizer(optimizer: Optimizer, model: nn.Module, directory: Path, *, write: bool = True) -> None:
@@ -42,6 +43,8 @@ def save_optimizer(optimizer: Optimizer, model: nn.Module, directory: Path, *, w
     tensors: dict[str, torch.Tensor] = {}
     numbers: dict[str, float] = {}
     for name, parameter in model.named_parameters():
+        if write and isinstance(token_ids := getattr(parameter, "token_ids", None), torch.Tensor):
+            tensors[f"{name}/{_TOKEN_IDS}"] = token_ids
         for key, value in optimizer.state.get(parameter, {}).items():
             if isinstance(value, torch.Tensor) and key not in _SCRATCH and value.dtype != torch.uint8:
                 gathered = whole(value.detach())
@@ -54,6 +57,19 @@ def save_optimizer(optimizer: Optimizer, model: nn.Module, directory: Path, *, w
     progress = [{key: _plain(group[key]) for key in _PROGRESS if key in group} for group in optimizer.param_groups]
     metadata = {"groups": json.dumps(progress), "numbers": json.dumps(numbers)}
     save_file(tensors, directory / OPTIMIZER_FILE, metadata=metadata)
+
+
+def _rows_for(parameter: nn.Parameter, moments: Any, saved: torch.Tensor | None) -> Any:
+    """Take from the moments of an embedding table, or of some of its rows, those of the rows that are trained now."""
+    wanted = getattr(parameter, "token_ids", None)
+    is_same = (saved is None) == (wanted is None) and (saved is None or saved.equal(wanted))
+    if is_same or not isinstance(moments, torch.Tensor) or moments.ndim != 2:
+        return moments
+    if saved is None:  # of all rows
+        return moments[wanted] if int(wanted[-1]) < len(moments) else moments
+    wanted = torch.arange(len(parameter)) if wanted is None else wanted
+    places = torch.searchsorted(saved, wanted).clamp(max=len(saved) - 1)
+    return torch.where((saved[places] == wanted)[:, None], moments[places], 0)  # a row without moments has had none
 
 
 def load_optimizer(optimizer: Optimizer, model: nn.Module, directory: Path) -> None:
@@ -76,11 +92,13 @@ def load_optimizer(optimizer: Optimizer, model: nn.Module, directory: Path) -> N
     progress, numbers = _progress(path)
     with safe_open(path, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}
+    token_ids = {name: tensors.pop(name) for name in list(tensors) if name.endswith(f"/{_TOKEN_IDS}")}
     for full_name, value in {**tensors, **dict(numbers)}.items():
         name, _, key = full_name.rpartition("/")
         if name not in parameters:
             raise ValueError(f"{OPTIMIZER_FILE} holds a state of {name}, which the model does not have.")
         parameter = parameters[name]
+        value = _rows_for(parameter, value, token_ids.get(f"{name}/{_TOKEN_IDS}"))
         if not isinstance(value, torch.Tensor):
             state.setdefault(parameter, {})[key] = value
             continue

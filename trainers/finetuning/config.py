@@ -76,6 +76,8 @@ class FineTuningArguments(TrainingArguments):
         save_steps: Steps between such checkpoints.
         metric_for_best_model: The score on dev that chooses the network, or "loss"; None: the task's main score.
         greater_is_better: Whether more of it is better; None: it is, but of errors (`rmse`, `loss`) less is.
+        active_vocabulary: Train only the embedding rows of tokens that the training rows hold, where that gives the
+            same weights as training the whole table: with AdamW, on one or more processes, without LoRA.
         layer_decay: The rate of each layer is this times that of the layer above, embeddings lowest; 1: all alike.
         lora: Train low-rank adapters and the head; the rest stays as it is.
         lora_rank: Rank of the adapters.
@@ -119,6 +121,7 @@ class FineTuningArguments(TrainingArguments):
     lora_alpha: int = _option(32, "Scale of the adapters, times their rank.")
     lora_dropout: float = _option(0.05, "Dropout before the adapters.")
     lora_embeddings: bool = _option(False, "With --lora, also train the embeddings of tokens that training rows hold.")
+    active_vocabulary: bool = _option(True, "Keep embedding rows of tokens that no training row holds out of memory.")
     layer_decay: float = _option(1.0, "Learning rate of a layer over that of the next one up.")
     class_weights: str = _option("none", "none, balanced, or a weight for labels: neutral=0.5,positive=2.")
     patience: int | None = _option(None, "Stop after so many evaluations without a gain.")

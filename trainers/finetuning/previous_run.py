@@ -35,9 +35,9 @@ from .trainer import KEY
 logger = logging.getLogger(__name__)
 
 _FREE = (  # beginnings of names; the seed stands by itself, when dev is scored is told by `evaluations`
-    "seed", "overwrite_output_dir", "per_device_eval_batch_size", "activation_checkpointing", "evals_per_epoch",
-    "save_", "eval_", "log", "hub_", "push_to_hub", "report_to", "run_name", "disable_tqdm", "dataloader_num_workers",
-    "dataloader_p", "use_cpu", "restore_", "resume_",
+    "seed", "active_vocabulary", "overwrite_output_dir", "per_device_eval_batch_size", "activation_checkpointing",
+    "evals_per_epoch", "save_", "eval_", "log", "hub_", "push_to_hub", "report_to", "run_name", "disable_tqdm",
+    "dataloader_num_workers", "dataloader_p", "use_cpu", "restore_", "resume_",
 )  # fmt: skip
 _WORLD = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")  # as launchers say it
 _BATCH = 10_000

@@ -28,8 +28,9 @@ import torch
 import transformers
 from accelerate import PartialState
 from datasets import Dataset
-from transformers import EarlyStoppingCallback, set_seed
+from transformers import EarlyStoppingCallback, TrainerCallback, set_seed
 
+from ...callbacks import ActiveVocabularyCallback
 from ...languages.tags import is_among
 from .class_weights import class_weights
 from .config import FineTuningArguments
@@ -139,6 +140,9 @@ def fine_tune(
     PartialState().wait_for_everyone()  # every process has looked
     set_seed(seed)
     model, dropped = build_network(checkpoint, head, labels, problem_type)
+    callbacks: list[TrainerCallback] = _active_vocabulary(args, own, model, train, tokenizer, folder)
+    if args.patience and dev is not None:
+        callbacks.append(EarlyStoppingCallback(args.patience))
     grouped = args.train_sampling_strategy == "group_by_length"
     trainer = FineTuneTrainer(
         model=add_lora(model, head, args, _tokens(train) if args.lora_embeddings else None) if args.lora else model,
@@ -152,7 +156,7 @@ def fine_tune(
         main_metric=args.metric_for_best_model,
         layer_decay=args.layer_decay,
         class_weights=class_weights(args.class_weights, train, labels, problem_type),
-        callbacks=[EarlyStoppingCallback(args.patience)] if args.patience and dev is not None else None,
+        callbacks=callbacks,
     )
     if before.checkpoint is not None:
         logger.info("%s goes on from %s", folder, before.checkpoint.name)
@@ -179,6 +183,19 @@ def fine_tune(
     }
     save_fine_tuned(trainer, folder, record, predictions)
     return FineTuned(folder, scores, by_language, predictions, record)
+
+
+def _active_vocabulary(
+    args: FineTuningArguments, own: FineTuningArguments, model: Any, train: Dataset, tokenizer: Any, folder: Path
+) -> list[TrainerCallback]:
+    """Train only embedding rows that training rows hold, where that is wanted and exact."""
+    if not args.active_vocabulary or args.lora:
+        return []
+    if reason := ActiveVocabularyCallback.obstacle(model, own):
+        logger.info("the whole embedding table is trained: %s", reason)
+        return []
+    place = next(home for home in (folder, *folder.absolute().parents) if home.is_dir())
+    return [ActiveVocabularyCallback(model, [*_tokens(train), *tokenizer.all_special_ids], place)]
 
 
 def _of_training(trainer: FineTuneTrainer, train: Dataset, judged: Mapping[str, Dataset]) -> dict[str, Any]:
