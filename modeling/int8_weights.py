@@ -3,8 +3,8 @@
 Each output channel has a scale, each token too: it is rounded by its own range, never by that of its neighbours, so a
 text keeps one vector whatever shares its batch. The products run on integers, in oneDNN's `qlinear_pointwise`, which
 torch's compiler uses as well. `torch.ao.quantization.quantize_dynamic`, which is deprecated, rounds all tokens by one
-range. On one core with AVX512-VNNI, 256 tokens from 768 to 2,304 channels, it takes 1.0 ms, this 1.5, bf16 1.8 and fp32
-8.6; its error is 2.4 %, here 1.1 %.
+range; its error is 2.4 %, here 1.1 %. On one core with AVX512-VNNI and no bf16 instructions, 256 tokens from 768 to
+2,304 channels take 8.5 ms in fp32; here 2.7 ms for the integer product, 0.4 for rounding the tokens and their steps.
 
 Trade-off: packed weights cannot be read back, so such a model runs and is neither trained nor saved; keep the
 checkpoint it came from. Where torch was built without oneDNN (macOS), weights are unpacked for every product: as small,
@@ -49,13 +49,11 @@ class Int8Linear(nn.Module):
         if not self._packs or not len(flat):
             out = nn.functional.linear(flat, (self.rows() * scale[:, None]).to(flat.dtype))
         else:
-            low, high = torch.aminmax(flat, dim=1, keepdim=True)
-            step = torch.maximum(high, -low).float().clamp_(min=1e-12).mul_(1 / _STEPS)
-            tokens = (flat.float() / step).add_(_MIDDLE + 0.5).to(torch.uint8)
-            out = torch.ops.onednn.qlinear_pointwise(
+            tokens, step = _quantise(flat)
+            products = torch.ops.onednn.qlinear_pointwise(
                 tokens, 1.0, _MIDDLE, self._rows, scale, self.zero, None, 1.0, 0, torch.float32, "none", [], ""
             )
-            out = out.mul_(step).to(flat.dtype)
+            out = products.mul_(step) if flat.dtype == products.dtype else _product_in(flat.dtype, products, step)
         if self.bias is not None:
             out = out + self.bias.to(out.dtype)
         return cast(Tensor, out.unflatten(0, inputs.shape[:-1]))
@@ -81,6 +79,21 @@ class Int8Linear(nn.Module):
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         raise ValueError("int8 weights are for running only; save the checkpoint that they were rounded from")
+
+
+def _product_in(dtype: torch.dtype, products: Tensor, step: Tensor) -> Tensor:
+    """Multiply in fp32 and round to another dtype in the same pass."""
+    return torch.mul(products, step, out=torch.empty_like(products, dtype=dtype))
+
+
+def _quantise(tokens: Tensor) -> tuple[Tensor, Tensor]:
+    """Round each row of (T, channels) by its own range; return unsigned bytes around `_MIDDLE` and the steps (T, 1).
+
+    On one core 256 rows of 768 take 0.3 ms so, and 1.0 ms by way of `aminmax` and a conversion to unsigned bytes.
+    """
+    step = tokens.abs().amax(1, keepdim=True).float().clamp_(min=1e-12).mul_(1 / _STEPS)
+    rounded = torch.mul(tokens, step.reciprocal()).round_().to(torch.int8)
+    return rounded.view(torch.uint8).bitwise_xor_(_MIDDLE), step
 
 
 def quantise_weights(model: nn.Module) -> int:

@@ -135,7 +135,8 @@ def save_tokenizer(tokenizer: _TransformersTokenizer, directory: str | os.PathLi
     """Saves any fast tokenizer so that transformers 4 and 5 load it with the same ids.
 
     Tokenizers that `AutoTokenizer` loaded are saved by transformers 5 under a class name, and sometimes with a list
-    of extra tokens, that transformers 4 cannot read; here both are written the old way.
+    of extra tokens, that transformers 4 cannot read; here both are written the old way, and so are the added tokens,
+    without which transformers 5 reads tokenizer.json twice.
 
     Args:
         tokenizer: The tokenizer.
@@ -149,6 +150,10 @@ def save_tokenizer(tokenizer: _TransformersTokenizer, directory: str | os.PathLi
     path = folder / "tokenizer_config.json"
     config = json.loads(path.read_text(encoding="utf-8"))
     config["tokenizer_class"] = "PreTrainedTokenizerFast"
+    # Where this is missing, transformers 5 parses tokenizer.json in Python for it: 1.4 of 2.4 s at 256,000 tokens.
+    flags = ("content", "lstrip", "normalized", "rstrip", "single_word", "special")
+    added = sorted(tokenizer.added_tokens_decoder.items())
+    config["added_tokens_decoder"] = {str(i): {flag: getattr(token, flag) for flag in flags} for i, token in added}
     if isinstance(config.get("extra_special_tokens"), list):
         config["additional_special_tokens"] = config.pop("extra_special_tokens")
     path.write_text(json.dumps(config, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -120,16 +120,21 @@ def test_two_processes_train_as_one(folder):
               "--use_cpu", "--learning_rate", "2e-3", "--max_steps", "6"]  # fmt: skip
     one = script(folder, *common, "--output_dir", "one", "--per_device_train_batch_size", "8")
     two = script(folder, *common, "--output_dir", "two", "--per_device_train_batch_size", "4", processes=2)
-    assert one.returncode == 0, one.stderr[-2000:]
-    assert two.returncode == 0, two.stderr[-2000:]
+    table = ["--active_vocabulary", "False", "--output_dir", "table", "--per_device_train_batch_size", "4"]
+    whole = script(folder, *common, *table, processes=2)
+    for done in (one, two, whole):
+        assert done.returncode == 0, done.stderr[-2000:]
+    assert "embedding rows are trained" in two.stderr and "embedding rows" not in whole.stderr
     records = [json.loads((folder / name / "fine_tune_record.json").read_text()) for name in ("one", "two")]
     assert [record["processes"] for record in records] == [1, 2]
     assert records[0]["scores"]["test"] == pytest.approx(records[1]["scores"]["test"])
     networks = [
-        AutoModelForSequenceClassification.from_pretrained(folder / name).state_dict() for name in ("one", "two")
+        AutoModelForSequenceClassification.from_pretrained(folder / name).state_dict()
+        for name in ("one", "two", "table")
     ]
     for name, weight in networks[0].items():
         np.testing.assert_allclose(weight.numpy(), networks[1][name].numpy(), atol=1e-4, err_msg=name)
+        np.testing.assert_allclose(networks[2][name].numpy(), networks[1][name].numpy(), atol=1e-6, err_msg=name)
 
 
 @pytest.mark.parametrize(

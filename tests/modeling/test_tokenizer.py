@@ -287,3 +287,17 @@ def test_gemma_ids_are_those_of_a_plain_byte_pair_encoding(gemma, tmp_path):
     texts = [*SENTENCES, *UNSEEN, "a <mask> b"]
     assert loaded(texts)["input_ids"] == gemma(texts)["input_ids"]
     assert tokenizer_fingerprint(loaded) == tokenizer_fingerprint(gemma)
+
+
+def test_transformers_reads_a_saved_tokenizer_json_once(trained, tmp_path, monkeypatch):
+    from transformers import tokenization_utils_base
+
+    save_tokenizer(trained, tmp_path)
+    read, load = [], json.load
+    monkeypatch.setattr(
+        tokenization_utils_base.json, "load", lambda file, **options: read.append(file.name) or load(file)
+    )
+    again = AutoTokenizer.from_pretrained(tmp_path)
+    assert not [name for name in read if name.endswith("tokenizer.json")]
+    assert again.added_tokens_decoder == trained.added_tokens_decoder
+    assert tokenizer_fingerprint(again) == tokenizer_fingerprint(trained)
