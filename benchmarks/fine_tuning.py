@@ -80,8 +80,9 @@ def train(network: str, dtype: str, steps: int, quick: bool) -> None:
         if network == ACTIVE:
             callbacks.append(ActiveVocabularyCallback(model, known.tolist()))
         arguments = TrainingArguments(
-            output_dir=folder, use_cpu=True, report_to="none", disable_tqdm=True, max_steps=steps, bf16=dtype != "float32",
-            per_device_train_batch_size=ROWS, logging_steps=1, save_strategy="no", dataloader_pin_memory=False,
+            output_dir=folder, use_cpu=True, bf16=dtype != "float32", max_steps=steps, report_to="none",
+            disable_tqdm=True, per_device_train_batch_size=ROWS, logging_steps=1, save_strategy="no",
+            dataloader_pin_memory=False,
         )  # fmt: skip
         trainer = Trainer(model, arguments, data_collator=collate, train_dataset=rows, callbacks=callbacks)
         peak = measure_peak(trainer.train)
