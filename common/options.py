@@ -10,7 +10,7 @@ import difflib
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 # Names for one thing. The first of a row that a command has is meant by all others of the row.
 _SAME = (
@@ -122,7 +122,7 @@ def hf_arguments(
     """
     from transformers import HfArgumentParser
 
-    parser = HfArgumentParser(records, allow_abbrev=False, prog=command, description=description)
+    parser = HfArgumentParser(cast(Any, records), allow_abbrev=False, prog=command, description=description)
     known = [word.lstrip("-") for action in parser._actions for word in action.option_strings if word[:2] == "--"]
     written = with_known_names(arguments, known, command)
     values = parser.parse_args_into_dataclasses(written)

@@ -324,7 +324,9 @@ def tag_in_name(name: str) -> str | None:
         for word in (words[0], words[-1]):
             if re.fullmatch(r"[a-z]{2,3}", word) and word not in _NOT_LANGUAGES:
                 found = canonical_tag(word)
-                if found is not None and (found.partition("_")[0] in known_codes() or _iso(word).part1):
+                if found is not None and (
+                    found.partition("_")[0] in known_codes() or getattr(_iso(word), "part1", None)
+                ):
                     return found
     return None
 
@@ -631,7 +633,8 @@ def _is_strange(code: str, script: str) -> bool:
     import langcodes
 
     # CLDR knows a territory for scripts that are in use: kk-Arab is Kazakh of China.
-    two = (_iso(code) or type("", (), {"part1": None})).part1 or code
+    known = _iso(code)
+    two = (known.part1 if known else None) or code
     return (
         langcodes.Language.get(f"{two}-{script}").maximize().territory
         == langcodes.Language.get(two).maximize().territory

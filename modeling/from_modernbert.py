@@ -10,7 +10,7 @@ then; or share, drop the stock network and wrap ours.
 
 import logging
 from itertools import chain
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import nn
@@ -58,7 +58,7 @@ def share_modernbert(model: nn.Module, network: type[Encoder]) -> Encoder:
     ours.train(encoder.training)
     _put_in(ours, encoder)
     config._attn_implementation = _attention_of(encoder)
-    for to, source in zip((ours, *ours.layers), (encoder, *encoder.layers), strict=True):
+    for to, source in zip((ours, *cast(Any, ours.layers)), (encoder, *encoder.layers), strict=True):
         for name in ("gradient_checkpointing", "_gradient_checkpointing_func", *_LOADERS_NOTES):
             if name in vars(source):
                 setattr(to, name, getattr(source, name))

@@ -141,7 +141,7 @@ class MmBertEncoderLayer(GradientCheckpointingLayer):
             project_qkv, output_and_mlp = (partial(half, self) for half in self.compiled_halves)
             buffers = None
         else:
-            project_qkv, output_and_mlp = self.project_qkv, self.output_and_mlp
+            project_qkv, output_and_mlp = self.project_qkv, self.output_and_mlp  # type: ignore[assignment]
         qkv = in_tiles(project_qkv, hidden, *rotation, out=None if buffers is None else buffers.qkv)
         mixed, weights = backend(self.attn, qkv)
         return in_tiles(output_and_mlp, hidden, mixed), weights

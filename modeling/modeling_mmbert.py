@@ -404,7 +404,8 @@ class _Classifier(MmBertPreTrainedModel):
             boundaries = boundaries_of(position_ids, kwargs.get("seq_idx"), attention_mask, given.shape[:2])
             attention_mask = attention_mask if boundaries is None else None
         inputs = {"attention_mask": attention_mask, "position_ids": position_ids, "inputs_embeds": inputs_embeds}
-        return self.model(input_ids, **inputs, cu_seq_lens_q=boundaries, **kwargs, return_dict=True), boundaries
+        outputs = self.model(input_ids, **inputs, cu_seq_lens_q=boundaries, **kwargs, return_dict=True)
+        return cast(BaseModelOutput, outputs), boundaries
 
     def _classify(self, hidden: Tensor) -> Tensor:
         logits: Tensor = self.classifier(self.drop(self.head(hidden)))
@@ -447,7 +448,9 @@ class MmBertForSequenceClassification(_Classifier):
             `logits` (N, num_labels), and the loss if there are labels.
         """
         outputs, boundaries = self._encode(input_ids, attention_mask, position_ids, inputs_embeds, kwargs)
-        pooled = pool(outputs.last_hidden_state, self.config.classifier_pooling, attention_mask, boundaries)
+        pooled = pool(
+            cast(Tensor, outputs.last_hidden_state), self.config.classifier_pooling, attention_mask, boundaries
+        )
         logits = self._classify(pooled)
         loss = None
         if labels is not None:
@@ -496,7 +499,7 @@ class MmBertForTokenClassification(_Classifier):
             `logits` (B, L, num_labels), without meaning at padding, and the loss if there are labels.
         """
         outputs, _ = self._encode(input_ids, attention_mask, position_ids, inputs_embeds, kwargs)
-        logits = self._classify(outputs.last_hidden_state)
+        logits = self._classify(cast(Tensor, outputs.last_hidden_state))
         loss = None
         if labels is not None:
             require_shape("labels", labels, logits.shape[:2])
@@ -550,7 +553,7 @@ class MmBertForQuestionAnswering(_Classifier):
             `start_logits` and `end_logits` (B, L), and the loss if both positions are given.
         """
         outputs, boundaries = self._encode(input_ids, attention_mask, position_ids, inputs_embeds, kwargs)
-        logits = self._classify(outputs.last_hidden_state)
+        logits = self._classify(cast(Tensor, outputs.last_hidden_state))
         lowest = torch.finfo(logits.dtype).min
         if attention_mask is not None:
             logits = logits.masked_fill(~attention_mask.to(logits.device).bool()[..., None], lowest)
@@ -620,7 +623,7 @@ class MmBertForMultipleChoice(_Classifier):
         outputs, boundaries = self._encode(ids, mask, positions, embeds, kwargs)
         if boundaries is not None:
             raise ValueError("position_ids start again within a choice; multiple choice reads one sequence per row")
-        pooled = pool(outputs.last_hidden_state, self.config.classifier_pooling, mask)
+        pooled = pool(cast(Tensor, outputs.last_hidden_state), self.config.classifier_pooling, mask)
         logits = self._classify(pooled).view(given.shape[:2])
         loss = None if labels is None else cross_entropy(logits, labels.view(-1), num_items_in_batch)
         return MultipleChoiceModelOutput(

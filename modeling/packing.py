@@ -206,7 +206,8 @@ def boundaries_of(
         raise ValueError(f"{name} has shape {tuple(given.shape)} for a batch of {tuple(shape)}")
     if torch.jit.is_tracing() or torch.compiler.is_exporting():  # type: ignore[attr-defined, no-untyped-call]
         raise ValueError(f"an exported graph cannot look for packed sequences in {name}; leave it out")
-    return _boundaries_in(name, given, attention_mask, shape)
+    found: Tensor | None = _boundaries_in(name, given, attention_mask, shape)
+    return found
 
 
 @torch.compiler.disable  # type: ignore[untyped-decorator]  # looks at values

@@ -21,7 +21,8 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from ..common.checkpoints.reader import read_json
+from ..common.checkpoints.hub import local_checkpoint
+from ..common.files import read_json
 from ..data.features.answers import decode_answers
 from ..data.features.passages import encode_passages
 from ..data.features.running_text import RunningText, join_words, split_words
@@ -31,7 +32,6 @@ from ..data.features.words import encode_running
 from ..trainers import FineTuningArguments, read_record
 from ..trainers.finetuning.model import MODELS, Head
 from ..trainers.finetuning.trainer import rows_of
-from ..trainers.pretraining.model_init import local_checkpoint
 from .cli import task_class
 from .metrics.classification import as_prefixed, entity_scheme
 from .multiple_choice import FIRST as _FIRST
@@ -187,9 +187,10 @@ class TaskModel(ABC):
         target = Path(folder)
         self.model.save_pretrained(target)
         save_tokenizer(self.tokenizer, target)
-        for name in ("fine_tune_record.json",) if self.folder is not None else ():
-            if (self.folder / name).is_file() and self.folder.resolve() != target.resolve():
-                shutil.copy2(self.folder / name, target / name)
+        if self.folder is not None and self.folder.resolve() != target.resolve():
+            record = self.folder / "fine_tune_record.json"
+            if record.is_file():
+                shutil.copy2(record, target / record.name)
         return target
 
     def push(self, repo_id: str, **options: Any) -> Any:
@@ -307,7 +308,7 @@ class Tagger(TaskModel):
 
     def _words(self, running: RunningText, chosen: Sequence[np.ndarray], scheme: str | None) -> dict[str, Any]:
         tags = [self.labels[int(one.argmax())] for one in chosen]
-        line = {"text": running.text, "words": list(running.words), "tags": tags}
+        line: dict[str, Any] = {"text": running.text, "words": list(running.words), "tags": tags}
         line["scores"] = [round(float(one.max()), 6) for one in chosen]
         if scheme is not None:
             line["entities"] = [plain_entity(one) for one in entities(running, as_prefixed(tags, scheme))]

@@ -104,7 +104,11 @@ class CatalogueCorpus(ParallelCorpus):
         self._sources = {name: _package_source(name) for name in packages}
 
     def __reduce__(self) -> tuple[Any, ...]:  # another process reads the packages itself
-        options = {"heldout_fraction": self.heldout_fraction, "languages": self._wanted, "on_bad_row": self.on_bad_row}
+        options: dict[str, Any] = {
+            "heldout_fraction": self.heldout_fraction,
+            "languages": self._wanted,
+            "on_bad_row": self.on_bad_row,
+        }
         return partial(CatalogueCorpus, tuple(self._roots), **options), ()
 
     def languages(self) -> list[str]:

@@ -99,7 +99,8 @@ def tag_words(
     if len(spans) < len(given):
         wrong = next(one for one in given if _span(one) is None)
         raise ValueError(f"{column} holds {wrong!r:.60}, which is no span: give start, end and label")
-    words, content = row.get(tokens or ""), row.get(text or "")
+    words: Any = row.get(tokens or "")
+    content = row.get(text or "")
     of_words = isinstance(words, list) and all(isinstance(word, str) for word in words)
     rest = {name: value for name, value in row.items() if name not in (column, tokens)}
     if of_words and not (content and any(end > len(words) for _, end, _ in spans)):

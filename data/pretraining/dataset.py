@@ -123,7 +123,7 @@ class MlmStream(Dataset[PackedRows]):
         ]
 
     def __len__(self) -> int:
-        return self.schedule.steps * self.parts
+        return int(self.schedule.steps * self.parts)
 
     @property
     def road(self) -> TrainingSchedule:

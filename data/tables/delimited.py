@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from io import BytesIO
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from .base import Record, TableError
 from .files import not_utf8, open_text
@@ -44,7 +45,7 @@ class Dialect:
     names: tuple[str, ...] = ()
     skip: int = 0
 
-    def options(self) -> dict[str, object]:
+    def options(self) -> dict[str, Any]:
         """Return what `csv.reader` takes."""
         return {
             "delimiter": self.delimiter, "strict": True, "skipinitialspace": self.skip_blank,
@@ -158,7 +159,7 @@ def _fields(source: _Lines, dialect: Dialect) -> Iterator[tuple[list[str], str]]
             else:
                 source.taken = []
         return
-    rows = csv.reader(source, **dialect.options())  # type: ignore[call-overload]
+    rows = csv.reader(source, **dialect.options())
     while True:
         try:
             fields = next(rows)

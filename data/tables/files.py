@@ -87,7 +87,8 @@ def open_bytes(path: Path) -> BinaryIO:
         return file
     if kind == "zst":
         return cast(BinaryIO, io.BufferedReader(pa.CompressedInputStream(file, "zstd"), 1 << 16))  # type: ignore[type-var]
-    opened: Any = {"gz": gzip.open, "bz2": bz2.open, "xz": lzma.open}[kind](file, "rb")
+    openers: dict[str, Any] = {"gz": gzip.open, "bz2": bz2.open, "xz": lzma.open}
+    opened = openers[kind](file, "rb")
     return cast(BinaryIO, io.BufferedReader(opened, 1 << 16))
 
 

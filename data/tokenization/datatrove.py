@@ -21,8 +21,8 @@ import numpy as np
 
 from ...modeling.tokenization_mmbert import SPECIAL_TOKENS
 from ..corpora.base import Document, Source
-from ..corpora.readers import Slice
 from ..corpora.rows import ReadOptions, Row
+from ..tables.base import Slice
 from .mds_source import tag_in_path
 from .source import TASK_BYTES, Listed, RowSource, ShardTask, listed_file
 

@@ -63,12 +63,16 @@ class Added:
 
 
 class SearchIndex:
-    """Documents of one model, ready to be asked; made by `build` or `open`.
+    """Documents of one model that answer queries; made by `build` or `open`, never directly.
 
     Attributes:
         folder: Where it lies.
         model: What it remembers of its embedder.
         last_added: What the last `add` did.
+
+    Args:
+        store: The SQLite file and the vectors beside it.
+        embedder: The loaded embedder, or None until a query or text needs it.
     """
 
     last_added: Added

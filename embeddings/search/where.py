@@ -35,10 +35,10 @@ class Filter:
     """
 
     def __init__(self, text: str) -> None:
-        self.text, self.values, self.columns = text, [], []
+        self.text = text
         self._tokens, self._depth = _split(text), 0
-        self.values: list[Any]
-        self.columns: list[str]
+        self.values: list[Any] = []
+        self.columns: list[str] = []
         self.sql = self._either()
         if self._tokens:
             raise self._error("AND or OR")

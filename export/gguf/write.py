@@ -104,7 +104,8 @@ def export_gguf(
     _check(config, task, dtype, folder)
     if task == "embedding":
         head = EmbeddingHead.read(folder, config.hidden_size, pooling)
-        kind, limit = head.pooling, saved_settings(folder, None, config.max_position_embeddings)["max_seq_length"]
+        kind: str = head.pooling
+        limit = saved_settings(folder, None, config.max_position_embeddings)["max_seq_length"]
     elif pooling is not None:
         raise ValueError(f"pooling is for task embedding, the task is {task}; leave it out")
     else:

@@ -74,7 +74,8 @@ class TraceableEncoder(nn.Module):
 
     def _tail(self, length: int) -> int:
         """Return how many columns a length lacks to whole blocks, in operations that every converter knows."""
-        return (length + self.half_window - 1) // self.half_window * self.half_window - length
+        half: int = self.half_window
+        return (length + half - 1) // half * half - length
 
     def _layer(
         self, layer: Any, hidden: Tensor, rotation: tuple[Tensor, Tensor], whole: Tensor | None, near: Tensor | None

@@ -77,11 +77,11 @@ def _ran(folder: Path, record: ExportRecord, engine: str, package: str, extra: s
         return Verdict(engine, "wrong", "its numbers are not finite", "ran")
     if test is None:
         return Verdict(engine, "yes", "no self-test in export.json to compare with: export it again for one", "ran")
-    wanted = np.array(test["values"])
-    error = float(np.linalg.norm(found[: len(wanted)] - wanted) / max(np.linalg.norm(wanted), 1e-12))
+    wanted: Any = np.array(test["values"])
+    gap = float(np.linalg.norm(found[: len(wanted)] - wanted) / max(np.linalg.norm(wanted), 1e-12))
     tolerance = _TOLERANCE[record.is_int8]
-    told = f"self-test: relative error {error:.1e} {'<=' if error <= tolerance else '>'} {tolerance:g}"
-    return Verdict(engine, "yes" if error <= tolerance else "wrong", told, "ran")
+    told = f"self-test: relative error {gap:.1e} {'<=' if gap <= tolerance else '>'} {tolerance:g}"
+    return Verdict(engine, "yes" if gap <= tolerance else "wrong", told, "ran")
 
 
 def _around_onnx(record: ExportRecord) -> Iterator[Verdict]:

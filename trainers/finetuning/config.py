@@ -145,7 +145,7 @@ class FineTuningArguments(TrainingArguments):
         if self.save_steps and self.save_strategy == "no":
             self.save_strategy = "steps"
         self.save_steps = self.save_steps or 500  # as transformers has it
-        super().__post_init__()
+        super().__post_init__()  # type: ignore[no-untyped-call]
 
     def _check_limits(self) -> None:
         for name in ("per_device_train_batch_size", "gradient_accumulation_steps", "lora_rank", "evals_per_epoch",
@@ -238,7 +238,7 @@ class FineTuningArguments(TrainingArguments):
 
     def choices(self) -> dict[str, Any]:
         """Return, as JSON holds it, every option of fine-tuning and every other field that is not at its default."""
-        plain, usual = self.to_dict(), _defaults()
+        plain, usual = self.to_dict(), _defaults()  # type: ignore[no-untyped-call]
         return {
             name: value
             for name, value in plain.items()
@@ -258,7 +258,7 @@ def _recorded() -> frozenset[str]:
 
 @cache
 def _defaults() -> dict[str, Any]:
-    found: dict[str, Any] = FineTuningArguments().to_dict()
+    found: dict[str, Any] = FineTuningArguments().to_dict()  # type: ignore[no-untyped-call]
     return found
 
 
