@@ -131,10 +131,10 @@ def is_unspaced(text: str) -> bool:
 @cache
 def script_codes() -> tuple[str, ...]:
     """ISO 15924 codes of the scripts that have characters in Unicode, frequent ones first."""
-    import langcodes
+    from langcodes.data_dicts import ALL_SCRIPTS
 
     signs = ("Zinh", "Zyyy", "Zzzz")
-    codes = [*_COMMON, *sorted(code for code in langcodes.ALL_SCRIPTS if code not in _COMMON and code not in signs)]
+    codes = [*_COMMON, *sorted(code for code in ALL_SCRIPTS if code not in _COMMON and code not in signs)]
     return tuple(code for code in codes if _pattern(code) is not None)
 
 

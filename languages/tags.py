@@ -653,10 +653,10 @@ def _common_scripts() -> frozenset[str]:
 
 @cache
 def _all_scripts() -> frozenset[str]:
-    import langcodes
+    from langcodes.data_dicts import ALL_SCRIPTS
 
     signs = {"Zinh", "Zmth", "Zsye", "Zsym", "Zxxx", "Zyyy", "Zzzz"}  # of no language
-    return frozenset(script for script in langcodes.ALL_SCRIPTS if len(script) == 4) - signs | set(script_codes())
+    return frozenset(script for script in ALL_SCRIPTS if len(script) == 4) - signs | set(script_codes())
 
 
 @cache

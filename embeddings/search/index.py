@@ -313,7 +313,7 @@ class SearchIndex:
     def search(self, queries: str, top_k: int = ..., **options: Any) -> list[SearchHit]: ...
     @overload
     def search(self, queries: list[str], top_k: int = ..., **options: Any) -> list[list[SearchHit]]: ...
-    def search(
+    def search(  # type: ignore[misc]  # options are named in the implementation only
         self,
         queries: Any,
         top_k: int = 10,

@@ -78,7 +78,7 @@ def _ran(folder: Path, record: ExportRecord, engine: str, package: str, extra: s
     if test is None:
         return Verdict(engine, "yes", "no self-test in export.json to compare with: export it again for one", "ran")
     wanted: Any = np.array(test["values"])
-    gap = float(np.linalg.norm(found[: len(wanted)] - wanted) / max(np.linalg.norm(wanted), 1e-12))
+    gap = float(np.linalg.norm(found[: len(wanted)] - wanted) / max(float(np.linalg.norm(wanted)), 1e-12))
     tolerance = _TOLERANCE[record.is_int8]
     told = f"self-test: relative error {gap:.1e} {'<=' if gap <= tolerance else '>'} {tolerance:g}"
     return Verdict(engine, "yes" if gap <= tolerance else "wrong", told, "ran")
