@@ -55,7 +55,7 @@ class ActiveEmbedding(nn.Embedding):
         self.weight = nn.Parameter(whole[token_ids].clone())
         self.weight.token_ids = token_ids.cpu()  # type: ignore[attr-defined]  # an optimizer's state is saved with them
         self._directory, self._factors = directory, list[float]()  # of weight decay, since the file was written
-        self._file = _in_file(whole, directory)
+        self._handle, self._rows = _in_file(whole, directory)
 
     def forward(self, input: Tensor) -> Tensor:
         """Embed token ids of any shape; ids whose rows are not active only outside training."""
@@ -71,16 +71,30 @@ class ActiveEmbedding(nn.Embedding):
                 f"token id {int(ids[0])} occurs in a training batch, but not among the trained ids; count "
                 "the ids of all training rows, or train the whole table (active_vocabulary=False)"
             )
-        return out.masked_scatter(absent[..., None], _decayed(self._file[ids.cpu()], self._factors).to(out.device))
+        return out.masked_scatter(absent[..., None], _decayed(self._rows[ids.cpu()], self._factors).to(out.device))
 
     @torch.no_grad()
     def whole(self) -> Tensor:
         """Return the table (vocabulary, width) as it is now, on the CPU."""
-        table = _decayed(self._file.clone(), self._factors)
+        table = _decayed(self._read(), self._factors)
         if self._factors:
-            self._file = _in_file(table, self._directory)
+            self._handle, self._rows = _in_file(table, self._directory)
             self._factors.clear()
         return table.index_copy_(0, self.token_ids.cpu(), self.weight.detach().to("cpu", table.dtype))
+
+    def _read(self) -> Tensor:
+        """Read the file; copied out of the map, all of it would be in memory twice."""
+        if self._handle is None:
+            return self._rows.clone()
+        table = torch.empty_like(self._rows)
+        self._handle.seek(0)
+        for part in table.split(_ROWS_PER_WRITE):
+            self._handle.readinto(_bytes_of(part))
+        return table
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Take the rows along on the way to a copy or another process, which has no handle of the file."""
+        return {**self.__dict__, "_handle": None, "_rows": self._rows.clone()}
 
     def follow(self, optimizer: torch.optim.Optimizer) -> None:
         """Let the rows that are not active decay in every step of an optimizer as all others do.
@@ -124,7 +138,7 @@ class ActiveEmbedding(nn.Embedding):
             with torch.no_grad():
                 self.weight.copy_(whole[self.token_ids.to(whole.device)])
             self._factors.clear()
-            self._file = _in_file(whole.to(self.weight.dtype), self._directory)
+            self._handle, self._rows = _in_file(whole.to(self.weight.dtype), self._directory)
 
     def extra_repr(self) -> str:
         """Say the sizes, as nn.Embedding does."""
@@ -236,15 +250,18 @@ def _decayed(rows: Tensor, factors: list[float]) -> Tensor:
     return rows
 
 
-def _in_file(table: Tensor, directory: Path | None) -> Tensor:
-    """Write a table to a file that vanishes with the process, and map it into memory: rows are read when asked for."""
-    with tempfile.TemporaryFile(dir=directory) as file:
-        for start in range(0, len(table), _ROWS_PER_WRITE):
-            part = table[start : start + _ROWS_PER_WRITE].detach().cpu().contiguous()
-            file.write(cast(Any, part.view(torch.uint8).numpy()).data)
-        file.flush()
-        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
-    return torch.frombuffer(mapped, dtype=table.dtype).view(table.shape)
+def _in_file(table: Tensor, directory: Path | None) -> tuple[Any, Tensor]:
+    """Write a table to a file that vanishes with its handle; return that and the rows, read when asked for."""
+    handle = tempfile.TemporaryFile(dir=directory)
+    for part in table.detach().split(_ROWS_PER_WRITE):
+        handle.write(_bytes_of(part.cpu().contiguous()))
+    handle.flush()
+    mapped = mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_COPY)
+    return handle, torch.frombuffer(mapped, dtype=table.dtype).view(table.shape)
+
+
+def _bytes_of(rows: Tensor) -> memoryview:
+    return memoryview(cast(Any, rows.view(torch.uint8).numpy())).cast("B")
 
 
 __all__ = ["ActiveEmbedding", "model_obstacle", "optimizer_obstacle", "restore", "shrink"]

@@ -115,7 +115,8 @@ def test_outside_training_every_token_is_embedded_and_inside_an_unknown_one_is_r
         network(ids)
     with pytest.raises(ValueError, match="token id 400 is outside the model's 400"):
         network(torch.full((1, 4), VOCABULARY))
-    restore(network.eval())
+    torch.testing.assert_close(copy.deepcopy(network.eval())(ids).logits, expected)
+    restore(network)
     assert type(network.get_input_embeddings()) is torch.nn.Embedding
     torch.testing.assert_close(network(ids).logits, expected)
 
