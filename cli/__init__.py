@@ -23,6 +23,7 @@ from .embed import embed
 from .evaluate import evaluate
 from .export import export
 from .inspect import inspect
+from .languages import languages
 from .merge import merge
 from .predict import predict
 from .push import push
@@ -111,6 +112,7 @@ for _verb in (
     demo,
     doctor,
     inspect,
+    languages,
     recipe,
     tokenize,
     predict,

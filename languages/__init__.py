@@ -3,6 +3,7 @@
 from ..common.lazy import lazy_exports
 
 _HOMES = {
+    "LanguageFacts": "fertility",
     "LanguageMixture": "mixture",
     "canonical_names": "tags",
     "canonical_tag": "tags",
@@ -19,15 +20,20 @@ _HOMES = {
     "known_codes": "counts",
     "known_scripts": "counts",
     "known_tag": "tags",
+    "cut_texts": "fertility",
     "language_code": "tags",
     "language_name": "tags",
+    "length_report": "fertility",
+    "measure_texts": "fertility",
     "near_matches": "tags",
     "note_tags": "tags",
     "published_token_counts": "counts",
     "questions_about": "tags",
+    "reading_facts": "fertility",
     "same_language": "tags",
     "script_of": "scripts",
     "scripts_of_tags": "scripts",
+    "shipped_facts": "fertility",
     "tag_in_name": "tags",
     "tag_of_locale": "tags",
     "unknown_tag_message": "tags",

@@ -511,7 +511,7 @@ def _by_name(words: list[str]) -> _Spelling | None:
 def _find_name(name: str) -> _Spelling | None:
     import langcodes
 
-    if len(name) < 3 and name.isascii():
+    if (len(name) < 3 and name.isascii()) or name.lower() in ("java", "javascript"):  # langcodes: Javanese
         return None
     try:
         language = langcodes.find(name)
@@ -533,8 +533,10 @@ def _code(code: str, script: str | None) -> str | None:
         return _code(language.part3, script)
     if language is None or language.scope != "M":
         named = _standard(code)
-        if named is not None and (language is None or named != language.part3):
-            return _code(named, script)
+        # A language of its own is not read as another one that shares its macrolanguage.
+        replaces = named is not None and (language is None or named in known_codes() or language.status == "R")
+        if replaces and (language is None or named != language.part3):
+            return _code(str(named), script)
     if language is None:
         return None
     if language.status == "R":

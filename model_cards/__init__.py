@@ -5,6 +5,7 @@ from .cards.finetuning import build_fine_tune_card
 from .cards.merge import build_merge_card
 from .cards.minimal import build_plain_card
 from .cards.pretraining import build_card, read_records
+from .plots.fertility import draw_fertility
 from .plots.languages import draw_language_report
 from .plots.pretraining import draw_all, draw_losses, draw_retrieval, draw_schedule, draw_shares
 from .plots.scores import draw_language_scores
@@ -16,6 +17,7 @@ __all__ = [
     "build_merge_card",
     "build_plain_card",
     "draw_all",
+    "draw_fertility",
     "draw_language_report",
     "draw_language_scores",
     "draw_losses",

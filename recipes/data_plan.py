@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
-from .phase import ALL_LANGUAGES, Phase
+from .phase import ALL_LANGUAGES, Phase, tags_in_use
 from .quantity import RecipeError, count
 
 Format = Literal["text", "mds"]
@@ -77,7 +77,8 @@ def read_source(key: str, entry: Any, phases: Mapping[str, Phase]) -> DataSource
     }
     for name in _KEYS_OF_LISTS:
         if name in values:
-            values[name] = _read_list(f"{key}.{name}", values[name])
+            read = _read_list(f"{key}.{name}", values[name])
+            values[name] = read if name != "languages" or read == (ALL_LANGUAGES,) else tags_in_use(read)
     values["tokens"] = _read_tokens(f"{key}.tokens", values.get("tokens"))
     try:
         source = DataSource(**values)

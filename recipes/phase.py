@@ -6,10 +6,11 @@ inside a phase, except the learning rate.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
+from ..languages.tags import canonical_tag, note_tags
 from .batch_schedule import BatchSchedule
 from .quantity import RecipeError, count, number
 
@@ -179,19 +180,29 @@ def read_phase(entry: Mapping[str, Any], previous: Phase | None) -> Phase:
     for key, read in _READERS.items():
         if key in values:
             values[key] = read(key, values[key])
-    values["shares"] = _read_shares(values.get("shares"))
     values["languages"] = _read_languages(values["languages"], previous)
+    values["shares"] = _read_shares(values.get("shares"), values["languages"])
     values["name"] = str(values["name"])
     values["decay"] = str(values.get("decay", "none"))
     return Phase(**values)
 
 
-def _read_shares(value: Any) -> dict[str, float]:
+def _read_shares(value: Any, languages: Collection[str]) -> dict[str, float]:
     if value is None:
         return {}
     if not isinstance(value, Mapping):
         raise RecipeError("shares", f"must map language tags to shares, got {value!r}; write `eng_Latn: 0.12`.")
-    return {str(tag): number(f"shares.{tag}", share) for tag, share in value.items()}
+    shares = {str(tag): number(f"shares.{tag}", share) for tag, share in value.items()}
+    own = {tag: canonical_tag(tag) or tag for tag in shares}
+    return {own[tag] if own[tag] in languages else tag: share for tag, share in shares.items()}
+
+
+def tags_in_use(tags: Iterable[str]) -> tuple[str, ...]:
+    """Write languages as mmBERT's tags, and say once which were written otherwise; what is not understood stays."""
+    written = list(tags)
+    read = {tag: canonical_tag(tag) or tag for tag in written}
+    note_tags("recipe", read)
+    return tuple(read[tag] for tag in written)
 
 
 def _read_languages(value: Any, previous: Phase | None) -> tuple[str, ...]:
@@ -207,4 +218,4 @@ def _read_languages(value: Any, previous: Phase | None) -> tuple[str, ...]:
     for tag in value:
         if not isinstance(tag, str):  # YAML reads no, yes, on and off as truth values
             raise RecipeError("languages", f"holds {tag!r}, which is no language tag; write tags such as nob_Latn.")
-    return before + tuple(value)
+    return before + tags_in_use(value)

@@ -4,6 +4,7 @@ from ...common.lazy import lazy_exports
 
 _HOMES = {
     "draw_all": "pretraining",
+    "draw_fertility": "fertility",
     "draw_language_report": "languages",
     "draw_language_scores": "scores",
     "draw_losses": "pretraining",

@@ -1,8 +1,10 @@
 """Language tags and the published counts behind them."""
 
+import json
 import re
 
 import pytest
+from mmbert.data import read_labelled
 from mmbert.languages import (
     canonical_names,
     canonical_tag,
@@ -29,6 +31,7 @@ from mmbert.languages import (
     tag_of_locale,
 )
 from mmbert.languages.tags import _RETIRED, PHASES
+from mmbert.recipes import Recipe
 
 # Totals in billions of tokens and numbers of rows (languages and code) as the authors' dataset cards state them.
 PUBLISHED = {
@@ -101,7 +104,7 @@ def test_unknown_tag_names_what_was_meant(tag, meant):
         *(("iw", "heb_Hebr"), ("in", "ind_Latn"), ("ji", "ydd_Hebr"), ("jw", "jav_Latn"), ("mo", "ron_Latn")),
         *(("sh", "srp_Latn"), ("ajp_Arab", "apc_Arab"), ("scr", "hrv_Latn"), ("tgl_Latn", "fil_Latn")),
         # an individual code for one that mmBERT has under its macrolanguage; Dari is not Persian of Iran
-        *(("pes_Arab", "fas_Arab"), ("dgo_Deva", "doi_Deva"), ("prs_Arab", "prs_Arab"), ("cnr", "cnr_Latn")),
+        *(("pes_Arab", "fas_Arab"), ("dgo_Deva", "doi_Deva"), ("prs_Arab", "prs_Arab"), ("emk_Latn", "emk_Latn")),
         # BCP 47 and locales
         *(("sr-Latn", "srp_Latn"), ("pt_BR", "por_Latn"), ("zh-TW", "cmn_Hant"), ("zh-yue", "yue_Hant")),
         *(("sr-Latn-RS", "srp_Latn"), ("sr_ME", "srp_Latn"), ("de-CH-1996", "deu_Latn"), ("en_US.UTF-8", "eng_Latn")),
@@ -268,3 +271,37 @@ def test_script_is_measured(text, script):
 )
 def test_locale_becomes_tag(locale, text, tag):
     assert tag_of_locale(locale, text) == tag
+
+
+def test_a_recipe_writes_languages_in_any_spelling(tmp_path, caplog):
+    path = tmp_path / "r.yaml"
+    path.write_text(
+        """name: r
+model: {size: small}
+data: {corpus: a.txt}
+phases:
+  - {name: all, languages: [de, "no", zho_Hans, code], shares: {de: 0.2}, temperature: 0.5, masking_ratio: 0.3,
+     context_length: 64, rope_theta: 10000, tokens: 10k, batch_rows: 16, learning_rate: 1e-3}
+"""
+    )
+    phase = Recipe.from_yaml(path).phases[0]
+    assert phase.languages == ("deu_Latn", "nob_Latn", "cmn_Hans", "code") and phase.shares == {"deu_Latn": 0.2}
+    assert caplog.text.count("de as deu_Latn, no as nob_Latn, zho_Hans as cmn_Hans") == 1
+    path.write_text(path.read_text().replace("[de,", "[de, ger_Latn,"))
+    with pytest.raises(ValueError, match="deu_Latn twice"):
+        Recipe.from_yaml(path)
+
+
+def test_labelled_rows_come_in_mmberts_tags(tmp_path, caplog):
+    rows = [("sw", "a"), ("zh-Hans", "b"), ("aka_Latn", "c"), ("twi_Latn", "d"), ("qqq", "e")]
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps({"lang": tag, "text": text, "label": "x"}) + "\n" for tag, text in rows))
+    found = read_labelled(path)["language"][:]
+    # aka's tag in use is another one of this source, so it stays apart
+    assert found == ["swh_Latn", "cmn_Hans", "aka_Latn", "twi_Latn", "qqq"]
+    assert caplog.text.count("sw as swh_Latn, zh-Hans as cmn_Hans.") == 1
+    assert read_labelled(path, languages=["swa"])["language"][:] == ["swh_Latn"]
+    with pytest.raises(ValueError, match=r"no row in deu_Latn; there are"):
+        read_labelled(path, languages=["deu_Latn"])
+    path.write_text("".join(json.dumps({"lang": tag, "text": tag}) + "\n" for tag in ("python", "c++", "java", "rust")))
+    assert read_labelled(path)["language"][:] == ["python", "c++", "java", "rust"]

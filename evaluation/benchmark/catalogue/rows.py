@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ....data.labelled.read import read_labelled
+from ....languages.tags import canonical_tag
 from .row_checks import answers_in_place, apart_from_test, labels_of, row_keys, shared_rows, strange_labels
 from .task import BenchmarkTask, Part
 
@@ -47,6 +48,12 @@ class Limits:
     skip_bad_rows: bool = False
 
     def __post_init__(self) -> None:
+        for name in ("train_languages", "languages"):
+            given = getattr(self, name)
+            if given is not None:
+                object.__setattr__(
+                    self, name, tuple(tag if tag == "all" else canonical_tag(tag) or tag for tag in given)
+                )
         for name in ("train_rows", "test_rows"):
             value = getattr(self, name)
             if value is not None and value < 1:
