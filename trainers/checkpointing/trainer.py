@@ -26,6 +26,7 @@ from transformers.trainer_utils import HubStrategy
 
 from ...common.checkpoints.integrity import write_checksums
 from ...common.checkpoints.reader import open_checkpoint
+from ...common.command import Stopped
 from ...common.files import write_json
 from ...modeling.tokenization_mmbert import save_tokenizer
 from .fsdp import fill, local
@@ -127,6 +128,28 @@ class CheckpointingTrainer(Trainer):
     def _get_output_dir(self, trial: Any) -> str:
         return str(self._unfinished) if self._unfinished is not None else super()._get_output_dir(trial)
 
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        """Train as Trainer does; a dead reader and a stop from outside end it with one line that says where it stood.
+
+        Args:
+            *args: As for `Trainer.train`.
+            **kwargs: As for `Trainer.train`.
+
+        Returns:
+            Trainer's output.
+
+        Raises:
+            KeyboardInterrupt: After Ctrl-C or SIGTERM.
+            ValueError: If the system killed a process that reads data.
+        """
+        try:
+            return super().train(*args, **kwargs)
+        except KeyboardInterrupt as stop:
+            raise type(stop)(f"at step {self.state.global_step}; the same command goes on") from None
+        except RuntimeError as error:
+            refuse_dead_reader(error)
+            raise
+
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         """Save beside the other checkpoints under another name, then rename: a killed save leaves nothing half."""
         self.refuse_broken_weights()
@@ -145,6 +168,7 @@ class CheckpointingTrainer(Trainer):
                 give_name(self._unfinished / name, home / name)
                 self.rotate(home / name)
         except (OSError, SafetensorError, RuntimeError) as error:
+            refuse_dead_reader(error)
             raise ValueError(
                 f"{name} could not be written ({' '.join(str(error).split())[:200]}); the checkpoints before it are "
                 "whole. Free some space and start the same command again."
@@ -295,6 +319,27 @@ class CheckpointingTrainer(Trainer):
 
     def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
         """Trainer's own upload, of a folder that is not finished yet; `publish` comes after it is."""
+
+
+def refuse_dead_reader(error: BaseException) -> None:
+    """Say it where an error is that of a data-loader process which the system has killed.
+
+    Args:
+        error: Any error.
+
+    Raises:
+        Stopped: If it was told to end, as this process is.
+        ValueError: If it was killed.
+    """
+    said = " ".join(str(error).split())
+    if "DataLoader worker" not in said:
+        return
+    if "Terminated" in said:
+        raise Stopped("the same command goes on") from None
+    raise ValueError(
+        f"a process that reads data was killed by the system ({said[:120]}), most often for want of memory; the "
+        "checkpoints are whole: use fewer --dataloader_num_workers or more memory, and the same command goes on"
+    ) from None
 
 
 def _write_record(record: dict[str, Any] | None, directory: Path) -> None:

@@ -20,6 +20,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from datasets import Dataset
 from transformers import EarlyStoppingCallback, TrainerCallback, set_seed
 
 from ...callbacks import ActiveVocabularyCallback
+from ...common.locks import only_writer
 from ...languages.tags import is_among
 from .class_weights import class_weights
 from .config import FineTuningArguments
@@ -130,59 +132,60 @@ def fine_tune(
         problem_type=problem_type,
         conditions=conditions,
     )
-    before = find_previous_run(folder, identity, overwrite=args.overwrite_output_dir)
-    own = args.of_run(head, folder, seed, has_dev=dev is not None)
-    if before.record is not None:
-        logger.info("%s is finished: read back, not trained again", folder)
-        if args.push_to_hub:
-            logger.warning("it is not pushed again; by hand: mmbert push %s %s", folder, own.hub_model_id)
-        return _read_back(folder, before.record, judged)
-    PartialState().wait_for_everyone()  # every process has looked
-    set_seed(seed)
-    model, dropped = build_network(checkpoint, head, labels, problem_type)
-    callbacks: list[TrainerCallback] = _active_vocabulary(args, own, model, train, tokenizer, folder)
-    if args.patience and dev is not None:
-        callbacks.append(EarlyStoppingCallback(args.patience))
-    grouped = args.train_sampling_strategy == "group_by_length"
-    trainer = FineTuneTrainer(
-        model=add_lora(model, head, args, _tokens(train) if args.lora_embeddings else None) if args.lora else model,
-        args=own,
-        train_dataset=train.add_column("length", [len(ids) for ids in train["input_ids"]]) if grouped else train,
-        eval_dataset=dev,
-        data_collator=collator,
-        processing_class=tokenizer,
-        metrics=metrics,
-        identity=identity,
-        main_metric=args.metric_for_best_model,
-        layer_decay=args.layer_decay,
-        class_weights=class_weights(args.class_weights, train, labels, problem_type),
-        callbacks=callbacks,
-    )
-    if before.checkpoint is not None:
-        logger.info("%s goes on from %s", folder, before.checkpoint.name)
-    elif PartialState().is_main_process:
-        clear(folder)
-    started = time.perf_counter()
-    trainer.train_from(before.checkpoint)
-    seconds = time.perf_counter() - started
-    predictions, scores, by_language = score_by_language(trainer, judged, languages_of(train))
-    record = {
-        "checkpoint": str(checkpoint),
-        "head": head,
-        "problem_type": problem_type,
-        "labels": list(labels or []),
-        "dropped": dropped,
-        "options": {**args.choices(), "seed": seed},
-        "resumed_from": before.checkpoint and before.checkpoint.name,
-        "seconds": seconds,
-        **_of_training(trainer, train, judged),
-        "scores": scores,
-        "by_language": by_language,
-        "identity": identity,
-        **(facts or {}),
-    }
-    save_fine_tuned(trainer, folder, record, predictions)
-    return FineTuned(folder, scores, by_language, predictions, record)
+    with only_writer(folder) if PartialState().is_main_process else nullcontext():
+        before = find_previous_run(folder, identity, overwrite=args.overwrite_output_dir)
+        own = args.of_run(head, folder, seed, has_dev=dev is not None)
+        if before.record is not None:
+            logger.info("%s is finished: read back, not trained again", folder)
+            if args.push_to_hub:
+                logger.warning("it is not pushed again; by hand: mmbert push %s %s", folder, own.hub_model_id)
+            return _read_back(folder, before.record, judged)
+        PartialState().wait_for_everyone()  # every process has looked
+        set_seed(seed)
+        model, dropped = build_network(checkpoint, head, labels, problem_type)
+        callbacks: list[TrainerCallback] = _active_vocabulary(args, own, model, train, tokenizer, folder)
+        if args.patience and dev is not None:
+            callbacks.append(EarlyStoppingCallback(args.patience))
+        grouped = args.train_sampling_strategy == "group_by_length"
+        trainer = FineTuneTrainer(
+            model=add_lora(model, head, args, _tokens(train) if args.lora_embeddings else None) if args.lora else model,
+            args=own,
+            train_dataset=train.add_column("length", [len(ids) for ids in train["input_ids"]]) if grouped else train,
+            eval_dataset=dev,
+            data_collator=collator,
+            processing_class=tokenizer,
+            metrics=metrics,
+            identity=identity,
+            main_metric=args.metric_for_best_model,
+            layer_decay=args.layer_decay,
+            class_weights=class_weights(args.class_weights, train, labels, problem_type),
+            callbacks=callbacks,
+        )
+        if before.checkpoint is not None:
+            logger.info("%s goes on from %s", folder, before.checkpoint.name)
+        elif PartialState().is_main_process:
+            clear(folder)
+        started = time.perf_counter()
+        trainer.train_from(before.checkpoint)
+        seconds = time.perf_counter() - started
+        predictions, scores, by_language = score_by_language(trainer, judged, languages_of(train))
+        record = {
+            "checkpoint": str(checkpoint),
+            "head": head,
+            "problem_type": problem_type,
+            "labels": list(labels or []),
+            "dropped": dropped,
+            "options": {**args.choices(), "seed": seed},
+            "resumed_from": before.checkpoint and before.checkpoint.name,
+            "seconds": seconds,
+            **_of_training(trainer, train, judged),
+            "scores": scores,
+            "by_language": by_language,
+            "identity": identity,
+            **(facts or {}),
+        }
+        save_fine_tuned(trainer, folder, record, predictions)
+        return FineTuned(folder, scores, by_language, predictions, record)
 
 
 def _active_vocabulary(

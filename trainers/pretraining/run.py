@@ -12,7 +12,7 @@ Started again it goes on where it was: finished parts are kept, an unfinished on
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from ...callbacks import LanguageReportCallback
 from ...common.checkpoints.reader import open_checkpoint
 from ...common.checkpoints.writer import atomic_directory
 from ...common.deprecation import renamed_keywords, warn_renamed
+from ...common.locks import only_writer
 from ...data.pretraining.dataset import MlmStream
 from ...data.pretraining.heldout import HeldOut
 from ...data.tokenization.recipe_data import PreparedData, prepare
@@ -117,10 +118,11 @@ class RecipeRun:
         """
         for variant in variants or []:
             self.recipe.schedule(variant)  # an unknown one is refused before anything is trained
-        self._link_old_name()
-        finished = _Parts({STABLE: self._part(None)})
-        for variant in self.recipe.variants if variants is None else variants:
-            finished[variant] = self._part(variant)
+        with only_writer(self.output_dir) if PartialState().is_main_process else nullcontext():
+            self._link_old_name()
+            finished = _Parts({STABLE: self._part(None)})
+            for variant in self.recipe.variants if variants is None else variants:
+                finished[variant] = self._part(variant)
         return finished
 
     def _link_old_name(self) -> None:

@@ -9,6 +9,7 @@ The trainer works on copies of the caller's arguments and stream; what it was gi
 
 import copy
 import logging
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
-from torch.utils.data import Sampler
+from torch.utils.data import Sampler, get_worker_info
 from transformers import PreTrainedTokenizerFast, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.integrations.integration_utils import get_reporting_integration_callbacks
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
@@ -77,7 +78,15 @@ class BatchMetadataCollator(PackedCollator):
 
     def __call__(self, items: Sequence[PackedRows]) -> dict[str, Any]:
         """Collate; see `PackedCollator`."""
+        _leave_signals_to_the_run()
         return {**super().__call__(items), "metadata": BatchMetadata.of(items)}
+
+
+def _leave_signals_to_the_run() -> None:
+    """Let a data-loader process leave Ctrl-C to the run, and end on SIGTERM without a traceback."""
+    if get_worker_info() is not None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 class MlmTrainer(CheckpointingTrainer):
