@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= true
 
-.PHONY: demo test slow check fix docs clean
+.PHONY: demo test slow fuzz check fix docs clean
 
 demo: $(READY)  ## the whole way on real text in more than a hundred languages, a few minutes on two cores
 	$(BIN)/mmbert demo --output-dir demo_run
@@ -18,6 +18,9 @@ test: $(READY)  ## the default suite, offline, on all cores (eight at most)
 
 slow: $(READY)  ## the longer tests
 	$(BIN)/python -m pytest -m "slow and not gpu and not network" --durations=10
+
+fuzz: $(READY)  ## 20,000 odd inputs for each of the readers, some ten minutes
+	MMBERT_FUZZ=20000 $(BIN)/python -m pytest tests/fuzz --timeout 3600
 
 # mypy reads the installed package: the name of the clone's folder must not matter.
 check: $(READY)  ## lint, docstrings, types

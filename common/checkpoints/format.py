@@ -182,7 +182,7 @@ def refuse_pickle(path: Path) -> NoReturn:
 
 def _refuse_without_weights(directory: Path) -> NoReturn:
     names = sorted(file.name for file in directory.iterdir())
-    pickles = [name for name in names if Path(name).suffix in PICKLES]
+    pickles = [name for name in names if Path(name).suffix in PICKLES or name.endswith(".bin.index.json")]
     if "adapter_model.safetensors" in names:
         raise ValueError(f"{directory} is a LoRA adapter; merge it into its base model first (peft: merge_and_unload)")
     if pickles:
