@@ -166,11 +166,14 @@ def query_index(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line and hit, for programs.")] = False,
 ) -> None:
     """Find the passages nearest to a question, in any language that the model knows."""
-    from ..embeddings import SearchIndex, load_reranker
+    from ..embeddings import SearchIndex
 
     opened = SearchIndex.open(index, model, device=device, load_model=mode != "words")
     options: dict[str, Any] = {"mode": mode, "where": where, "candidates": candidates, "one_per_document": per_document}
-    options["reranker"] = None if reranker is None else load_reranker(reranker, device=device)
+    if reranker is not None:
+        from ..embeddings import load_reranker
+
+        options["reranker"] = load_reranker(reranker, device=device)
     for asked in [" ".join(question)] if question else _questions():
         hits = opened.search(asked, top, **options)
         for rank, hit in enumerate(hits, start=1):
