@@ -10,15 +10,15 @@ each number of threads.
 
 import argparse
 import logging
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from mmbert.common.progress import Progress
 from mmbert.evaluation.efficiency.contestants import COMPILED, MINILM, OURS, STOCK, XLM_R
 from mmbert.evaluation.efficiency.measurement import SETTINGS, Case, Entry, Plan, Setting, fits, measure
-from mmbert.evaluation.efficiency.picture import draw
 from mmbert.evaluation.efficiency.report import Report, conditions, markdown_table
 from mmbert.evaluation.efficiency.targets import Runner, Target, targets_table
+from mmbert.model_cards import draw_efficiency
 
 # XLM-R's short batches also run in the rounds of 8,192, in fp32, which is what it is installed as.
 LONG_AGAINST = {"fixed-8192": ("fixed-512", "variable-512")}
@@ -135,7 +135,12 @@ def tell_all(options: argparse.Namespace, report: Report) -> None:
         for threads in sorted({row.threads for row in report.rows}):
             rows = [row for row in report.rows if row.threads == threads]
             title = f"Encoding on {threads} thread{'s' if threads > 1 else ''}"
-            draw(rows, options.output / f"encode-{threads}.png", title, f"random weights; {report.about}")
+            draw_efficiency(
+                [asdict(row) for row in rows],
+                options.output / f"encode-{threads}.png",
+                title,
+                f"random weights; {report.about}",
+            )
 
 
 if __name__ == "__main__":

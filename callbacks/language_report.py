@@ -13,6 +13,7 @@ from typing import Any, Self
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from ..common.files import write_json, write_text
+from ..model_cards.markdown import markdown_table
 from ..recipes import TrainingSchedule
 from .stream_of import stream_of
 
@@ -150,13 +151,13 @@ def as_markdown(report: dict[str, Any]) -> str:
     languages, phases = report["languages"], report["phases"]
     header = ["language", "group", "text", *(f"{name} {word}" for name in phases for word in ("target %", "seen %"))]
     header += ["epochs", f"loss at {100 * report['masking_ratio']:g} %"]
-    rows = [header, ["---", "---", *["---:"] * (len(header) - 2)]]
+    rows = []
     for tag, entry in languages.items():
         shares = [entry["shares"].get(name) for name in phases]
         cells = [f"{100 * share[key]:.4g}" if share else "" for share in shares for key in ("target", "seen")]
         loss = "" if entry["loss"] is None else f"{entry['loss']:.3f}"
         rows.append([tag, entry["group"], f"{entry['tokens']:,}", *cells, f"{entry['epochs']:.2f}", loss])
-    table = "\n".join("| " + " | ".join(row) + " |" for row in rows)
+    table = markdown_table(header, rows, text_columns=2)
     return f"# Languages after step {report['step']:,}\n\n{_summary(report)}\n\n{table}"
 
 

@@ -145,11 +145,13 @@ def _explanation(rows: "list[Row]") -> str:
 
 def _draw(report: "Report", rows: "list[Row]", path: Path) -> None:
     """Draw the picture; without matplotlib the table must do."""
-    from ..evaluation.efficiency.picture import draw
+    from dataclasses import asdict
+
+    from ..model_cards.plots.efficiency import draw_efficiency
 
     title = f"mmbert bench on {_count(rows[0].threads)}"
     try:
-        draw(rows, path, title, report.about)
+        draw_efficiency([asdict(row) for row in rows], path, title, report.about)
         typer.echo(f"{path.parent}: bench.json and {path.name}")
     except ImportError as missing:
         logger.warning("%s: bench.json, but no picture: %s", path.parent, missing)

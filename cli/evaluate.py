@@ -159,7 +159,7 @@ def _require_checkpoint(checkpoint: str) -> None:
 
 
 def _plan(jobs: "list[Job]", settings: "dict[str, list[Setting]]", seeds: int) -> str:
-    from ..evaluation.benchmark.report_tables import table
+    from ..model_cards.markdown import markdown_table
 
     rows = []
     for job in jobs:
@@ -167,14 +167,14 @@ def _plan(jobs: "list[Job]", settings: "dict[str, list[Setting]]", seeds: int) -
         place = ", ".join(job.data.values()) or ", ".join(sorted({part.hub for part in task.parts.values()}))
         sweep = f"{len(tried)} + " if len(tried) > 1 else ""
         rows.append([task.name, task.title, task.head, task.metric, place, f"{sweep}{seeds}"])
-    return table(["task", "title", "head", "metric", "rows from", "runs"], rows, text_columns=5)
+    return markdown_table(["task", "title", "head", "metric", "rows from", "runs"], rows, text_columns=5)
 
 
 def _write(outcome: "Outcome", output: Path, checkpoint: str, about: dict[str, str]) -> None:
     """Write report.json, report.md, the picture and the facts for a model card."""
     from ..evaluation.benchmark.report import build_report, model_index
-    from ..evaluation.benchmark.report_picture import draw
     from ..evaluation.benchmark.report_tables import markdown_report, task_table
+    from ..model_cards.plots.benchmark import draw_benchmark
     from ..version import __version__
 
     facts = {"checkpoint": checkpoint, **about, "mmbert": __version__}
@@ -186,7 +186,7 @@ def _write(outcome: "Outcome", output: Path, checkpoint: str, about: dict[str, s
     if report["tasks"]:
         typer.echo(task_table(report))
         try:
-            draw(report, output / "report.png", f"{Path(checkpoint).name}: scores by language")
+            draw_benchmark(report, output / "report.png", f"{Path(checkpoint).name}: scores by language")
         except ImportError as missing:
             typer.echo(f"no picture: {missing}", err=True)
     for name, reason in outcome.failures.items():

@@ -19,8 +19,7 @@ from typing import Any
 from mmbert import load_embedder
 from mmbert.embeddings import model_fingerprint
 from mmbert.evaluation import embedding_markdown, embedding_model_index, judge_embedder, summary_table
-from mmbert.evaluation.benchmark.report_picture import draw
-from mmbert.model_cards import add_embedding_scores
+from mmbert.model_cards import add_embedding_scores, draw_benchmark
 
 
 def options() -> argparse.Namespace:
@@ -76,7 +75,7 @@ def judged(name: str, place: str, files: dict[str, str], args: argparse.Namespac
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "report.md").write_text(embedding_markdown(report), encoding="utf-8")
     try:
-        draw(report, folder / "report.png", f"{name}: scores by language")
+        draw_benchmark(report, folder / "report.png", f"{name}: scores by language")
     except ImportError as missing:
         print(f"no picture: {missing}", file=sys.stderr)
     (folder / "report.json").write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -96,9 +96,9 @@ class AgreementReport:
         Raises:
             ImportError: If matplotlib is not installed.
         """
-        from .agreement_picture import draw_agreement
+        from ..model_cards.plots.agreement import draw_agreement
 
-        return draw_agreement(self, path)
+        return draw_agreement(self.to_dict(), path)
 
     def _cosines(self) -> str:
         pairs = [

@@ -12,7 +12,6 @@ _HOMES = {
     "Workers": "workers",
     "build_report": "report",
     "choose": "sweep",
-    "draw": "report_picture",
     "evaluate": "runner",
     "final_runs": "sweep",
     "group_table": "report_tables",

@@ -1,8 +1,9 @@
 """A report in Markdown: what was found, against the majority baseline and what was published, then every language."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ...model_cards.markdown import markdown_table
 from .report import GROUP_NAMES, GROUPS
 
 _SHOWN = ("mmBERT-small", "mmBERT-base", "XLM-R base")
@@ -62,7 +63,7 @@ def task_table(report: Mapping[str, Any]) -> str:
         )
     header = ["task", "metric", "languages", "seeds", "mean", "zero-shot languages", "majority baseline"]
     header.append("in the paper's metric")
-    return table([*header, *(f"{model} (paper)" for model in _SHOWN)], rows, text_columns=2)
+    return markdown_table([*header, *(f"{model} (paper)" for model in _SHOWN)], rows, text_columns=2)
 
 
 def group_table(tasks: Sequence[Mapping[str, Any]]) -> str:
@@ -76,16 +77,7 @@ def language_table(tasks: Sequence[Mapping[str, Any]]) -> str:
     groups = {tag: entry["group"] for task in tasks for tag, entry in task["languages"].items()}
     tags.sort(key=lambda tag: (GROUPS.index(groups[tag]), tag))
     rows = [[tag, groups[tag], *(_cell_of(task["languages"].get(tag)) for task in tasks)] for tag in tags]
-    return table(["language", "group", *(_title(task) for task in tasks)], rows, text_columns=2)
-
-
-def table(header: Sequence[Any], rows: Iterable[Sequence[Any]], *, text_columns: int = 1) -> str:
-    """Write a Markdown table."""
-    rule = ["---" if place < text_columns else "---:" for place in range(len(header))]
-    lines = [header, rule, *rows]
-    return "\n".join(
-        "| " + " | ".join(" ".join(str(cell).replace("|", "\\|").split()) for cell in line) + " |" for line in lines
-    )
+    return markdown_table(["language", "group", *(_title(task) for task in tasks)], rows, text_columns=2)
 
 
 def _about(about: Mapping[str, Any]) -> str:
@@ -135,7 +127,7 @@ def _setting_table(tasks: Sequence[Mapping[str, Any]]) -> str:
             ]
         )
     header = ["task", "setting chosen", "learning rate", "epochs", "batch", "length", "weights", "trained on"]
-    return table([*header, "rows train / dev / test", "seeds", "time a run"], rows, text_columns=2)
+    return markdown_table([*header, "rows train / dev / test", "seeds", "time a run"], rows, text_columns=2)
 
 
 def _script_table(tasks: Sequence[Mapping[str, Any]]) -> str:
@@ -152,7 +144,7 @@ def _grid(
         if any(found):
             cells = [f"{_score(entry)} ({entry['languages']})" if entry else "" for entry in found]
             rows.append([long.get(name, name), *cells])
-    return table([title, *(_title(task) for task in tasks)], rows)
+    return markdown_table([title, *(_title(task) for task in tasks)], rows)
 
 
 def _cell_of(entry: Mapping[str, Any] | None) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ...common.files import write_json
+from ...model_cards.markdown import markdown_table as write_table
 from .contestants import COMPILED, MINILM, OURS, STOCK, XLM_R
 
 
@@ -231,6 +232,4 @@ def markdown_table(rows: Sequence[Row]) -> str:
     cells = {name: [write(row) for row in shown] for name, write in columns.items()}
     kept = {name: column for name, column in cells.items() if any(column)}
     texts = {"setting", "network", "size", "dtype"}
-    lines = ["| " + " | ".join(kept) + " |", "|" + "|".join("---" if name in texts else "---:" for name in kept) + "|"]
-    lines += ["| " + " | ".join(line) + " |" for line in zip(*kept.values(), strict=True)]
-    return "\n".join(lines)
+    return write_table(list(kept), zip(*kept.values(), strict=True), text_columns=len(texts & kept.keys()))

@@ -11,8 +11,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ...model_cards.markdown import markdown_table
 from ..benchmark.report import GROUPS, build_report
-from ..benchmark.report_tables import group_table, language_table, table
+from ..benchmark.report_tables import group_table, language_table
 from .retrieval_sets import Row
 from .tasks import TASKS, Judged
 
@@ -167,7 +168,7 @@ def embedding_markdown(report: Mapping[str, Any]) -> str:
         "## By resource group",
         group_table(tasks),
         "## By script",
-        table(["script", *(task["title"] for task in tasks)], grid),
+        markdown_table(["script", *(task["title"] for task in tasks)], grid),
         "## Languages",
         language_table(tasks),
         *(["## What to know", "\n".join(notes)] if notes else []),
@@ -195,7 +196,7 @@ def summary_table(reports: Mapping[str, Mapping[str, Any]]) -> str:
             entry = task["groups"][group]
             scores = [f"{100 * one['groups'][group]['mean']:.1f}" for one in same]
             rows.append([f"- {group}", "", entry["languages"], *scores, f"{100 * entry['trivial']:.1f}"])
-    return table(["set", "number", "languages", *reports, "chance"], rows, text_columns=2)
+    return markdown_table(["set", "number", "languages", *reports, "chance"], rows, text_columns=2)
 
 
 def embedding_model_index(report: Mapping[str, Any]) -> list[dict[str, Any]]:

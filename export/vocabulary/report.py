@@ -1,4 +1,8 @@
-"""What trimming did: size before and after, coverage of held-out words by language, as table, Markdown and picture."""
+"""What trimming did: size before and after, coverage of held-out words by language, as table, Markdown and picture.
+
+A word is read as before exactly if all its tokens are kept (`bpe.py`), so it is covered from the place of its last
+token in the ranking on. One pass gives the coverage of every vocabulary size.
+"""
 
 import bisect
 import os
@@ -9,13 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...common.files import read_json
+from ...model_cards.markdown import markdown_table
 from .counts import Word
 
-# CODEMOD section export.coverage
-# How much of the held-out text a number of kept tokens reads as before.
-#
-# A word is read as before exactly if all its tokens are kept (`vocabulary.py`), so it is covered from the place of its
-# last token in the ranking on. One pass gives the coverage of every vocabulary size.
+if TYPE_CHECKING:
+    from rich.table import Table
+
+RECORD = "trim.json"
+_COLUMNS = ("language", "documents", "running words", "covered", "different words", "covered", "tokens covered")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +44,6 @@ class LanguageCoverage:
     distinct: int
     distinct_covered: float
     tokens: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """Give plain values for JSON.
-
-        Returns:
-            Field to value.
-        """
-        return asdict(self)
 
 
 class CoverageCurve:
@@ -97,20 +94,6 @@ class CoverageCurve:
 def _share(places: list[int], running: list[int], kept: int) -> float:
     at = bisect.bisect_right(places, kept)
     return running[at - 1] / running[-1] if at else 0.0
-
-
-# CODEMOD section export.trim_report
-# What trimming did: size before and after, coverage of held-out words by language, as table, Markdown and picture.
-
-
-if TYPE_CHECKING:
-    from rich.table import Table
-
-RECORD = "trim.json"
-# Okabe and Ito's colours and different strokes: the lines stay apart for colour-blind readers and in print.
-_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000")
-_STROKES = ("-", "--", "-.", ":")
-_DRAWN = 12  # languages in the picture, the least covered ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,8 +174,7 @@ class TrimReport:
             "",
         ]
         if self.coverage:
-            lines += [f"| {' | '.join(_COLUMNS)} |", f"|{'---|' * len(_COLUMNS)}"]
-            lines += [f"| {' | '.join(row)} |" for row in self._rows()]
+            lines.append(markdown_table(_COLUMNS, self._rows()))
         return "\n".join(lines).rstrip() + "\n"
 
     def draw(self, path: str | os.PathLike[str]) -> Path:
@@ -208,34 +190,9 @@ class TrimReport:
             ImportError: If matplotlib is not installed.
             ValueError: If there was no held-out text.
         """
-        if not self.curves:
-            raise ValueError("no held-out text, so no coverage to draw; trim with text")
-        try:
-            from matplotlib.figure import Figure
-        except ImportError:
-            raise ImportError('the picture needs matplotlib: pip install "mmbert[plots]"') from None
-        figure = Figure(figsize=(8, 4.8), layout="constrained")
-        axes = figure.add_subplot()
-        worst = sorted(self.coverage, key=lambda line: line.covered)[:_DRAWN]
-        for number, line in enumerate(worst):
-            curve = self.curves[line.language]
-            missing = [max(100 * (1 - share), 1e-3) for _, share in curve]
-            label = f"{line.language} ({100 * line.covered:.2f} % here)"
-            colour, stroke = _COLOURS[number % len(_COLOURS)], _STROKES[number % len(_STROKES)]
-            axes.plot([n for n, _ in curve], missing, stroke, color=colour, label=label)
-        axes.axvline(self.tokens[1], color="#555555", linewidth=1)
-        axes.annotate(f" {self.tokens[1]:,} kept", (self.tokens[1], 1), xycoords=("data", "axes fraction"), va="top")
-        axes.set_yscale("log")
-        axes.set_xlabel("tokens kept")
-        axes.set_ylabel("held-out words not read as before, %")
-        axes.grid(color="#DADADA", linewidth=0.6)
-        axes.legend(frameon=False)
-        fixed, scale = self.fixed_parameters, self.parameters_per_token
-        millions: Any = (lambda n: (fixed + n * scale) / 1e6, lambda size: (size * 1e6 - fixed) / scale)
-        above = axes.secondary_xaxis("top", functions=millions)
-        above.set_xlabel("parameters of the whole model, millions")
-        figure.savefig(path, dpi=130, metadata={"Software": None})
-        return Path(path)
+        from ...model_cards.plots.trim import draw_trim
+
+        return draw_trim(self.to_dict(), path)
 
     def _rows(self) -> list[list[str]]:
         return [
@@ -250,9 +207,6 @@ class TrimReport:
             ]
             for line in self.coverage
         ]
-
-
-_COLUMNS = ("language", "documents", "running words", "covered", "different words", "covered", "tokens covered")
 
 
 def read_trim_report(trimmed: str | os.PathLike[str]) -> TrimReport:

@@ -4,9 +4,11 @@ The section stands between two comments, so that writing it again replaces it an
 author left it. The card's metadata get the same numbers as a model-index, which the Hub shows beside the model.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from ..markdown import markdown_table
 
 _BEGIN, _END = "<!-- mmbert: embedding scores -->", "<!-- mmbert: end of embedding scores -->"
 _GROUPS = ("phase 1", "phase 2", "phase 3", "unread")
@@ -68,19 +70,14 @@ def _section(report: Mapping[str, Any]) -> str:
         [
             "## Retrieval and similarity by language",
             "Per cent; every language counts alike; nothing was trained on these sets.",
-            _table(["set", "number", "languages", "score", "chance"], sets),
+            markdown_table(["set", "number", "languages", "score", "chance"], sets),
             "By the phase in which mmBERT first reads a language:",
-            _table(["group", *titles], groups),
+            markdown_table(["group", *titles], groups),
             f"<details><summary>All {len(tags)} languages</summary>",
-            _table(["language", *titles], languages),
+            markdown_table(["language", *titles], languages),
             "</details>",
         ]
     )
-
-
-def _table(header: Sequence[Any], rows: Sequence[Sequence[Any]]) -> str:
-    rule = ["---", *["---:"] * (len(header) - 1)]
-    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in (header, rule, *rows))
 
 
 def _percent(value: float | None) -> str:

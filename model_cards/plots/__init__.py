@@ -3,7 +3,10 @@
 from ...common.lazy import lazy_exports
 
 _HOMES = {
+    "draw_agreement": "agreement",
     "draw_all": "pretraining",
+    "draw_benchmark": "benchmark",
+    "draw_efficiency": "efficiency",
     "draw_fertility": "fertility",
     "draw_language_report": "languages",
     "draw_language_scores": "scores",

@@ -16,6 +16,7 @@ NAMES = {"high": "high-resource", "mid": "mid-resource", "low": "low-resource", 
 INK, QUIET, BAND = "#222222", "#6B6B6B", "#F2F2F0"
 
 _DPI = 160
+_MISSING = 'pictures need matplotlib: pip install "mmbert[plots]", or ask for none'
 _STYLE: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 10,
@@ -47,7 +48,7 @@ def style() -> Any:
     try:
         import matplotlib
     except ImportError as missing:
-        raise ImportError('pictures need matplotlib: pip install "mmbert[plots]", or ask for none') from missing
+        raise ImportError(_MISSING) from missing
     return matplotlib.rc_context(_STYLE)
 
 
@@ -62,10 +63,16 @@ def new_figure(width: float, height: float, title: str, subtitle: str) -> Any:
 
     Returns:
         A `matplotlib.figure.Figure` on an Agg canvas, whose layout leaves room for both lines.
+
+    Raises:
+        ImportError: If matplotlib is not installed.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+        from matplotlib.layout_engine import ConstrainedLayoutEngine
+    except ImportError as missing:
+        raise ImportError(_MISSING) from missing
 
     # a constrained layout does not see figure.text: the rect keeps the two lines free (0.62 inches)
     layout = ConstrainedLayoutEngine(rect=(0.0, 0.0, 1.0, 1.0 - 0.62 / height), h_pad=0.06, w_pad=0.08)

@@ -91,9 +91,11 @@ def test_targets_of_the_roofline_and_across_settings():
 
 
 def test_the_picture_shows_every_setting(tmp_path):
-    from mmbert.evaluation.efficiency.picture import draw
+    from dataclasses import asdict
 
-    rows = [ROW, SLOWER, replace(ROW, setting="fixed-8192", beside="fixed-8192")]
+    from mmbert.model_cards import draw_efficiency as draw
+
+    rows = [asdict(row) for row in (ROW, SLOWER, replace(ROW, setting="fixed-8192", beside="fixed-8192"))]
     first = draw(rows, tmp_path / "made" / "a.png", "speed", "here").read_bytes()
     assert first.startswith(b"\x89PNG") and len(first) > 10_000
     assert draw(rows, tmp_path / "b.png", "speed", "here").read_bytes() == first

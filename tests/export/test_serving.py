@@ -48,7 +48,7 @@ def test_an_export_is_served_by_all_that_have_its_head(exported, head, tei, vllm
     expected = {**HEADED, "text-embeddings-inference": tei, "vLLM": vllm, "llama.cpp": "no", "ONNX Runtime": "no"}
     assert loads(exported / head) == expected
     assert why(exported / "Model", "llama.cpp") == (
-        "its converter knows byte-level BPE for ModernBERT and stops at this tokenizer"
+        "its converter stops at this tokenizer: mmbert export --format gguf writes the file"
     )
 
 

@@ -19,9 +19,7 @@ FLOORS = [
 MOST_MODULES = 13
 # What still stands against the rules; nothing may join these.
 HEAPS = {"cli": 24}
-CYCLES = [
-    ["merging.agreement_picture", "merging.report"],
-]
+CYCLES: list[list[str]] = []
 UPWARDS: set[str] = set()
 SOURCES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts): path

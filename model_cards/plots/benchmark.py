@@ -3,30 +3,26 @@
 Colour says how far a score lies between the trivial one and 100 (a task's raw per cents cannot be compared with
 another's); every cell also carries its number, so the picture can be read in print. The colours are matplotlib's
 cividis, which people with any colour vision read alike.
-
-Drawn on matplotlib's Agg canvas through its object interface, so that neither a display nor the caller's own settings
-matter.
 """
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .report import GROUP_NAMES, GROUPS
+from .style import INK, QUIET, new_figure, save
 
-_INK, _QUIET = "#222222", "#6B6B6B"
-_ROW, _COLUMN = 0.19, 0.72  # inches a cell
-_ROWS_A_PANEL = 60
-_DPI = 160
+_GROUPS = {"phase 1": "phase 1", "phase 2": "phase 2", "phase 3": "phase 3", "unread": "never read by mmBERT"}
+_ROW, _COLUMN = 0.19, 0.72  # inches per cell
+_ROWS_PER_PANEL = 60
 
 
-def draw(report: Mapping[str, Any], path: str | Path, title: str = "Scores by language") -> Path:
+def draw_benchmark(report: Mapping[str, Any], path: str | Path, title: str = "Scores by language") -> Path:
     """Draw the scores of all languages.
 
     Args:
         report: What `build_report` gave.
         path: PNG to write; its folder is made.
-        title: What was judged.
+        title: What was evaluated.
 
     Returns:
         The path.
@@ -35,27 +31,17 @@ def draw(report: Mapping[str, Any], path: str | Path, title: str = "Scores by la
         ImportError: If matplotlib is not installed.
         ValueError: If there is no score.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-        from matplotlib.layout_engine import ConstrainedLayoutEngine
-    except ImportError as missing:
-        raise ImportError('pictures need matplotlib: pip install "mmbert[plots]"') from missing
     tasks = report["tasks"]
     rows = _rows(tasks)
     if not rows:
         raise ValueError("the report holds 0 scores, a picture needs at least 1: evaluate first")
-    count = -(-len(rows) // _ROWS_A_PANEL)
+    count = -(-len(rows) // _ROWS_PER_PANEL)
     size = -(-len(rows) // count)
     panels = [rows[start : start + size] for start in range(0, len(rows), size)]
     width = max(6.4, len(panels) * (1.35 + _COLUMN * len(tasks)))
     height = 1.75 + _ROW * size
-    layout = ConstrainedLayoutEngine(rect=(0.0, 0.0, 1.0, 1.0 - 0.62 / height), h_pad=0.05, w_pad=0.05)
-    figure = Figure(figsize=(width, height), facecolor="white", layout=layout)
-    FigureCanvasAgg(figure)
-    figure.text(0.09 / width, 1.0 - 0.12 / height, title, fontsize=12, fontweight="bold", va="top", color=_INK)
     words = "per cent · colour: 0 = no better than knowing the labels only, 1 = perfect · bold: trained on"
-    figure.text(0.09 / width, 1.0 - 0.38 / height, words, fontsize=8, va="top", color=_QUIET)
+    figure = new_figure(width, height, title, words)
     grid = figure.subplots(1, len(panels), squeeze=False)[0]
     image: Any = None
     for axes, panel in zip(grid, panels, strict=True):
@@ -63,16 +49,15 @@ def draw(report: Mapping[str, Any], path: str | Path, title: str = "Scores by la
     figure.colorbar(image, ax=list(grid), shrink=0.5, aspect=30, location="bottom", pad=0.01).ax.tick_params(
         labelsize=7
     )
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=_DPI, metadata={"Software": None})  # no version: equal reports give equal files
-    return path
+    return save(figure, path)
 
 
 def _rows(tasks: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
     """List (group, language), most read first."""
     groups = {tag: entry["group"] for task in tasks for tag, entry in task["languages"].items()}
-    return sorted(((group, tag) for tag, group in groups.items()), key=lambda row: (GROUPS.index(row[0]), row[1]))
+    return sorted(
+        ((group, tag) for tag, group in groups.items()), key=lambda row: (list(_GROUPS).index(row[0]), row[1])
+    )
 
 
 def _panel(axes: Any, rows: Sequence[tuple[str, str]], tasks: Sequence[Mapping[str, Any]]) -> Any:
@@ -98,9 +83,9 @@ def _panel(axes: Any, rows: Sequence[tuple[str, str]], tasks: Sequence[Mapping[s
                     va="center",
                     fontsize=6.5,
                     fontweight="bold" if entry["trained"] else "normal",
-                    color="white" if ways[down, across] < 0.55 else _INK,
+                    color="white" if ways[down, across] < 0.55 else INK,
                 )
-    axes.set_yticks(range(len(rows)), [tag for _, tag in rows], fontsize=6.5, color=_INK, family="DejaVu Sans Mono")
+    axes.set_yticks(range(len(rows)), [tag for _, tag in rows], fontsize=6.5, color=INK, family="DejaVu Sans Mono")
     names = [task["title"] + (" (oracle)" if task["choice"] != "dev" else "") for task in tasks]
     axes.set_xticks(range(len(tasks)), names, fontsize=7.5, rotation=35, ha="left", rotation_mode="anchor")
     axes.xaxis.tick_top()
@@ -116,12 +101,12 @@ def _borders(axes: Any, rows: Sequence[tuple[str, str]], columns: int) -> None:
     for down, (group, _) in enumerate(rows):
         if down == 0 or rows[down - 1][0] != group:
             axes.axhline(down - 0.5, color="white", linewidth=3)
-            axes.axhline(down - 0.5, color=_QUIET, linewidth=0.7)
+            axes.axhline(down - 0.5, color=QUIET, linewidth=0.7)
             axes.annotate(
-                GROUP_NAMES[group].partition(" (")[0],
+                _GROUPS[group],
                 (columns - 0.45, down),
                 fontsize=6.5,
-                color=_QUIET,
+                color=QUIET,
                 va="center",
                 annotation_clip=False,
             )

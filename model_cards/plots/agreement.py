@@ -1,19 +1,16 @@
-"""The agreement report as a picture: one heat map by layer, one of the cosines between task vectors."""
+"""The agreement report of a merge as a picture: a heat map by layer, and one of the cosines between task vectors."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from .report import AgreementReport
+from typing import Any
 
 
-def draw_agreement(report: "AgreementReport", path: str | os.PathLike[str]) -> Path:
+def draw_agreement(report: Mapping[str, Any], path: str | os.PathLike[str]) -> Path:
     """Draw an agreement report.
 
     Args:
-        report: The report.
+        report: `report` of merge.json.
         path: The PNG to write.
 
     Returns:
@@ -26,16 +23,16 @@ def draw_agreement(report: "AgreementReport", path: str | os.PathLike[str]) -> P
         from matplotlib.figure import Figure
     except ImportError:
         raise ImportError('the heat map needs matplotlib: pip install "mmbert[plots]"') from None
-    variants = list(report.variants)
-    width, rows = len(variants), [[layer.sign_agreement, *layer.kept_mass] for layer in report.layers]
+    variants = list(report["variants"])
+    width, rows = len(variants), [[one["sign_agreement"], *one["kept_mass"]] for one in report["layers"]]
     figure = Figure(figsize=(4.5 + 2.1 * width, 2.2 + 0.3 * len(rows)), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(width + 1, width))
     columns = ["signs agree", *(f"kept mass {variant}" for variant in variants)]
     picture = _heat_map(left, [[_scaled(value, 100) for value in row] for row in rows], columns, (0, 100), "{:.0f}")
-    left.set_yticks(range(len(rows)), [layer.name for layer in report.layers])
+    left.set_yticks(range(len(rows)), [one["name"] for one in report["layers"]])
     left.set_title("Where the variants agree")
     figure.colorbar(picture, ax=left, label="%")
-    cosines = [[_scaled(value, 1) for value in row] for row in report.cosine]
+    cosines = [[_scaled(value, 1) for value in row] for row in report["cosine"]]
     picture = _heat_map(right, cosines, variants, (-1, 1), "{:.2f}")
     right.set_yticks(range(width), variants)
     right.set_title("Cosine between task vectors")
