@@ -23,7 +23,6 @@ _HOMES = {
     "record_path": "records",
     "settings_of": "sweep",
     "sweep_runs": "sweep",
-    "table": "report_tables",
     "task_table": "report_tables",
     "write_record": "records",
 }

@@ -16,7 +16,6 @@ _HOMES = {
     "clock_for": "timing",
     "conditions": "report",
     "configuration": "contestants",
-    "draw": "picture",
     "encoding_peak": "memory",
     "fits": "measurement",
     "interleave": "timing",

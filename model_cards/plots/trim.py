@@ -52,4 +52,4 @@ def draw_trim(report: Mapping[str, Any], path: str | os.PathLike[str]) -> Path:
     millions: Any = (lambda n: (fixed + n * scale) / 1e6, lambda size: (size * 1e6 - fixed) / scale)
     above = axes.secondary_xaxis("top", functions=millions)
     above.set_xlabel("parameters of the whole model, millions")
-    return save(figure, path)
+    return save(figure, Path(path))

@@ -267,3 +267,16 @@ def test_loads_back(hub, saved, tmp_path, tokenizer, blocked):
         torch.tensor(told["vectors"]), torch.tensor(embedder.encode(["the sun rises"])), atol=1e-5, rtol=0
     )
     torch.testing.assert_close(torch.tensor(told["adapter"]), logits, atol=1e-5, rtol=0)
+
+
+def test_records_name_no_folder_of_this_machine(saved, tmp_path):
+    from mmbert.export.hub.assemble import assemble
+
+    record = {"checkpoint": str(saved), "arguments": [f"--data={tmp_path}/jane/rows.csv"], "base": "owner/name"}
+    (saved / "scores.json").write_text(json.dumps(record))
+    (saved / "README.md").write_text(f"---\nlicense: apache-2.0\n---\n\nMade from `{saved}`.\n")
+    assemble(saved, tmp_path / "published")
+    told = json.loads((tmp_path / "published" / "scores.json").read_text())
+    assert told == {"checkpoint": "model", "arguments": ["--data=rows.csv"], "base": "owner/name"}
+    for path in (tmp_path / "published").rglob("*"):
+        assert not path.is_file() or str(tmp_path).encode() not in path.read_bytes(), path

@@ -197,3 +197,63 @@ def test_command(saved, tmp_path):
     result = CliRunner().invoke(app, [str(saved), str(tmp_path / "out")])
     assert result.exit_code == 0, result.output
     assert (tmp_path / "out" / "config.json").is_file()
+
+
+def test_words_are_cut_so_that_every_engine_can_with_the_same_ids(tmp_path, tokenizer):
+    from mmbert.modeling.tokenization_mmbert import tokenizer_fingerprint
+    from transformers import AutoTokenizer
+
+    tiny(vocab_size=len(tokenizer)).save_pretrained(tmp_path / "ours")
+    tokenizer.save_pretrained(tmp_path / "ours")
+    out = mmbert.export_modernbert(tmp_path / "ours", tmp_path / "out")
+    parts = json.loads((out / "tokenizer.json").read_text())["pre_tokenizer"]["pretokenizers"]
+    assert [part["type"] for part in parts] == ["Metaspace", "Split"] and parts[0]["split"] is False
+    theirs = AutoTokenizer.from_pretrained(out)
+    texts = [
+        "a  b",
+        "  x ",
+        "",
+        "\n\n a\tb",
+        "▁▁",
+        "def f():\n        return 1  ",
+        "a<mask>  b",
+        " <eos>  b",
+        "太陽  🌞",
+    ]
+    assert theirs(texts)["input_ids"] == tokenizer(texts)["input_ids"]
+    assert tokenizer_fingerprint(theirs) == tokenizer_fingerprint(tokenizer)
+    again = mmbert.export_modernbert(out, tmp_path / "again")
+    assert (again / "tokenizer.json").read_bytes() == (out / "tokenizer.json").read_bytes()
+
+
+def test_an_embedder_is_written_for_sentence_transformers_5_and_6(tmp_path, tokenizer):
+    sentence_transformers = pytest.importorskip("sentence_transformers")
+    tiny("Model", vocab_size=len(tokenizer)).save_pretrained(tmp_path / "ours")
+    tokenizer.save_pretrained(tmp_path / "ours")
+    embedder = mmbert.load_embedder(tmp_path / "ours", dtype="float32", device="cpu", max_seq_length=77)
+    assert "sentence_transformers" in str(type(embedder))  # KeyBERT and BERTopic choose by that
+    embedder.save(str(tmp_path / "saved"))
+    out = mmbert.export_modernbert(tmp_path / "saved", tmp_path / "out")
+    for folder in (tmp_path / "saved", out):
+        types = [module["type"] for module in json.loads((folder / "modules.json").read_text())]
+        assert types == [f"sentence_transformers.models.{name}" for name in ("Transformer", "Pooling", "Normalize")]
+        assert json.loads((folder / "1_Pooling" / "config.json").read_text())["pooling_mode_mean_tokens"] is True
+        limit = json.loads((folder / "sentence_bert_config.json").read_text())
+        assert limit == {"max_seq_length": 77, "do_lower_case": False}
+        stock = sentence_transformers.SentenceTransformer(str(folder), device="cpu")
+        assert stock.max_seq_length == 77 and abs(stock.encode(["sol"]) - embedder.encode(["sol"])).max() < 1e-5
+
+
+@pytest.mark.parametrize("name", ["head.dense.weight", "model.embeddings.tok_embeddings.weight"])
+def test_weights_that_are_not_finite_are_named_by_every_way_out(tmp_path, tokenizer, name):
+    from mmbert.export import trim_vocabulary
+
+    tiny(vocab_size=len(tokenizer)).save_pretrained(tmp_path / "ours")
+    tokenizer.save_pretrained(tmp_path / "ours")
+    tensors = load_file(tmp_path / "ours" / "model.safetensors")
+    tensors[name].view(-1)[-1] = float("nan")
+    save_file(tensors, tmp_path / "ours" / "model.safetensors", metadata={"format": "pt"})
+    for way in (mmbert.export_modernbert, lambda source, out: trim_vocabulary(source, ["el sol"], out)):
+        with pytest.raises(ValueError, match=f"tensor '{name}' holds NaN or infinity"):
+            way(tmp_path / "ours", tmp_path / "out")
+    assert not (tmp_path / "out").exists()

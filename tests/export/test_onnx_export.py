@@ -125,6 +125,61 @@ def test_input_that_the_graph_cannot_read_is_refused_in_one_line(exported):
         assert "\n" not in str(caught.value)
 
 
+def test_token_vectors_come_first_and_converters_print_into_a_file(exported):
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(exported / "onnx" / "model.onnx"))
+    assert [output.name for output in session.get_outputs()] == ["last_hidden_state", "sentence_embedding"]
+    assert (exported / "export.log").is_file() and str(exported.parent) not in (exported / "export.log").read_text()
+
+
+def test_doctor_runs_an_export(exported, tmp_path):
+    from mmbert.cli.doctor import doctor
+
+    app = typer.Typer()
+    app.command()(doctor)
+    found = json.loads(CliRunner().invoke(app, [str(exported), "--json"]).stdout)
+    ran = found["engines"][0]
+    assert (
+        found["sound"] and ran["engine"].startswith("ONNX Runtime") and (ran["loads"], ran["basis"]) == ("yes", "ran")
+    )
+    damaged = shutil.copytree(exported, tmp_path / "damaged")
+    record = json.loads((damaged / "export.json").read_text())
+    record["self_test"]["values"][0] += 1.0
+    (damaged / "export.json").write_text(json.dumps(record))
+    done = CliRunner().invoke(app, [str(damaged), "--json"])
+    assert done.exit_code == 1 and json.loads(done.stdout)["engines"][0]["loads"] == "wrong"
+
+
+@pytest.mark.slow
+def test_retrievers_and_readers_of_answers_keep_their_heads(make, tokenizer, tmp_path):
+    """Against sentence-transformers' own scores; no task is named."""
+    pytest.importorskip("sentence_transformers")
+    from mmbert.embeddings import load_multi_vector, load_reranker, load_sparse_encoder
+    from mmbert.embeddings.retrievers import save_retriever
+
+    texts = ["el sol sale", "das"]
+    inputs = tokenizer(texts, padding=True, return_tensors="np")
+    sparse = load_sparse_encoder(make("ForMaskedLM"), device="cpu")
+    colbert = load_multi_vector(make(), dims=16, device="cpu")
+    reranker = load_reranker(make("ForSequenceClassification", num_labels=1), device="cpu")
+    found = {}
+    for name, model in (("sparse", sparse), ("colbert", colbert), ("reranker", reranker)):
+        save_retriever(model, tmp_path / name)
+        found[name] = export_onnx(tmp_path / name, tmp_path / f"{name}-onnx")
+    tasks = ["sparse-embedding", "token-embedding", "text-classification"]
+    assert [done.task for done in found.values()] == tasks
+    run = {name: open_runtime(done.output).encode_batch for name, done in found.items()}
+    wanted = sparse.encode(texts).to_dense().numpy()
+    np.testing.assert_allclose(run["sparse"](inputs["input_ids"], inputs["attention_mask"]), wanted, atol=1e-5)
+    rows = run["colbert"](inputs["input_ids"], inputs["attention_mask"])
+    for row, vectors in zip(rows, colbert.encode(texts), strict=True):
+        np.testing.assert_allclose(row[: len(vectors)], np.asarray(vectors), atol=1e-5)
+    pair = tokenizer("el sol", "das Licht", return_tensors="np")
+    score = reranker.predict([("el sol", "das Licht")], activation_fn=torch.nn.Identity())
+    np.testing.assert_allclose(run["reranker"](pair["input_ids"], pair["attention_mask"])[0], score, atol=1e-5)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", FORMATS)
 @pytest.mark.parametrize(
@@ -134,18 +189,20 @@ def test_input_that_the_graph_cannot_read_is_refused_in_one_line(exported):
         ("ForMaskedLM", "fill-mask"),
         ("ForSequenceClassification", "text-classification"),
         ("ForTokenClassification", "token-classification"),
+        ("ForQuestionAnswering", "question-answering"),
     ],
 )
 def test_every_task_gives_the_numbers_of_its_class(make, tmp_path, kind, head, task):
     pytest.importorskip("openvino" if kind == "openvino" else "onnxscript")
-    folder = make(head, classifier_pooling="cls")
+    folder = make(head, classifier_pooling="cls", **({"num_labels": 2} if task == "question-answering" else {}))
     done = FORMATS[kind](folder, tmp_path / "out")
     assert done.task == task
     runtime, model = open_runtime(done.output), getattr(mmbert, f"MmBert{head}").from_pretrained(folder)
     for rows, length in ((1, 5), (3, 40)):
         ids, mask = batch(rows, length)
         with torch.no_grad():
-            ours = model(ids, mask)[0].numpy()
+            outputs = model(ids, mask)
+        ours = outputs[0].numpy() if task != "question-answering" else np.stack((outputs[0], outputs[1]), -1)
         theirs = runtime.encode_batch(ids, mask)
         real = mask.numpy().astype(bool) if ours.ndim == 3 else slice(None)
         np.testing.assert_allclose(theirs[real], ours[real], atol=2e-5)
@@ -197,6 +254,21 @@ def test_an_adapter_is_merged_and_keeps_its_head(make, tmp_path):
     np.testing.assert_allclose(open_runtime(done.output).encode_batch(ids, mask), expected, atol=2e-5)
     with pytest.raises(ValueError, match="adapter for text-classification, not for embedding"):
         export_onnx(tmp_path / "adapter", tmp_path / "other", task="embedding")
+
+
+def test_adapters_of_the_table_that_a_decoder_is_tied_to_are_refused(make, tmp_path):
+    """peft leaves the decoder's bias out of the logits of one, and merges the other into the decoder."""
+    peft = pytest.importorskip("peft")
+    base = make("ForMaskedLM")
+    for name, options in (
+        ("tokens", {"target_modules": ["Wqkv"], "trainable_token_indices": {"tok_embeddings": [7, 8]}}),
+        ("table", {"target_modules": ["tok_embeddings"]}),
+    ):
+        model = mmbert.MmBertForMaskedLM.from_pretrained(base)
+        torch.nn.init.normal_(model.decoder.bias)
+        peft.get_peft_model(model, peft.LoraConfig(**options)).save_pretrained(tmp_path / name)
+        with pytest.raises(ValueError, match="adapts the embedding table or the decoder, which are one in a masked LM"):
+            export_onnx(tmp_path / name, tmp_path / "out", task="fill-mask")
 
 
 @pytest.mark.parametrize(

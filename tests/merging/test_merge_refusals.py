@@ -217,3 +217,43 @@ def test_a_full_disk_or_a_kill_leaves_no_target(pair, tmp_path, end):
         assert "cannot write" in done.stderr and "File too large" in done.stderr
         assert not list(tmp_path.glob(".*.partial"))
     assert mmbert.merge_ties(pair[0], [pair[1]], tmp_path / "out").is_dir()
+
+
+def embedder(tokenizer, folder, network, prompts, pooling="cls"):
+    """Save a network as an embedder, with sentence-transformers' own files."""
+    network.save_pretrained(folder / "plain")
+    tokenizer.save_pretrained(folder / "plain")
+    made = mmbert.load_embedder(folder / "plain", pooling=pooling, dtype="float32", device="cpu", prompts=prompts)
+    made.save(str(folder / "embedder"))
+    return folder / "embedder"
+
+
+def test_embedders_keep_modules_and_prompts_or_are_refused(tmp_path):
+    pytest.importorskip("sentence_transformers")
+    torch.manual_seed(0)
+    tokenizer = mmbert.train_tokenizer(["a small house", "the old bridge"] * 20, 280)
+    sizes = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2}
+    network = mmbert.MmBertModel(mmbert.MmBertConfig(vocab_size=len(tokenizer), **sizes))
+    folders = []
+    for name in ("one", "two"):
+        with torch.no_grad():
+            for weight in network.parameters():
+                weight.add_(torch.randn_like(weight) * 1e-3)
+        folders.append(embedder(tokenizer, tmp_path / name, network, {"query": "search: "}))
+    merge_weighted_average(folders, tmp_path / "merged")
+    merged, parent = (mmbert.load_embedder(f, dtype="float32", device="cpu") for f in (tmp_path / "merged", folders[0]))
+    texts = ["the old bridge", "a house"]
+    assert merged.prompts["query"] == "search: " and (merged.encode(texts) * parent.encode(texts)).sum(1).min() > 0.999
+    other = embedder(tokenizer, tmp_path / "three", network, {"query": "search: "}, pooling="mean")
+    refused(folders[0], [other], tmp_path / "out", r"1_Pooling/config.json differs between")
+    other = embedder(tokenizer, tmp_path / "four", network, {"query": "other: "})
+    refused(folders[0], [other], tmp_path / "out", "the prompts differs between")
+
+
+def test_labels_in_another_order(make_models, save_checkpoint, tmp_path):
+    base, (variant,) = make_models(count=1)
+    for name, tensors, labels in (("one", base, ["a", "b"]), ("two", variant, ["b", "a"]), ("three", variant, None)):
+        named = {} if labels is None else {"id2label": dict(enumerate(labels))}
+        save_checkpoint(name, tensors, vocab_size=40, **named)
+    refused(tmp_path / "one", [tmp_path / "two"], tmp_path / "out", "label 0 is 'b' in .*two but 'a' in .*one")
+    merge_weighted_average([tmp_path / "one", tmp_path / "three"], tmp_path / "out")

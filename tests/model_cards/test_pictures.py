@@ -132,3 +132,18 @@ def test_without_matplotlib_the_error_names_the_extra(run_record, monkeypatch, t
     with pytest.raises(ImportError, match=r'pip install "mmbert\[plots\]"') as caught:
         draw_all(run_record, tmp_path)
     assert "\n" not in str(caught.value)
+
+
+def test_a_report_of_few_languages_names_them(tmp_path, monkeypatch):
+    from matplotlib.text import Text
+    from mmbert.model_cards import draw_language_report
+    from mmbert.model_cards.plots import languages
+
+    monkeypatch.setattr(languages, "save", lambda figure, path: figure)
+    tags = ["eng_Latn", "deu_Latn", "fao_Latn"]
+    entry = {"group": "high", "shares": {"all": {"target": 0.3, "seen": 0.3}}, "epochs": 0.5, "tokens": 100}
+    entries = {tag: {**entry, "loss": None if tag == "fao_Latn" else 3.0} for tag in tags}
+    report = {"languages": entries, "phase": "all", "masking_ratio": 0.3, "step": 7}
+    figure = draw_language_report(report, tmp_path / "report.png")
+    texts = [text.get_text() for text in figure.findobj(Text)]
+    assert all(texts.count(tag) >= 3 for tag in tags) and texts.count("no held-out text") == 1
