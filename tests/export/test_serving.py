@@ -31,7 +31,12 @@ def edit(path, **fields):
     path.write_text(json.dumps({key: value for key, value in values.items() if value is not ...}))
 
 
-HEADED = {"transformers 4": "yes", "transformers 5": "yes", "sentence-transformers": "yes"}
+HEADED = {
+    "transformers 4": "yes",
+    "transformers 5": "yes",
+    "sentence-transformers": "yes",
+    "transformers.js, openvino-tokenizers": "yes",
+}
 
 
 @pytest.mark.parametrize(
