@@ -126,7 +126,6 @@ for _verb in (
     push,
 ):
     app.command(cls=_Command)(_verb)
-app.command(cls=_Command)(push)
 app.add_typer(search, name="search")
 
 

@@ -89,7 +89,8 @@ def _tokenizer(path: Path) -> "PreTrainedTokenizerBase":
 
         found: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(path)
         return found
-    return build_tokenizer(path)
+    built: PreTrainedTokenizerBase = build_tokenizer(path)
+    return built
 
 
 def _check_vocabulary(checkpoint: Path | None) -> None:

@@ -41,7 +41,9 @@ def with_known_names(arguments: Iterable[str], known: Iterable[str], command: st
     Raises:
         ValueError: If no option has a name; the message gives the nearest.
     """
-    spelled = {name.replace("-", "_"): name for name in known}
+    spelled: dict[str, str] = {}
+    for name in known:
+        spelled.setdefault(name.replace("-", "_"), name)  # transformers lists --learning_rate, then --learning-rate
     words = list(arguments)
     if "config" not in spelled:
         words = _with_file(words)

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from .counts import CODE, published_token_counts
 from .scripts import is_unspaced, script_of
@@ -114,7 +114,7 @@ def count_texts(texts: Iterable[str], tokenizer: PreTrainedTokenizerBase) -> Tex
     """
     counts = TextCounts()
     names = [f"<0x{value:02X}>" for value in range(256)]
-    byte_ids = set(tokenizer.convert_tokens_to_ids(names)) - {tokenizer.unk_token_id, None}
+    byte_ids = set(cast("list[int]", tokenizer.convert_tokens_to_ids(names))) - {tokenizer.unk_token_id, None}
     batch: list[str] = []
 
     def flush() -> None:
@@ -182,7 +182,7 @@ def shipped_facts(tags: Iterable[str] | None = None) -> list[LanguageFacts]:
     found = []
     for tag in _table() if tags is None else tags:
         if (row := _row(tag)) is not None:
-            numbers = {name: int(row[name]) for name in ("texts", "characters", "words", "tokens", "byte_tokens")}
+            numbers: dict[str, Any] = {name: int(row[name]) for name in ("texts", "characters", "words", "tokens", "byte_tokens")}
             over = {128: row["over_128"], 512: row["over_512"], 8192: 0.0}
             counts = TextCounts(**numbers, tokens_nfc=numbers["tokens"])
             found.append(_facts(tag, "shipped", counts, row["ratio"], over))

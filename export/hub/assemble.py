@@ -216,7 +216,7 @@ def _build_card(directory: Path, source: Path) -> "ModelCard":
     if (directory / "run_record.json").is_file():
         record, retrieval, merge = read_records(directory)
         pictures = {path.stem: path.relative_to(directory).as_posix() for path in _pictures(directory)}
-        card = build_card(record, retrieval=retrieval, merge=merge, pictures=pictures)
+        card: ModelCard = build_card(record, retrieval=retrieval, merge=merge, pictures=pictures)
     elif (directory / "merge.json").is_file():
         picture = "agreement.png" if (directory / "agreement.png").is_file() else None
         card = build_merge_card(read_json(directory / "merge.json"), name=name, picture=picture)

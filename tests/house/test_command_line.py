@@ -1,5 +1,6 @@
 """The command line: it lists its verbs, and bad input gets one line and status 2, not a traceback."""
 
+import signal
 import subprocess
 import sys
 
@@ -116,3 +117,20 @@ def test_options_have_short_forms_and_a_file(tmp_path):
         "--num_train_epochs", "2", "--learning_rate", "1e-5", "--num_train_epochs", "3",
         "--per_device_train_batch_size=8", "--output_dir", "run", "--use_cpu",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_who_is_told_to_stop_ends_with_one_line(number, status):
+    code = (
+        "import os, signal, time\n"
+        "from mmbert.common.command import run_command\n"
+        "def act():\n    print('started', flush=True)\n    time.sleep(60)\n"
+        "run_command(act)"
+    )
+    command = [sys.executable, "-c", code]
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert running.stdout.readline() == "started\n"
+    running.send_signal(number)
+    _, said = running.communicate(timeout=60)
+    assert running.returncode == status
+    assert said.startswith("mmbert: stopped") and said.count("\n") == 1

@@ -61,7 +61,7 @@ def save_optimizer(optimizer: Optimizer, model: nn.Module, directory: Path, *, w
 
 def _rows_for(parameter: nn.Parameter, moments: Any, saved: torch.Tensor | None) -> Any:
     """Take from the moments of an embedding table, or of some of its rows, those of the rows that are trained now."""
-    wanted = getattr(parameter, "token_ids", None)
+    wanted: Any = getattr(parameter, "token_ids", None)
     is_same = (saved is None) == (wanted is None) and (saved is None or saved.equal(wanted))
     if is_same or not isinstance(moments, torch.Tensor) or moments.ndim != 2:
         return moments
