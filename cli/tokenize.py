@@ -121,6 +121,9 @@ def _from_recipe(context: typer.Context, sources: list[str], target: Path, proce
 
 
 def _report(shards: "Mapping[Any, TokenShards]") -> None:
+    from ..common.files import write_json
+    from ..data.tokenization.fertility import fertility_line, shard_fertility, tokenizer_folder
+
     for name, found in shards.items():
         tokens = sum(found.token_counts.values())
         typer.echo(f"{name}: {tokens:,} tokens, {len(found.languages)} languages, fingerprint {found.fingerprint[:12]}")
@@ -131,6 +134,11 @@ def _report(shards: "Mapping[Any, TokenShards]") -> None:
                 f"  cut: {cuts['documents']:,} documents into {cuts['pieces']:,} pieces; dropped"
                 f" {cuts['dropped_tokens']:,} tokens, moved {cuts['moved_tokens']:,}"
             )
+        if folder := tokenizer_folder(found.directory):
+            measured = shard_fertility(found, folder)
+            write_json(found.directory.parent / f"fertility_{name}.json", measured)
+            if line := fertility_line(measured):
+                typer.echo(f"  {line}")
 
 
 def _tags(names: str | None) -> tuple[str, ...]:
