@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 from ..common.command import run_command
 from ..common.messages import speak
-from ..data.labelled.read import read_labelled, sample_rows
+from ..data.labelled.read import first_look, read_labelled, sample_rows
 from .language_scores import write_language_table
 
 if TYPE_CHECKING:
@@ -223,6 +223,8 @@ def _run(kind: type[Task], arguments: Sequence[str], draw: Callable[[dict[str, A
     output = Path(str(args.output_dir))
     pretrained_on = options.pretrained_on()  # a wrong path is told now, not after the training
     rows = options.read(require=kind.columns)
+    if PartialState().is_main_process:
+        logging.getLogger(__name__).info("%s", first_look(rows["train"]))
     read = {one.name: getattr(options, one.name) for one in fields(kind.reading_class) if hasattr(options, one.name)}
     results = fine_tune_task(
         kind,
