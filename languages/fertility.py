@@ -182,7 +182,8 @@ def shipped_facts(tags: Iterable[str] | None = None) -> list[LanguageFacts]:
     found = []
     for tag in _table() if tags is None else tags:
         if (row := _row(tag)) is not None:
-            numbers: dict[str, Any] = {name: int(row[name]) for name in ("texts", "characters", "words", "tokens", "byte_tokens")}
+            names = ("texts", "characters", "words", "tokens", "byte_tokens")
+            numbers: dict[str, Any] = {name: int(row[name]) for name in names}
             over = {128: row["over_128"], 512: row["over_512"], 8192: 0.0}
             counts = TextCounts(**numbers, tokens_nfc=numbers["tokens"])
             found.append(_facts(tag, "shipped", counts, row["ratio"], over))

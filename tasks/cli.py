@@ -9,6 +9,7 @@ A script's options are `LabelledSources` (where rows come from), the task's way 
 from __future__ import annotations
 
 import json
+import logging
 import re
 import sys
 from collections.abc import Callable, Sequence
