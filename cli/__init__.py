@@ -1,4 +1,4 @@
-"""The `mmbert` command: one thin file per verb.
+"""The `mmbert` command: one thin file per verb, in `training/`, `text/` and `checkpoints/`.
 
 Help, usage errors and completion answer without torch: each verb imports what it needs when it runs. An error that a
 user can mend is one line on standard error and exit status 2 (`common.command`).
@@ -15,22 +15,22 @@ from typer.core import TyperCommand, TyperGroup
 from ..common.command import run_command
 from ..common.messages import speak
 from ..common.options import with_known_names
-from .bench import bench
-from .card import card
-from .demo import demo
-from .doctor import doctor
-from .embed import embed
-from .evaluate import evaluate
-from .export import export
-from .inspect import inspect
-from .languages import languages
-from .merge import merge
-from .predict import predict
-from .push import push
-from .recipe import recipe
-from .search import search
-from .tokenize import tokenize
-from .trim import trim
+from .checkpoints.bench import bench
+from .checkpoints.card import card
+from .checkpoints.doctor import doctor
+from .checkpoints.export import export
+from .checkpoints.merge import merge
+from .checkpoints.push import push
+from .checkpoints.trim import trim
+from .text.embed import embed
+from .text.inspect import inspect
+from .text.languages import languages
+from .text.recipe import recipe
+from .text.search import search
+from .text.tokenize import tokenize
+from .training.demo import demo
+from .training.evaluate import evaluate
+from .training.predict import predict
 
 
 class _Command(TyperCommand):
@@ -88,8 +88,10 @@ def _main(
     """Train, fine-tune, search with, shrink and publish mmBERT, the multilingual ModernBERT."""
 
 
-_pass_on(app, "pretrain", "pretrain", "pretrain", "Train by a recipe: phases, masking ratios, decay variants.")
-_pass_on(app, "continue", "continue_pretraining", "continue_pretraining", "Continue a checkpoint on your languages.")
+_pass_on(app, "pretrain", "training.pretrain", "pretrain", "Train by a recipe: phases, masking ratios, decay variants.")
+_pass_on(
+    app, "continue", "training.continue_pretraining", "continue_pretraining", "Continue a checkpoint on your languages."
+)
 finetune = typer.Typer(cls=_Verbs, help="Fine-tune on labelled rows, with seeds and scores.", no_args_is_help=True)
 for _name, _line in (
     ("classification", "Classify texts or pairs of texts, or score them with a number."),
@@ -97,7 +99,7 @@ for _name, _line in (
     ("qa", "Find answers in passages."),
     ("choice", "Choose among answers or continuations."),
 ):
-    _pass_on(finetune, _name, "finetune", _name, _line)
+    _pass_on(finetune, _name, "training.finetune", _name, _line)
 app.add_typer(finetune, name="finetune")
 train = typer.Typer(cls=_Verbs, help="Train an embedder, a reranker, ColBERT or SPLADE.", no_args_is_help=True)
 for _name, _line in (
@@ -106,7 +108,7 @@ for _name, _line in (
     ("colbert", "Train a multi-vector model: one vector per token."),
     ("splade", "Train a sparse model: weights over the vocabulary."),
 ):
-    _pass_on(train, _name, "train", _name, _line)
+    _pass_on(train, _name, "training.train", _name, _line)
 app.add_typer(train, name="train")
 for _verb in (
     demo,

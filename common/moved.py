@@ -15,6 +15,19 @@ from typing import Any
 
 # Modules of 0.1 and where their content is now, below the package.
 MODULES = {
+    "cli.bench": "cli.checkpoints.bench",
+    "cli.card": "cli.checkpoints.card",
+    "cli.demo": "cli.training.demo",
+    "cli.doctor": "cli.checkpoints.doctor",
+    "cli.embed": "cli.text.embed",
+    "cli.evaluate": "cli.training.evaluate",
+    "cli.export": "cli.checkpoints.export",
+    "cli.merge": "cli.checkpoints.merge",
+    "cli.push": "cli.checkpoints.push",
+    "cli.recipe": "cli.text.recipe",
+    "cli.search": "cli.text.search",
+    "cli.tokenize": "cli.text.tokenize",
+    "cli.trim": "cli.checkpoints.trim",
     "callbacks.language_report_files": "callbacks.language_report",
     "callbacks.matrix_rate": "callbacks.throughput",
     "callbacks.progress": "callbacks.throughput",

@@ -3,7 +3,7 @@
 python examples/continue_pretraining.py --recipe my_continue.yaml --new kab_Latn,chv_Cyrl --output_dir out
 """
 
-from mmbert.cli.continue_pretraining import main
+from mmbert.cli.training.continue_pretraining import main
 
 if __name__ == "__main__":
     main()

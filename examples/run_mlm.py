@@ -3,7 +3,7 @@
 accelerate launch examples/run_mlm.py --recipe demo --output_dir run
 """
 
-from mmbert.cli.pretrain import main
+from mmbert.cli.training.pretrain import main
 
 if __name__ == "__main__":
     main()

@@ -1,6 +1,6 @@
 """Train SPLADE: the same as `mmbert train splade`, for `accelerate launch` and for a clone."""
 
-from mmbert.cli.train import main
+from mmbert.cli.training.train import main
 
 if __name__ == "__main__":
     main("splade")

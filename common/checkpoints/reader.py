@@ -17,16 +17,7 @@ from typing import Any
 import torch
 
 from ..files import read_json
-from .format import (
-    CHECKSUMS,
-    DTYPES,
-    INDEX,
-    SIDE_FILES,
-    SINGLE,
-    TensorInfo,
-    find_shards,
-    read_header,
-)
+from .format import CHECKSUMS, DTYPES, INDEX, SIDE_FILES, SINGLE, TensorInfo, find_shards, read_header
 from .integrity import verify_checksums
 
 __all__ = [

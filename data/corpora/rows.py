@@ -15,14 +15,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 
 from ...common.messages import option
-from ...languages.tags import (
-    canonical_names,
-    choose_tags,
-    is_language_tag,
-    known_tag,
-    note_tags,
-    unknown_tag_message,
-)
+from ...languages.tags import canonical_names, choose_tags, is_language_tag, known_tag, note_tags, unknown_tag_message
 from .base import Corpus, Document, Source, Split, check_fraction, check_split, is_heldout
 
 OnBadRow = Literal["error", "skip"]

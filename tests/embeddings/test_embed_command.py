@@ -8,7 +8,7 @@ import pytest
 import torch
 import typer
 from mmbert import load_embedder
-from mmbert.cli.embed import embed
+from mmbert.cli.text.embed import embed
 from mmbert.embeddings.encoding import load as loader
 from mmbert.modeling.hardware import preferred_dtype
 from typer.testing import CliRunner

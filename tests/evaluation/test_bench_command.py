@@ -8,7 +8,7 @@ import mmbert
 import pytest
 import typer
 from mmbert import MmBertConfig, MmBertModel
-from mmbert.cli.bench import bench
+from mmbert.cli.checkpoints.bench import bench
 from mmbert.evaluation.efficiency import memory as efficiency_memory
 from mmbert.evaluation.efficiency.contestants import OURS, STOCK
 from mmbert.evaluation.efficiency.report import Report

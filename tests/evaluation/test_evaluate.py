@@ -14,7 +14,7 @@ import mmbert
 import pytest
 import torch
 import typer
-from mmbert.cli.evaluate import evaluate as verb
+from mmbert.cli.training.evaluate import evaluate as verb
 from mmbert.evaluation.benchmark.catalogue import BenchmarkTask, task_named
 from mmbert.evaluation.benchmark.report import build_report
 from mmbert.evaluation.benchmark.run_task import Job

@@ -9,7 +9,7 @@ import pytest
 import torch
 import transformers
 import yaml
-from mmbert.cli.export import export
+from mmbert.cli.checkpoints.export import export
 from mmbert.export import convert_composer
 from safetensors.torch import load_file, save_file
 from torch import nn

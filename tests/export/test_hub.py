@@ -13,7 +13,7 @@ import torch
 import typer
 from hub_server import serving
 from huggingface_hub import ModelCard
-from mmbert.cli.push import push as push_command
+from mmbert.cli.checkpoints.push import push as push_command
 from mmbert.export import push
 from typer.testing import CliRunner
 

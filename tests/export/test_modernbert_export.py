@@ -9,7 +9,7 @@ import mmbert
 import pytest
 import torch
 import typer
-from mmbert.cli.export import export
+from mmbert.cli.checkpoints.export import export
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 import typer
-from mmbert.cli.export import export
+from mmbert.cli.checkpoints.export import export
 from mmbert.export import export_onnx, export_openvino, open_runtime
 from mmbert.modeling.tokenization_mmbert import save_tokenizer
 from safetensors.torch import save_file
@@ -134,7 +134,7 @@ def test_token_vectors_come_first_and_converters_print_into_a_file(exported):
 
 
 def test_doctor_runs_an_export(exported, tmp_path):
-    from mmbert.cli.doctor import doctor
+    from mmbert.cli.checkpoints.doctor import doctor
 
     app = typer.Typer()
     app.command()(doctor)

@@ -9,7 +9,7 @@ import pytest
 import torch
 import transformers
 import typer
-from mmbert.cli.doctor import doctor
+from mmbert.cli.checkpoints.doctor import doctor
 from mmbert.common.checkpoints.reader import open_checkpoint
 from mmbert.export import Verdict, put_together, read_verdicts, run_verdicts
 from safetensors.torch import load_file, save_file

@@ -10,7 +10,7 @@ import torch
 import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mmbert.cli.trim import trim
+from mmbert.cli.checkpoints.trim import trim
 from mmbert.common.checkpoints.reader import open_checkpoint
 from mmbert.export import read_self_test, read_trim_report
 from mmbert.export.vocabulary.bpe import Vocabulary

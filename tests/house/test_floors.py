@@ -17,10 +17,6 @@ FLOORS = [
     "embeddings", "trainers", "tasks", "evaluation", "cli",
 ]  # fmt: skip
 MOST_MODULES = 13
-# What still stands against the rules; nothing may join these.
-HEAPS = {"cli": 24}
-CYCLES: list[list[str]] = []
-UPWARDS: set[str] = set()
 SOURCES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts): path
     for room in FLOORS
@@ -60,7 +56,7 @@ def test_a_folder_knows_only_those_below_it(room):
         for target in targets
         if name.split(".")[0] == room and target.split(".")[0] not in below
     }
-    assert wrong <= UPWARDS
+    assert not wrong
 
 
 def test_every_folder_of_the_tree_has_a_floor():
@@ -90,14 +86,14 @@ def test_no_import_cycle():
     for name in SOURCES:
         if name not in index:
             visit(name)
-    assert sorted(cycles) == CYCLES
+    assert not cycles
 
 
 @pytest.mark.parametrize("package", [package for package in PACKAGES if package != "modeling"])
 def test_no_folder_is_a_heap(package):
     """`modeling/` is flat on purpose: a published checkpoint carries copies of its files side by side."""
     modules = [name for name in SOURCES if name.rpartition(".")[0] == package and not name.endswith("__init__")]
-    assert len(modules) <= HEAPS.get(package, MOST_MODULES)
+    assert len(modules) <= MOST_MODULES
 
 
 def test_every_package_is_listed():

@@ -4,14 +4,7 @@ import json
 import unicodedata
 
 import pytest
-from mmbert.languages import (
-    LanguageFacts,
-    cut_texts,
-    length_report,
-    measure_texts,
-    reading_facts,
-    shipped_facts,
-)
+from mmbert.languages import LanguageFacts, cut_texts, length_report, measure_texts, reading_facts, shipped_facts
 from mmbert.languages.fertility import by_script
 from mmbert.modeling import train_tokenizer
 from typer.testing import CliRunner
@@ -92,7 +85,7 @@ def test_cut_texts_are_told_by_language():
 
 def run(*arguments):
     import typer
-    from mmbert.cli.languages import languages
+    from mmbert.cli.text.languages import languages
 
     app = typer.Typer()
     app.command()(languages)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 import typer
-from mmbert.cli.merge import merge
+from mmbert.cli.checkpoints.merge import merge
 from mmbert.merging import merge_weighted_average, read_report
 from rich.console import Console
 from typer.testing import CliRunner

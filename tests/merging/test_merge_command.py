@@ -4,7 +4,7 @@ import sys
 
 import pytest
 import typer
-from mmbert.cli.merge import merge
+from mmbert.cli.checkpoints.merge import merge
 from typer.testing import CliRunner
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 import typer
 from huggingface_hub import ModelCard
-from mmbert.cli.card import card
+from mmbert.cli.checkpoints.card import card
 from typer.testing import CliRunner
 
 app = typer.Typer()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from mmbert import MmBertModel
-from mmbert.cli.doctor import machine_report
+from mmbert.cli.checkpoints.doctor import machine_report
 from mmbert.modeling import hardware
 from mmbert.modeling.hardware import Runtime, compiler_obstacle, describe_runtime, has_fast_bf16, preferred_dtype
 

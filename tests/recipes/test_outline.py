@@ -3,7 +3,7 @@
 import pytest
 import typer
 from mmbert import Recipe
-from mmbert.cli.recipe import recipe as command
+from mmbert.cli.text.recipe import recipe as command
 from mmbert.recipes.outline import outline
 from typer.testing import CliRunner
 

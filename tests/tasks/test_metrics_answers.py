@@ -6,13 +6,7 @@ import pytest
 import regex
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mmbert.tasks.metrics.question_answering import (
-    answer_scores,
-    answer_tokens,
-    exact_match,
-    official_scores,
-    token_f1,
-)
+from mmbert.tasks.metrics.question_answering import answer_scores, answer_tokens, exact_match, official_scores, token_f1
 
 # The article patterns of MLQA's evaluation script.
 MLQA = {

@@ -10,7 +10,7 @@ import typer
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from ..languages.fertility import LanguageFacts
+    from ...languages.fertility import LanguageFacts
 
 _SHOWN = 40
 
@@ -29,7 +29,7 @@ def languages(
     plot: Annotated[Path | None, typer.Option(help="PNG to draw: tokens against English, by script.")] = None,
 ) -> None:
     """Say what mmBERT read of languages, and measure tokens, bytes and cut texts on yours or on shipped facts."""
-    from ..languages import canonical_tag, shipped_facts
+    from ...languages import canonical_tag, shipped_facts
 
     checkpoint, places, tags, texts = _sorted_out(what or [], text)
     tag = (canonical_tag(language) or language) if language else None
@@ -44,7 +44,7 @@ def languages(
         _check_vocabulary(checkpoint)
         facts += _of_tags([*tags, *([tag] if tag else [])]) if tags or tag else shipped_facts()
     if plot is not None:
-        from ..model_cards.plots.fertility import draw_fertility
+        from ...model_cards.plots.fertility import draw_fertility
 
         draw_fertility([one.to_dict() for one in facts], plot)
     if json_:
@@ -57,7 +57,7 @@ def languages(
 
 def _sorted_out(what: list[str], text: str | None) -> tuple[Path | None, list[str], list[str], list[str]]:
     """Tell a checkpoint, files, languages and texts apart."""
-    from ..languages import canonical_tag, unknown_tag_message
+    from ...languages import canonical_tag, unknown_tag_message
 
     checkpoint: Path | None = None
     places, tags, texts = list[str](), list[str](), [text] if text else list[str]()
@@ -82,7 +82,7 @@ def _sorted_out(what: list[str], text: str | None) -> tuple[Path | None, list[st
 
 
 def _tokenizer(path: Path) -> "PreTrainedTokenizerBase":
-    from ..modeling import build_tokenizer
+    from ...modeling import build_tokenizer
 
     if path.is_dir() and (path / "tokenizer_config.json").is_file():
         from transformers import AutoTokenizer
@@ -107,8 +107,8 @@ def _check_vocabulary(checkpoint: Path | None) -> None:
 
 
 def _of_tags(tags: list[str]) -> "list[LanguageFacts]":
-    from ..languages import shipped_facts
-    from ..languages.fertility import reading_facts
+    from ...languages import shipped_facts
+    from ...languages.fertility import reading_facts
 
     return [next(iter(shipped_facts([tag])), None) or reading_facts(tag) for tag in tags]
 
@@ -122,8 +122,8 @@ def _measured(
     options: dict[str, Any],
     most: int,
 ) -> "list[LanguageFacts]":
-    from ..data import open_corpus
-    from ..languages import measure_texts
+    from ...data import open_corpus
+    from ...languages import measure_texts
 
     by_tag: dict[str, list[str]] = {}
     if texts:
@@ -149,7 +149,7 @@ def _print(facts: "list[LanguageFacts]") -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from ..languages.fertility import by_script
+    from ...languages.fertility import by_script
 
     console = Console(width=None if Console().is_terminal else 160)
     if len(facts) > _SHOWN:
@@ -183,7 +183,7 @@ def _print(facts: "list[LanguageFacts]") -> None:
 
 
 def _cells(one: "LanguageFacts") -> list[str]:
-    from ..model_cards.plots.style import short_count
+    from ...model_cards.plots.style import short_count
 
     phase = "never read" if one.phase is None else str(one.phase)
     if not one.texts:

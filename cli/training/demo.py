@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from ..trainers import RecipeRun
+    from ...trainers import RecipeRun
 
 logger = logging.getLogger(__name__)
 
@@ -26,8 +26,8 @@ def demo(
     max_pairs: Annotated[int, typer.Option(help="Held-out pairs scored in each language.", min=10)] = 100,
 ) -> None:
     """Train a small mmBERT on the text inside installed packages, merge its variants, and make an embedding model."""
-    from ..recipes import Recipe
-    from ..trainers import RecipeRun
+    from ...recipes import Recipe
+    from ...trainers import RecipeRun
 
     began = time.monotonic()
     # Evaluated within the phases too, so that the picture shows curves.
@@ -65,7 +65,7 @@ def _stage(title: str) -> Iterator[None]:
 
 
 def _log_data(run: "RecipeRun") -> None:
-    from ..data.tokenization import open_planned_corpus
+    from ...data.tokenization import open_planned_corpus
 
     index = run.data.train.index
     for source in index["sources"]:
@@ -78,8 +78,8 @@ def _log_data(run: "RecipeRun") -> None:
 
 def _merge(run: "RecipeRun", parts: dict[str, Path]) -> tuple[Path, dict[str, dict[str, float]]]:
     """Merge the variants and score them and the merge by held-out loss at the recipe's evaluation ratio."""
-    from ..merging import merge_ties, read_report
-    from ..trainers.pretraining.record import read_group_losses
+    from ...merging import merge_ties, read_report
+    from ...trainers.pretraining.record import read_group_losses
 
     merged = run.output_dir / "merged"
     variants = [path for name, path in parts.items() if name in run.recipe.variants]
@@ -92,9 +92,9 @@ def _merge(run: "RecipeRun", parts: dict[str, Path]) -> tuple[Path, dict[str, di
 
 def _align(run: "RecipeRun", merged: Path, seconds: float, max_pairs: int) -> dict[str, Any]:
     """Tune on training pairs; score bitext retrieval on held-out pairs before and after."""
-    from ..data.tokenization import open_planned_corpus
-    from ..embeddings import align_encoder, load_embedder
-    from ..evaluation import bitext_accuracy
+    from ...data.tokenization import open_planned_corpus
+    from ...embeddings import align_encoder, load_embedder
+    from ...evaluation import bitext_accuracy
 
     corpus: Any = open_planned_corpus(run.recipe)
     embedder = run.output_dir / "embedder"
@@ -116,7 +116,7 @@ def _publish(
     run: "RecipeRun", retrieval: dict[str, Any], merged: Path, losses: dict[str, dict[str, float]]
 ) -> dict[str, Any]:
     """Write card and pictures beside the embedder, from the records alone."""
-    from ..model_cards import build_card, draw_all
+    from ...model_cards import build_card, draw_all
 
     home = run.output_dir / "embedder"
     last = list(run.recipe.variants)[-1]

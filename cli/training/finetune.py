@@ -40,7 +40,7 @@ def choice(arguments: list[str]) -> None:
 
 
 def _finetune(task: str, arguments: list[str]) -> None:
-    from ..model_cards import draw_language_scores
-    from ..tasks import run_fine_tuning
+    from ...model_cards import draw_language_scores
+    from ...tasks import run_fine_tuning
 
     run_fine_tuning(task, arguments, draw=draw_language_scores, tell=typer.echo)

@@ -17,7 +17,7 @@ def card(
     pictures: Annotated[bool, typer.Option(help="Draw the pictures as well.")] = True,
 ) -> None:
     """Write README.md and pictures/ beside the record of a run, from that record alone."""
-    from ..model_cards import build_card, draw_all, read_records
+    from ...model_cards import build_card, draw_all, read_records
 
     if evaluation is not None and not evaluation.is_file():
         raise FileNotFoundError(f"{evaluation} does not exist; give report.json of `mmbert evaluate`")

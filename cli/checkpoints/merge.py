@@ -12,7 +12,7 @@ import typer
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from ..merging import Trial
+    from ...merging import Trial
 
 
 class Method(StrEnum):
@@ -54,7 +54,7 @@ def merge(
     """Merge checkpoints; show, draw and write down where they agree and what they come from."""
     from rich.console import Console
 
-    from .. import merging
+    from ... import merging
 
     _refuse_what_does_not_apply(method, density, scale, decay, score)
     _refuse_other_mistakes(method, weights, decay, trim, licence, parent_ids or ())
@@ -120,7 +120,7 @@ def _refuse_other_mistakes(
     parent_ids: Sequence[str],
 ) -> None:
     """Refuse now what would be found when the model is merged already, or be left aside without a word."""
-    from ..model_cards.cards.metadata import check_licence, check_repo_id
+    from ...model_cards.cards.metadata import check_licence, check_repo_id
 
     if weights and decay is not None:
         raise ValueError("--weights and --decay are two ways to weigh the checkpoints; keep one")
@@ -171,9 +171,9 @@ def _trial_table(trials: "Sequence[Trial]") -> "Table":
 
 def _describe(output: Path, licence: str, parent_ids: Sequence[str]) -> None:
     """Write card and picture beside the merged model; the picture only where matplotlib is."""
-    from ..common.files import read_json
-    from ..merging import read_report
-    from ..model_cards import build_merge_card
+    from ...common.files import read_json
+    from ...merging import read_report
+    from ...model_cards import build_merge_card
 
     record, picture = read_json(output / "merge.json"), None
     if "report" in record:

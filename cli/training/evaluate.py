@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from ..evaluation.benchmark.run_task import Job
-    from ..evaluation.benchmark.runner import Outcome
-    from ..evaluation.benchmark.sweep import Setting
+    from ...evaluation.benchmark.run_task import Job
+    from ...evaluation.benchmark.runner import Outcome
+    from ...evaluation.benchmark.sweep import Setting
 
 
 def evaluate(
@@ -60,11 +60,11 @@ def evaluate(
     ] = False,
 ) -> None:
     """Fine-tune an encoder on tasks and score it in every language. Stopped or killed, the same call goes on."""
-    from ..common.progress import Progress
-    from ..evaluation.benchmark.catalogue.rows import Limits
-    from ..evaluation.benchmark.runner import Evaluation
-    from ..evaluation.benchmark.runner import evaluate as run_all
-    from ..evaluation.benchmark.sweep import settings_of
+    from ...common.progress import Progress
+    from ...evaluation.benchmark.catalogue.rows import Limits
+    from ...evaluation.benchmark.runner import Evaluation
+    from ...evaluation.benchmark.runner import evaluate as run_all
+    from ...evaluation.benchmark.sweep import settings_of
 
     if redo:
         warnings.warn("--redo is --overwrite-output-dir now.", FutureWarning, stacklevel=2)
@@ -100,8 +100,8 @@ def _jobs(
     threads: int,
 ) -> "list[Job]":
     """Find the tasks; a file for a task that is not asked for is an error, not a trifle."""
-    from ..evaluation.benchmark.catalogue import load_tasks, task_named
-    from ..evaluation.benchmark.run_task import Job
+    from ...evaluation.benchmark.catalogue import load_tasks, task_named
+    from ...evaluation.benchmark.run_task import Job
 
     names: list[str] = []
     for name in filter(None, (part.strip() for part in tasks.split(","))):
@@ -116,7 +116,7 @@ def _jobs(
 
 def _threads(jobs: int) -> int:
     """Share the cores among runs at the same time; 0, torch's choice, where OMP_NUM_THREADS says how many each has."""
-    from ..modeling.hardware import usable_cores
+    from ...modeling.hardware import usable_cores
 
     return 0 if os.environ.get("OMP_NUM_THREADS") else max(1, (usable_cores() or os.cpu_count() or 1) // jobs)
 
@@ -149,8 +149,8 @@ def _numbers(option: str, text: str | None) -> tuple[float, ...]:
 
 
 def _require_checkpoint(checkpoint: str) -> None:
-    from ..common.checkpoints.hub import local_checkpoint
-    from ..common.checkpoints.reader import open_checkpoint
+    from ...common.checkpoints.hub import local_checkpoint
+    from ...common.checkpoints.reader import open_checkpoint
 
     folder = local_checkpoint(checkpoint)
     open_checkpoint(folder)
@@ -159,7 +159,7 @@ def _require_checkpoint(checkpoint: str) -> None:
 
 
 def _plan(jobs: "list[Job]", settings: "dict[str, list[Setting]]", seeds: int) -> str:
-    from ..model_cards.markdown import markdown_table
+    from ...model_cards.markdown import markdown_table
 
     rows = []
     for job in jobs:
@@ -172,10 +172,10 @@ def _plan(jobs: "list[Job]", settings: "dict[str, list[Setting]]", seeds: int) -
 
 def _write(outcome: "Outcome", output: Path, checkpoint: str, about: dict[str, str]) -> None:
     """Write report.json, report.md, the picture and the facts for a model card."""
-    from ..evaluation.benchmark.report import build_report, model_index
-    from ..evaluation.benchmark.report_tables import markdown_report, task_table
-    from ..model_cards.plots.benchmark import draw_benchmark
-    from ..version import __version__
+    from ...evaluation.benchmark.report import build_report, model_index
+    from ...evaluation.benchmark.report_tables import markdown_report, task_table
+    from ...model_cards.plots.benchmark import draw_benchmark
+    from ...version import __version__
 
     facts = {"checkpoint": checkpoint, **about, "mmbert": __version__}
     report = build_report(outcome.records, outcome.failures, facts)

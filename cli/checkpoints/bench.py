@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..common.progress import Progress
+from ...common.progress import Progress
 
 if TYPE_CHECKING:
-    from ..evaluation.efficiency.measurement import Entry, Setting
-    from ..evaluation.efficiency.report import Report, Row
+    from ...evaluation.efficiency.measurement import Entry, Setting
+    from ...evaluation.efficiency.report import Report, Row
 
 logger = logging.getLogger(__name__)
 
@@ -42,8 +42,8 @@ def bench(
     """Measure how fast an encoder is on this machine's processor, in the settings of the paper."""
     import torch
 
-    from ..evaluation.efficiency.measurement import Case, Plan, measure
-    from ..evaluation.efficiency.report import Report, conditions, markdown_table
+    from ...evaluation.efficiency.measurement import Case, Plan, measure
+    from ...evaluation.efficiency.report import Report, conditions, markdown_table
 
     plan = Plan(threads or torch.get_num_threads(), rounds, seconds, memory=memory)
     entries = _entries(checkpoint, size, dtype, compile_, against_stock)
@@ -67,9 +67,9 @@ def _entries(checkpoint: str | None, size: str, dtype: str | None, compiled: boo
     """Say who runs, and check that there is such a network."""
     import torch
 
-    from ..evaluation.efficiency.contestants import COMPILED, OURS, STOCK, configuration
-    from ..evaluation.efficiency.measurement import Entry
-    from ..modeling.hardware import preferred_dtype
+    from ...evaluation.efficiency.contestants import COMPILED, OURS, STOCK, configuration
+    from ...evaluation.efficiency.measurement import Entry
+    from ...modeling.hardware import preferred_dtype
 
     if checkpoint is not None:
         _require_checkpoint(checkpoint)
@@ -105,9 +105,9 @@ def _one_line(checkpoint: str | None) -> Iterator[None]:
 
 def _say_what_runs(entry: "Entry", threads: int) -> None:
     """Say once in which dtype and on which backend the network runs, and what would make it faster."""
-    from ..evaluation.efficiency.contestants import Builder
-    from ..evaluation.efficiency.timing import with_threads
-    from ..modeling.hardware import describe_runtime
+    from ...evaluation.efficiency.contestants import Builder
+    from ...evaluation.efficiency.timing import with_threads
+    from ...modeling.hardware import describe_runtime
 
     with with_threads(threads), _one_line(entry.checkpoint):
         typer.echo(describe_runtime(Builder().build(entry)), err=True)
@@ -121,8 +121,8 @@ def _settings(names: list[str] | None, entry: "Entry", rows: int | None) -> "lis
     """Return the settings asked for, or all that the encoder's limit allows."""
     from dataclasses import replace
 
-    from ..evaluation.efficiency.contestants import configuration, longest_input
-    from ..evaluation.efficiency.measurement import SETTINGS, Case, fits
+    from ...evaluation.efficiency.contestants import configuration, longest_input
+    from ...evaluation.efficiency.measurement import SETTINGS, Case, fits
 
     unknown = [name for name in names or [] if name not in SETTINGS]
     if unknown:
@@ -147,7 +147,7 @@ def _draw(report: "Report", rows: "list[Row]", path: Path) -> None:
     """Draw the picture; without matplotlib the table must do."""
     from dataclasses import asdict
 
-    from ..model_cards.plots.efficiency import draw_efficiency
+    from ...model_cards.plots.efficiency import draw_efficiency
 
     title = f"mmbert bench on {_count(rows[0].threads)}"
     try:

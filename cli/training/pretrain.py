@@ -13,7 +13,7 @@ from importlib.util import find_spec
 
 import typer
 
-from ..common.command import run_command
+from ...common.command import run_command
 
 
 @dataclass
@@ -40,9 +40,9 @@ def pretrain(arguments: list[str]) -> None:
     """
     from transformers.utils import logging as transformers_logging
 
-    from ..model_cards import draw_language_report
-    from ..recipes import Recipe
-    from ..trainers import RecipeRun, parse_run_options
+    from ...model_cards import draw_language_report
+    from ...recipes import Recipe
+    from ...trainers import RecipeRun, parse_run_options
 
     transformers_logging.disable_progress_bar()  # of reading and writing weights, a moment each
     options, given = parse_run_options(PretrainOptions, arguments, "mmbert pretrain", __doc__)

@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from ..common.command import run_command
+from ...common.command import run_command
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-    from ..data.pretraining.heldout import HeldOut
-    from ..recipes import Recipe
-    from ..trainers import RecipeRun
+    from ...data.pretraining.heldout import HeldOut
+    from ...recipes import Recipe
+    from ...trainers import RecipeRun
 
 
 @dataclass
@@ -55,8 +55,8 @@ def continue_pretraining(arguments: list[str]) -> None:
     """
     from accelerate import Accelerator
 
-    from ..recipes import Recipe
-    from ..trainers import RecipeRun, parse_run_options
+    from ...recipes import Recipe
+    from ...trainers import RecipeRun, parse_run_options
 
     options, given = parse_run_options(ContinueOptions, arguments, "mmbert continue", __doc__)
     output, new = Path(str(given.pop("output_dir"))), tags(options.new)
@@ -82,9 +82,9 @@ def tags(listed: str) -> list[str]:
 
 def with_replay(recipe: Recipe, new: list[str], share: float) -> Recipe:
     """Give the replayed languages equal parts of their share; the new ones divide the rest by temperature."""
-    from ..data.tokenization import planned_languages, tokenized_folder
-    from ..modeling.tokenization_mmbert import build_tokenizer, tokenizer_fingerprint
-    from ..recipes.replay import with_replayed_languages
+    from ...data.tokenization import planned_languages, tokenized_folder
+    from ...modeling.tokenization_mmbert import build_tokenizer, tokenizer_fingerprint
+    from ...recipes.replay import with_replayed_languages
 
     tokenized = tokenized_folder(recipe.data)  # read with the tokenizer that made it, whatever data.tokenizer says
     both = [recipe.model.get("checkpoint"), tokenized / "tokenizer" if tokenized else recipe.data.tokenizer]
@@ -97,8 +97,8 @@ def merged(recipe: Recipe, continued: Path, output: Path, options: ContinueOptio
     """Merge the new model with the original in both ways, unless that is done; folders are named by the options."""
     from transformers import AutoTokenizer
 
-    from ..merging import merge_ties, merge_weighted_average
-    from ..modeling import MmBertForMaskedLM
+    from ...merging import merge_ties, merge_weighted_average
+    from ...modeling import MmBertForMaskedLM
 
     original = Path(recipe.model["checkpoint"])
     ties, average = output / f"ties-{options.density}", output / f"average-{options.average}"
@@ -115,9 +115,9 @@ def merged(recipe: Recipe, continued: Path, output: Path, options: ContinueOptio
 
 def watched(run: RecipeRun, languages: list[str]) -> list[HeldOut]:
     """Find the held-out tokens of languages that the run does not read, or write them; a tokenized folder has them."""
-    from ..data.pretraining.heldout import HeldOut
-    from ..data.shards import TokenShards, write_shards
-    from ..data.tokenization import open_planned_corpus, tokenized_folder
+    from ...data.pretraining.heldout import HeldOut
+    from ...data.shards import TokenShards, write_shards
+    from ...data.tokenization import open_planned_corpus, tokenized_folder
 
     if not languages:
         return []
@@ -139,8 +139,8 @@ def watched(run: RecipeRun, languages: list[str]) -> list[HeldOut]:
 
 def score(path: Path, heldout: list[HeldOut], accelerator: Accelerator) -> dict[str, float]:
     """Return the held-out loss by language."""
-    from ..modeling import MmBertForMaskedLM
-    from ..trainers.pretraining.eval_loss import language_losses
+    from ...modeling import MmBertForMaskedLM
+    from ...trainers.pretraining.eval_loss import language_losses
 
     model = MmBertForMaskedLM.from_pretrained(path).to(accelerator.device)
     return {tag: loss for one in heldout for tag, loss in language_losses(model, one, accelerator).items()}

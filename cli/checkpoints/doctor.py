@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from ..export import Verdict
+    from ...export import Verdict
 
 _NEEDED = ("torch", "transformers", "accelerate", "datasets", "tokenizers", "safetensors", "huggingface-hub")
 _OPTIONAL = {
@@ -44,7 +44,7 @@ def doctor(
     """Say what is installed and what will run; whether a checkpoint is whole, and which software will serve it."""
     import json
 
-    from ..version import __version__
+    from ...version import __version__
 
     report: dict[str, Any] = {
         "mmbert": __version__,
@@ -79,8 +79,8 @@ def _examine(checkpoint: Path, run: bool, interpreters: list[Path], quiet: bool)
         return _examine_export(checkpoint, run, quiet)
     from dataclasses import asdict
 
-    from ..common.checkpoints.reader import open_checkpoint
-    from ..export import put_together, read_self_test, read_verdicts, run_verdicts
+    from ...common.checkpoints.reader import open_checkpoint
+    from ...export import put_together, read_self_test, read_verdicts, run_verdicts
 
     files = check_checkpoint(checkpoint)
     test = read_self_test(checkpoint)
@@ -106,7 +106,7 @@ def _examine_export(folder: Path, run: bool, quiet: bool) -> dict[str, Any]:
     """Say what an exported folder holds, and run it where its engine is installed."""
     from dataclasses import asdict
 
-    from ..export.serving.exported import describe_export, export_verdicts
+    from ...export.serving.exported import describe_export, export_verdicts
 
     told, verdicts = describe_export(folder), export_verdicts(folder, run=run)
     if not quiet:
@@ -143,7 +143,7 @@ def machine_report() -> list[str]:
     """
     import torch
 
-    from ..modeling.hardware import Runtime, default_device, has_fast_bf16
+    from ...modeling.hardware import Runtime, default_device, has_fast_bf16
 
     device = default_device()
     runtime = Runtime.planned(device)
@@ -176,9 +176,9 @@ def check_checkpoint(path: Path) -> str:
     """
     import torch
 
-    from .. import modeling
-    from ..common.checkpoints.reader import open_checkpoint
-    from ..modeling import MmBertConfig
+    from ... import modeling
+    from ...common.checkpoints.reader import open_checkpoint
+    from ...modeling import MmBertConfig
 
     opened = open_checkpoint(path)
     verified = opened.verify()

@@ -53,8 +53,8 @@ def index_documents(
     restart: Annotated[bool, typer.Option("--restart", help="Begin anew instead of going on after a kill.")] = False,
 ) -> None:
     """Embed documents, passage by passage. Called again it adds what is new or changed; after a kill it goes on."""
-    from ..embeddings import read_documents
-    from ..embeddings.search.store import FILE
+    from ...embeddings import read_documents
+    from ...embeddings.search.store import FILE
 
     bad: Any = "skip" if skip_bad else "raise"
     read = read_documents(*documents, field=field, on_bad=bad)
@@ -79,7 +79,7 @@ def index_documents(
 
 def _open_unfinished(output: Path, model: str | None, device: str | None) -> Any:
     """Open an index; None if the call that made it was killed before its first commit."""
-    from ..embeddings import SearchIndex
+    from ...embeddings import SearchIndex
 
     try:
         return SearchIndex.open(output, model, device=device, load_model=False)
@@ -91,7 +91,7 @@ def _made(
     output: Path, read: Any, model: str, device: str | None, given: dict[str, Any], options: dict[str, Any]
 ) -> Any:
     """Make a new index."""
-    from ..embeddings import SearchIndex, load_embedder
+    from ...embeddings import SearchIndex, load_embedder
 
     prompts = {"query": given["--query-prompt"], "document": given["--document-prompt"]}
     backend, tokens = given["--backend"] or "torch", given["--passage-tokens"]
@@ -121,7 +121,7 @@ def remove_documents(
     names: Annotated[list[str], typer.Argument(help="Documents, as hits name them, without the line.")],
 ) -> None:
     """Let documents not be found any more. To follow a folder, call `index --mirror` on it instead."""
-    from ..embeddings import SearchIndex
+    from ...embeddings import SearchIndex
 
     opened = SearchIndex.open(index, load_model=False)
     count = opened.remove(names)
@@ -133,7 +133,7 @@ def compact_index(
     index: Annotated[Path, typer.Argument(help="Folder that `mmbert search index` wrote.")],
 ) -> None:
     """Give back the space of what was replaced or removed; convert an index of an earlier version."""
-    from ..embeddings import SearchIndex
+    from ...embeddings import SearchIndex
 
     before = _size(index)
     done = SearchIndex.compact(index)
@@ -166,12 +166,12 @@ def query_index(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line and hit, for programs.")] = False,
 ) -> None:
     """Find the passages nearest to a question, in any language that the model knows."""
-    from ..embeddings import SearchIndex
+    from ...embeddings import SearchIndex
 
     opened = SearchIndex.open(index, model, device=device, load_model=mode != "words")
     options: dict[str, Any] = {"mode": mode, "where": where, "candidates": candidates, "one_per_document": per_document}
     if reranker is not None:
-        from ..embeddings import load_reranker
+        from ...embeddings import load_reranker
 
         options["reranker"] = load_reranker(reranker, device=device)
     for asked in [" ".join(question)] if question else _questions():
@@ -202,8 +202,8 @@ def serve_index(
     """Open a search page, /v1/embeddings and /v1/rerank, for this machine or, with a token, for others."""
     import secrets
 
-    from ..embeddings import SearchIndex, load_reranker
-    from ..embeddings.search.serve import make_app
+    from ...embeddings import SearchIndex, load_reranker
+    from ...embeddings.search.serve import make_app
 
     if host not in ("127.0.0.1", "localhost", "::1") and not token:
         token = secrets.token_urlsafe(24)

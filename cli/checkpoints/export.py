@@ -47,7 +47,7 @@ def export(
     """Write a checkpoint as `modernbert`, ONNX, OpenVINO or GGUF, checked against its own numbers before it appears."""
     from rich.console import Console
 
-    from ..export import convert_composer, export_modernbert
+    from ...export import convert_composer, export_modernbert
 
     graph: dict[str, Any] = {"task": task, "optimize": optimize, "quantize": quantize, "calibration": calibration}
     graph |= {"pooling": pooling, "normalize": normalize, "dims": dims}
@@ -74,7 +74,7 @@ def export(
 
 def _export_graph(checkpoint: Path, output: Path, kind: str, options: dict[str, Any]) -> None:
     """Write an ONNX or OpenVINO folder and say how far its numbers are from torch's."""
-    from ..export import export_onnx, export_openvino
+    from ...export import export_onnx, export_openvino
 
     if kind == "gguf":
         _export_gguf(checkpoint, output, options)
@@ -96,7 +96,7 @@ def _export_graph(checkpoint: Path, output: Path, kind: str, options: dict[str, 
 
 
 def _export_gguf(checkpoint: Path, output: Path, options: dict[str, Any]) -> None:
-    from ..export import export_gguf
+    from ...export import export_gguf
 
     for name in ("optimize", "calibration", "normalize", "dims"):
         if name in options:

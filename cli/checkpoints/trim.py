@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from ..export.vocabulary.report import TrimReport
+    from ...export.vocabulary.report import TrimReport
 
 _UNITS = {"": 1, "K": 1_000, "M": 1_000_000, "B": 1_000_000_000}
 PICTURE = "trim.png"
@@ -35,7 +35,7 @@ def trim(
     """Drop the tokens that the languages do not need; text still covered gives the same numbers, bit for bit."""
     from rich.console import Console
 
-    from ..export import read_trim_report, trim_vocabulary
+    from ...export import read_trim_report, trim_vocabulary
 
     options = {
         "text_column": text_column,
@@ -61,8 +61,8 @@ def trim(
 
 def _texts(tags: list[str], corpus: str | None, options: dict[str, Any]) -> dict[str, Iterable[str]]:
     """Texts by tag; a name without a script, such as `deu`, means all tags of the corpus that have this code."""
-    from ..data import open_corpus
-    from ..languages import canonical_names, choose_tags
+    from ...data import open_corpus
+    from ...languages import canonical_names, choose_tags
 
     if corpus is None:
         if not tags:
@@ -80,7 +80,7 @@ def _texts(tags: list[str], corpus: str | None, options: dict[str, Any]) -> dict
 
 
 def _documents(corpus: str, tag: str, options: dict[str, Any]) -> Iterator[str]:
-    from ..data import open_corpus
+    from ...data import open_corpus
 
     for document in open_corpus(corpus, languages=[tag], heldout_fraction=0.0, **options).documents("train"):
         yield document.text

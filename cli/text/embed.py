@@ -41,7 +41,7 @@ def embed(
     ] = False,
 ) -> None:
     """Turn texts into vectors of length 1, in their order; called again after a kill, it goes on where it was."""
-    from ..embeddings import encode_to_file, load_embedder
+    from ...embeddings import encode_to_file, load_embedder
 
     if output.suffix != ".npy":
         raise ValueError(f"output must end in .npy, got {output}")
@@ -77,8 +77,8 @@ def _texts(place: str, field: str) -> Iterator[str]:
     """Return an iterator over the texts; that there is one is seen before anything is loaded."""
     from itertools import chain
 
-    from ..data.tables.files import format_of, refusal
-    from ..embeddings import read_documents
+    from ...data.tables.files import format_of, refusal
+    from ...embeddings import read_documents
 
     path = Path(place)
     if place != "-" and not path.exists():
@@ -97,8 +97,8 @@ def _texts(place: str, field: str) -> Iterator[str]:
 
 def _lines(place: str) -> Iterator[str]:
     """Yield the lines; an empty line is a text too, so that row and line numbers agree."""
-    from ..data.tables.base import TableError
-    from ..data.tables.files import open_text
+    from ...data.tables.base import TableError
+    from ...data.tables.files import open_text
 
     try:
         file = sys.stdin.buffer if place == "-" else open_text(Path(place))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from ..data import Source, TokenShards
+    from ...data import Source, TokenShards
 
 
 def tokenize(
@@ -49,17 +49,17 @@ def tokenize(
         raise ValueError("give SOURCE and OUTPUT, or a recipe and --output.")
     if join:
         _refuse_options(context, "--join takes parts as they are; leave out")
-        from ..data.tokenization.pipeline import join_parts
+        from ...data.tokenization.pipeline import join_parts
 
         _report(join_parts(sources, target))
         return
     if tokenizer is None:
         _from_recipe(context, sources, target, processes)
         return
-    from ..data.corpora.rows import ReadOptions
-    from ..data.tokenization.pipeline import tokenize_corpus
-    from ..data.tokenization.writer import ShardOptions
-    from ..modeling.tokenization_mmbert import build_tokenizer
+    from ...data.corpora.rows import ReadOptions
+    from ...data.tokenization.pipeline import tokenize_corpus
+    from ...data.tokenization.writer import ShardOptions
+    from ...modeling.tokenization_mmbert import build_tokenizer
 
     options = ReadOptions(
         language_column=language_column,
@@ -103,8 +103,8 @@ def _refuse_options(context: typer.Context, why: str, allowed: tuple[str, ...] =
 
 
 def _from_recipe(context: typer.Context, sources: list[str], target: Path, processes: int) -> None:
-    from ..data.tokenization import prepare, tokenized_folder
-    from ..recipes import Recipe
+    from ...data.tokenization import prepare, tokenized_folder
+    from ...recipes import Recipe
 
     if len(sources) != 1:
         raise ValueError(f"{len(sources)} sources need a --tokenizer; without one, name a single recipe.")
@@ -121,8 +121,8 @@ def _from_recipe(context: typer.Context, sources: list[str], target: Path, proce
 
 
 def _report(shards: "Mapping[Any, TokenShards]") -> None:
-    from ..common.files import write_json
-    from ..data.tokenization.fertility import fertility_line, shard_fertility, tokenizer_folder
+    from ...common.files import write_json
+    from ...data.tokenization.fertility import fertility_line, shard_fertility, tokenizer_folder
 
     for name, found in shards.items():
         tokens = sum(found.token_counts.values())
@@ -157,7 +157,7 @@ def _part(text: str | None) -> tuple[int, int]:
 def _source(name: str | None, licence: str | None, sources: list[str], revision: str | None) -> "Source | None":
     if name is None and licence is None:
         return None
-    from ..data.corpora.base import Source
+    from ...data.corpora.base import Source
 
     if len(sources) > 1:
         raise ValueError("--source-name and --licence speak of one source; tokenize several one by one, then together.")

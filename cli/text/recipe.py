@@ -8,7 +8,7 @@ import typer
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from ..recipes import DataSource, Recipe
+    from ...recipes import DataSource, Recipe
 
 
 def recipe(
@@ -18,14 +18,14 @@ def recipe(
     """Show a recipe's phases and variants, and the data sets it reads with their licences and tokens."""
     from rich.console import Console
 
-    from ..recipes import Recipe
-    from ..recipes.outline import outline
+    from ...recipes import Recipe
+    from ...recipes.outline import outline
 
     planned = Recipe.load(name)
     plan, all_languages = outline(planned), _all_languages(planned)
     drawn = None
     if plot is not None:
-        from ..model_cards.plots.plan import draw_plan
+        from ...model_cards.plots.plan import draw_plan
 
         drawn = draw_plan(plan, plot, all_languages)
     console = Console(highlight=False)
@@ -42,7 +42,7 @@ def recipe(
 
 def _all_languages(planned: "Recipe") -> int | None:
     """Count what `all` means: FineWeb2's languages where mmBERT's own sources are read, unknown for another corpus."""
-    from ..languages.tags import known_codes
+    from ...languages.tags import known_codes
 
     return len(known_codes()) if planned.data.corpus is None else None
 
@@ -67,7 +67,7 @@ def _stretches(title: str, phases: list[dict[str, Any]], all_languages: int | No
 
 
 def _cells(scheduled: dict[str, Any], all_languages: int | None) -> dict[str, str]:
-    from ..model_cards.plots.style import short_count
+    from ...model_cards.plots.style import short_count
 
     languages = scheduled["languages"] or all_languages
     (first, last), (peak, end) = scheduled["rows"], scheduled["learning_rate"]
@@ -90,7 +90,7 @@ def _sources(sources: "tuple[DataSource, ...]") -> "Table":
     from rich.console import Group
     from rich.padding import Padding
 
-    from ..model_cards.plots.style import short_count
+    from ...model_cards.plots.style import short_count
 
     table = _table("data sets to fetch")
     table.add_column("data set", min_width=47, overflow="fold")  # the longest id: they are there to be copied

@@ -26,7 +26,7 @@ def inspect(
     configuration: Annotated[str | None, typer.Option(help="Of a Hub dataset with several.")] = None,
 ) -> None:
     """Show what a file holds for each task: rows, columns taken, languages, classes, examples, and what is left out."""
-    from ..data.tables.files import format_of
+    from ...data.tables.files import format_of
 
     named = _named(columns or [])
     if Path(place).is_file() and format_of(place) == "text":
@@ -53,7 +53,7 @@ def _named(columns: list[str]) -> dict[str, Any]:
 
 def _table(place: str, split: str | None, configuration: str | None) -> list[str]:
     """Say which files, rows and columns there are, and what cannot be read."""
-    from ..data.tables.read import open_tables
+    from ...data.tables.read import open_tables
 
     said, bad = [], Counter[str]()
     for table in open_tables(place, split=split, configuration=configuration):
@@ -79,7 +79,7 @@ def _table(place: str, split: str | None, configuration: str | None) -> list[str
 
 def _task(place: str, task: str, needs: Any, given: dict[str, Any]) -> list[str]:
     """Say what one task would take, or in one line why nothing."""
-    from ..data.labelled.read import first_look, read_labelled
+    from ...data.labelled.read import first_look, read_labelled
 
     try:
         whole = read_labelled(place, on_bad_row="skip", **given)
@@ -91,7 +91,7 @@ def _task(place: str, task: str, needs: Any, given: dict[str, Any]) -> list[str]
 
 
 def _pairs(place: str) -> str:
-    from ..embeddings import read_pairs
+    from ...embeddings import read_pairs
 
     try:
         pairs = read_pairs(place)

@@ -29,8 +29,8 @@ def predict(
     restart: Annotated[bool, typer.Option("--restart", help="Begin anew instead of going on after a kill.")] = False,
 ) -> None:
     """Predict on every row: a class, tags and entities, an answer or a choice, with scores. A killed run goes on."""
-    from ..tasks.models import load_task_model
-    from ..tasks.predict_file import predict_file, table_rows
+    from ...tasks.models import load_task_model
+    from ...tasks.predict_file import predict_file, table_rows
 
     if dtype not in (None, "float32", "bfloat16", "float16"):
         raise ValueError(f"--dtype is {dtype!r}, but must be float32, bfloat16 or float16.")

@@ -21,8 +21,8 @@ def push(
     base_model: Annotated[str | None, typer.Option(help="Hub id of the model that an adapter belongs to.")] = None,
 ) -> None:
     """Publish a model in the format that every ModernBERT reader loads, with card, reports and pictures."""
-    from ..export import push as publish
-    from ..export.hub.upload import ensure_repository, published_tags
+    from ...export import push as publish
+    from ...export.hub.upload import ensure_repository, published_tags
 
     final = folder / "final"
     if history:
@@ -50,7 +50,7 @@ def push(
 
 def _tagged(folder: Path) -> dict[str, Path]:
     """Return the checkpoints at phase boundaries, as `phase/stepN`, oldest first."""
-    from ..trainers.checkpointing.paths import revision_of
+    from ...trainers.checkpointing.paths import revision_of
 
     path = folder / "tags.json"
     if not path.is_file():

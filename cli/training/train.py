@@ -8,8 +8,8 @@ from typing import Any
 
 import typer
 
-from ..common.command import run_command
-from ..common.options import with_known_names
+from ...common.command import run_command
+from ...common.options import with_known_names
 
 _SOURCES = """
 A source is PLACE?role=column&...: a file, a folder or a Hub id; columns of the usual names are found. Rows that teach
@@ -52,7 +52,7 @@ def embedder(arguments: list[str]) -> None:
     Args:
         arguments: The command line, see `--help`.
     """
-    from ..embeddings import train_embedder
+    from ...embeddings import train_embedder
 
     parser = _parser("embedder", _EMBEDDER)
     parser.add_argument("--objective", help="contrastive, gist, distill (both with --teacher) or scored.")
@@ -72,7 +72,7 @@ def reranker(arguments: list[str]) -> None:
     Args:
         arguments: The command line, see `--help`.
     """
-    from ..embeddings import train_reranker
+    from ...embeddings import train_reranker
 
     _train(_parser("reranker", _RERANKER), arguments, train_reranker)
 
@@ -83,7 +83,7 @@ def colbert(arguments: list[str]) -> None:
     Args:
         arguments: The command line, see `--help`.
     """
-    from ..embeddings import train_multi_vector
+    from ...embeddings import train_multi_vector
 
     parser = _parser("colbert", _COLBERT)
     parser.add_argument("--dims", type=int, default=128, help="Dimensions of a token's vector.")
@@ -96,7 +96,7 @@ def splade(arguments: list[str]) -> None:
     Args:
         arguments: The command line, see `--help`.
     """
-    from ..embeddings import train_sparse_encoder
+    from ...embeddings import train_sparse_encoder
 
     parser = _parser("splade", _SPLADE)
     parser.add_argument("--query_weight", type=float, default=5e-5, help="Price of tokens in questions.")
@@ -114,7 +114,7 @@ def main(kind: str) -> None:
 
 
 def _parser(kind: str, description: str) -> argparse.ArgumentParser:
-    from ..embeddings.training.options import training_parser
+    from ...embeddings.training.options import training_parser
 
     parser = training_parser(description)
     parser.prog = f"mmbert train {kind}"
@@ -123,7 +123,7 @@ def _parser(kind: str, description: str) -> argparse.ArgumentParser:
 
 def _train(parser: argparse.ArgumentParser, arguments: list[str], train: Any, *own: str) -> None:
     """Read the options, train, print the scores; `own` are those that only this kind has."""
-    from ..embeddings.training.options import run_script
+    from ...embeddings.training.options import run_script
 
     known = [word[2:] for action in parser._actions for word in action.option_strings if word[:2] == "--"]
     options = parser.parse_args(with_known_names(arguments, known, parser.prog))

@@ -1,0 +1,1 @@
+"""Verbs on checkpoints: merge, trim, export, publish, examine, measure."""

@@ -1,0 +1,1 @@
+"""Verbs on text: corpora, languages, vectors, search."""
