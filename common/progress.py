@@ -47,6 +47,11 @@ class Progress:
         self.close()
 
     @property
+    def draws(self) -> bool:
+        """Whether there is a bar; without a terminal there are lines."""
+        return self._bar is not None
+
+    @property
     def seconds(self) -> float:
         """Seconds since the work began, never 0."""
         return max(self._clock() - self._began, 1e-9)

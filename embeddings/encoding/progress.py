@@ -37,7 +37,10 @@ class EncodingProgress(Progress):
         self._texts += len(batch)
         self._tokens += sum(len(text.ids) for text in batch)
         rate = self._tokens / self.seconds
-        self.update(self._done, self._total, f"{self._texts:,} of {len(self._weights):,} texts, {rate:,.0f} tokens/s")
+        told = f"{self._texts:,} of {len(self._weights):,} texts, {rate:,.0f} tokens/s"
+        self.update(self._done, self._total, told)
+        if self._done == self._total and not self.draws:  # who asked for a bar sees a line, however fast it was
+            self.print(self.line(self._done, self._total, told))
 
 
 class StreamProgress(Progress):

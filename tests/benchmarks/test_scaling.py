@@ -9,6 +9,7 @@ import mmbert
 import pytest
 import torch
 from mmbert import MmBertConfig, MmBertForMaskedLM, Recipe
+from mmbert.modeling.hardware import has_fast_bf16
 
 BENCHMARKS = Path(mmbert.__file__).parent / "benchmarks"
 BASE, SMALL = MmBertConfig(), MmBertConfig.small()
@@ -90,6 +91,7 @@ def kept_a_token(layers, **sizes):
             kept[tensor.untyped_storage().data_ptr()] = tensor  # held, so that no address is given out twice
         return tensor
 
+    torch.manual_seed(0)  # as many masked positions for every number of layers
     ids = torch.randint(5, 300, (1, 320))
     labels = ids.masked_fill(torch.rand(ids.shape) > 0.3, -100)
     ends = torch.tensor([0, 160, 320], dtype=torch.int32)
@@ -104,7 +106,8 @@ def test_a_layer_keeps_the_bytes_that_are_counted(costs, inner):
     sizes = {"hidden_size": 128, "num_attention_heads": 2, "intermediate_size": inner}
     measured = (kept_a_token(5, **sizes) - kept_a_token(2, **sizes)) / 3
     counted = costs.activation_bytes(MmBertConfig(vocab_size=300, **sizes), 0.3)["layer"]
-    assert counted == pytest.approx(measured, rel=0.02)
+    # Without bf16 instructions another kernel computes the attention, and keeps its scores' normalisers in fp32.
+    assert counted == pytest.approx(measured, rel=0.02 if has_fast_bf16(torch.device("cpu")) else 0.07)
 
 
 def test_a_recipe_brings_its_own_phases(costs, recipe: Recipe):

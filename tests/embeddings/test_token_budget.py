@@ -144,7 +144,7 @@ def test_a_text_of_exactly_the_limit_is_not_counted_as_cut(embedder):
 def test_the_bar_tells_tokens_a_second(embedder, capsys):
     embedder.encode(TEXTS, show_progress_bar=True)
     drawn = capsys.readouterr().err
-    assert "tokens/s" in drawn and f"{len(TEXTS)} of {len(TEXTS)} texts" in drawn and "100%" in drawn
+    assert "tokens/s" in drawn and f"{len(TEXTS)} of {len(TEXTS)} texts" in drawn and "100" in drawn
     embedder.encode(TEXTS, show_progress_bar=False)
     assert not capsys.readouterr().err
 

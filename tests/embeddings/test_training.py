@@ -214,7 +214,7 @@ def test_retrievers_refuse_scored_pairs_and_outputs_in_use(encoder, pairs, tmp_p
 def test_a_loss_that_is_not_finite_ends_the_run_and_saves_nothing(encoder, train_pairs, pairs, tmp_path, steps):
     model = MmBertModel.from_pretrained(encoder)
     with torch.no_grad():
-        model.layers[1].mlp.Wi.weight[0, 0] = float("nan")
+        model.layers[1].mlp.Wi.weight[0, 0] = 3e38  # finite, and its products are not
     model.save_pretrained(tmp_path / "broken")
     for name in ("tokenizer.json", "tokenizer_config.json"):
         (tmp_path / "broken" / name).write_bytes((encoder / name).read_bytes())

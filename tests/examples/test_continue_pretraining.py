@@ -1,15 +1,13 @@
-"""examples/continue_pretraining.py: which shares it plans, what it makes, what it says of every language."""
+"""mmbert continue: which shares it plans, what it makes, what it says of every language."""
 
-import importlib
 import json
 import sys
 from dataclasses import replace
-from pathlib import Path
 
-import mmbert
 import pytest
 import torch
-from mmbert import MmBertConfig, MmBertForMaskedLM, Recipe
+from mmbert import MmBertConfig, MmBertForMaskedLM, Recipe, train_tokenizer
+from mmbert.cli.training import continue_pretraining as script
 from mmbert.data import ReadOptions, tokenize_corpus
 from mmbert.data.pretraining.heldout import HeldOut
 from mmbert.modeling.tokenization_mmbert import build_tokenizer, save_tokenizer
@@ -17,7 +15,6 @@ from mmbert.trainers import RecipeRun
 from safetensors.torch import load_file
 from tests_support import TINY_RECIPE, documents
 
-EXAMPLES = Path(mmbert.__file__).parent / "examples"
 CONTINUED = """
 model: {{checkpoint: {checkpoint}}}
 data: {{corpus: {home}/corpus.jsonl, tokenizer: {tokenizer}, heldout_fraction: 0.1}}
@@ -37,13 +34,6 @@ phases:
     tokens: 6k
     decay: 1-sqrt
 """
-
-
-@pytest.fixture(scope="module")
-def script():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(EXAMPLES))
-        yield importlib.import_module("continue_pretraining")
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +69,7 @@ def test_the_template_is_a_recipe_for_any_folder():
         ("all", ["deu_Latn", "eng_Latn", "rus_Cyrl"]),
     ],
 )
-def test_old_languages_get_equal_parts_of_their_share(script, home, languages, replayed):
+def test_old_languages_get_equal_parts_of_their_share(home, languages, replayed):
     recipe = script.with_replay(plan(home, languages), ["ell_Grek", "fao_Latn"], 0.3)
     for phase in recipe.phases:
         assert sorted(phase.shares) == replayed
@@ -95,7 +85,7 @@ def changed(home, old, new):
     return Recipe.from_yaml(home / "changed.yaml")
 
 
-def test_every_phase_keeps_its_own_languages(script, home):
+def test_every_phase_keeps_its_own_languages(home):
     more = changed(home, "  - name: decay", "  - name: decay\n    languages: {add: [rus_Cyrl]}")
     adapt, decay = script.with_replay(more, ["ell_Grek", "fao_Latn"], 0.3).phases
     assert set(decay.languages) - set(adapt.languages) == {"rus_Cyrl"}
@@ -122,13 +112,13 @@ def test_every_phase_keeps_its_own_languages(script, home):
         ),
     ],
 )
-def test_what_would_be_overwritten_is_refused(script, home, old, new, message):
+def test_what_would_be_overwritten_is_refused(home, old, new, message):
     with pytest.raises(ValueError, match=message) as caught:
         script.with_replay(changed(home, old, new), ["ell_Grek"], 0.3)
     assert "\n" not in str(caught.value)
 
 
-def test_other_options_make_other_merges_and_the_same_ones_none(script, home, tokenizer):
+def test_other_options_make_other_merges_and_the_same_ones_none(home, tokenizer):
     size = {"hidden_size": 8, "num_attention_heads": 2, "num_hidden_layers": 2, "intermediate_size": 8}
     for name in ("old", "new"):
         MmBertForMaskedLM(MmBertConfig(vocab_size=len(tokenizer), **size)).save_pretrained(home / name)
@@ -149,7 +139,7 @@ def test_other_options_make_other_merges_and_the_same_ones_none(script, home, to
     assert set(times) == {"ties-0.6", "ties-0.2", "average-0.5", "average-0.75"}
 
 
-def test_what_is_watched_is_what_is_asked_for_now(script, home):
+def test_what_is_watched_is_what_is_asked_for_now(home):
     run = RecipeRun(plan(home, "[deu_Latn, fao_Latn]"), home / "watching", tokens_per_language=300)
     for watch, held in [("rus_Cyrl", 1), ("ell_Grek,rus_Cyrl", 2), ("ell_Grek", 2)]:
         (extra,) = script.watched(run, script.tags(watch))
@@ -167,13 +157,13 @@ def test_what_is_watched_is_what_is_asked_for_now(script, home):
         (["ell_Grek", "fao_Latn", "eng_Latn", "deu_Latn"], 0.3, "0 old languages"),
     ],
 )
-def test_what_makes_no_sense_is_refused(script, home, new, share, message):
+def test_what_makes_no_sense_is_refused(home, new, share, message):
     with pytest.raises(ValueError, match=message):
         script.with_replay(plan(home), new, share)
 
 
-def test_another_tokenizer_is_refused_before_anything_is_trained(script, home):
-    save_tokenizer(mmbert.train_tokenizer([document.text for document in documents()], 500), home / "others")
+def test_another_tokenizer_is_refused_before_anything_is_trained(home):
+    save_tokenizer(train_tokenizer([document.text for document in documents()], 500), home / "others")
     with pytest.raises(ValueError, match="must be given and belong together"):
         script.with_replay(plan(home, tokenizer="others"), ["ell_Grek"], 0.3)
 
@@ -195,19 +185,19 @@ def over(tokenized, home, languages, data=""):
 
 
 @pytest.mark.parametrize("data", ["", ", tokenizer: nobody/unreachable"])
-def test_a_tokenized_folder_brings_its_tokenizer_and_its_languages(script, home, tokenized, data):
+def test_a_tokenized_folder_brings_its_tokenizer_and_its_languages(home, tokenized, data):
     recipe = script.with_replay(over(tokenized, home, "all", data), ["ell_Grek", "fao_Latn"], 0.3)
     assert sorted(recipe.phases[0].shares) == ["deu_Latn", "eng_Latn", "rus_Cyrl"]
 
 
-def test_another_tokenizer_than_that_of_the_folder_is_refused(script, home, tokenized):
-    save_tokenizer(mmbert.train_tokenizer([document.text for document in documents()], 500), home / "fewer")
+def test_another_tokenizer_than_that_of_the_folder_is_refused(home, tokenized):
+    save_tokenizer(train_tokenizer([document.text for document in documents()], 500), home / "fewer")
     recipe = over(tokenized, home, "all")
     with pytest.raises(ValueError, match=r"data\.tokenizer .*tokens/tokenizer must be given and belong together"):
         script.with_replay(replace(recipe, model={"checkpoint": str(home / "fewer")}), ["ell_Grek"], 0.3)
 
 
-def test_of_a_tokenized_folder_only_what_is_read_or_watched_is_scored(script, home, tokenized):
+def test_of_a_tokenized_folder_only_what_is_read_or_watched_is_scored(home, tokenized):
     recipe = over(tokenized, home, "[deu_Latn, fao_Latn]")
     run = RecipeRun(recipe, home / "scored", tokens_per_language=300)
     assert run.heldout().languages == ["deu_Latn", "fao_Latn"] and set(run.groups()) == {"deu_Latn", "fao_Latn"}
@@ -227,7 +217,7 @@ def test_of_a_tokenized_folder_only_what_is_read_or_watched_is_scored(script, ho
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_it_trains_merges_and_compares(script, home, monkeypatch, capsys):
+def test_it_trains_merges_and_compares(home, monkeypatch, capsys):
     data = f"data: {{corpus: {home / 'corpus.jsonl'}, vocabulary_size: 600, heldout_fraction: 0.1}}\n"
     (home / "base.yaml").write_text(TINY_RECIPE + data, encoding="utf-8")
     base = RecipeRun(Recipe.from_yaml(home / "base.yaml"), home / "base", arguments={"use_cpu": True})

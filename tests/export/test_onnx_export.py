@@ -406,9 +406,9 @@ def test_options_of_one_format_are_refused_for_another(plain, tmp_path):
     app = typer.Typer()
     app.command()(export)
     for options, match in (
-        (["--optimize", "2"], "--optimize is for --format onnx or openvino"),
+        (["--optimize", "2"], "--optimize is for --format onnx, openvino or gguf"),
         (["--format", "openvino", "--optimize", "2"], "--optimize is for --format onnx; OpenVINO"),
-        (["--format", "coreml"], "choose modernbert, onnx or openvino"),
+        (["--format", "coreml"], "choose modernbert, onnx, openvino or gguf"),
         (["--format", "onnx", "--calibration", "nowhere.txt"], "nowhere.txt is no file"),
     ):
         result = CliRunner().invoke(app, [str(plain), str(tmp_path / "out"), *options])
