@@ -35,7 +35,7 @@ def shard_fertility(shards: TokenShards, tokenizer: Any) -> dict[str, dict[str, 
     """
     backend = DocumentTokenizer(tokenizer).backend
     pieces = [backend.id_to_token(number) or "" for number in range(backend.get_vocab_size(with_added_tokens=True))]
-    values = [int(found[1], 16) if (found := _BYTE.fullmatch(piece)) else None for piece in pieces]
+    values = [int(byte[1], 16) if (byte := _BYTE.fullmatch(piece)) else None for piece in pieces]
     is_byte = np.array([value is not None for value in values])
     # Of the bytes of one character in UTF-8 only the first counts: 10xxxxxx goes on with a character.
     characters = np.array(
