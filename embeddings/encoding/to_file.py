@@ -329,6 +329,9 @@ class VectorFile:
         write_json(self.side, state, indent=1)
         self._partial.replace(self.output)
         self._state.unlink(missing_ok=True)
+        for name in (self.side.name, self._state.name):  # half a JSON file that a killed run left
+            for left in self.output.parent.glob(f".{name}.*.partial"):
+                left.unlink(missing_ok=True)
         sync_to_disk(self.output.parent)
 
     def _write_header(self, file: Any, rows: int) -> None:

@@ -16,7 +16,8 @@ KILLED = """
 import os, signal, sys
 from mmbert import load_embedder
 from mmbert.embeddings import encode_to_file
-from mmbert.embeddings.encoding import to_file as streaming, to_file as vector_file
+from mmbert.common import files
+from mmbert.embeddings.encoding import to_file as vector_file
 
 encoder, output, place = sys.argv[1:]
 place = int(place)
@@ -36,12 +37,15 @@ if place > 100:  # the steps of the end, one after the other
         if sync.armed and next(steps) == place:
             die()
     sync.armed = False
-    vector_file.sync_to_disk = sync
+    vector_file.sync_to_disk = files.sync_to_disk = sync
     finish = vector_file.VectorFile.finish
     def armed(self, state):
         sync.armed = True
-        if place == 105:  # the result has its name, the state is still there
-            vector_file.Path.unlink = lambda path, missing_ok=False: die()
+        if place == 107:  # the result has its name, the state is still there
+            unlink = vector_file.Path.unlink
+            vector_file.Path.unlink = lambda path, missing_ok=False: (
+                die() if path == self._state else unlink(path, missing_ok=missing_ok)
+            )
         finish(self, state)
     vector_file.VectorFile.finish = armed
 encode_to_file(load_embedder(encoder, dtype="float32", device="cpu"), stream(), output, window=8)
@@ -65,7 +69,7 @@ def test_a_file_holds_what_encode_gives(embedder, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("place", [3, 29, 101, 102, 103, 104, 105])
+@pytest.mark.parametrize("place", [3, 29, 101, 102, 103, 104, 105, 106, 107])
 def test_a_killed_run_goes_on_to_equal_bytes(encoder, embedder, tmp_path, place):
     straight = encode_to_file(embedder, TEXTS, tmp_path / "straight.npy", window=8).path
     output = tmp_path / "killed.npy"
@@ -73,7 +77,7 @@ def test_a_killed_run_goes_on_to_equal_bytes(encoder, embedder, tmp_path, place)
     killed = subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, check=False)
     assert killed.returncode == -9
     done = encode_to_file(embedder, iter(TEXTS), output, window=8)
-    ended = 104  # all was done: there is nothing to go on with
+    ended = 106  # all was done: there is nothing to go on with
     assert done.resumed == (0 if place == ended else 50 if place > 100 else place // 8 * 8)
     assert output.read_bytes() == straight.read_bytes()
     assert output.with_suffix(".json").read_bytes() == straight.with_suffix(".json").read_bytes()

@@ -127,8 +127,8 @@ def test_a_stopped_evaluation_goes_on_and_ends_alike(checkpoint, files, tmp_path
     rest = evaluate(plan(checkpoint, files, tmp_path / "parts", rates=rates), lambda *what: told.append(what))
     assert rest.done_before == 1
     assert plain(rest.records) == plain(whole.records)
-    assert [(done, known) for _, done, known, _, _ in told] == [(1, 3), (2, 3), (3, 3)]
-    assert "(done before)" in told[0][0] and told[-1][4] == 0.0
+    assert [(done, known) for _, done, known, _ in told] == [(1, 3), (2, 3), (3, 3)]
+    assert "(done before)" in told[0][0] and told[-1][3] == 0.0
 
 
 @pytest.mark.parametrize(
