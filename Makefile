@@ -16,8 +16,8 @@ demo: $(READY)  ## the whole way on real text in more than a hundred languages, 
 test: $(READY)  ## the default suite, offline, on all cores (eight at most)
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile
 
-slow: $(READY)  ## the longer tests
-	$(BIN)/python -m pytest -m "slow and not gpu and not network" --durations=10
+slow: $(READY)  ## the longer tests, on all cores (eight at most)
+	$(BIN)/python -m pytest -m "slow and not gpu and not network" --numprocesses auto --maxprocesses 8 --dist loadfile --durations=10
 
 fuzz: $(READY)  ## 20,000 odd inputs for each of the readers, some ten minutes
 	MMBERT_FUZZ=20000 $(BIN)/python -m pytest tests/fuzz --timeout 3600
