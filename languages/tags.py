@@ -462,7 +462,7 @@ def _parse(tag: str) -> _Spelling | None:
     words = [word for word in re.split(r"[\s_@()\[\],/-]+", re.sub(r"\.[\w-]+(?=@|$)", "", tag.strip())) if word]
     if not words:
         return None
-    if [word.lower() for word in words] == [CODE]:
+    if words[0].lower() == CODE and len(words) <= 2:  # "code_python": a programming language's own share of it
         return _Spelling(CODE, None)
     return _by_code(words) or _by_name(words)
 

@@ -59,6 +59,7 @@ def test_single_counts_and_phases():
     phases = {tag: entry_phase(tag) for tag in ("eng_Latn", "code", "cat_Latn", "srp_Cyrl", "fao_Latn", "hau_Latn")}
     assert phases == {"eng_Latn": 1, "code": 1, "cat_Latn": 2, "srp_Cyrl": 2, "fao_Latn": 3, "hau_Latn": None}
     assert (entry_phase("en"), entry_phase("zho"), entry_phase("fo"), entry_phase("xx")) == (1, 1, 3, None)
+    assert entry_phase("code_python") == entry_phase("code_go") == 1
     assert len(known_codes()) == 1833
     with pytest.raises(ValueError, match="decay-all"):
         published_token_counts("decay")
