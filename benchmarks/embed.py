@@ -23,7 +23,7 @@ import numpy as np
 from embed_contestants import Job, Run, write_checkpoint, write_exported
 from embed_corpus import documents, log_uniform, real_texts
 from embed_lineup import BACKENDS, MMBERT, PLAIN, Contestant, contestants
-from mmbert.evaluation.efficiency.contestants import OURS, XLM_R
+from mmbert.evaluation.efficiency.models import OURS, XLM_R
 from mmbert.evaluation.efficiency.report import conditions
 from mmbert.modeling import train_tokenizer
 from transformers import AutoTokenizer

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from mmbert import load_embedder
 from mmbert.embeddings import save_embedder
-from mmbert.evaluation.efficiency.contestants import DTYPES, OURS, Entry, configuration
 from mmbert.evaluation.efficiency.memory import measure_peak
+from mmbert.evaluation.efficiency.models import DTYPES, OURS, Entry, configuration
 from mmbert.export import export_onnx, export_openvino
 from mmbert.modeling.tokenization_mmbert import save_tokenizer
 from transformers import AutoModel

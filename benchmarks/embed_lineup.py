@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from mmbert.evaluation.efficiency.contestants import MINILM, OURS, XLM_R
+from mmbert.evaluation.efficiency.models import MINILM, OURS, XLM_R
 
 MMBERT, PLAIN = "mmbert", "sentence-transformers"
 TUNED_ROWS = 4  # rows of a batch for who knows that padding costs

@@ -14,11 +14,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from mmbert.common.progress import Progress
-from mmbert.evaluation.efficiency.contestants import COMPILED, MINILM, OURS, STOCK, XLM_R
 from mmbert.evaluation.efficiency.measurement import SETTINGS, Case, Entry, Plan, Setting, fits, measure
+from mmbert.evaluation.efficiency.models import COMPILED, MINILM, OURS, STOCK, XLM_R
 from mmbert.evaluation.efficiency.report import Report, conditions, markdown_table
-from mmbert.evaluation.efficiency.targets import Runner, Target, targets_table
 from mmbert.model_cards import draw_efficiency
+from targets import Runner, Target, targets_table
 
 # XLM-R's short batches also run in the rounds of 8,192, in fp32, which is what it is installed as.
 LONG_AGAINST = {"fixed-8192": ("fixed-512", "variable-512")}
@@ -72,7 +72,7 @@ def cases(options: argparse.Namespace, setting: Setting) -> list[Case]:
 
 
 def entry(options: argparse.Namespace, network: str, size: str, dtype: str) -> Entry:
-    """Describe a contestant, of fewer layers in a quick run."""
+    """Describe a model, of fewer layers in a quick run."""
     overrides = {"num_hidden_layers": QUICK_LAYERS[network]} if options.quick else {}
     return Entry(network, size, dtype, overrides=overrides)
 
@@ -91,8 +91,8 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--dtypes", nargs="+", choices=["float32", "bfloat16"], default=["float32", "bfloat16"])
     parser.add_argument("--threads", nargs="+", type=int, default=[1])
     parser.add_argument("--settings", nargs="+", choices=list(SETTINGS), default=list(SETTINGS))
-    contestants = [OURS, STOCK, XLM_R, MINILM]
-    parser.add_argument("--networks", nargs="+", choices=contestants, default=contestants)
+    networks = [OURS, STOCK, XLM_R, MINILM]
+    parser.add_argument("--networks", nargs="+", choices=networks, default=networks)
     parser.add_argument("--compile", action="store_true", help="also measure mmbert compiled")
     parser.add_argument("--rows", type=int, help="rows of a batch, in place of the setting's own")
     parser.add_argument("--rounds", type=int, default=5, help="timed rounds, after one that is not timed")

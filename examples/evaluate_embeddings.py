@@ -1,12 +1,12 @@
-"""Judge one or several embedders on your copies of public sets, by language, resource group and script.
+"""Evaluate one or several embedders on your copies of public sets, by language, resource group and script.
 
     python examples/evaluate_embeddings.py embedder other=another/folder --data tatoeba=tatoeba.parquet \
-        --data xquad=xquad.parquet --data xquad-cross=xquad.parquet --output build/judged
+        --data xquad=xquad.parquet --data xquad-cross=xquad.parquet --output build/evaluated
 
 Sets: tatoeba, xquad, xquad-cross, stsb, sib200, sib200-own, cosqa, code-search; their columns stand in
 mmbert/evaluation/embedding_tasks.py. Writes report.json, report.md and report.png a model, and summary.md over all.
-With --card, the scores of a model whose folder is local go into the README.md there. What was judged before, in the
-same output folder and with the same model and files, is not judged again.
+With --card, the scores of a model whose folder is local go into the README.md there. What was evaluated before, in the
+same output folder and with the same model and files, is not evaluated again.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from typing import Any
 
 from mmbert import load_embedder
 from mmbert.embeddings import model_fingerprint
-from mmbert.evaluation import embedding_markdown, embedding_model_index, judge_embedder, summary_table
+from mmbert.evaluation import embedding_markdown, embedding_model_index, evaluate_embedder, summary_table
 from mmbert.model_cards import add_embedding_scores, draw_benchmark
 
 
@@ -56,8 +56,8 @@ def identity(model: Any, files: dict[str, str]) -> str:
     return digest.hexdigest()
 
 
-def judged(name: str, place: str, files: dict[str, str], args: argparse.Namespace) -> dict[str, Any]:
-    """Judge a model, or read what was found before."""
+def evaluated(name: str, place: str, files: dict[str, str], args: argparse.Namespace) -> dict[str, Any]:
+    """Evaluate a model, or read what was found before."""
     model = load_embedder(
         place, dims=args.dims, max_seq_length=args.max_seq_length, dtype=args.dtype, device=args.device
     )
@@ -66,11 +66,11 @@ def judged(name: str, place: str, files: dict[str, str], args: argparse.Namespac
     if (folder / "report.json").is_file():
         before: dict[str, Any] = json.loads((folder / "report.json").read_text(encoding="utf-8"))
         if before["about"].get("conditions") == conditions:
-            print(f"{name}: judged before")
+            print(f"{name}: evaluated before")
             return before
     about = {"model": name, "dimensions": model.get_embedding_dimension(), "dtype": args.dtype}
     about |= {"most tokens": model.max_seq_length, "conditions": conditions}
-    report = judge_embedder(model, files, about=about, tell=lambda line: print(f"{name}: {line}", flush=True))
+    report = evaluate_embedder(model, files, about=about, tell=lambda line: print(f"{name}: {line}", flush=True))
     report["model_index"] = embedding_model_index(report)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "report.md").write_text(embedding_markdown(report), encoding="utf-8")
@@ -83,12 +83,12 @@ def judged(name: str, place: str, files: dict[str, str], args: argparse.Namespac
 
 
 def main() -> None:
-    """Judge all models and put them side by side."""
+    """Evaluate all models and put them side by side."""
     args = options()
     files, models = named(args.data), named(args.models)
     if missing := next((place for place in files.values() if not Path(place).exists()), None):
         raise FileNotFoundError(f"--data: {missing} does not exist; write SET=PATH")
-    reports = {name: judged(name, place, files, args) for name, place in models.items()}
+    reports = {name: evaluated(name, place, files, args) for name, place in models.items()}
     summary = summary_table(reports)
     (args.output / "summary.md").write_text(summary + "\n", encoding="utf-8")
     print(summary)

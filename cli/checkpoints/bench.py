@@ -67,8 +67,8 @@ def _entries(checkpoint: str | None, size: str, dtype: str | None, compiled: boo
     """Say who runs, and check that there is such a network."""
     import torch
 
-    from ...evaluation.efficiency.contestants import COMPILED, OURS, STOCK, configuration
     from ...evaluation.efficiency.measurement import Entry
+    from ...evaluation.efficiency.models import COMPILED, OURS, STOCK, configuration
     from ...modeling.hardware import preferred_dtype
 
     if checkpoint is not None:
@@ -105,7 +105,7 @@ def _one_line(checkpoint: str | None) -> Iterator[None]:
 
 def _say_what_runs(entry: "Entry", threads: int) -> None:
     """Say once in which dtype and on which backend the network runs, and what would make it faster."""
-    from ...evaluation.efficiency.contestants import Builder
+    from ...evaluation.efficiency.models import Builder
     from ...evaluation.efficiency.timing import with_threads
     from ...modeling.hardware import describe_runtime
 
@@ -121,8 +121,8 @@ def _settings(names: list[str] | None, entry: "Entry", rows: int | None) -> "lis
     """Return the settings asked for, or all that the encoder's limit allows."""
     from dataclasses import replace
 
-    from ...evaluation.efficiency.contestants import configuration, longest_input
     from ...evaluation.efficiency.measurement import SETTINGS, Case, fits
+    from ...evaluation.efficiency.models import configuration, longest_input
 
     unknown = [name for name in names or [] if name not in SETTINGS]
     if unknown:

@@ -1,25 +1,23 @@
-"""`mmbert bench`: tokens per second, memory and fraction of the roofline, beside the peers."""
+"""`mmbert bench`: tokens per second, memory and fraction of the roofline, against other models."""
 
 from ...common.lazy import lazy_exports
 
 _HOMES = {
-    "Builder": "contestants",
+    "Builder": "models",
     "Case": "measurement",
-    "Entry": "contestants",
+    "Entry": "models",
     "Peak": "memory",
     "Plan": "measurement",
     "Report": "report",
     "Row": "report",
-    "Runner": "targets",
-    "Target": "targets",
     "Timing": "timing",
     "clock_for": "timing",
     "conditions": "report",
-    "configuration": "contestants",
+    "configuration": "models",
     "encoding_peak": "memory",
     "fits": "measurement",
     "interleave": "timing",
-    "longest_input": "contestants",
+    "longest_input": "models",
     "make_batch": "settings",
     "markdown_table": "report",
     "measure": "measurement",
@@ -27,7 +25,6 @@ _HOMES = {
     "peak_in_child": "memory",
     "print_peak": "memory",
     "ratio": "report",
-    "targets_table": "targets",
     "with_threads": "timing",
 }
 

@@ -1,8 +1,8 @@
-"""The efficiency benchmark of the paper on a CPU: settings, contestants, time, roofline, memory.
+"""The efficiency benchmark of the paper on a CPU: settings, models, time, roofline, memory.
 
-    cases -> built once, weights shared -> run in turns (`efficiency_timing`) -> one `Row` each
+    cases -> built once, weights shared -> run in turns (`timing`) -> one `Row` each
 
-What runs in turns can be compared: `Row.beside` names the setting in whose rounds a row was measured. So a network at
+What runs in turns compares: `Row.compared_with` names the setting in whose rounds a row was measured: a network at
 8,192 tokens can be set against XLM-R at 512, which runs its own short batches in the same rounds.
 
 Only processors are measured. On a GPU, CPU time says nothing.
@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from .contestants import DTYPES, Builder, Entry, batch_for, configuration, forward, longest_input
 from .flops import GEMM_ROWS, EncoderShape, gemm_calls, gemm_rate, rate_of, useful_flops
 from .memory import Peak, encoding_peak
+from .models import DTYPES, Builder, Entry, batch_for, configuration, forward, longest_input
 from .report import Row
 from .settings import SETTINGS, Setting
 from .timing import Tell, Timing, clock_for, interleave, with_threads
@@ -25,10 +25,10 @@ from .timing import Tell, Timing, clock_for, interleave, with_threads
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A contestant and the batch that it reads.
+    """A model and the batch that it reads.
 
     Attributes:
-        entry: The contestant.
+        entry: The model.
         setting: How long the rows of its batch are.
     """
 
@@ -42,10 +42,10 @@ class Plan:
 
     Attributes:
         threads: Threads to compute with.
-        rounds: Timed rounds of each contestant.
-        seconds: A contestant that was timed for so long runs no more rounds, once it has two.
+        rounds: Timed rounds of each model.
+        seconds: A model that was timed for so long runs no more rounds, once it has two.
         seed: Of the lengths of rows.
-        memory: Whether to measure peak memory too, one more pass of each contestant in a process of its own.
+        memory: Whether to measure peak memory too, one more pass of each model in a process of its own.
     """
 
     threads: int = 1
@@ -56,7 +56,7 @@ class Plan:
 
 
 @dataclass(slots=True)
-class _Race:
+class _Run:
     """What is built for the cases of one setting."""
 
     calls: dict[Hashable, Callable[[], object]] = field(default_factory=dict)
@@ -64,16 +64,16 @@ class _Race:
 
 
 def fits(case: Case) -> bool:
-    """Return True if the contestant reads rows as long as the setting's."""
+    """Return True if the model reads rows as long as the setting's."""
     return case.setting.longest <= longest_input(configuration(case.entry))
 
 
-def measure(cases: Sequence[Case], beside: str, plan: Plan, tell: Tell | None = None) -> list[Row]:
-    """Run contestants in turns and measure them.
+def measure(cases: Sequence[Case], compared_with: str, plan: Plan, tell: Tell | None = None) -> list[Row]:
+    """Run models in turns and measure them.
 
     Args:
         cases: Who runs, and what.
-        beside: Name for the rounds they share.
+        compared_with: Name for the rounds they share.
         plan: Threads and how long.
         tell: Told about progress, see `interleave`.
 
@@ -81,7 +81,7 @@ def measure(cases: Sequence[Case], beside: str, plan: Plan, tell: Tell | None = 
         One row a case, in their order.
 
     Raises:
-        ValueError: If a contestant cannot read so many tokens, there are none, or mmbert and stock differ.
+        ValueError: If a model cannot read so many tokens, there are none, or mmbert and stock differ.
     """
     if not cases:
         raise ValueError("there is nothing to measure; name at least one network")
@@ -94,46 +94,54 @@ def measure(cases: Sequence[Case], beside: str, plan: Plan, tell: Tell | None = 
             )
     began = time.perf_counter()
     with with_threads(plan.threads):
-        race = _build(cases, plan.seed)
-        timings = interleave(race.calls, rounds=plan.rounds, seconds=plan.seconds, tell=tell)
-    shapes = [EncoderShape.of(config) for config in race.configs]
-    del race  # the children that measure memory need the room
+        run = _build(cases, plan.seed)
+        timings = interleave(run.calls, rounds=plan.rounds, seconds=plan.seconds, tell=tell)
+    shapes = [EncoderShape.of(config) for config in run.configs]
+    del run  # the children that measure memory need the room
     gc.collect()
-    judged = [plan.memory and case.setting.name == beside for case in cases]
-    peaks = _peaks(cases, judged, plan, began, tell)
+    measured = [plan.memory and case.setting.name == compared_with for case in cases]
+    peaks = _peaks(cases, measured, plan, began, tell)
     return [
-        _row(case, beside, plan, shape, timings[number], _rate(shape, case.entry.dtype, timings, plan.threads), peak)
+        _row(
+            case,
+            compared_with,
+            plan,
+            shape,
+            timings[number],
+            _rate(shape, case.entry.dtype, timings, plan.threads),
+            peak,
+        )
         for number, (case, shape, peak) in enumerate(zip(cases, shapes, peaks, strict=True))
     ]
 
 
 def _peaks(
-    cases: Sequence[Case], judged: Sequence[bool], plan: Plan, began: float, tell: Tell | None
+    cases: Sequence[Case], measured: Sequence[bool], plan: Plan, began: float, tell: Tell | None
 ) -> list[Peak | None]:
-    """Measure peak memory of one contestant after the other, where it is asked for."""
+    """Measure peak memory of one model after the other, where it is asked for."""
     peaks: list[Peak | None] = []
     first = time.perf_counter()
-    for case, wanted in zip(cases, judged, strict=True):
+    for case, wanted in zip(cases, measured, strict=True):
         peaks.append(encoding_peak(case.entry, case.setting.lengths(plan.seed), plan.threads) if wanted else None)
         if tell is not None and wanted:
             now = time.perf_counter()
-            done = sum(judged[: len(peaks)])
-            tell(now - began, (now - first) / done * (sum(judged) - done))
+            done = sum(measured[: len(peaks)])
+            tell(now - began, (now - first) / done * (sum(measured) - done))
     return peaks
 
 
-def _build(cases: Sequence[Case], seed: int) -> _Race:
-    race, builder = _Race(), Builder()
+def _build(cases: Sequence[Case], seed: int) -> _Run:
+    run, builder = _Run(), Builder()
     models: dict[Entry, Any] = {}
     for number, case in enumerate(cases):
         model = models.get(case.entry) or models.setdefault(case.entry, builder.build(case.entry))
-        race.configs.append(model.config)
-        race.calls[number] = forward(model, batch_for(model.config, case.setting.lengths(seed)))
+        run.configs.append(model.config)
+        run.calls[number] = forward(model, batch_for(model.config, case.setting.lengths(seed)))
         shape = EncoderShape.of(model.config)
-        if (shape.products, case.entry.dtype, GEMM_ROWS[0]) not in race.calls:
+        if (shape.products, case.entry.dtype, GEMM_ROWS[0]) not in run.calls:
             for rows, call in gemm_calls(shape, DTYPES[case.entry.dtype]).items():
-                race.calls[shape.products, case.entry.dtype, rows] = call
-    return race
+                run.calls[shape.products, case.entry.dtype, rows] = call
+    return run
 
 
 def _rate(shape: EncoderShape, dtype: str, timings: Mapping[Hashable, Timing], threads: int) -> float:
@@ -142,14 +150,14 @@ def _rate(shape: EncoderShape, dtype: str, timings: Mapping[Hashable, Timing], t
 
 
 def _row(
-    case: Case, beside: str, plan: Plan, shape: EncoderShape, timing: Timing, rate: float, peak: Peak | None
+    case: Case, compared_with: str, plan: Plan, shape: EncoderShape, timing: Timing, rate: float, peak: Peak | None
 ) -> Row:
     entry, lengths = case.entry, case.setting.lengths(plan.seed)
     seconds = timing.median(clock_for(plan.threads))
     flops = useful_flops(shape, lengths)
     return Row(
         setting=case.setting.name,
-        beside=beside,
+        compared_with=compared_with,
         network=entry.network,
         size=entry.size,
         dtype=entry.dtype,

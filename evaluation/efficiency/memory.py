@@ -1,6 +1,6 @@
 """Peak memory of one piece of work, measured in a process of its own.
 
-Within one process the peaks of contestants cannot be told apart, and memory that one of them freed hides what the next
+Within one process the peaks of models cannot be told apart, and memory that one of them freed hides what the next
 one takes. The child builds its weights, gives freed memory back, and then runs the work once.
 
 On Linux the peak is `VmHWM`, set back after the weights are built. `ru_maxrss`, the portable counter and the fallback
@@ -19,7 +19,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from .contestants import COMPILED, Builder, Entry, batch_for, forward
+from .models import COMPILED, Builder, Entry, batch_for, forward
 from .timing import with_threads
 
 _KILLED = -9  # exit status of a process that the kernel ended for want of memory
@@ -109,7 +109,7 @@ def encoding_peak(entry: Entry, lengths: Sequence[int], threads: int) -> Peak:
     """Measure the peak of one forward pass in a process of its own.
 
     Args:
-        entry: The contestant.
+        entry: The model.
         lengths: Tokens of each row.
         threads: Threads to compute with.
 

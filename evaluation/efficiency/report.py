@@ -11,18 +11,19 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ...common.deprecation import warn_renamed
 from ...common.files import write_json
 from ...model_cards.markdown import markdown_table as write_table
-from .contestants import COMPILED, MINILM, OURS, STOCK, XLM_R
+from .models import COMPILED, MINILM, OURS, STOCK, XLM_R
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One contestant in one setting.
+    """One model in one setting.
 
     Attributes:
         setting: Whose lengths its batch has.
-        beside: Setting in whose rounds it was measured; rows of the same one can be compared.
+        compared_with: Setting in whose rounds it was measured; rows of the same one can be compared.
         network: See `Entry`.
         size: See `Entry`.
         dtype: See `Entry`.
@@ -43,7 +44,7 @@ class Row:
     """
 
     setting: str
-    beside: str
+    compared_with: str
     network: str
     size: str
     dtype: str
@@ -65,7 +66,7 @@ class Row:
     @property
     def key(self) -> tuple[str | int, ...]:
         """What a second measurement replaces."""
-        return self.beside, self.setting, self.threads, self.network, self.size, self.dtype
+        return self.compared_with, self.setting, self.threads, self.network, self.size, self.dtype
 
 
 def conditions(**more: Any) -> dict[str, Any]:
@@ -157,7 +158,13 @@ class Report:
         """
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-            return cls(dict(content["conditions"]), [Row(**row) for row in content["rows"]])
+            if any("beside" in row for row in content["rows"]):
+                warn_renamed(f"{path}: the key beside", "compared_with", stacklevel=3)
+            rows = [
+                Row(**{("compared_with" if key == "beside" else key): row[key] for key in row})
+                for row in content["rows"]
+            ]
+            return cls(dict(content["conditions"]), rows)
         except (KeyError, TypeError, json.JSONDecodeError) as broken:
             raise ValueError(f"{path} is no report of this benchmark ({broken}); write to another folder") from broken
 
@@ -188,7 +195,7 @@ def ratio(rows: Sequence[Row], ours: Row, network: str, size: str) -> float | No
     Returns:
         How many times as many real tokens a second, or None if the other one was not measured.
     """
-    wanted = (ours.beside, ours.setting, ours.threads, network, size, ours.dtype)
+    wanted = (ours.compared_with, ours.setting, ours.threads, network, size, ours.dtype)
     other = next((row for row in rows if row.key == wanted), None)
     return None if other is None else ours.tokens_per_second / other.tokens_per_second
 
@@ -201,12 +208,12 @@ def markdown_table(rows: Sequence[Row]) -> str:
     """Write rows as a Markdown table; columns that would be empty are left out.
 
     Args:
-        rows: Any rows; those that ran beside another setting are left out.
+        rows: Any rows; those that ran in the rounds of another setting are left out.
 
     Returns:
         The table, without a line end.
     """
-    shown = [row for row in rows if row.beside == row.setting]
+    shown = [row for row in rows if row.compared_with == row.setting]
 
     def against(network: str, size: str | None) -> Callable[[Row], str]:
         def cell(row: Row) -> str:

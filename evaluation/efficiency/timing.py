@@ -1,6 +1,6 @@
-"""Fair times on a machine that is not quiet: contestants run in turns, and the processor's own clock counts.
+"""Fair times on a machine that is not quiet: models run in turns, and the processor's own clock counts.
 
-One round runs every contestant once; the first round warms caches and is discarded; a contestant's time is the median
+One round runs every model once; the first round warms caches and is discarded; a model's time is the median
 of its rounds. Whatever slows the machine for a while slows all of them, so ratios hold where times do not.
 
 On one thread the time is the CPU time of the process, which other processes barely touch. On several threads CPU time
@@ -22,12 +22,12 @@ Clock = Literal["cpu", "wall"]
 Tell = Callable[[float, float | None], None]
 Key = TypeVar("Key", bound=Hashable)
 
-_LEAST_ROUNDS = 2  # however slow a contestant is
+_LEAST_ROUNDS = 2  # however slow a model is
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Seconds of every timed round of one contestant.
+    """Seconds of every timed round of one model.
 
     Attributes:
         cpu: CPU time of the whole process, over all its threads.
@@ -43,7 +43,7 @@ class Timing:
 
 
 def clock_for(threads: int) -> Clock:
-    """Say by which clock a number of threads is judged: CPU time for one, wall time for more."""
+    """Say by which clock a number of threads is measured: CPU time for one, wall time for more."""
     return "cpu" if threads == 1 else "wall"
 
 

@@ -4,7 +4,7 @@ from ...common.lazy import lazy_exports
 
 _HOMES = {
     "local_task": "mteb_tasks",
-    "read_set": "judging",
+    "read_set": "evaluate",
 }
 
 __getattr__, __dir__, __all__ = lazy_exports(__name__, _HOMES)

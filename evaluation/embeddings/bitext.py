@@ -5,7 +5,7 @@ all pairs of that language. A hit is a neighbour that is nearer than every other
 rounding: a tie is a miss, so an encoder that maps everything to one point scores 0 and not 100 %.
 
 Trade-off: candidates are the language's own pairs, so a language with 500 pairs has a harder task than one with 20;
-each score therefore comes with its chance level (1 / pairs). A pair is judged only where the answer is unique: repeated
+each score therefore comes with its chance level (1 / pairs). A pair counts only where the answer is unique: repeated
 texts, repeated English sides and untranslated copies are left out, and counted.
 """
 
@@ -57,7 +57,7 @@ def bitext_accuracy(
         encoder: What turns texts into vectors, for example what `load_embedder` gives back.
         pairs: Held-out pairs of any number of languages; English itself is left out and counted.
         min_pairs: Languages with fewer usable pairs are skipped and listed under `skipped_languages`.
-        max_pairs: Judge only the first so many pairs of a language (None: all); the rest is counted.
+        max_pairs: Take only the first so many pairs of a language (None: all); the rest is counted.
         batch_size: Texts in one forward pass.
         groups: Resource group of a language tag (`{"fra_Latn": "high"}`); gives a mean by group.
 
@@ -76,14 +76,14 @@ def bitext_accuracy(
         raise ValueError(f"max_pairs must be at least min_pairs ({min_pairs}), got {max_pairs}")
     usable, skipped = _usable_pairs(pairs, max_pairs)
     skipped_languages = {tag: len(rows) for tag, rows in sorted(usable.items()) if len(rows) < min_pairs}
-    judged = {tag: rows for tag, rows in sorted(usable.items()) if len(rows) >= min_pairs}
-    if not judged:
+    kept = {tag: rows for tag, rows in sorted(usable.items()) if len(rows) >= min_pairs}
+    if not kept:
         raise ValueError(
             f"no language has {min_pairs} usable pairs (skipped: {skipped_languages or 'none seen'}); "
             "lower min_pairs or give more pairs"
         )
-    vectors = _embed_once(encoder, judged, batch_size)
-    languages = {tag: _retrieval(rows, vectors) for tag, rows in judged.items()}
+    vectors = _embed_once(encoder, kept, batch_size)
+    languages = {tag: _retrieval(rows, vectors) for tag, rows in kept.items()}
     return {
         "languages": languages,
         "macro": _mean([scores["accuracy"] for scores in languages.values()]),
@@ -127,9 +127,9 @@ def _reason_to_skip(language: str, english: str, text: str, seen: set[tuple[str,
     return None
 
 
-def _embed_once(encoder: Encoder, judged: dict[str, list[tuple[str, str]]], batch_size: int) -> dict[str, np.ndarray]:
+def _embed_once(encoder: Encoder, kept: dict[str, list[tuple[str, str]]], batch_size: int) -> dict[str, np.ndarray]:
     """Embed every distinct string one time: an English message recurs in a hundred languages."""
-    texts = sorted({side for rows in judged.values() for pair in rows for side in pair})
+    texts = sorted({side for rows in kept.values() for pair in rows for side in pair})
     vectors = np.asarray(encoder.encode(texts, batch_size=batch_size), dtype=np.float32)
     if not np.isfinite(vectors).all():
         broken = texts[int(np.flatnonzero(~np.isfinite(vectors).all(axis=1))[0])]

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ...common.deprecation import renamed_keywords
 from ...tasks.metrics.classification import label_scores
 from .vectors import Floats, embed
 
@@ -46,20 +47,21 @@ def neighbour_labels(queries: Floats, examples: Floats, labels: Sequence[str], n
     return found
 
 
+@renamed_keywords(judged="queries")
 def neighbour_scores(
     encoder: Any,
     examples: Sequence[tuple[str, str]],
-    judged: Sequence[tuple[str, str]],
+    queries: Sequence[tuple[str, str]],
     *,
     neighbours: int = 5,
     batch_size: int | None = None,
 ) -> dict[str, float]:
-    """Judge an encoder by the labels of nearest neighbours.
+    """Score an encoder by the labels of nearest neighbours.
 
     Args:
         encoder: What turns texts into vectors.
         examples: (text, label) to look neighbours up in.
-        judged: (text, label) to be labelled.
+        queries: (text, label) to be labelled.
         neighbours: How many have a vote.
         batch_size: Texts in one forward pass; None: what the encoder chooses.
 
@@ -67,16 +69,16 @@ def neighbour_scores(
         `accuracy`, `macro_f1`, and `examples`: how many there were.
 
     Raises:
-        ValueError: If there is nothing to judge, or fewer examples than neighbours.
+        ValueError: If there is nothing to label, or fewer examples than neighbours.
     """
-    vectors = embed(encoder, (text for text, _ in (*examples, *judged)), batch_size=batch_size)
-    if not judged or not examples:
-        raise ValueError(f"got {len(examples)} examples and {len(judged)} texts to label; needs at least 1 of each")
+    vectors = embed(encoder, (text for text, _ in (*examples, *queries)), batch_size=batch_size)
+    if not queries or not examples:
+        raise ValueError(f"got {len(examples)} examples and {len(queries)} texts to label; needs at least 1 of each")
     labels = neighbour_labels(
-        np.stack([vectors[text] for text, _ in judged]),
+        np.stack([vectors[text] for text, _ in queries]),
         np.stack([vectors[text] for text, _ in examples]),
         [label for _, label in examples],
         neighbours,
     )
-    scores = label_scores(labels, [label for _, label in judged])
+    scores = label_scores(labels, [label for _, label in queries])
     return {"accuracy": scores["accuracy"], "macro_f1": scores["macro_f1"], "examples": len(examples)}

@@ -1,4 +1,4 @@
-"""The sets of `embedding_tasks` as tasks of mteb, for those who report in its terms; mteb's own tasks run beside them.
+"""The sets of `tasks` as tasks of mteb, for those who report in its terms; mteb's own tasks run beside them.
 
     mteb.evaluate(load_embedder("embedder"), [local_task("xquad", "xquad.parquet")])      from files, no network
     mteb.evaluate(load_embedder("embedder"), mteb.get_tasks(tasks=["CosQA"]))             CoIR, from the Hub
@@ -12,7 +12,7 @@ Trade-off: retrieval only. Bitext, similarity and neighbours have no task here; 
 from pathlib import Path
 from typing import Any
 
-from .judging import read_set
+from .evaluate import read_set
 from .retrieval_sets import RetrievalSet, code_search_sets, cosqa_sets, xquad_cross_sets, xquad_sets
 from .tasks import TASKS
 

@@ -25,7 +25,7 @@ def retrieval_scores(
     cutoffs: Sequence[int] = CUTOFFS,
     batch_size: int | None = None,
 ) -> dict[str, float]:
-    """Judge an encoder on one set of queries and documents.
+    """Score an encoder on one set of queries and documents.
 
     Args:
         encoder: What turns texts into vectors, for example what `load_embedder` gives back.
@@ -39,7 +39,7 @@ def retrieval_scores(
         `ndcg@10`, `mrr@10`, `recall@k`, and `queries`, `documents`: how many there were.
 
     Raises:
-        ValueError: If there is nothing to judge, or a query has no document, or one that is not there.
+        ValueError: If there is nothing to score, or a query has no document, or one that is not there.
     """
     asked = embed(encoder, queries.values(), "query", batch_size)
     there = embed(encoder, documents.values(), "document", batch_size)
@@ -57,7 +57,7 @@ def scores_of_vectors(
     relevant: Mapping[str, Mapping[str, float]],
     cutoffs: Sequence[int] = CUTOFFS,
 ) -> dict[str, float]:
-    """Judge vectors that are there already; see `retrieval_scores`.
+    """Score vectors that are there already; see `retrieval_scores`.
 
     Args:
         queries: Vectors of length 1 by name.
@@ -72,7 +72,9 @@ def scores_of_vectors(
         ValueError: As there.
     """
     if not queries or not documents:
-        raise ValueError(f"got {len(queries)} queries and {len(documents)} documents; judging needs at least 1 of each")
+        raise ValueError(
+            f"got {len(queries)} queries and {len(documents)} documents; evaluation needs at least 1 of each"
+        )
     place = {name: number for number, name in enumerate(documents)}
     for name in queries:
         if missing := next((one for one in relevant.get(name, {}) if one not in place), None):

@@ -1,4 +1,4 @@
-"""Published sets as queries, documents and answers: what retrieval is judged on, here and through mteb."""
+"""Published sets as queries, documents and answers: what retrieval is evaluated on, here and through mteb."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -128,5 +128,5 @@ def by_language(rows: Iterable[Row], split: str | None = None) -> dict[str, list
         if split is None or row["split"] == split:
             found[row["lang"]].append(row)
     if not found:
-        raise ValueError(f"there is no row{f' of split {split!r}' if split else ''} to judge; give the whole file")
+        raise ValueError(f"there is no row{f' of split {split!r}' if split else ''} to evaluate; give the whole file")
     return dict(sorted(found.items()))

@@ -10,7 +10,7 @@ from .vectors import embed
 def sts_scores(
     encoder: Any, pairs: Sequence[tuple[str, str, float]], batch_size: int | None = None
 ) -> dict[str, float]:
-    """Correlate cosines with judgements.
+    """Correlate cosines with human scores.
 
     Args:
         encoder: What turns texts into vectors.

@@ -1,4 +1,4 @@
-"""The sets on which an embedder is judged, each read from a file of yours and scored language by language.
+"""The sets on which an embedder is evaluated, each read from a file of yours and scored language by language.
 
     name                  file (parquet or .jsonl)                        number
     tatoeba               lang, text, text_eng                            accuracy of finding the translation, both ways
@@ -39,7 +39,7 @@ Scores = dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class SetScores:
     """What a set gave.
 
     Attributes:
@@ -53,7 +53,7 @@ class Judged:
     notes: tuple[str, ...] = ()
 
 
-Judge = Callable[[Any, dict[str, list[Row]]], Judged]
+Scorer = Callable[[Any, dict[str, list[Row]]], SetScores]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +64,13 @@ class EmbeddingTask:
         title: For tables.
         metric: The number that counts.
         columns: What its rows must have; by file where it has two.
-        judge: From an encoder and its rows to scores.
+        score: From an encoder and its rows to scores.
     """
 
     title: str
     metric: str
     columns: Mapping[str, tuple[str, ...]]
-    judge: Judge
+    score: Scorer
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class _Pair:
     text: str
 
 
-def _tatoeba(encoder: Any, files: dict[str, list[Row]]) -> Judged:
+def _tatoeba(encoder: Any, files: dict[str, list[Row]]) -> SetScores:
     pairs = [_Pair(row["lang"], row["text_eng"], row["text"]) for row in files["data"]]
     found = bitext_accuracy(_Plain(encoder), pairs)
     keep = ("accuracy", "to_english", "from_english")
@@ -90,7 +90,7 @@ def _tatoeba(encoder: Any, files: dict[str, list[Row]]) -> Judged:
     }
     left_out = {**found["skipped"], **found["skipped_languages"]}
     notes = (f"left out: {', '.join(f'{number} {why}' for why, number in left_out.items())}",) if left_out else ()
-    return Judged(scores, {tag: one["chance"] for tag, one in found["languages"].items()}, notes)
+    return SetScores(scores, {tag: one["chance"] for tag, one in found["languages"].items()}, notes)
 
 
 class _Plain:
@@ -104,10 +104,10 @@ class _Plain:
         return self._encoder.encode(inputs, show_progress_bar=False, **options)
 
 
-def _retrieval(sets: Callable[[dict[str, list[Row]]], dict[str, RetrievalSet]], *notes: str) -> Judge:
-    """Make the judge of sets whose queries one document answers."""
+def _retrieval(sets: Callable[[dict[str, list[Row]]], dict[str, RetrievalSet]], *notes: str) -> Scorer:
+    """Make the scorer of sets whose queries one document answers."""
 
-    def judge(encoder: Any, files: dict[str, list[Row]]) -> Judged:
+    def score(encoder: Any, files: dict[str, list[Row]]) -> SetScores:
         found = sets(files)
         asked = embed(encoder, (text for one in found.values() for text in one.queries.values()), "query")
         there = embed(encoder, (text for one in found.values() for text in one.documents.values()), "document")
@@ -120,43 +120,45 @@ def _retrieval(sets: Callable[[dict[str, list[Row]]], dict[str, RetrievalSet]], 
             scores[tag] = {key: value for key, value in own.items() if key not in ("queries", "documents")}
             scores[tag] |= {"rows": len(queries), "trained": False}
             chance[tag] = chance_scores(len(documents), CUTOFFS)["ndcg@10"]
-        return Judged(scores, chance, notes)
+        return SetScores(scores, chance, notes)
 
-    return judge
+    return score
 
 
-def _stsb(encoder: Any, files: dict[str, list[Row]]) -> Judged:
+def _stsb(encoder: Any, files: dict[str, list[Row]]) -> SetScores:
     scores: Scores = {}
     for tag, rows in by_language(files["data"], "test").items():
         found = sts_scores(encoder, [(row["sentence1"], row["sentence2"], float(row["score"])) for row in rows])
         scores[tag] = {"spearman": found["spearman"], "pearson": found["pearson"], "rows": len(rows), "trained": False}
-    return Judged(scores, dict.fromkeys(scores, 0.0), ("test split; machine-translated from English",))
+    return SetScores(scores, dict.fromkeys(scores, 0.0), ("test split; machine-translated from English",))
 
 
-def _sib200(encoder: Any, files: dict[str, list[Row]]) -> Judged:
+def _sib200(encoder: Any, files: dict[str, list[Row]]) -> SetScores:
     labelled = [row for row in files["data"] if row["lang"] == ENGLISH and row["split"] == "train"]
     return _neighbours(encoder, by_language(files["data"], "test"), lambda tag: labelled, trained=(ENGLISH,))
 
 
-def _sib200_own(encoder: Any, files: dict[str, list[Row]]) -> Judged:
-    labelled, judged = by_language(files["data"], "dev"), by_language(files["data"], "test")
-    both = {tag: rows for tag, rows in judged.items() if tag in labelled}
+def _sib200_own(encoder: Any, files: dict[str, list[Row]]) -> SetScores:
+    labelled, evaluated = by_language(files["data"], "dev"), by_language(files["data"], "test")
+    both = {tag: rows for tag, rows in evaluated.items() if tag in labelled}
     return _neighbours(encoder, both, labelled.__getitem__, trained=tuple(both))
 
 
 def _neighbours(
-    encoder: Any, judged: dict[str, list[Row]], labelled: Callable[[str], list[Row]], trained: tuple[str, ...]
-) -> Judged:
+    encoder: Any, evaluated: dict[str, list[Row]], labelled: Callable[[str], list[Row]], trained: tuple[str, ...]
+) -> SetScores:
     scores: Scores = {}
     trivial = {}
-    for tag, rows in judged.items():
+    for tag, rows in evaluated.items():
         examples = [(row["text"], row["category"]) for row in labelled(tag)]
         found = neighbour_scores(encoder, examples, [(row["text"], row["category"]) for row in rows])
         scores[tag] = {key: found[key] for key in ("accuracy", "macro_f1")}
         scores[tag] |= {"rows": len(rows), "trained": tag in trained}
         usual = Counter(label for _, label in examples).most_common(1)[0][0]
         trivial[tag] = sum(row["category"] == usual for row in rows) / len(rows)
-    return Judged(scores, trivial, ("5 nearest neighbours; * marks languages whose own labelled rows were looked up",))
+    return SetScores(
+        scores, trivial, ("5 nearest neighbours; * marks languages whose own labelled rows were looked up",)
+    )
 
 
 _XQUAD = {"data": ("lang", "id", "question", "context")}

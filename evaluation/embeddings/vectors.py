@@ -1,4 +1,4 @@
-"""Vectors of texts for judging: every distinct text once, of length 1, as a query, a document or by itself."""
+"""Vectors of texts for evaluation: every distinct text once, of length 1, as a query, a document or by itself."""
 
 from collections.abc import Iterable
 from typing import Any, Literal
@@ -28,7 +28,7 @@ def embed(encoder: Any, texts: Iterable[str], kind: Kind = "text", batch_size: i
     found = list(dict.fromkeys(texts))
     for text in found:
         if not isinstance(text, str):
-            raise ValueError(f"expected text to judge, got {type(text).__name__} {text!r:.40}; drop such rows")
+            raise ValueError(f"expected text to embed, got {type(text).__name__} {text!r:.40}; drop such rows")
     if not found:
         return {}
     method = {"query": "encode_query", "document": "encode_document", "text": "encode"}[kind]

@@ -19,7 +19,7 @@ def add_embedding_scores(folder: str | Path, report: Mapping[str, Any]) -> Path:
 
     Args:
         folder: Of the embedder.
-        report: What `judge_embedder` gave, with its `model_index`.
+        report: What `evaluate_embedder` gave, with its `model_index`.
 
     Returns:
         The README.md.
@@ -35,7 +35,7 @@ def add_embedding_scores(folder: str | Path, report: Mapping[str, Any]) -> Path:
     if not place.is_dir():
         raise FileNotFoundError(f"{place} is no folder; give that of the embedder")
     if not report["tasks"]:
-        raise ValueError("the report holds 0 scores, a card needs at least 1: judge the embedder first")
+        raise ValueError("the report holds 0 scores, a card needs at least 1: evaluate the embedder first")
     path = place / "README.md"
     text = path.read_text(encoding="utf-8") if path.is_file() else f"---\n---\n\n# {place.name}\n"
     card = ModelCard(text, ignore_metadata_errors=True)

@@ -22,7 +22,7 @@ def draw_efficiency(rows: Sequence[Mapping[str, Any]], path: Path, title: str, s
     """Draw tokens per second of all rows that have one number of threads.
 
     Args:
-        rows: Rows of a report as dicts, of one number of threads; those that ran beside another setting are left out.
+        rows: Rows of a report as dicts, of one number of threads; rows of another setting's rounds are left out.
         path: PNG file to write; its folder is made.
         title: What was measured.
         subtitle: On what.
@@ -34,7 +34,7 @@ def draw_efficiency(rows: Sequence[Mapping[str, Any]], path: Path, title: str, s
         ImportError: If matplotlib is not installed.
         ValueError: If there is nothing to draw.
     """
-    shown = [row for row in rows if row["beside"] == row["setting"]]
+    shown = [row for row in rows if row["compared_with"] == row["setting"]]
     settings = sorted({row["setting"] for row in shown}, key=_place)
     if not settings:
         raise ValueError("there are 0 rows to draw; measure first")

@@ -10,7 +10,7 @@ import typer
 from mmbert import MmBertConfig, MmBertModel
 from mmbert.cli.checkpoints.bench import bench
 from mmbert.evaluation.efficiency import memory as efficiency_memory
-from mmbert.evaluation.efficiency.contestants import OURS, STOCK
+from mmbert.evaluation.efficiency.models import OURS, STOCK
 from mmbert.evaluation.efficiency.report import Report
 from typer.testing import CliRunner
 

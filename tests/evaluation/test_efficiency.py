@@ -1,4 +1,4 @@
-"""The efficiency benchmark: settings as published, operations counted, fair turns, equal contestants, peak memory."""
+"""The efficiency benchmark: settings as published, operations counted, fair turns, equal models, peak memory."""
 
 import sys
 import time
@@ -8,7 +8,6 @@ import pytest
 import torch
 from mmbert import MmBertConfig, MmBertModel
 from mmbert.evaluation.efficiency import timing as efficiency_timing
-from mmbert.evaluation.efficiency.contestants import MINILM, OURS, STOCK, XLM_R, Builder, configuration
 from mmbert.evaluation.efficiency.flops import EncoderShape, keys_seen
 from mmbert.evaluation.efficiency.measurement import (
     SETTINGS,
@@ -22,6 +21,7 @@ from mmbert.evaluation.efficiency.measurement import (
     useful_flops,
 )
 from mmbert.evaluation.efficiency.memory import encoding_peak, measure_peak, peak_in_child
+from mmbert.evaluation.efficiency.models import MINILM, OURS, STOCK, XLM_R, Builder, configuration
 from mmbert.evaluation.efficiency.settings import make_batch
 from mmbert.evaluation.efficiency.timing import interleave, with_threads
 from torch.utils.flop_counter import FlopCounterMode
@@ -170,7 +170,7 @@ def test_too_few_rounds_are_refused():
         interleave({0: lambda: None}, rounds=1)
 
 
-# Contestants
+# Models
 
 
 def test_stock_has_our_weights_and_shares_them():

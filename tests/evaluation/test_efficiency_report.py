@@ -1,22 +1,19 @@
-"""Results of the efficiency benchmark: files that add up, ratios of equal conditions, targets, the picture."""
+"""Results of the efficiency benchmark: files that add up, ratios of equal conditions, the picture."""
 
 import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from mmbert.evaluation.efficiency.contestants import COMPILED, OURS, STOCK, XLM_R
+from mmbert.evaluation.efficiency.models import OURS, STOCK
 from mmbert.evaluation.efficiency.report import Report, Row, conditions, markdown_table, ratio
-from mmbert.evaluation.efficiency.targets import Runner, Target, targets_table
 
 ROW = Row(
-    setting="variable-512", beside="variable-512", network=OURS, size="base", dtype="float32", threads=1, rows=32,
-    tokens=8000, padded_tokens=12000, rounds=5, cpu_seconds=20.0, wall_seconds=21.0, tokens_per_second=400.0,
+    setting="variable-512", compared_with="variable-512", network=OURS, size="base", dtype="float32", threads=1,
+    rows=32, tokens=8000, padded_tokens=12000, rounds=5, cpu_seconds=20.0, wall_seconds=21.0, tokens_per_second=400.0,
     flops=10**12, gemm_rate=1e11, roofline=0.5, peak_total=10**9, peak_over_weights=2 * 10**8, date="2026-01-01",
 )  # fmt: skip
 SLOWER = replace(ROW, network=STOCK, tokens_per_second=200.0, roofline=0.25)
-BY_US = Runner(OURS, "base", "float32", "variable-512")
-BY_STOCK = replace(BY_US, network=STOCK)
 
 
 def test_a_report_survives_its_file(tmp_path):
@@ -40,6 +37,9 @@ def test_rows_of_other_conditions_are_not_mixed(tmp_path):
     Report(conditions(quick=True), [ROW]).write(tmp_path / "r.json")
     with pytest.raises(ValueError, match="with quick True, this run has False; write to another folder"):
         Report.open(tmp_path / "r.json", conditions(quick=False))
+    (tmp_path / "old.json").write_text((tmp_path / "r.json").read_text().replace("compared_with", "beside"))
+    with pytest.warns(FutureWarning, match="the key beside is now compared_with"):
+        assert Report.read(tmp_path / "old.json").rows == [ROW]
     (tmp_path / "r.json").write_text('{"rows": 3}')
     with pytest.raises(ValueError, match="is no report of this benchmark"):
         Report.open(tmp_path / "r.json", conditions())
@@ -54,40 +54,15 @@ def test_conditions_name_no_machine():
 
 def test_ratios_compare_equal_conditions_only():
     assert ratio([ROW, SLOWER], ROW, STOCK, "base") == 2.0
-    for other in ({"threads": 2}, {"dtype": "bfloat16"}, {"beside": "fixed-8192"}, {"size": "small"}):
+    for other in ({"threads": 2}, {"dtype": "bfloat16"}, {"compared_with": "fixed-8192"}, {"size": "small"}):
         assert ratio([ROW, replace(SLOWER, **other)], ROW, STOCK, "base") is None
 
 
 def test_the_table_shows_what_was_measured():
-    beside = replace(ROW, setting="fixed-512", beside="fixed-8192", tokens_per_second=123.0)
+    beside = replace(ROW, setting="fixed-512", compared_with="fixed-8192", tokens_per_second=123.0)
     head, _, ours, stock = markdown_table([ROW, SLOWER, beside]).splitlines()
     assert "against stock" in head and "against XLM-R" not in head
     assert "| 400 | 2.00x | 0.50 | 200 MB | 5 |" in ours and "| 200 |  | 0.25 |" in stock
-
-
-@pytest.mark.parametrize(
-    ("limit", "compiled_speed", "verdict"),
-    [(2.0, None, "reached"), (2.1, None, "missed"), (2.1, 430.0, "reached compiled"), (2.1, 410.0, "missed")],
-)
-def test_targets_are_judged_by_ratios(limit, compiled_speed, verdict):
-    rows = [ROW, SLOWER]
-    if compiled_speed:
-        rows.append(replace(ROW, network=COMPILED, tokens_per_second=compiled_speed))
-    target = Target(limit, BY_US, BY_STOCK)
-    assert target.verdict(rows) == verdict
-    line = targets_table([target], rows).splitlines()[-1]
-    assert "2.00x" in line and f"{limit:.2f}x" in line and line.endswith(f"| {verdict} |")
-
-
-def test_targets_of_the_roofline_and_across_settings():
-    long = replace(ROW, setting="fixed-8192", beside="fixed-8192", tokens_per_second=300.0, roofline=0.7)
-    peer = replace(ROW, network=XLM_R, beside="fixed-8192", tokens_per_second=290.0)
-    ours, other = replace(BY_US, setting="fixed-8192"), replace(BY_US, network=XLM_R)
-    assert Target(0.6, ours).verdict([long]) == "reached" and Target(0.8, ours).verdict([long]) == "missed"
-    assert Target(1.0, ours, other).verdict([long, peer]) == "reached"
-    # XLM-R beside its own setting ran in other rounds: not comparable
-    assert Target(1.0, ours, other).verdict([long, replace(peer, beside="variable-512")]) == "not measured"
-    assert Target(1.0, ours, other).verdict([replace(long, threads=2), peer]) == "not measured"
 
 
 def test_the_picture_shows_every_setting(tmp_path):
@@ -95,7 +70,7 @@ def test_the_picture_shows_every_setting(tmp_path):
 
     from mmbert.model_cards import draw_efficiency as draw
 
-    rows = [asdict(row) for row in (ROW, SLOWER, replace(ROW, setting="fixed-8192", beside="fixed-8192"))]
+    rows = [asdict(row) for row in (ROW, SLOWER, replace(ROW, setting="fixed-8192", compared_with="fixed-8192"))]
     first = draw(rows, tmp_path / "made" / "a.png", "speed", "here").read_bytes()
     assert first.startswith(b"\x89PNG") and len(first) > 10_000
     assert draw(rows, tmp_path / "b.png", "speed", "here").read_bytes() == first

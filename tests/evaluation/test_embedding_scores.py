@@ -8,13 +8,13 @@ import pytest
 from mmbert.evaluation import (
     embedding_markdown,
     embedding_model_index,
-    judge_embedder,
+    evaluate_embedder,
     neighbour_scores,
     retrieval_scores,
     sts_scores,
     summary_table,
 )
-from mmbert.evaluation.embeddings.judging import read_set
+from mmbert.evaluation.embeddings.evaluate import read_set
 from mmbert.evaluation.embeddings.tasks import TASKS
 
 
@@ -139,6 +139,8 @@ def test_neighbours_are_scikit_learns():
     table = Table({text: np.array(vector, np.float32) for text, vector in corners.items()})
     labelled = [("a", "x"), ("b", "y"), ("c", "y")]
     assert neighbour_scores(table, labelled, [("q", "y")], neighbours=3)["accuracy"] == 1
+    with pytest.warns(FutureWarning, match="judged is now queries"):
+        assert neighbour_scores(table, labelled, judged=[("q", "y")], neighbours=3)["accuracy"] == 1
     assert neighbour_scores(table, labelled, [("q", "x")], neighbours=2)["accuracy"] == 1  # a tie: the nearer
 
 
@@ -152,8 +154,8 @@ def test_neighbours_are_scikit_learns():
         (lambda e: retrieval_scores(e, {"q": "nan"}, {"d": "x"}, {"q": {"d": 1.0}}), "not finite"),
         (lambda e: sts_scores(e, [("x", "x", 1.0)]), "at least 2 pairs"),
         (lambda e: neighbour_scores(e, [("x", "a")], [("x", "a")]), "5 neighbours need"),
-        (lambda e: judge_embedder(e, {"nothing": "x"}), "no set 'nothing'"),
-        (lambda e: judge_embedder(e, {}), "no set"),
+        (lambda e: evaluate_embedder(e, {"nothing": "x"}), "no set 'nothing'"),
+        (lambda e: evaluate_embedder(e, {}), "no set"),
     ],
 )
 def test_bad_input_gets_one_line(call, message):
@@ -211,7 +213,7 @@ def rows_of_sets(tmp_path):
 
 def test_a_report_over_sets(tmp_path):
     told = []
-    report = judge_embedder(Letters(), rows_of_sets(tmp_path), about={"model": "letters"}, tell=told.append)
+    report = evaluate_embedder(Letters(), rows_of_sets(tmp_path), about={"model": "letters"}, tell=told.append)
     means = {task["name"].removeprefix("embedding/"): task["mean"] for task in report["tasks"]}
     assert set(means) == {"tatoeba", "xquad", "xquad-cross", "sib200", "sib200-own"} and len(told) == 5
     assert means["sib200"] == means["sib200-own"] == 1 and means["tatoeba"] > 0.9
@@ -247,9 +249,9 @@ def test_files_are_checked_before_anything_is_embedded(tmp_path):
         ("empty", ValueError, "holds no data"),
     ):
         with pytest.raises(error, match=message):
-            judge_embedder(Never(), {**files, "stsb": tmp_path / path})
+            evaluate_embedder(Never(), {**files, "stsb": tmp_path / path})
     with pytest.raises(ValueError, match="name their folder"):
-        judge_embedder(Never(), {"cosqa": files["xquad"]})
+        evaluate_embedder(Never(), {"cosqa": files["xquad"]})
 
 
 def test_a_line_ends_at_its_line_feed_only(tmp_path):
@@ -271,10 +273,10 @@ SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 @pytest.mark.skipif(not SHARED.exists(), reason="the public sets lie in ../shared, which is not here")
 @pytest.mark.parametrize(("name", "folder", "rows"), [("xquad", "xquad", 11_900), ("cosqa", "cosqa", 6_267)])
 def test_published_sets_are_judged_as_they_are(name, folder, rows):
-    from mmbert.evaluation.embeddings.judging import read_set
+    from mmbert.evaluation.embeddings.evaluate import read_set
 
     assert len(next(iter(read_set(name, SHARED / folder).values()))) == rows
-    report = judge_embedder(Letters(), {name: SHARED / folder})
+    report = evaluate_embedder(Letters(), {name: SHARED / folder})
     task = report["tasks"][0]
     assert 0 < task["mean"] < 0.5 and len(task["languages"]) == (10 if name == "xquad" else 1)
     if name == "cosqa":

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from mmbert.evaluation import judge_embedder
+from mmbert.evaluation import evaluate_embedder
 from mmbert.evaluation.embeddings.mteb_tasks import local_task
 
 
@@ -40,7 +40,7 @@ def test_mteb_finds_our_numbers(tmp_path):
     MmBertModel(config).save_pretrained(tmp_path / "encoder")
     save_tokenizer(tokenizer, tmp_path / "encoder")
     embedder = load_embedder(tmp_path / "encoder", dtype="float32")
-    ours = judge_embedder(embedder, {"xquad": tmp_path / "xquad.jsonl", "xquad-cross": tmp_path / "xquad.jsonl"})
+    ours = evaluate_embedder(embedder, {"xquad": tmp_path / "xquad.jsonl", "xquad-cross": tmp_path / "xquad.jsonl"})
     for task in ours["tasks"]:
         local = local_task(task["name"].removeprefix("embedding/"), tmp_path / "xquad.jsonl")
         found = mteb.evaluate(embedder, local, cache=None, show_progress_bar=False, co2_tracker=False)

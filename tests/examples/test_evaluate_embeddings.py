@@ -1,4 +1,4 @@
-"""examples/evaluate_embeddings.py: report, picture, summary and card; a second call judges nothing anew."""
+"""examples/evaluate_embeddings.py: report, picture, summary and card; a second call evaluates nothing anew."""
 
 import json
 import subprocess
@@ -17,7 +17,7 @@ def run(*arguments):
 
 
 @pytest.mark.slow
-def test_it_judges_and_writes_everything(tmp_path):
+def test_it_evaluates_and_writes_everything(tmp_path):
     from mmbert import MmBertConfig, MmBertModel
     from mmbert.modeling import train_tokenizer
     from mmbert.modeling.tokenization_mmbert import save_tokenizer
@@ -44,6 +44,6 @@ def test_it_judges_and_writes_everything(tmp_path):
     assert list(report["tasks"][0]["languages"]) == ["eng_Latn", "hin_Deva"]
     assert "| hin_Deva |" in (tmp_path / "model" / "README.md").read_text()
     again = run(*call)
-    assert "judged before" in again.stdout
+    assert "evaluated before" in again.stdout
     bad = run("x", "--data", "xquad=nowhere", "--output", tmp_path / "out")
     assert bad.returncode == 1 and bad.stderr.strip().count("\n") == 0 and "nowhere does not exist" in bad.stderr

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import mmbert.callbacks
+import mmbert.evaluation
 import mmbert.recipes
 import pytest
 from mmbert import Recipe
@@ -34,6 +35,7 @@ def one_warning(call):
         ("recipes", "Road", mmbert.recipes.TrainingSchedule),
         ("recipes", "Stretch", mmbert.recipes.ScheduledPhase),
         ("callbacks", "ProgressCallback", mmbert.callbacks.ThroughputCallback),
+        ("evaluation", "judge_embedder", mmbert.evaluation.evaluate_embedder),
     ],
 )
 def test_classes(module, name, new):

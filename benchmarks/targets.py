@@ -8,8 +8,8 @@ silently.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from .contestants import COMPILED
-from .report import Row
+from mmbert.evaluation.efficiency.models import COMPILED
+from mmbert.evaluation.efficiency.report import Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +28,9 @@ class Runner:
     dtype: str
     setting: str
 
-    def find(self, rows: Sequence[Row], beside: str) -> Row | None:
-        """Return the row on one thread that was measured in the rounds of `beside`, or None."""
-        wanted = (beside, self.setting, 1, self.network, self.size, self.dtype)
+    def find(self, rows: Sequence[Row], compared_with: str) -> Row | None:
+        """Return the row on one thread that was measured in the rounds of the setting `beside`, or None."""
+        wanted = (compared_with, self.setting, 1, self.network, self.size, self.dtype)
         return next((row for row in rows if row.key == wanted), None)
 
     def __str__(self) -> str:

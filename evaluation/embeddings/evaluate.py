@@ -1,4 +1,4 @@
-"""Judges an embedder on the sets whose files are named, and reports by language, resource group and script.
+"""Evaluates an embedder on the sets whose files are named, and reports by language, resource group and script.
 
     files -> rows -> scores by language -> `build_report`, as for fine-tuned models -> JSON, Markdown, heat map, card
 
@@ -15,13 +15,13 @@ from ...model_cards.markdown import markdown_table
 from ..benchmark.report import GROUPS, build_report
 from ..benchmark.report_tables import group_table, language_table
 from .retrieval_sets import Row
-from .tasks import TASKS, Judged
+from .tasks import TASKS, SetScores
 
 _SUFFIXES = (".parquet", ".jsonl")
 _KINDS = {"accuracy": "text-retrieval", "ndcg@10": "text-retrieval", "spearman": "sentence-similarity"}
 
 
-def judge_embedder(
+def evaluate_embedder(
     encoder: Any,
     files: Mapping[str, str | Path],
     *,
@@ -51,12 +51,12 @@ def judge_embedder(
     for name in TASKS:
         if name in rows:
             began, cpu = time.perf_counter(), time.process_time()
-            judged = TASKS[name].judge(encoder, rows[name])
+            found = TASKS[name].score(encoder, rows[name])
             spent = {"seconds": time.perf_counter() - began, "cpu_seconds": time.process_time() - cpu}
-            records.append(_record(name, judged, spent))
+            records.append(_record(name, found, spent))
             if tell is not None:
-                mean = sum(one[TASKS[name].metric] for one in judged.scores.values()) / len(judged.scores)
-                tell(f"{TASKS[name].title}: {100 * mean:.1f} over {len(judged.scores)} ({spent['seconds']:.0f} s)")
+                mean = sum(one[TASKS[name].metric] for one in found.scores.values()) / len(found.scores)
+                tell(f"{TASKS[name].title}: {100 * mean:.1f} over {len(found.scores)} ({spent['seconds']:.0f} s)")
     return _with_code(build_report(records, about=about))
 
 
@@ -123,10 +123,10 @@ def _rows(file: Path) -> list[Row]:
     return rows
 
 
-def _record(name: str, judged: Judged, spent: dict[str, float]) -> dict[str, Any]:
+def _record(name: str, found: SetScores, spent: dict[str, float]) -> dict[str, Any]:
     """Write down a set as a run of the evaluation harness: one seed, nothing trained, nothing chosen."""
     metric = TASKS[name].metric
-    test = {tag: judged.scores[tag] for tag in judged.scores}
+    test = {tag: found.scores[tag] for tag in found.scores}
     return {
         "task": f"embedding/{name}",  # never the name of a fine-tuning task
         "title": TASKS[name].title,
@@ -137,8 +137,8 @@ def _record(name: str, judged: Judged, spent: dict[str, float]) -> dict[str, Any
         "train_languages": [tag for tag in test if test[tag]["trained"]],
         "rows": {"train": 0, "dev": 0, "test": sum(one["rows"] for one in test.values())},
         "scores": {"test": test, "dev": test},
-        "trivial": {"test": {tag: {metric: judged.trivial[tag]} for tag in test}},
-        "notes": list(judged.notes),
+        "trivial": {"test": {tag: {metric: found.trivial[tag]} for tag in test}},
+        "notes": list(found.notes),
         **spent,
     }
 
@@ -147,7 +147,7 @@ def embedding_markdown(report: Mapping[str, Any]) -> str:
     """Write a report.
 
     Args:
-        report: From `judge_embedder`.
+        report: From `evaluate_embedder`.
 
     Returns:
         Markdown: sets, resource groups, scripts, languages.
@@ -160,7 +160,7 @@ def embedding_markdown(report: Mapping[str, Any]) -> str:
         grid.append([script, *(f"{100 * one['mean']:.1f} ({one['languages']})" if one else "" for one in entries)])
     notes = [f"- {task['title']}: {note}" for task in tasks for note in task["notes"]]
     parts = [
-        "# Embeddings judged",
+        "# Embeddings evaluated",
         "\n".join(f"- {name}: {value}" for name, value in report["about"].items()),
         "## Sets",
         summary_table({"score": report}),
@@ -203,7 +203,7 @@ def embedding_model_index(report: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Turn a report into entries of the Hub's model-index, one a set and one a language.
 
     Args:
-        report: From `judge_embedder`.
+        report: From `evaluate_embedder`.
 
     Returns:
         Keyword arguments of `huggingface_hub.EvalResult`.

@@ -27,7 +27,7 @@ _PEERS = {(XLM_R, "base"): (768, 12, 12, 3072), (MINILM, "small"): (384, 12, 12,
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One contestant, as plain data that a child process can be given.
+    """One model, as plain data that a child process can be given.
 
     Attributes:
         network: `mmbert`, `mmbert compiled`, `modernbert` (stock, the same weights), `xlm-r` or `minilm`.
@@ -44,16 +44,16 @@ class Entry:
     overrides: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     @property
-    def twins(self) -> tuple[str, str, str | None]:
-        """What contestants with the same weights have in common."""
+    def tied_weights(self) -> tuple[str, str, str | None]:
+        """What models with the same weights have in common."""
         return self.size, self.dtype, self.checkpoint
 
 
 def configuration(entry: Entry) -> Any:
-    """Return the configuration of a contestant.
+    """Return the configuration of a model.
 
     Args:
-        entry: The contestant.
+        entry: The model.
 
     Returns:
         Ours, stock ModernBERT's or XLM-R's.
@@ -103,32 +103,32 @@ def longest_input(config: Any) -> int:
 
 
 class Builder:
-    """Builds contestants, and lets those of the same weights share one copy of them."""
+    """Builds models, and lets those of the same weights share one copy of them."""
 
     def __init__(self) -> None:
         self._weights: dict[tuple[str, str, str | None], Mapping[str, Any]] = {}
 
     def build(self, entry: Entry) -> Any:
-        """Build one contestant in evaluation mode.
+        """Build one model in evaluation mode.
 
         Args:
-            entry: The contestant.
+            entry: The model.
 
         Returns:
             The model; `mmbert compiled` compiles in its first forward pass.
 
         Raises:
-            ValueError: If its numbers are not those of a contestant with the same weights.
+            ValueError: If its numbers are not those of a model with the same weights.
         """
         torch.manual_seed(0)
         config, dtype = configuration(entry), DTYPES[entry.dtype]
         if entry.network in (XLM_R, MINILM):
             return AutoModel.from_config(config, dtype=dtype, add_pooling_layer=False).eval()
-        if entry.checkpoint is not None and entry.twins not in self._weights:
+        if entry.checkpoint is not None and entry.tied_weights not in self._weights:
             source = MmBertModel.from_pretrained(entry.checkpoint, dtype=dtype)
-            self._weights[entry.twins] = source.state_dict()
+            self._weights[entry.tied_weights] = source.state_dict()
         model = AutoModel.from_config(config, dtype=dtype)
-        weights = self._weights.setdefault(entry.twins, model.state_dict())
+        weights = self._weights.setdefault(entry.tied_weights, model.state_dict())
         model.load_state_dict(weights, assign=True)
         model.eval()
         if entry.network == COMPILED:
@@ -140,7 +140,7 @@ class Builder:
 
 @torch.inference_mode()
 def _require_same_numbers(stock: Any, entry: Entry, weights: Mapping[str, Any]) -> None:
-    """A race between networks that compute different things says nothing: compare them on a short padded batch."""
+    """A run between networks that compute different things says nothing: compare them on a short padded batch."""
     ours = AutoModel.from_config(configuration(replace(entry, network=OURS)), dtype=stock.dtype)
     ours.load_state_dict(weights, assign=True)
     models = (stock, ours.eval())
