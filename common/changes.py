@@ -8,16 +8,7 @@ _SHOWN = 60  # characters of a value that a message quotes
 
 
 def find_changes(before: Any, now: Any, name: str = "") -> list[str]:
-    """Name every entry that differs, as deep as it lies.
-
-    Args:
-        before: As it was; plain JSON values.
-        now: As it is.
-        name: What to call the whole.
-
-    Returns:
-        Phrases such as `options.epochs was 3 and is now 4`; none if the two are equal.
-    """
+    """Name every entry of JSON values that differs, such as `options.epochs was 3 and is now 4`; none if equal."""
     if before == now:
         return []
     if isinstance(before, Mapping) and isinstance(now, Mapping):

@@ -10,25 +10,12 @@ _Result = TypeVar("_Result")
 
 
 def warn_renamed(old: str, new: str, *, stacklevel: int = 2) -> None:
-    """Say that a name has changed.
-
-    Args:
-        old: The old name as the user wrote it.
-        new: The new one.
-        stacklevel: Frames up to the user's line; 1 is the caller of this function.
-    """
+    """Say that a name has changed, at the user's line `stacklevel` frames up; 1 is the caller."""
     warnings.warn(f"{old} is now {new}; the old name goes in mmbert 0.3", FutureWarning, stacklevel=stacklevel + 1)
 
 
 def renamed_keywords(**names: str) -> Callable[[Callable[_Arguments, _Result]], Callable[_Arguments, _Result]]:
-    """Let a function take old keywords, with a warning for each.
-
-    Args:
-        **names: Old keyword to new keyword.
-
-    Returns:
-        A decorator.
-    """
+    """Let a function take old keywords (old=new), with a warning for each."""
 
     def decorate(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
         @wraps(function)

@@ -20,18 +20,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON file that must hold an object.
-
-    Args:
-        path: The file.
-
-    Returns:
-        The object.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is not JSON, not UTF-8, nested too deeply or not an object.
-    """
+    """Read a JSON file that must hold an object."""
     value = _read(path)
     if not isinstance(value, dict):
         raise ValueError(f"{path}: a JSON object is needed, got {type(value).__name__}")
@@ -39,18 +28,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def read_list(path: Path) -> list[Any]:
-    """Read a JSON file that must hold a list.
-
-    Args:
-        path: The file.
-
-    Returns:
-        The list.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is not JSON, not UTF-8, nested too deeply or not a list.
-    """
+    """Read a JSON file that must hold a list."""
     value = _read(path)
     if not isinstance(value, list):
         raise ValueError(f"{path}: a JSON list is needed, got {type(value).__name__}")
@@ -69,42 +47,19 @@ def _read(path: Path) -> Any:
 def write_json(
     path: Path, value: Mapping[str, Any] | Sequence[Any], *, indent: int | None = 2, default: Any = None
 ) -> None:
-    """Write an object as JSON, whole or not at all.
-
-    Args:
-        path: The file.
-        value: The object.
-        indent: Spaces per level; None: one line.
-        default: What turns other values into plain ones, as for `json.dumps`.
-    """
+    """Write an object as JSON, whole or not at all; `indent` None is one line, `default` as for `json.dumps`."""
     write_text(path, json.dumps(value, indent=indent, ensure_ascii=False, default=default) + "\n")
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file in UTF-8, whole or not at all.
-
-    Args:
-        path: The file.
-        text: Its content.
-    """
+    """Write a text file in UTF-8, whole or not at all."""
     with replacing(path) as partial:
         partial.write_text(text, encoding="utf-8", newline="\n")
 
 
 @contextmanager
 def replacing(path: Path, *, needed: int | None = None) -> Iterator[Path]:
-    """Write a file that takes its name, or replaces the one of that name, only when the block ends without an error.
-
-    Args:
-        path: The file to make.
-        needed: Its size in bytes where that is known, for the message of a full disk.
-
-    Yields:
-        Path: A hidden file beside it, to be written.
-
-    Raises:
-        OSError: If it cannot be written; the message names file, reason and free space.
-    """
+    """Yield a hidden file beside `path` that takes its name only when the block ends; `needed` bytes go into errors."""
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
     try:
         with writing(path, needed=needed):
@@ -119,18 +74,7 @@ def replacing(path: Path, *, needed: int | None = None) -> Iterator[Path]:
 
 @contextmanager
 def writing(path: Path, *, needed: int | None = None) -> Iterator[None]:
-    """Say in one line what could not be written and why.
-
-    Args:
-        path: What is being written.
-        needed: Its size in bytes where that is known.
-
-    Yields:
-        None: Nothing.
-
-    Raises:
-        OSError: If the block fails to write.
-    """
+    """Say in one line what could not be written in the block and why."""
     try:
         yield
     except OSError as error:
@@ -140,16 +84,7 @@ def writing(path: Path, *, needed: int | None = None) -> Iterator[None]:
 
 
 def write_error(path: Path, error: OSError, needed: int | None = None) -> str:
-    """The reason why a write failed; where the disk is full, with the space that is needed and that is free.
-
-    Args:
-        path: What was being written.
-        error: The error.
-        needed: The bytes that it takes where that is known; else what is there of it is counted.
-
-    Returns:
-        A phrase such as `No space left on device (needs 1.2 GB, 0.3 GB free)`.
-    """
+    """Why a write failed, such as `No space left on device (needs 1.2 GB, 0.3 GB free)`."""
     reason = error.strerror or str(error)
     if error.errno not in _FULL:
         return reason
@@ -169,11 +104,7 @@ def free_space(path: Path) -> int | None:
 
 
 def sync_to_disk(path: Path) -> None:
-    """Wait until the bytes of a file, or the names in a directory, have reached the disk.
-
-    Args:
-        path: The file or directory; it must be writable.
-    """
+    """Wait until the bytes of a writable file, or the names in a directory, have reached the disk."""
     if path.is_dir() and os.name != "posix":  # other systems cannot sync a directory
         return
     handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
@@ -187,30 +118,14 @@ def sync_to_disk(path: Path) -> None:
 
 
 def refuse_existing(output: str | os.PathLike[str]) -> None:
-    """Refuse to overwrite.
-
-    Args:
-        output: A directory about to be written.
-
-    Raises:
-        ValueError: If something other than an empty directory is there.
-    """
+    """Refuse to overwrite a directory."""
     target = Path(output)
     if target.is_symlink() or target.is_file() or (target.is_dir() and any(target.iterdir())):
         raise ValueError(f"{target} exists and is not empty; remove it or choose another output directory")
 
 
 def copy_files(source: Path, target: Path, names: Collection[str]) -> list[str]:
-    """Copy those of the named files that exist.
-
-    Args:
-        source: Directory to copy from.
-        target: Directory to copy into.
-        names: Plain file names.
-
-    Returns:
-        The names that were there.
-    """
+    """Copy those of the named files that exist; return their names."""
     present = [name for name in names if (source / name).is_file()]
     for name in present:
         shutil.copyfile(source / name, target / name)
@@ -218,32 +133,13 @@ def copy_files(source: Path, target: Path, names: Collection[str]) -> list[str]:
 
 
 def sha256(path: Path) -> str:
-    """Digest a file.
-
-    Args:
-        path: The file.
-
-    Returns:
-        64 hexadecimal digits.
-    """
+    """Digest a file, as 64 hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def inside(folder: Path, name: Any, named_by: Path) -> Path:
-    """The path of a name that a file gives, which must stay in its folder.
-
-    Args:
-        folder: Where the name belongs.
-        name: What was read: a plain name or names joined by `/`.
-        named_by: The file that it was read from, for the message.
-
-    Returns:
-        The path; whether it exists is not looked at.
-
-    Raises:
-        ValueError: If it is no text, is absolute, or leads out of the folder, by `..` or by a link.
-    """
+    """The path of a name that a file gives, which must stay in its folder; it need not exist."""
     if (
         not isinstance(name, str)
         or len(name) > _LONGEST

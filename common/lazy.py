@@ -11,15 +11,7 @@ from .moved import find_moved
 def lazy_exports(
     package: str, homes: dict[str, str]
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
-    """The `__getattr__`, `__dir__` and `__all__` of a package whose public names live in its modules.
-
-    Args:
-        package: The package's `__name__`.
-        homes: Public name to the module that defines it, relative to the package, such as `"corpora.open"`.
-
-    Returns:
-        Three values for the package's `__getattr__`, `__dir__` and `__all__`.
-    """
+    """A package's `__getattr__`, `__dir__` and `__all__`, from {public name: its module, as "corpora.open"}."""
 
     def get(name: str) -> Any:
         if name not in homes:

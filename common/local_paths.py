@@ -9,15 +9,7 @@ _PATH = re.compile(r"(?<![\w/:.<~\\-])(?:~?(?:/[^\s/\"'`|,;:<>()\[\]{}]+){2,}/?|
 
 
 def hide_local_paths(value: Any, *, only_existing: bool = False) -> Any:
-    """Replace every local path in a value by the name of the file or folder, that of the run for its `final`.
-
-    Args:
-        value: A text, or anything that JSON holds.
-        only_existing: Leave a path in a longer text alone if it leads to nothing on this machine, as in an example.
-
-    Returns:
-        The same without paths; Hub ids and addresses stay.
-    """
+    """Replace local paths in a value (`only_existing`: those that exist) by file names; Hub ids stay."""
     if isinstance(value, dict):
         return {hide_local_paths(key): hide_local_paths(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):

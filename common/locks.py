@@ -17,17 +17,7 @@ from filelock import FileLock, Timeout
 
 @contextmanager
 def only_writer(output: str | os.PathLike[str]) -> Iterator[None]:
-    """Write a file or folder alone while the block runs.
-
-    Args:
-        output: What is being written; its parent folder is made where it is absent.
-
-    Yields:
-        None: The block writes.
-
-    Raises:
-        ValueError: If another run is writing it.
-    """
+    """Write a file or folder alone while the block runs; its parent folder is made where it is absent."""
     real = Path(output).resolve()  # `.` has no name
     place = real.with_name(f".{real.name}.lock")
     with suppress(OSError):

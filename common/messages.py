@@ -13,15 +13,7 @@ _own: dict[str, str] = {}
 
 
 def speak(style: str, **own: str) -> None:
-    """Say what the user ran, once, at its beginning.
-
-    Args:
-        style: "python", "command" (`--on-bad-row skip`), "script" (`--on_bad_row skip`) or "recipe".
-        **own: Options that this command calls otherwise, such as `on_bad_row="--skip-bad-rows"`.
-
-    Raises:
-        ValueError: If the style is unknown.
-    """
+    """Say once what the user ran ("python", "command", "script", "recipe"), and options that it calls otherwise."""
     if style not in _PATTERNS:
         raise ValueError(f"style is {style!r}, but must be one of {', '.join(_PATTERNS)}.")
     _now["style"] = style
@@ -30,15 +22,7 @@ def speak(style: str, **own: str) -> None:
 
 
 def option(name: str, value: str) -> str:
-    """Return how the user gives an option.
-
-    Args:
-        name: Of the Python argument, `on_bad_row`.
-        value: What it should be, `skip`.
-
-    Returns:
-        `on_bad_row='skip'`, `--on-bad-row skip`, ...
-    """
+    """How the user gives an option: `on_bad_row='skip'`, `--on-bad-row skip`, ..."""
     if name in _own:
         return _own[name]
     pattern, joint = _PATTERNS[_now["style"]]

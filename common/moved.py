@@ -327,18 +327,7 @@ def _warn(old: str, new: str) -> None:
 
 
 def find_moved(package: str, name: str) -> Any:
-    """The value that `package` no longer exports itself, from its new home.
-
-    Args:
-        package: The package that was asked, such as `"mmbert.evaluation"`.
-        name: The name it was asked for.
-
-    Returns:
-        The value.
-
-    Raises:
-        AttributeError: if nothing of that name has moved.
-    """
+    """The value that `package` no longer exports itself, from its new home, with a warning."""
     inside = package.partition(".")[2]
     new = NAMES.get(f"{inside}.{name}")
     if new:

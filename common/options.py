@@ -28,19 +28,7 @@ _SAME = (
 
 
 def with_known_names(arguments: Iterable[str], known: Iterable[str], command: str) -> list[str]:
-    """Write the options of a command line under the names that the command has.
-
-    Args:
-        arguments: The command line.
-        known: The command's options as it spells them, without dashes in front.
-        command: What was run, for messages.
-
-    Returns:
-        The command line with every option under a known name, `--config` read in.
-
-    Raises:
-        ValueError: If no option has a name; the message gives the nearest.
-    """
+    """A command line with every option under a name that the command has, `--config` read in."""
     spelled: dict[str, str] = {}
     for name in known:
         spelled.setdefault(name.replace("-", "_"), name)  # transformers lists --learning_rate, then --learning-rate
@@ -108,20 +96,7 @@ def _written(value: Any) -> str:
 def hf_arguments(
     arguments: list[str], records: tuple[type, ...], command: str, description: str | None = None
 ) -> tuple[tuple[Any, ...], frozenset[str]]:
-    """Read dataclasses of options from a command line, transformers' way.
-
-    Args:
-        arguments: The command line.
-        records: Dataclasses; every field is an option.
-        command: What was run, for messages.
-        description: Shown by `--help` in front of the options.
-
-    Returns:
-        One record per dataclass, and the names that the command line gave.
-
-    Raises:
-        ValueError: If an option is unknown.
-    """
+    """Read dataclasses of options, transformers' way: a record per dataclass, and the names that were given."""
     from transformers import HfArgumentParser
 
     parser = HfArgumentParser(cast(Any, records), allow_abbrev=False, prog=command, description=description)

@@ -66,14 +66,7 @@ class Progress:
         return None if total is None or gained <= 0 else self.seconds * max(total - done, 0) / gained
 
     def update(self, done: float, total: float | None, text: str = "", *, left: float | None = None) -> None:
-        """Say how far the work is; what is shown is limited in time, so call it as often as you like.
-
-        Args:
-            done: Steps that are done, in any unit.
-            total: All steps; None: not known.
-            text: Counts and rates.
-            left: Seconds that the rest will take; from the speed so far if None.
-        """
+        """Say how far the work is, as often as you like; `left` seconds follow from the speed so far if None."""
         now = self._clock()
         if not self._shown or now - self._last < (self._interval if self._bar is None else _FRAME):
             return
@@ -84,23 +77,11 @@ class Progress:
             self._draw(done, total, text, left)
 
     def update_time(self, spent: float, left: float | None) -> None:
-        """Say how far work is whose steps are seconds.
-
-        Args:
-            spent: Seconds so far.
-            left: Seconds that it will take; None: not known yet.
-        """
+        """Say how far work is whose steps are seconds; `left` None is not known yet."""
         self.update(spent, None if left is None else spent + left, left=left)
 
     def step(self, line: str, done: int, total: int, left: float | None) -> None:
-        """Print a line for a step that is done, and how many there are.
-
-        Args:
-            line: What the step gave.
-            done: Steps done.
-            total: All steps.
-            left: Seconds that the rest will take; None: not known yet.
-        """
+        """Print a line for a step that is done, and how many there are."""
         if self._bar is None:
             self.print(f"{line} ({self.title} {done} of {total}, {clock_time(self.seconds)} so far, {_left(left)})")
         else:

@@ -50,16 +50,7 @@ _OTHER_TOKENIZERS = (
 
 
 def check_tensors(first: Checkpoint, other: Checkpoint, copies: Collection[str]) -> None:
-    """Refuse another set of tensors, other shapes, other types, and integer tensors that differ.
-
-    Args:
-        first: The reference.
-        other: The checkpoint to compare.
-        copies: Second names of tied parameters, which may be absent.
-
-    Raises:
-        ValueError: If they differ; the message names the tensor.
-    """
+    """Refuse another set of tensors, other shapes, other types, and integer tensors that differ."""
     different = sorted((first.tensors.keys() ^ other.tensors.keys()) - set(copies))
     if different:
         holder, lacking = (first, other) if different[0] in first.tensors else (other, first)
@@ -86,15 +77,7 @@ def check_tensors(first: Checkpoint, other: Checkpoint, copies: Collection[str])
 
 
 def check_config(first: Checkpoint, other: Checkpoint) -> None:
-    """Refuse another architecture: the same weights would mean something else. A key that one lacks is not compared.
-
-    Args:
-        first: The reference.
-        other: The checkpoint to compare.
-
-    Raises:
-        ValueError: If they differ; the message names the key of config.json.
-    """
+    """Refuse another architecture: the same weights would mean something else. A key that one lacks is not compared."""
     head = any(name.endswith("classifier.weight") for name in first.tensors)
     one, two = _architecture(first.config, head), _architecture(other.config, head)
     for key in one.keys() & two.keys():
@@ -106,15 +89,7 @@ def check_config(first: Checkpoint, other: Checkpoint) -> None:
 
 
 def check_labels(first: Checkpoint, other: Checkpoint) -> None:
-    """Refuse a classifier whose outputs stand for other labels, or for the same ones in another order.
-
-    Args:
-        first: The reference.
-        other: The checkpoint to compare.
-
-    Raises:
-        ValueError: If both name their labels and a number means two of them.
-    """
+    """Refuse a classifier whose outputs stand for other labels, or for the same ones in another order."""
     one, two = _labels(first.config), _labels(other.config)
     if not one or not two:
         return
@@ -133,17 +108,7 @@ def _labels(config: dict[str, Any]) -> dict[str, str]:
 
 
 def check_modules(checkpoints: Sequence[Checkpoint]) -> Checkpoint | None:
-    """Refuse saves of sentence-transformers whose modules, settings or prompts differ.
-
-    Args:
-        checkpoints: All of them; plain ones are left aside.
-
-    Returns:
-        The first one with modules, which the result takes over; None if there is none.
-
-    Raises:
-        ValueError: If modules, their settings or prompts differ.
-    """
+    """Refuse sentence-transformers modules or prompts that differ; return the first save with modules, or None."""
     saved = [checkpoint for checkpoint in checkpoints if (checkpoint.path / MODULES).is_file()]
     for other in saved[1:]:
         one, two = _modules(saved[0].path), _modules(other.path)
@@ -195,15 +160,7 @@ def _architecture(config: dict[str, Any], head: bool) -> dict[str, Any]:
 
 
 def check_tokenizer(first: Checkpoint, other: Checkpoint) -> None:
-    """Refuse another tokenizer, where both directories have one.
-
-    Args:
-        first: The reference.
-        other: The checkpoint to compare.
-
-    Raises:
-        ValueError: If vocabulary, merges, added tokens, normalizer or pre-tokenizer differ.
-    """
+    """Refuse another tokenizer, where both directories have one."""
     one, two = first.path / "tokenizer.json", other.path / "tokenizer.json"
     if one.is_file() and two.is_file():
         if one.read_bytes() != two.read_bytes():

@@ -18,12 +18,7 @@ RECORD = "merge.json"
 
 
 class MergedTensors:
-    """Takes merged numbers, rounds them to the stored type once, and writes tied copies along.
-
-    Args:
-        writer: The checkpoint being written.
-        parents: What it is merged from.
-    """
+    """Takes merged numbers, rounds them to the stored type once, and writes tied copies along."""
 
     def __init__(self, writer: CheckpointWriter, parents: Parents) -> None:
         self._writer = writer
@@ -32,26 +27,13 @@ class MergedTensors:
         self._seconds = {name: [s for s, first in stored.items() if first == name] for name in parents.names}
 
     def write(self, name: str, start: int, values: torch.Tensor) -> None:
-        """Write one piece of a parameter.
-
-        Args:
-            name: The parameter.
-            start: Number of the piece's first element.
-            values: The numbers, flat.
-        """
+        """Write one piece of a parameter, flat, from its element number `start` on."""
         rounded = self.rounded(name, values)
         for target in (name, *self._seconds[name]):
             self._writer.write(target, start, rounded)
 
     def patch(self, name: str, start: int, places: torch.Tensor, values: torch.Tensor) -> None:
-        """Replace single elements of a piece that was written.
-
-        Args:
-            name: The parameter.
-            start: Number of the piece's first element.
-            places: Their positions in the piece, rising.
-            values: Their new numbers, as `rounded` gave them.
-        """
+        """Replace elements at rising `places` of a piece that was written, by values that `rounded` gave."""
         length = int(places[-1]) + 1
         for target in (name, *self._seconds[name]):
             piece = self._writer.read(target, start, length)
@@ -59,18 +41,7 @@ class MergedTensors:
             self._writer.write(target, start, piece, again=True)
 
     def rounded(self, name: str, values: torch.Tensor) -> torch.Tensor:
-        """Round numbers to the type in which a parameter is stored.
-
-        Args:
-            name: The parameter.
-            values: The numbers.
-
-        Returns:
-            The rounded numbers.
-
-        Raises:
-            ValueError: If they are too large for that type.
-        """
+        """Round numbers to the type in which a parameter is stored."""
         dtype = self._first.tensors[name].dtype
         rounded = values.to(DTYPES[dtype])
         if not all_finite(rounded):
@@ -85,16 +56,7 @@ class MergedTensors:
 def save_merged(
     parents: Parents, output: str | os.PathLike[str], produce: Callable[[MergedTensors], dict[str, Any]]
 ) -> Path:
-    """Write a merged model, whole or not at all.
-
-    Args:
-        parents: What it is merged from.
-        output: The directory to make.
-        produce: Writes every parameter and returns what merge.json should say about the merge.
-
-    Returns:
-        The directory.
-    """
+    """Write a merged model, whole or not at all; `produce` writes parameters and returns what merge.json says."""
     first = parents.checkpoints[0]
     with atomic_directory(output) as directory:
         with CheckpointWriter(directory, first) as writer:

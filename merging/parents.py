@@ -21,46 +21,22 @@ _FINAL = "final"  # where a recipe run puts the model of each of its parts
 
 @dataclass(frozen=True, slots=True)
 class Parents:
-    """Checkpoints that may be merged.
+    """Checkpoints that may be merged."""
 
-    Attributes:
-        checkpoints: All of them; the first gives the result its layout, types, config and tokenizer.
-        labels: A name for each, made of directory names only.
-        names: Every floating-point parameter once, sorted by name. This order is the order of the task vector.
-        copies: Second names of tied parameters, each with the name under which it is counted.
-        modules: The checkpoint whose modules (pooling and the like) the result takes over; None for plain networks.
-    """
-
+    # all of them; the first gives the result its layout, types, config and tokenizer
     checkpoints: tuple[Checkpoint, ...]
-    labels: tuple[str, ...]
-    names: tuple[str, ...]
-    copies: dict[str, str]
+    labels: tuple[str, ...]  # a name for each, made of directory names only
+    names: tuple[str, ...]  # every floating-point parameter once, sorted: the order of the task vector
+    copies: dict[str, str]  # second names of tied parameters, each with the name under which it is counted
+    # the checkpoint whose modules (pooling and the like) the result takes over; None for plain networks
     modules: Checkpoint | None = None
 
     def numel(self, name: str) -> int:
-        """Number of elements of a parameter.
-
-        Args:
-            name: The parameter.
-
-        Returns:
-            The number.
-        """
+        """Number of elements of a parameter."""
         return self.checkpoints[0].tensors[name].numel
 
     def pieces(self, names: Sequence[str]) -> Iterator[tuple[str, int, list[torch.Tensor]]]:
-        """Walk through parameters piece by piece.
-
-        Args:
-            names: The parameters, in the order wanted.
-
-        Yields:
-            tuple[str, int, list[torch.Tensor]]: Name, number of the piece's first element, and the flat piece of every
-            checkpoint as float32.
-
-        Raises:
-            ValueError: If a checkpoint holds NaN or infinity there.
-        """
+        """Yield (name, number of its first element, flat float32 piece of every checkpoint) piece by piece."""
         for name in names:
             for start in range(0, self.numel(name), PIECE):
                 values = [c.read_flat(name, start, start + PIECE).float() for c in self.checkpoints]
@@ -73,18 +49,7 @@ class Parents:
 
 
 def open_parents(paths: Sequence[str | os.PathLike[str]]) -> Parents:
-    """Open checkpoints and prove that they can be merged.
-
-    Args:
-        paths: The checkpoint directories; the first is the reference.
-
-    Returns:
-        The parents.
-
-    Raises:
-        ValueError: If a file is damaged, or tensors, types, configurations or tokenizers differ. (A directory or
-            file that is absent is a FileNotFoundError.)
-    """
+    """Open checkpoints, the first is the reference, and prove that they can be merged."""
     checkpoints = tuple(open_checkpoint(path) for path in paths)
     for checkpoint in checkpoints:
         checkpoint.verify()
@@ -103,19 +68,7 @@ def open_parents(paths: Sequence[str | os.PathLike[str]]) -> Parents:
 
 
 def check_weights(weights: Sequence[float] | None, count: int, what: str) -> list[float]:
-    """Check the weights of a merge.
-
-    Args:
-        weights: One for each model, or None for equal ones.
-        count: Number of models.
-        what: What the models are called in a message.
-
-    Returns:
-        The weights as floats, not normalised.
-
-    Raises:
-        ValueError: If there is no model, or weights are of another number, negative, not finite or all zero.
-    """
+    """Check the weights of a merge, one per model or None for equal ones; return floats, not normalised."""
     if count < 1:
         raise ValueError(f"no {what} given; a merge needs at least one")
     values = [1.0] * count if weights is None else [float(weight) for weight in weights]

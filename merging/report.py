@@ -24,19 +24,12 @@ _LAYER = re.compile(r"(?:^|\.)(?:layers?|h|blocks?)\.(\d+)\.")
 
 @dataclass(frozen=True, slots=True)
 class LayerAgreement:
-    """Agreement in one layer.
+    """Agreement in one layer."""
 
-    Attributes:
-        name: "embeddings", "layer 7" or "head and norms".
-        parameters: Number of elements.
-        kept: Share of elements that survived the trim, by variant.
-        kept_mass: Share of the task vector's absolute sum that survived, by variant; None where a variant did not move.
-        sign_agreement: See the module; None where no two variants kept the same coordinate.
-    """
-
-    name: str
-    parameters: int
-    kept: tuple[float, ...]
+    name: str  # "embeddings", "layer 7" or "head and norms"
+    parameters: int  # number of elements
+    kept: tuple[float, ...]  # share of elements that survived the trim, by variant
+    # share of the task vector's absolute sum that survived, by variant; None where it did not move
     kept_mass: tuple[float | None, ...]
     sign_agreement: float | None
 
@@ -133,11 +126,7 @@ def read_report(merged: str | os.PathLike[str]) -> AgreementReport:
 
 
 class AgreementTally:
-    """Gathers the report's sums piece by piece.
-
-    Args:
-        variants: Names of the variants.
-    """
+    """Gathers the report's sums piece by piece, for variants of these names."""
 
     def __init__(self, variants: Sequence[str]) -> None:
         self._variants = tuple(variants)
@@ -145,13 +134,7 @@ class AgreementTally:
         self._sums: dict[str, torch.Tensor] = {}
 
     def add(self, name: str, task: torch.Tensor, trimmed: torch.Tensor) -> None:
-        """Count one piece.
-
-        Args:
-            name: The parameter it belongs to.
-            task: Task vectors before the trim, (variants, elements) float32.
-            trimmed: After the trim, of the same shape.
-        """
+        """Count one piece of a parameter: task vectors (variants, elements) float32 before and after the trim."""
         self._products += (task @ task.T).double()
         survivors = trimmed != 0
         several = survivors.sum(0) > 1
@@ -164,11 +147,7 @@ class AgreementTally:
         self._sums[layer] = self._sums.get(layer, torch.zeros_like(sums)) + sums
 
     def report(self) -> AgreementReport:
-        """Turn the sums into shares.
-
-        Returns:
-            The report.
-        """
+        """Turn the sums into shares."""
         norms = self._products.diagonal().sqrt()
         cosine = (self._products / norms[:, None] / norms[None, :]).clamp(-1, 1)
         rows = [[None if value != value else value for value in row] for row in cosine.tolist()]  # 0 / 0 is NaN
@@ -190,14 +169,7 @@ class AgreementTally:
 
 
 def layer_of(name: str) -> str:
-    """Name the layer that a parameter belongs to.
-
-    Args:
-        name: The parameter's key.
-
-    Returns:
-        "layer 7", "embeddings" or "head and norms".
-    """
+    """Name the layer that a parameter belongs to: "layer 7", "embeddings" or "head and norms"."""
     found = _LAYER.search(name)
     if found:
         return f"layer {int(found[1])}"

@@ -70,16 +70,7 @@ def merge_ties(
 
 
 def check_trim(density: float, scale: float, trim: str) -> None:
-    """Refuse options of a TIES merge that are out of range.
-
-    Args:
-        density: Share of a task vector's entries that the trim keeps.
-        scale: Factor on the merged task vector.
-        trim: Over what the trim counts.
-
-    Raises:
-        ValueError: If one is out of range; the message names value and limit.
-    """
+    """Refuse options of a TIES merge that are out of range."""
     if not 0.0 < density <= 1.0:
         raise ValueError(f"density must lie in (0, 1], got {density}; 0.2 keeps the largest fifth")
     if not abs(scale) < float("inf"):
@@ -89,33 +80,14 @@ def check_trim(density: float, scale: float, trim: str) -> None:
 
 
 def find_all_cuts(parents: Parents, density: float, trim: str) -> Cuts:
-    """Find what every variant keeps; two passes over the files.
-
-    Args:
-        parents: Base first, then the variants.
-        density: Share of entries to keep, in (0, 1].
-        trim: "global" or "tensor".
-
-    Returns:
-        One cut for each variant, or for "tensor" such a list for each parameter.
-    """
+    """Find what every variant keeps in two passes; a cut per variant, or for "tensor" such a list per parameter."""
     if trim == "global":
         return find_cuts(parents, parents.names, density)
     return {name: find_cuts(parents, [name], density) for name in parents.names}
 
 
 def save_ties(parents: Parents, cuts: Cuts, options: Mapping[str, Any], output: str | os.PathLike[str]) -> Path:
-    """Merge parents whose cuts are known; one pass over the files.
-
-    Args:
-        parents: Base first, then the variants.
-        cuts: From `find_all_cuts`.
-        options: Checked density, scale, weights and trim, as merge.json records them.
-        output: Directory to make.
-
-    Returns:
-        The directory.
-    """
+    """Merge parents whose cuts are known, in one pass; `options` go into merge.json."""
     plan = _Plan(parents, options["weights"], options["scale"], cuts)
 
     def produce(tensors: MergedTensors) -> dict[str, Any]:
@@ -148,35 +120,19 @@ class _Plan:
 
 @dataclass(slots=True)
 class _Outcome:
-    """What a walk found.
+    """What a walk found."""
 
-    Attributes:
-        tally: The agreement report's sums.
-        votes: Positive minus negative elected coordinates.
-        undecided: Coordinates whose sum is zero though entries survived.
-        otherwise: For those, piece by piece, the numbers under the other majority sign.
-    """
-
-    tally: AgreementTally
-    votes: int = 0
-    undecided: int = 0
+    tally: AgreementTally  # the agreement report's sums
+    votes: int = 0  # positive minus negative elected coordinates
+    undecided: int = 0  # coordinates whose sum is zero though entries survived
+    # for those, piece by piece, the numbers under the other majority sign
     otherwise: list[tuple[str, int, torch.Tensor, torch.Tensor]] = field(default_factory=list)
 
 
 def elect_and_average(
     trimmed: torch.Tensor, weights: Sequence[float], majority: int
 ) -> tuple[torch.Tensor, int, torch.Tensor]:
-    """TIES steps 2 and 3 on one piece.
-
-    Args:
-        trimmed: Trimmed task vectors, (variants, elements).
-        weights: One for each variant, not negative.
-        majority: Sign for coordinates whose weighted sum is zero, 1 or -1.
-
-    Returns:
-        The merged entries (elements,) as float64; positive minus negative coordinates; and the places (undecided,)
-        where entries cancelled out, so that the majority sign decided.
-    """
+    """TIES steps 2 and 3: (variants, elements) -> merged float64, positive minus negative votes, undecided places."""
     mass = torch.zeros(trimmed.shape[1], dtype=torch.float64)
     moved = torch.zeros(trimmed.shape[1], dtype=torch.bool)
     for row, weight in zip(trimmed, weights, strict=True):

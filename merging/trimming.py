@@ -21,15 +21,10 @@ _HALF = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """What survives the trim of one vector.
+    """What survives the trim of one vector."""
 
-    Attributes:
-        key: Bits of the smallest magnitude kept; everything above it is kept.
-        ties: How many entries of exactly that magnitude are kept, counted from the front.
-    """
-
-    key: int
-    ties: int
+    key: int  # bits of the smallest magnitude kept; everything above it is kept
+    ties: int  # how many entries of exactly that magnitude are kept, counted from the front
 
 
 KEEP_ALL = Cut(-1, 0)
@@ -37,25 +32,14 @@ KEEP_NONE = Cut((1 << 31) - 1, 0)
 
 
 class Trimmer:
-    """Applies a cut to a vector that arrives in pieces, in order.
-
-    Args:
-        cut: The cut.
-    """
+    """Applies a cut to a vector that arrives in pieces, in order."""
 
     def __init__(self, cut: Cut) -> None:
         self._cut = cut
         self._left = cut.ties
 
     def trim(self, piece: torch.Tensor) -> torch.Tensor:
-        """Zero what does not survive.
-
-        Args:
-            piece: The vector's next piece, float32.
-
-        Returns:
-            A tensor of the same shape; the piece itself if all of it is kept.
-        """
+        """Zero what does not survive in the vector's next float32 piece; the piece itself if all of it is kept."""
         if self._cut == KEEP_ALL:
             return piece
         keys = magnitude_keys(piece)
@@ -68,41 +52,17 @@ class Trimmer:
 
 
 def magnitude_keys(values: torch.Tensor) -> torch.Tensor:
-    """Integers that sort as the magnitudes of float32 numbers do.
-
-    Args:
-        values: float32.
-
-    Returns:
-        int32 of the same shape, not negative.
-    """
+    """Non-negative int32 that sort as the magnitudes of float32 numbers do, of the same shape."""
     return values.abs().view(torch.int32)
 
 
 def kept_count(density: float, size: int) -> int:
-    """Number of entries that a density keeps: floor(density x size), with the density read as a decimal.
-
-    Args:
-        density: Share to keep, in (0, 1].
-        size: Length of the vector.
-
-    Returns:
-        The number, from 0 to `size`.
-    """
+    """Number of entries that a density in (0, 1] keeps: floor(density x size), the density read as a decimal."""
     return int(Fraction(repr(float(density))) * size)
 
 
 def find_cuts(parents: Parents, names: Sequence[str], density: float) -> list[Cut]:
-    """Find the cut of every variant over the given parameters taken as one vector.
-
-    Args:
-        parents: Base first, then the variants.
-        names: The parameters.
-        density: Share of entries to keep, in (0, 1].
-
-    Returns:
-        One cut for each variant.
-    """
+    """Find the cut of every variant over the given parameters taken as one vector."""
     size = sum(parents.numel(name) for name in names)
     kept = kept_count(density, size)
     variants = len(parents.checkpoints) - 1

@@ -18,16 +18,7 @@ _METHODS = {
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[Any]], *, text_columns: int = 1) -> str:
-    """Write a Markdown table; bars and line ends in cells are made harmless.
-
-    Args:
-        header: Column titles.
-        rows: Cells, as many a row as there are titles.
-        text_columns: So many leading columns are aligned left, the others right.
-
-    Returns:
-        The table, without a line end after the last row.
-    """
+    """Write a Markdown table, the first `text_columns` aligned left, bars and line ends in cells made harmless."""
     rule = ["---" if place < text_columns else "---:" for place in range(len(header))]
     lines = [header, rule, *rows]
     return "\n".join("| " + " | ".join(_cell(cell) for cell in line) + " |" for line in lines)
@@ -38,14 +29,7 @@ def _cell(value: Any) -> str:
 
 
 def phase_table(record: dict[str, Any]) -> str:
-    """List the recipe's phases: languages, temperature, masking, context, RoPE, tokens, learning rate.
-
-    Args:
-        record: Run record.
-
-    Returns:
-        A Markdown table.
-    """
+    """List the recipe's phases: languages, temperature, masking, context, RoPE, tokens, learning rate."""
     rows, known = [], set[str]()
     for phase in record["recipe"]["phases"]:
         tags = set(phase["languages"])
@@ -70,14 +54,7 @@ def phase_table(record: dict[str, Any]) -> str:
 
 
 def source_table(record: dict[str, Any]) -> str:
-    """List the data sources with version and licence.
-
-    Args:
-        record: Run record.
-
-    Returns:
-        A Markdown table.
-    """
+    """List the data sources with version and licence."""
     rows = [
         (f"[{source['name']}]({source['url']})", source["version"], source["licence"])
         for source in record["data"]["sources"]
@@ -86,14 +63,7 @@ def source_table(record: dict[str, Any]) -> str:
 
 
 def group_loss_table(record: dict[str, Any]) -> str:
-    """Show each group's loss at the last evaluation of every phase.
-
-    Args:
-        record: Run record.
-
-    Returns:
-        A Markdown table, empty if the run was never evaluated.
-    """
+    """Show each group's loss at the last evaluation of every phase."""
     ends = last_evaluations(record)
     if not ends:
         return ""
@@ -107,26 +77,12 @@ def group_loss_table(record: dict[str, Any]) -> str:
 
 
 def last_evaluations(record: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Pick the last evaluation of each phase.
-
-    Args:
-        record: Run record.
-
-    Returns:
-        Evaluations by phase, in the order of the phases.
-    """
+    """Pick the last evaluation of each phase."""
     return {row["phase"]: row for row in record["evaluations"]}
 
 
 def retrieval_table(retrieval: dict[str, Any]) -> str:
-    """Show retrieval accuracy before and after tuning by group and as the mean over languages.
-
-    Args:
-        retrieval: {"before": ..., "after": ...}, each from `bitext_accuracy`.
-
-    Returns:
-        A Markdown table.
-    """
+    """Show retrieval accuracy before and after tuning by group and as the mean over languages."""
     before, after = retrieval["before"], retrieval["after"]
     rows = [
         (NAMES.get(group, group), _percent(before["groups"].get(group)), _percent(after["groups"][group]))
@@ -137,15 +93,7 @@ def retrieval_table(retrieval: dict[str, Any]) -> str:
 
 
 def merge_table(merge: dict[str, Any]) -> str:
-    """Tell how the variants were merged and how far they agree, and compare them with the result.
-
-    Args:
-        merge: What `merge.json` of a merged checkpoint holds; `losses` beside it, {variant or "merged": {group: loss}},
-            adds the table.
-
-    Returns:
-        A paragraph, and the table under it.
-    """
+    """Tell how variants were merged and agree, and compare losses where `merge` (merge.json) has them."""
     settings = ", ".join(f"{key} {_setting(value)}" for key, value in merge["parameters"].items() if value is not None)
     parents = ", ".join(f"`{parent['name']}`" for parent in merge["parents"])
     text = f"{_METHODS.get(merge['method'], merge['method'])} of {parents} ({settings})."

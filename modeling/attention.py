@@ -13,12 +13,7 @@ from .packing import tracing
 
 
 class MmBertAttention(nn.Module):
-    """The weights of multi-head attention, and the two steps of it that work on each token alone.
-
-    Args:
-        config: Shape, dropout and the kind of each layer.
-        layer_idx: Which layer this is; decides between window and whole sequence.
-    """
+    """The weights of multi-head attention, and the two steps of it that work on each token alone."""
 
     is_causal = False  # read by transformers' attention functions
 
@@ -40,10 +35,7 @@ class MmBertAttention(nn.Module):
         return self.config.attention_dropout if self.training else 0.0
 
     def project_qkv(self, hidden: Tensor, cosine: Tensor, sine: Tensor, out: Tensor | None = None) -> Tensor:
-        """Return queries, keys and values (T, 3, H, D), the first two rotated, of `hidden` (T, hidden_size).
-
-        `out`, of that shape, takes the result where no gradients are recorded.
-        """
+        """Queries, keys (both rotated) and values (T, 3, H, D) of `hidden`, to `out` where nothing is recorded."""
         qkv = self.Wqkv(hidden).view(-1, 3, self.num_heads, self.head_dim)
         return rotate(qkv, cosine, sine) if out is None else _rotate(qkv, cosine, sine, out)
 
@@ -54,16 +46,7 @@ class MmBertAttention(nn.Module):
 
 
 def rotate(qkv: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
-    """Rotate each pair of channels (i, i + D / 2) of queries and keys by the angle of its token, in fp32.
-
-    Args:
-        qkv: (T, 3, H, D), queries, keys and values.
-        cosine: (T, D / 2), fp32.
-        sine: (T, D / 2), fp32.
-
-    Returns:
-        (T, 3, H, D), in the dtype of `qkv`.
-    """
+    """Rotate channels (i, i + D / 2) of queries and keys in `qkv` (T, 3, H, D) by (T, D / 2) fp32 angles, in fp32."""
     if tracing():
         query_key, value = qkv.split((2, 1), 1)
         return torch.cat((_rotate_traced(query_key, cosine, sine), value), 1)

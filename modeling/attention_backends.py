@@ -52,21 +52,7 @@ def attention_backend(
     training: bool,
     buffers: BufferPool | None = None,
 ) -> AttentionBackend:
-    """Choose by `config._attn_implementation` and prepare what all layers share.
-
-    Args:
-        config: The model's configuration.
-        stream: The tokens of this forward.
-        dtype: Of the hidden states.
-        training: Whether dropout acts.
-        buffers: Buffers that all layers share, or None.
-
-    Returns:
-        The backend.
-
-    Raises:
-        ValueError: If the implementation is none that this network has.
-    """
+    """Choose by `config._attn_implementation` and prepare what all layers share in this forward."""
     name = config._attn_implementation or "sdpa"
     if name == "sdpa":
         if varlen_obstacle(config, stream, dtype, training=training) is None:
@@ -85,13 +71,7 @@ def is_flash(attn_implementation: str | None) -> bool:
 
 
 class SdpaAttention:
-    """Blocks of queries for the window, groups of equal length for whole sequences.
-
-    Args:
-        config: Says how far the window reaches.
-        stream: The tokens of this forward, ordered by length.
-        buffers: Buffers that all layers share, or None.
-    """
+    """Blocks of queries for the window, groups of equal length for whole sequences."""
 
     def __init__(self, config: MmBertConfig, stream: TokenStream, buffers: BufferPool | None = None) -> None:
         self.stream = stream
@@ -154,11 +134,7 @@ def products_are_faster(qkv: Tensor) -> bool:
 
 
 class FlashAttention:
-    """Whichever FlashAttention transformers knows under the configured name, on its varlen path.
-
-    Args:
-        stream: The tokens of this forward.
-    """
+    """Whichever FlashAttention transformers knows under the configured name, on its varlen path."""
 
     def __init__(self, stream: TokenStream) -> None:
         self.stream = stream
@@ -188,12 +164,7 @@ class FlashAttention:
 
 
 class EagerAttention:
-    """Plain matrix products on the dense form of the batch.
-
-    Args:
-        config: Says how far the window reaches.
-        stream: The tokens of this forward.
-    """
+    """Plain matrix products on the dense form of the batch."""
 
     def __init__(self, config: MmBertConfig, stream: TokenStream) -> None:
         self.stream = stream

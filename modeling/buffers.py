@@ -36,16 +36,7 @@ class BufferPool:
         self._kept: dict[str, Tensor] = {}
 
     def get(self, name: str, shape: Sequence[int], like: Tensor) -> Tensor:
-        """Return an uninitialised tensor whose memory is kept; what it held is lost.
-
-        Args:
-            name: What it is for; two that are in use together have two names.
-            shape: Its shape.
-            like: A tensor of its dtype and device.
-
-        Returns:
-            The tensor.
-        """
+        """An uninitialised tensor of `like`'s dtype and device in memory kept under `name`; what it held is lost."""
         size, kept = math.prod(shape), self._kept.get(name)
         if kept is None or kept.numel() < size or kept.dtype != like.dtype:
             kept = self._kept[name] = like.new_empty(size)
@@ -73,13 +64,6 @@ NO_REUSE = _NoReuse()
 
 
 def may_reuse(stream: Tensor) -> bool:
-    """Return True if layers may share memory: nothing is recorded, memory comes in pages, and dtypes stay.
-
-    Args:
-        stream: (T, hidden_size).
-
-    Returns:
-        False while a graph or gradients are recorded, off the CPU, and under autocast.
-    """
+    """True if layers may share memory: nothing recorded, memory in pages (CPU), dtypes stay (no autocast)."""
     is_recorded = tracing() or torch.is_grad_enabled()
     return not (is_recorded or stream.device.type != "cpu" or torch.is_autocast_enabled("cpu"))

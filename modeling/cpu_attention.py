@@ -49,32 +49,13 @@ _SPACE = "mmbert" if __name__.startswith("mmbert.") else f"mmbert_{crc32(__name_
 
 
 def attend_whole(qkv: Tensor, cu_seq_lens: Tensor, buffers: BufferPool = NO_REUSE) -> Tensor:
-    """Let every token read from its whole sequence.
-
-    Args:
-        qkv: (T, 3, H, D), queries, keys and values of sequences behind each other, in any order.
-        cu_seq_lens: (N + 1,) where each begins, and T.
-        buffers: Memory to write to where nothing is recorded; what was returned from it before is overwritten.
-
-    Returns:
-        (T, H, D).
-    """
+    """Every token of `qkv` (T, 3, H, D) reads its whole sequence, in any order: (T, H, D); overwrites `buffers`."""
     out: Tensor = _attend_whole(qkv, cu_seq_lens) if _is_recorded(qkv) else _mix_whole(qkv, cu_seq_lens, buffers)
     return out
 
 
 def attend_near(qkv: Tensor, bias: Tensor, half_window: int, buffers: BufferPool = NO_REUSE) -> Tensor:
-    """Let every token read from its window.
-
-    Args:
-        qkv: (T, 3, H, D), queries, keys and values.
-        bias: (blocks, 1, BLOCK, BLOCK + 2 * half_window), from `bias_of_blocks`.
-        half_window: How far a token sees to either side.
-        buffers: Memory to write to where nothing is recorded; what was returned from it before is overwritten.
-
-    Returns:
-        (T, H, D).
-    """
+    """Every token of `qkv` (T, 3, H, D) reads its window; `bias` is of `bias_of_blocks`: (T, H, D)."""
     out: Tensor = (
         _attend_near(qkv, bias, half_window) if _is_recorded(qkv) else _mix_near(qkv, bias, half_window, buffers)
     )

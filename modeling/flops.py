@@ -84,16 +84,6 @@ def useful_flops(shape: EncoderShape, lengths: Iterable[int]) -> int:
 
 
 def training_flops(shape: EncoderShape, lengths: Iterable[int], scored: int, vocab_size: int) -> int:
-    """Count the operations that one step of masked-LM training needs, forward and backward.
-
-    Args:
-        shape: Of the encoder.
-        lengths: Real tokens of each sequence.
-        scored: Tokens that are predicted; head and decoder read only these.
-        vocab_size: Words of the decoder.
-
-    Returns:
-        Operations; the optimizer's own are not counted.
-    """
+    """Operations of a masked-LM step, forward and backward; the head reads `scored` tokens only; no optimizer."""
     head = 2 * scored * shape.hidden_size * (shape.hidden_size + vocab_size)
     return FORWARD_AND_BACKWARD * (useful_flops(shape, lengths) + head)

@@ -31,19 +31,7 @@ _LOADERS_NOTES = ("peft_config", "_hf_peft_config_loaded", "hf_quantizer", "is_q
 
 
 def share_modernbert(model: nn.Module, network: type[Encoder]) -> Encoder:
-    """Build our encoder from the modules of a stock one; see `MmBertModel.from_modernbert`.
-
-    Args:
-        model: A `ModernBertModel`, or one of the `ModernBertFor...`, whose encoder is then taken. If that is ours
-            already, it is returned.
-        network: `MmBertModel` or a subclass.
-
-    Returns:
-        The encoder, with the dtype, device, training mode, attention and checkpointing of `model`.
-
-    Raises:
-        ValueError: If `model` is something else, or computes something that our network does not.
-    """
+    """Build our encoder from a stock one's modules, with its dtype, device, mode and attention; ours is returned."""
     encoder = model.model if isinstance(model, ModernBertPreTrainedModel) and hasattr(model, "model") else model
     if isinstance(encoder, network):
         return encoder

@@ -15,15 +15,7 @@ from .packing import tracing
 
 
 def gated(activation: nn.Module, inner: Tensor) -> Tensor:
-    """Return activation(first half) * second half.
-
-    Args:
-        activation: Of the network's configuration; GELU, mmBERT's own, needs less memory in training.
-        inner: (..., 2 * channels).
-
-    Returns:
-        (..., channels).
-    """
+    """(..., 2 * channels) -> activation(first half) * second half; GELU, mmBERT's own, saves memory in training."""
     if isinstance(activation, GELUActivation) and torch.is_grad_enabled() and inner.requires_grad and not tracing():
         out: Tensor = _GatedGelu.apply(inner)  # type: ignore[no-untyped-call]
         return out

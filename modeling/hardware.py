@@ -51,27 +51,12 @@ def has_fast_bf16(device: torch.device) -> bool:
 
 
 def preferred_dtype(device: torch.device) -> torch.dtype:
-    """Choose the dtype to compute in when the user did not.
-
-    Args:
-        device: Where the network will run.
-
-    Returns:
-        bf16 where the device multiplies it by itself, else fp32.
-    """
+    """bf16 where the device multiplies it by itself, else fp32."""
     return torch.bfloat16 if has_fast_bf16(device) else torch.float32
 
 
 def preferred_attention(device: torch.device, dtype: torch.dtype) -> str:
-    """Choose the attention backend when the user did not.
-
-    Args:
-        device: Where the network will run.
-        dtype: In what it will run.
-
-    Returns:
-        `flash_attention_2` in half precision on a GPU with the flash-attn package, else `sdpa`.
-    """
+    """`flash_attention_2` in half precision on a GPU with the flash-attn package, else `sdpa`."""
     half_on_gpu = device.type == "cuda" and dtype in _HALF
     return "flash_attention_2" if half_on_gpu and is_flash_attn_2_available() else "sdpa"
 
@@ -83,14 +68,7 @@ def default_device() -> torch.device:
 
 
 def compiler_obstacle(device: torch.device) -> str | None:
-    """Say what keeps `torch.compile` from working on a device.
-
-    Args:
-        device: Where the network will run.
-
-    Returns:
-        The obstacle and its remedy in words, or None.
-    """
+    """Say what keeps `torch.compile` from working on a device, with the remedy, or None."""
     if device.type == "cuda":
         found = importlib.util.find_spec("triton") is not None
         return None if found else "torch.compile needs Triton on a GPU: pip install triton"
@@ -105,19 +83,12 @@ def compiler_obstacle(device: torch.device) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """What a network runs on, or would.
+    """What a network runs on, or would."""
 
-    Attributes:
-        device: Where.
-        dtype: Of its weights.
-        attention: Name of the backend, as `attn_implementation` has it.
-        compiled: Whether its layers are compiled.
-    """
-
-    device: torch.device
-    dtype: torch.dtype
-    attention: str
-    compiled: bool = False
+    device: torch.device  # where
+    dtype: torch.dtype  # of its weights
+    attention: str  # name of the backend, as `attn_implementation` has it
+    compiled: bool = False  # whether its layers are compiled
 
     @classmethod
     def of(cls, model: PreTrainedModel) -> "Runtime":
@@ -183,15 +154,7 @@ class Runtime:
 
 
 def describe_runtime(model: PreTrainedModel, *, advise: bool = True) -> str:
-    """Say in one line what a network runs on.
-
-    Args:
-        model: The network.
-        advise: Also say what would make it faster.
-
-    Returns:
-        Such as `bfloat16, sdpa (sliding layers in blocks), 1 thread on cpu; faster: OMP_NUM_THREADS=2`.
-    """
+    """What a network runs on, `bfloat16, sdpa (sliding layers in blocks), 1 thread on cpu`, and what is faster."""
     runtime = Runtime.of(model)
     compiled = ["compiled"] if runtime.compiled else []
     line = ", ".join([runtime.dtype_name, runtime.describe_attention(), *compiled, runtime.describe_place()])

@@ -38,11 +38,7 @@ LENGTH_DEPENDENT_ROPE = ("dynamic", "longrope")
 
 
 class MmBertEmbeddings(nn.Module):
-    """Token embeddings, normalised; there is no table of positions.
-
-    Args:
-        config: Vocabulary, width, dropout.
-    """
+    """Token embeddings, normalised; there is no table of positions."""
 
     def __init__(self, config: MmBertConfig) -> None:
         super().__init__()
@@ -58,11 +54,7 @@ class MmBertEmbeddings(nn.Module):
 
 
 class MmBertMLP(nn.Module):
-    """GeGLU: one half of the inner channels, through GELU, gates the other.
-
-    Args:
-        config: Widths, activation, dropout.
-    """
+    """GeGLU: one half of the inner channels, through GELU, gates the other."""
 
     def __init__(self, config: MmBertConfig) -> None:
         super().__init__()
@@ -78,12 +70,7 @@ class MmBertMLP(nn.Module):
 
 
 class MmBertEncoderLayer(GradientCheckpointingLayer):
-    """Attention, then GeGLU, each reading a normalised copy of the stream and adding to it.
-
-    Args:
-        config: The model's configuration.
-        layer_idx: Which layer this is. The first does not normalise before attention: the embeddings just were.
-    """
+    """Attention (not normalised in layer 0: the embeddings just were), then GeGLU, each adding to the stream."""
 
     def __init__(self, config: MmBertConfig, layer_idx: int) -> None:
         super().__init__()
@@ -106,11 +93,7 @@ class MmBertEncoderLayer(GradientCheckpointingLayer):
         return torch.add(hidden, self.mlp(self.mlp_norm(hidden)), out=out)
 
     def compile(self, **options: Any) -> None:
-        """Compile what works on each token alone; attention keeps its own kernels.
-
-        Args:
-            **options: For `torch.compile`.
-        """
+        """Compile what works on each token alone; attention keeps its own kernels."""
         # Functions of the class, so that one graph serves every layer.
         kind = type(self)
         self.compiled_halves = torch.compile(kind.project_qkv, **options), torch.compile(kind.output_and_mlp, **options)
@@ -126,17 +109,7 @@ class MmBertEncoderLayer(GradientCheckpointingLayer):
         backend: AttentionBackend,
         buffers: BufferPool | None = None,
     ) -> tuple[Tensor, Tensor | None]:
-        """Run the layer.
-
-        Args:
-            hidden: (T, hidden_size).
-            rotation: Cosines and sines of this layer's rotary angles, each (T, D / 2).
-            backend: How to attend.
-            buffers: Memory for intermediate results that layers share, outside training.
-
-        Returns:
-            (T, hidden_size), and the attention weights where the backend has them.
-        """
+        """(T, hidden_size) after the layer, and attention weights where the backend has them."""
         if self.compiled_halves is not None:  # a compiler plans its memory by itself
             project_qkv, output_and_mlp = (partial(half, self) for half in self.compiled_halves)
             buffers = None
@@ -148,16 +121,7 @@ class MmBertEncoderLayer(GradientCheckpointingLayer):
 
 
 def in_tiles(rowwise: Callable[..., Tensor], *streams: Tensor, out: Tensor | None = None) -> Tensor:
-    """Apply to a stream what works on each token alone, a tile at a time where that is faster.
-
-    Args:
-        rowwise: Function of the streams; writes to `out`, (rows, ...), if given it.
-        *streams: Tensors (T, ...).
-        out: (T, ...) for the result, where no gradients are recorded.
-
-    Returns:
-        (T, ...), as `rowwise(*streams)` would give it.
-    """
+    """`rowwise(*streams)` of (T, ...) streams, a tile of tokens at a time where that is faster, into `out` if given."""
     first, *others = tiles(streams[0])
     if out is None:
         found = rowwise(*(stream[first] for stream in streams) if others else streams)
@@ -199,15 +163,7 @@ def layer_norm(config: MmBertConfig) -> nn.LayerNorm:
 
 
 def rotations(config: MmBertConfig, positions: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
-    """Compute the rotary cosines and sines for every kind of layer; once if the kinds share their parameters.
-
-    Args:
-        config: Holds `rope_parameters` for each kind of layer.
-        positions: (T,) position of every token in its sequence.
-
-    Returns:
-        For each layer type two tensors (T, D / 2), fp32.
-    """
+    """(T, D / 2) fp32 cosines and sines for each layer type; computed once where types share their parameters."""
     tables: dict[str, tuple[Tensor, Tensor]] = {}
     parameters = _rope_parameters(config)
     for layer_type in dict.fromkeys(config.layer_types or []):
@@ -222,19 +178,7 @@ def rotations(config: MmBertConfig, positions: Tensor) -> dict[str, tuple[Tensor
 
 
 def rotary_frequencies(config: MmBertConfig, layer_type: str, device: torch.device) -> tuple[Tensor, float]:
-    """Return (D / 2,) how fast each pair of channels turns, and the factor on cosine and sine.
-
-    Args:
-        config: Holds `rope_parameters`; any rope_type of transformers that does not depend on the input's length.
-        layer_type: "full_attention" or "sliding_attention".
-        device: Where to make them.
-
-    Returns:
-        Radians per position, fp32, and the factor, 1 without scaling.
-
-    Raises:
-        ValueError: If the rope_type depends on the length or is unknown.
-    """
+    """Radians per position (D / 2,), fp32, of a layer type, and the factor on cosine and sine, 1 without scaling."""
     parameters = _rope_parameters(config)[layer_type]
     kind = parameters.get("rope_type", "default")
     if kind == "default":
@@ -253,12 +197,7 @@ def _rope_parameters(config: MmBertConfig) -> dict[str, dict[str, Any]]:
 
 
 def initialise(module: nn.Module, config: MmBertConfig) -> None:
-    """Fill the parameters that `module` itself holds with their starting values, as far as they were not loaded.
-
-    Args:
-        module: Any module of the network; its children are not touched.
-        config: Holds `initializer_range` and `initializer_cutoff_factor`.
-    """
+    """Fill the parameters that `module` itself holds with their starting values, as far as they were not loaded."""
     if isinstance(module, nn.Linear | nn.Embedding):
         std = getattr(module, "init_std", config.initializer_range)
         cut = config.initializer_cutoff_factor * std

@@ -244,14 +244,7 @@ def _score(chunk: Tensor, labels: Tensor, losses: Tensor, scale: Tensor | None, 
 
 
 def _add_products(of_weight: Tensor, chunk: Tensor, hidden: Tensor, keep: bool) -> None:
-    """Add (V, rows) x (rows, h) to the gradient of the table, in its dtype however narrow the products.
-
-    Args:
-        of_weight: (V, h).
-        chunk: (rows, V).
-        hidden: (rows, h).
-        keep: False to overwrite what is there.
-    """
+    """Add (V, rows) x (rows, h) to the table's gradient, in its dtype; `keep` False overwrites it."""
     if of_weight.dtype == chunk.dtype:
         of_weight.addmm_(chunk.t(), hidden, beta=int(keep))
         return

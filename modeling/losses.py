@@ -19,17 +19,7 @@ ProblemType = Literal["regression", "single_label_classification", "multi_label_
 def cross_entropy(
     logits: Tensor, labels: Tensor, num_items_in_batch: Tensor | int | None = None, ignore_index: int = -100
 ) -> Tensor:
-    """Return the mean negative log-likelihood of the labels, none of which may lie outside the classes.
-
-    Args:
-        logits: (M, classes).
-        labels: (M,) class ids; `ignore_index` where nothing is scored.
-        num_items_in_batch: What to divide by, if not by the number of labels scored here.
-        ignore_index: The label that scores nothing.
-
-    Returns:
-        A scalar, fp32.
-    """
+    """Mean negative log-likelihood, fp32, of (M,) labels; divides by `num_items_in_batch`, if given."""
     labels = labels.to(logits.device)
     scored = labels != ignore_index
     refuse_ids_beyond("label", labels.where(scored, 0), logits.shape[-1])
@@ -40,20 +30,7 @@ def cross_entropy(
 def classification_loss(
     logits: Tensor, labels: Tensor, problem_type: str, num_items_in_batch: Tensor | int | None = None
 ) -> Tensor:
-    """Return the loss of a sequence classifier.
-
-    Args:
-        logits: (N, num_labels).
-        labels: (N,) classes; (N, num_labels) of 0 and 1 for several at once; numbers of the logits' shape to regress.
-        problem_type: "single_label_classification", "multi_label_classification" or "regression".
-        num_items_in_batch: What to divide by, if not by the number of labels given here.
-
-    Returns:
-        A scalar, fp32.
-
-    Raises:
-        ValueError: If labels and logits do not fit, or the problem type is unknown.
-    """
+    """Loss, fp32, of a sequence classifier: (N,) classes, (N, num_labels) of 0 and 1, or numbers to regress."""
     if problem_type == "single_label_classification":
         if labels.numel() != logits.shape[0]:
             raise ValueError(f"{labels.numel()} labels for {logits.shape[0]} sequences; give one class a sequence")
@@ -84,18 +61,7 @@ def problem_type_of(labels: Tensor, num_labels: int) -> ProblemType:
 
 
 def span_loss(start_logits: Tensor, end_logits: Tensor, start_positions: Tensor, end_positions: Tensor) -> Tensor:
-    """Return the mean of the losses of where an answer starts and ends.
-
-    Args:
-        start_logits: (N, L), the lowest number of the dtype at padding.
-        end_logits: (N, L), likewise.
-        start_positions: (N,) columns; outside [0, L) an answer was cut off and is not scored, below 0 it is column 0,
-            as in transformers.
-        end_positions: (N,), likewise.
-
-    Returns:
-        A scalar, fp32.
-    """
+    """Mean loss, fp32, of start and end columns (N,): outside [0, L) not scored, below 0 is 0, as in transformers."""
     length = start_logits.shape[1]
     losses = [
         cross_entropy(logits, positions.view(-1).clamp(0, length), ignore_index=length)
@@ -105,29 +71,11 @@ def span_loss(start_logits: Tensor, end_logits: Tensor, start_positions: Tensor,
 
 
 def require_shape(name: str, tensor: Tensor, shape: torch.Size) -> None:
-    """Refuse a tensor that does not hold one number a token.
-
-    Args:
-        name: Of the argument, for the message.
-        tensor: What was given.
-        shape: (B, L) of the input.
-
-    Raises:
-        ValueError: If the shapes differ.
-    """
+    """Refuse a tensor that does not hold one number per token, (B, L)."""
     if tensor.shape != shape:
         raise ValueError(f"{name} has shape {tuple(tensor.shape)}, the input {tuple(shape)}; give one number a token")
 
 
 def items_to_divide_by(items: Tensor | int, items_of_step: Tensor | int | None, device: torch.device) -> Tensor:
-    """Return what to divide a summed loss by: at least 1, so that nothing scored is a loss of 0.
-
-    Args:
-        items: Things scored here.
-        items_of_step: Things scored in the whole optimizer step, if the caller counted them.
-        device: Where the loss is.
-
-    Returns:
-        A scalar, of the integer or other dtype that was given.
-    """
+    """What to divide a summed loss by: at least 1, so that nothing scored is a loss of 0."""
     return torch.as_tensor(items if items_of_step is None else items_of_step, device=device).clamp(min=1)

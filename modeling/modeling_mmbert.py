@@ -373,12 +373,7 @@ class MmBertForMaskedLM(MmBertPreTrainedModel):
 
 
 class _Classifier(MmBertPreTrainedModel):
-    """What the four classifying heads share: encoder, head, dropout, linear layer.
-
-    Args:
-        config: The model's configuration.
-        outputs: Numbers that the last layer gives.
-    """
+    """What the four classifying heads share: encoder, head, dropout, linear layer."""
 
     def __init__(self, config: MmBertConfig, outputs: int) -> None:
         super().__init__(config)

@@ -82,20 +82,7 @@ class TokenStream:
 
 
 def stream_of_padded(attention_mask: Tensor | None, batch: int, length: int, device: torch.device) -> TokenStream:
-    """Remove the padding of a batch.
-
-    Args:
-        attention_mask: (B, L), zero at padding, which may lie anywhere; None if there is none.
-        batch: B, rows of the batch.
-        length: L, columns of the batch.
-        device: Where the tokens are.
-
-    Returns:
-        The stream of tokens whose mask is not zero. A row of nothing but padding is a sequence of no tokens.
-
-    Raises:
-        ValueError: If the batch is empty or the mask has another shape.
-    """
+    """The tokens whose `attention_mask` (B, L) is not zero; a row of padding is a sequence of no tokens."""
     if not tracing() and (batch < 1 or length < 1):
         raise ValueError(f"the batch has {batch} rows of {length} tokens; give at least one row of one token")
     if attention_mask is None:
@@ -291,16 +278,7 @@ def _checked_max_length(ends: list[int], lengths: list[int], max_length: int | N
 
 
 def refuse_ids_beyond(what: str, ids: Tensor, size: int) -> None:
-    """Refuse ids outside [0, size), where looking is free: on a CPU, not while a graph is traced.
-
-    Args:
-        what: Name of the ids in the message.
-        ids: Integers of any shape.
-        size: Number of valid ids.
-
-    Raises:
-        ValueError: If an id is negative or not below `size`.
-    """
+    """Refuse ids outside [0, size), where looking is free: on a CPU, not while a graph is traced."""
     if tracing() or ids.device.type != "cpu" or ids.numel() == 0:
         return
     low, high = (int(bound) for bound in torch.aminmax(ids))

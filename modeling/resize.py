@@ -117,35 +117,16 @@ def initialise_from(
 
 @dataclass(frozen=True, slots=True)
 class AxisMap:
-    """One axis of a tensor.
+    """One axis of a tensor."""
 
-    Attributes:
-        places: (target,) the source place of each target place.
-        shrink: Source places for each target place, if the axis becomes shorter; else 1.
-        copies: Target places for each source place, if it becomes longer; else 1.
-        apart: How far the copies of a place lie apart.
-    """
-
-    places: Tensor
-    shrink: int = 1
-    copies: int = 1
-    apart: int = 1
+    places: Tensor  # (target,) source place of each target place
+    shrink: int = 1  # source places for each target place, if the axis becomes shorter; else 1
+    copies: int = 1  # target places for each source place, if it becomes longer; else 1
+    apart: int = 1  # how far the copies of a place lie apart
 
     @classmethod
     def between(cls, name: str, source: int, target: int) -> "AxisMap":
-        """Map places one by one.
-
-        Args:
-            name: What is counted, for the message.
-            source: Length in the source.
-            target: Length in the target.
-
-        Returns:
-            The map.
-
-        Raises:
-            ValueError: If neither length divides the other.
-        """
+        """Map places of an axis of length `source` to one of length `target`, one by one."""
         if source % target and target % source:
             raise ValueError(
                 f"{name} {target} neither divides the source's {source} nor is a multiple of it; "
@@ -166,18 +147,7 @@ class AxisMap:
 
 
 def axis_maps(source: MmBertConfig, target: MmBertConfig) -> dict[str, tuple[AxisMap, ...]]:
-    """Map the axes of every kind of tensor.
-
-    Args:
-        source: Configuration of the network that has weights.
-        target: Of the network that shall get them.
-
-    Returns:
-        By the ending of a tensor's name: its axes, output first.
-
-    Raises:
-        ValueError: If the two do not fit; the message names the field.
-    """
+    """Axes of every kind of tensor, output first, by the ending of its name."""
     channels = source.hidden_size // source.num_attention_heads
     for name, one, other in (
         ("vocab_size", source.vocab_size, target.vocab_size),

@@ -48,18 +48,7 @@ def bias_of_blocks(segments: Tensor, columns: Tensor, half_window: int, dtype: t
 def attend_in_blocks(
     qkv: Tensor, bias: Tensor, half_window: int, dropout: float = 0.0, padded: Tensor | None = None
 ) -> Tensor:
-    """Attend to a window only, in time and memory linear in the number of tokens.
-
-    Args:
-        qkv: (T, 3, H, D), queries, keys and values.
-        bias: From `bias_of_blocks`.
-        half_window: How far a token sees to either side.
-        dropout: Share of attention weights to drop.
-        padded: What `padded_for_blocks` would return, where it lies in memory already.
-
-    Returns:
-        (T, H, D).
-    """
+    """Attend within a window, (T, 3, H, D) -> (T, H, D), in time and memory linear in the number of tokens."""
     tokens, blocks = qkv.shape[0], bias.shape[0]
     if tokens == 0:
         return qkv[:, 2]

@@ -161,14 +161,7 @@ def save_tokenizer(tokenizer: _TransformersTokenizer, directory: str | os.PathLi
 
 
 def tokenizer_fingerprint(tokenizer: _TransformersTokenizer) -> str:
-    """Names what decides the ids of a text: words, merges and layout, not the padding or truncation of the last call.
-
-    Args:
-        tokenizer: A fast tokenizer.
-
-    Returns:
-        64 hexadecimal digits (sha256), equal for two tokenizers that read every text alike.
-    """
+    """Sha256 of what decides the ids of a text: words, merges and layout, not padding or truncation."""
     document = tokenizer.backend_tokenizer.to_str()
     # Padding and truncation stand before, everything that decides an id from here on. Parsing the JSON of 256,000 words
     # to leave them out took 2.5 s, six times as long.

@@ -30,11 +30,7 @@ CHANNEL_STEP = 8
 
 
 class VarlenAttention:
-    """Attends with torch's varlen kernel, local layers within their window; `varlen_obstacle` must be None.
-
-    Args:
-        stream: The tokens of this forward.
-    """
+    """Attends with torch's varlen kernel, local layers within their window; `varlen_obstacle` must be None."""
 
     def __init__(self, stream: TokenStream) -> None:
         self.boundaries = _boundaries_of_nonempty(stream)
@@ -62,17 +58,7 @@ class VarlenAttention:
 
 
 def varlen_obstacle(config: MmBertConfig, stream: TokenStream, dtype: torch.dtype, *, training: bool) -> str | None:
-    """Say what keeps torch's varlen kernel from serving this forward.
-
-    Args:
-        config: The model's configuration.
-        stream: The tokens of this forward, on their device.
-        dtype: Of the hidden states; autocast, where it is on, decides instead.
-        training: Whether the model is in training mode, when dropout acts.
-
-    Returns:
-        The first obstacle in words, or None if the kernel can run and gives the numbers of `SdpaAttention`.
-    """
+    """First obstacle, in words, to torch's varlen kernel serving this forward as `SdpaAttention` would, or None."""
     return (
         hardware_obstacle(stream.cu_seq_lens.device, dtype)
         or _model_obstacle(config, training)
@@ -83,15 +69,7 @@ def varlen_obstacle(config: MmBertConfig, stream: TokenStream, dtype: torch.dtyp
 # A recorder cannot look into these questions, and need not: the answer holds for the whole graph.
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def hardware_obstacle(device: torch.device, dtype: torch.dtype) -> str | None:
-    """Say why torch's varlen kernel cannot run on a device.
-
-    Args:
-        device: Where the tokens are.
-        dtype: Of the hidden states; autocast, where it is on, decides instead.
-
-    Returns:
-        The first obstacle in words, or None.
-    """
+    """Say why torch's varlen kernel cannot run on a device in this dtype (autocast's where it is on), or None."""
     if device.type != "cuda":
         return f"torch's varlen kernel runs on CUDA devices, not on {device.type}"
     if torch.version.hip is not None:

@@ -20,18 +20,7 @@ class RecipeError(ValueError):
 
 
 def number(key: str, value: Any) -> float:
-    """Read a real number written as 0.3, `8e-4` or `1e-8`.
-
-    Args:
-        key: Path of the entry, for the error message.
-        value: What the YAML held.
-
-    Returns:
-        The number.
-
-    Raises:
-        RecipeError: If the value is no finite number.
-    """
+    """Read a real number written as 0.3, `8e-4` or `1e-8`; `key` is its path for the message."""
     if not isinstance(value, bool):
         try:
             result = float(value)
@@ -43,18 +32,7 @@ def number(key: str, value: Any) -> float:
 
 
 def count(key: str, value: Any) -> int:
-    """Read a whole number written as 4608, `2.3T`, `600B`, `1.5M` or `200k`.
-
-    Args:
-        key: Path of the entry, for the error message.
-        value: What the YAML held.
-
-    Returns:
-        The count, rounded to the nearest unit.
-
-    Raises:
-        RecipeError: If the value is not a whole number of zero or more.
-    """
+    """Read a whole number written as 4608, `2.3T`, `600B`, `1.5M` or `200k`, rounded to the nearest unit."""
     match = re.fullmatch(r"\s*([0-9.]+)\s*([kMBT])\s*", value) if isinstance(value, str) else None
     result = number(key, match[1]) * _SUFFIX[match[2]] if match else number(key, value)
     if result < 0 or (match is None and result != int(result)):

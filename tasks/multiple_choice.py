@@ -118,19 +118,7 @@ def fine_tune_chooser(
 
 
 def right_choices(name: str, rows: Dataset, first: int | None = None) -> list[int]:
-    """Find which choice is right, from 0.
-
-    Args:
-        name: Of the data set, for messages.
-        rows: With `choices` and `label`.
-        first: What numbers count from where these rows leave it open, see `first_number`; None: 0.
-
-    Returns:
-        A place a row.
-
-    Raises:
-        ValueError: If a label is none of these.
-    """
+    """Find which choice is right, from 0; labels count from `first`, see `first_number`."""
     labels = [str(label).strip() for label in rows["label"][:]]
     choices = [[str(choice).strip() for choice in several] for several in rows["choices"][:]]
     literal = all(label in several for label, several in zip(labels, choices, strict=True))
@@ -149,14 +137,7 @@ def right_choices(name: str, rows: Dataset, first: int | None = None) -> list[in
 
 
 def first_number(*parts: Dataset) -> int | None:
-    """Say what the labels of data sets count from: the first one decides that leaves no doubt.
-
-    Args:
-        *parts: With `choices` and `label`.
-
-    Returns:
-        0 or 1; None where no label is 0 or the number of choices, so that both may be meant.
-    """
+    """0 or 1, whichever the first data set without doubt counts labels from; None if both may be meant."""
     for rows in parts:
         numbers = [int(label) for label in rows["label"][:] if str(label).strip().isdecimal()]
         if 0 in numbers:
@@ -184,22 +165,7 @@ def encode_choices(
     first: int | None = None,
     cut: Counter[str] | None = None,
 ) -> Dataset:
-    """Encode every choice with what comes before it.
-
-    Args:
-        name: Of the data set, for messages.
-        rows: With `choices`, `label`, `language` and at least one of `context`, `text`, `question`.
-        tokenizer: The checkpoint's.
-        options: How choices are read.
-        first: See `right_choices`.
-        cut: Gets the number of rows with a cut choice by language.
-
-    Returns:
-        `input_ids` and `attention_mask` (a list of lists a row), `labels` and `language`.
-
-    Raises:
-        ValueError: If rows differ in how many choices they have, have fewer than 2, a gap, or nothing to choose by.
-    """
+    """Encode every choice with what comes before it; `cut` gets the rows with a cut choice by language."""
     from datasets import Dataset
 
     there = [column for column in FIRST if column in rows.column_names]

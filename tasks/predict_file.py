@@ -36,19 +36,12 @@ _FLUSH = 1024  # rows between two writes to the disk
 
 @dataclass(frozen=True)
 class FilePredictions:
-    """What a run over a file did.
+    """What a run over a file did."""
 
-    Attributes:
-        path: The file of predictions.
-        rows: All of them.
-        resumed: How many were there already.
-        cut: Texts cut at max_length in this run, by language.
-    """
-
-    path: Path
-    rows: int
-    resumed: int
-    cut: Mapping[str, int]
+    path: Path  # the file of predictions
+    rows: int  # all of them
+    resumed: int  # how many were there already
+    cut: Mapping[str, int]  # texts cut at max_length in this run, by language
 
 
 def predict_file(

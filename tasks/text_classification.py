@@ -159,17 +159,7 @@ def fine_tune_classifier(
 
 
 def problem_of(rows: Dataset) -> str:
-    """Say what rows ask for.
-
-    Args:
-        rows: With `label`, `labels` or `score`.
-
-    Returns:
-        The problem's type, as in a network's config.
-
-    Raises:
-        ValueError: If there is none of them.
-    """
+    """Say what rows with `label`, `labels` or `score` ask for, as `problem_type` of a network's config."""
     for problem_type, column in COLUMNS.items():
         if column in rows.column_names:
             return problem_type
@@ -177,15 +167,7 @@ def problem_of(rows: Dataset) -> str:
 
 
 def labels_of(rows: Dataset, problem_type: str) -> list[str]:
-    """List the classes of rows.
-
-    Args:
-        rows: Training rows.
-        problem_type: What they ask for.
-
-    Returns:
-        Names in their order, 2 before 10; none for numbers.
-    """
+    """List the classes of training rows in their order, 2 before 10; none for numbers."""
     if problem_type == "regression":
         return []
     values = rows[COLUMNS[problem_type]][:]
@@ -203,23 +185,7 @@ def encode_rows(
     options: TextOptions,
     cut: Counter[str] | None = None,
 ) -> tuple[Dataset, Dataset]:
-    """Encode texts and their labels.
-
-    Args:
-        name: Of the data set, for messages.
-        rows: Labelled rows.
-        tokenizer: The checkpoint's.
-        problem_type: What they ask for.
-        labels: Classes in the order of their numbers.
-        options: How texts are read.
-        cut: Gets the number of cut texts by language.
-
-    Returns:
-        The encoded rows, and the labelled rows that they come from.
-
-    Raises:
-        ValueError: If a label is not among the classes and `on_bad_row` is "error", or no row is left.
-    """
+    """Encode texts and labels; returns them and the rows they come from. `cut` counts cut texts by language."""
     values = rows[COLUMNS[problem_type]][:]
     number = {label: place for place, label in enumerate(labels)}
     if problem_type != "regression":
@@ -289,15 +255,7 @@ def named(problem_type: str, logits: np.ndarray, labels: Sequence[str]) -> list[
 
 
 def pool_windows(predictions: Sequence[np.ndarray], rows: Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Average the logits of the windows of each document.
-
-    Args:
-        predictions: (outputs,) per row.
-        rows: With `row`, the document's number, if documents may have several.
-
-    Returns:
-        The documents' numbers in rising order, the place of the first window of each, and (documents, outputs).
-    """
+    """Average logits over the windows of a document: its number, its first window, (documents, outputs)."""
     logits = np.stack(list(predictions)).astype(np.float64)
     own = np.asarray(rows["row"][:]) if "row" in rows.column_names else np.arange(len(logits))
     documents, first, where, counts = np.unique(own, return_index=True, return_inverse=True, return_counts=True)
@@ -318,17 +276,7 @@ def most_frequent(problem_type: str, known: np.ndarray) -> Any:
 def baseline_scores(
     problem_type: str, train: Sequence[Any], test: Sequence[Any], positive: int | None = None
 ) -> dict[str, Scores]:
-    """Score what needs no network: the most frequent label of training, and labels drawn as often as there.
-
-    Args:
-        problem_type: As in the network's config.
-        train: Labels of the training rows, as numbers.
-        test: Labels of the test rows.
-        positive: Class whose own F1 is wanted too.
-
-    Returns:
-        `majority` (for numbers: the mean) and `random` (mean of 20 draws), each scores by name.
-    """
+    """Scores of the most frequent label of training (numbers: the mean) and, over 20 draws, of random labels."""
     known, truth = np.asarray(train), np.asarray(test)
     most = np.broadcast_to(most_frequent(problem_type, known), truth.shape)
     majority = score(problem_type, truth, most, positive)

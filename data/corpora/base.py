@@ -100,44 +100,19 @@ class ParallelCorpus(Corpus):
 
 
 def is_heldout(key: str, fraction: float) -> bool:
-    """Decides by a stable hash whether a text, or the key of one, belongs to the held-out part.
-
-    Args:
-        key: The text or key.
-        fraction: Share to hold out, 0 to 1.
-
-    Returns:
-        True for about that share of keys.
-    """
+    """Decides by a stable hash of a text, or of its key, whether it is of the share that is held out."""
     digest = hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return int.from_bytes(digest, "big") < fraction * 2**64
 
 
 def check_split(split: str) -> bool:
-    """Refuses a split that does not exist.
-
-    Args:
-        split: "train" or "heldout".
-
-    Returns:
-        True for the held-out one.
-
-    Raises:
-        ValueError: It is neither.
-    """
+    """Refuses a split other than "train" and "heldout"; True for the held-out one."""
     if split not in SPLITS:
         raise ValueError(f"split is {split!r}; a corpus has {' and '.join(map(repr, SPLITS))}.")
     return split == "heldout"
 
 
 def check_fraction(fraction: float) -> None:
-    """Refuses a held-out share that is no share.
-
-    Args:
-        fraction: The share.
-
-    Raises:
-        ValueError: It does not lie in [0, 1).
-    """
+    """Refuses a held-out share that is no share."""
     if not 0.0 <= fraction < 1.0:
         raise ValueError(f"heldout_fraction is {fraction}, but must lie in [0, 1); 0.01 holds out one document in 100.")

@@ -317,27 +317,12 @@ CHUNK_CHARACTERS = 3000
 
 
 def python_files(root: Path) -> list[Path]:
-    """Lists the Python files below a folder, sorted.
-
-    Args:
-        root: The package's folder.
-
-    Returns:
-        The files.
-    """
+    """Lists the Python files below a folder, sorted."""
     return sorted(path for path in root.rglob("*.py") if path.is_file())
 
 
 def chunks(text: str, limit: int = CHUNK_CHARACTERS) -> Iterator[str]:
-    """Cuts source text at blank lines, or at line ends where a block is too long, nothing left out but blank edges.
-
-    Args:
-        text: A whole file.
-        limit: Most characters in a chunk; a single longer line stays whole.
-
-    Yields:
-        str: Chunks that are not blank.
-    """
+    """Cuts source text at blank lines, or at line ends where a block exceeds `limit`; nothing but blank is lost."""
     chunk = ""
     for piece in _pieces(text, limit):
         if chunk and len(chunk) + len(piece) > limit:

@@ -19,17 +19,11 @@ _PLURAL = "\x00"
 
 
 class Message(NamedTuple):
-    """One translated message.
+    """One translated message."""
 
-    Attributes:
-        singular: The English message id, without its context.
-        plural: The English plural, if the message has one.
-        forms: Its translations, one for every plural form of the language.
-    """
-
-    singular: str
-    plural: str | None
-    forms: tuple[str, ...]
+    singular: str  # the English message id, without its context
+    plural: str | None  # the English plural, if the message has one
+    forms: tuple[str, ...]  # its translations, one for every plural form of the language
 
     @property
     def english(self) -> str:
@@ -38,17 +32,7 @@ class Message(NamedTuple):
 
 
 def read_messages(path: Path) -> list[Message]:
-    """Reads all messages of a .mo file but its header.
-
-    Args:
-        path: The file.
-
-    Returns:
-        The messages in file order, which is sorted by message id.
-
-    Raises:
-        ValueError: The file is no .mo file, is truncated, or is not in UTF-8.
-    """
+    """Reads all messages of a .mo file but its header, in file order, which is sorted by message id."""
     try:
         return list(_messages(path.read_bytes()))
     except (struct.error, UnicodeDecodeError, IndexError) as error:
@@ -56,14 +40,7 @@ def read_messages(path: Path) -> list[Message]:
 
 
 def locale_of(path: Path) -> str:
-    """The locale of `.../<locale>/LC_MESSAGES/<domain>.mo`.
-
-    Args:
-        path: The file.
-
-    Returns:
-        The locale, "pt_BR".
-    """
+    """The locale of `.../<locale>/LC_MESSAGES/<domain>.mo`, such as "pt_BR"."""
     return path.parent.parent.name
 
 

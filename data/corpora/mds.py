@@ -37,42 +37,20 @@ _SHAPE_TYPES = ("<u1", "<u2", "<u4", "<u8")
 
 @dataclass(frozen=True)
 class MdsShard:
-    """One shard as its index describes it.
+    """One shard as its index describes it."""
 
-    Attributes:
-        name: File without compression, such as "shard.00000.mds".
-        stored: File with it; the same if there is none.
-        samples: How many samples.
-        raw_bytes: Size without compression.
-        stored_bytes: Size of `stored`.
-        columns: Column to (encoding, fixed size or None), in the order of the file.
-        hashes: Algorithm to hexadecimal hash of the stored file.
-        codec: Arrow's name of its compression.
-    """
-
-    name: str
-    stored: str
-    samples: int
-    raw_bytes: int
-    stored_bytes: int
-    columns: Mapping[str, tuple[str, int | None]]
-    hashes: Mapping[str, str]
-    codec: str = "zstd"
+    name: str  # file without compression, such as "shard.00000.mds"
+    stored: str  # file with it; the same as `name` if there is none
+    samples: int  # how many samples
+    raw_bytes: int  # size without compression
+    stored_bytes: int  # size of `stored`
+    columns: Mapping[str, tuple[str, int | None]]  # column to (encoding, fixed size or None), in the order of the file
+    hashes: Mapping[str, str]  # algorithm to hexadecimal hash of the stored file
+    codec: str = "zstd"  # arrow's name of its compression
 
 
 def parse_index(text: str | bytes, path: str) -> list[MdsShard]:
-    """Read an index.json.
-
-    Args:
-        text: Its content.
-        path: Its name, for messages.
-
-    Returns:
-        The shards in their order.
-
-    Raises:
-        ValueError: If it is no MDS index of version 2, or has a column or compression that is not read here.
-    """
+    """Read the shards of an index.json in their order."""
     try:
         document = json.loads(text)
         version, entries = document["version"], document["shards"]
@@ -113,19 +91,7 @@ def _shard(entry: Mapping[str, Any], path: str) -> MdsShard:
 
 
 def unpack_shard(stored: bytes, shard: MdsShard, path: str) -> bytes:
-    """Check a stored shard against its index, and decompress it.
-
-    Args:
-        stored: Bytes of the file.
-        shard: What the index says.
-        path: Name of the file, for messages.
-
-    Returns:
-        The shard without compression.
-
-    Raises:
-        ValueError: If it is truncated, changed or not compressed as its index says.
-    """
+    """Check the bytes of a stored shard against its index, and decompress them."""
     if len(stored) != shard.stored_bytes:
         raise ValueError(f"{path} has {len(stored):,} bytes, its index says {shard.stored_bytes:,}; fetch it again.")
     for algorithm, wanted in shard.hashes.items():
@@ -147,20 +113,7 @@ def unpack_shard(stored: bytes, shard: MdsShard, path: str) -> bytes:
 
 
 def read_samples(raw: bytes, shard: MdsShard, wanted: list[str], path: str) -> Iterator[dict[str, Any]]:
-    """Read the samples of a shard.
-
-    Args:
-        raw: The shard without compression.
-        shard: What the index says.
-        wanted: Columns to decode; the others are passed over.
-        path: Name of the file, for messages.
-
-    Yields:
-        dict[str, Any]: Wanted column to value; strings that are no UTF-8 come as bytes.
-
-    Raises:
-        ValueError: If sizes in the file contradict each other, or a wanted column has an encoding not read here.
-    """
+    """Yield the wanted columns of a shard's samples; strings that are no UTF-8 come as bytes."""
     decoders = {name: _decoder(shard.columns[name][0], name, path) for name in wanted}
     sizes = [size for _, size in shard.columns.values()]
     free = sum(size is None for size in sizes)

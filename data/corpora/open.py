@@ -79,20 +79,7 @@ def open_corpus(
 def open_with(
     location: str | os.PathLike[str], options: ReadOptions, *, revision: str | None = None, hub_split: str = "train"
 ) -> RowCorpus:
-    """Open a corpus with options that are already checked.
-
-    Args:
-        location: A file, a folder or a Hub dataset id.
-        options: How rows are read.
-        revision: Branch, tag or commit of a Hub dataset.
-        hub_split: Split of the Hub dataset, or of folders named after splits.
-
-    Returns:
-        The corpus.
-
-    Raises:
-        FileNotFoundError: There is nothing at that place.
-    """
+    """Open a corpus with options that are already checked."""
     path = Path(location)
     if path.exists():
         return FileCorpus(path, options, hub_split)

@@ -19,36 +19,19 @@ _WORD = {"jsonl": "row", "text": "line"}
 
 
 class LinePlace(NamedTuple):
-    """Where a line stands; its number in the file is counted only when somebody wants to read it.
+    """Where a line stands; its number in the file is counted only when somebody wants to read it."""
 
-    Attributes:
-        path: The file.
-        word: "row" or "line".
-        number: Number of the line in its slice, from 1.
-        begin: First byte of the slice.
-    """
-
-    path: Path
-    word: str
-    number: int
-    begin: int
+    path: Path  # the file
+    word: str  # "row" or "line"
+    number: int  # number of the line in its slice, from 1
+    begin: int  # first byte of the slice
 
     def __str__(self) -> str:
         return f"{self.path}, {self.word} {lines_before(self.path, self.begin) + self.number}"
 
 
 def read_rows(path: Path, language: str | None, options: ReadOptions, part: Slice | None = None) -> Iterator[Row]:
-    """Yields the rows of one file; a file that cannot be read is one bad row.
-
-    Args:
-        path: A file of text or rows, compressed or not.
-        language: Tag of all its rows, or None if a column says it.
-        options: Columns and limits.
-        part: Read only this slice.
-
-    Yields:
-        Row: The rows in file order.
-    """
+    """Yields the rows of a file, or of a slice of it; a file that cannot be read is one bad row."""
     count = 0
     try:
         for row in _rows(path, language, options, part):
@@ -83,17 +66,7 @@ def _rows(path: Path, language: str | None, options: ReadOptions, part: Slice | 
 
 
 def row_of(place: object, record: Record, language: str | None, options: ReadOptions) -> Row:
-    """Turns a record into a row of a corpus.
-
-    Args:
-        place: Where it stands, for messages.
-        record: The record.
-        language: Tag of all rows, or None if a column says it.
-        options: Columns.
-
-    Returns:
-        The row.
-    """
+    """Turns a record into a row of a corpus."""
     values = record.values
     if values is None:
         return Row(place, language, None, problem=record.problem, detail=record.detail)

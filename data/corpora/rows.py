@@ -22,24 +22,14 @@ OnBadRow = Literal["error", "skip"]
 
 
 class Row(NamedTuple):
-    """What a reader found at one place.
+    """What a reader found at one place."""
 
-    Attributes:
-        place: File and row, for messages; turned into text only when one is needed.
-        language: Tag, or whatever stood in the language column.
-        text: Whatever stood in the text column; None if there was nothing to read. Token ids where the source was
-            tokenised before.
-        key: Whatever stood in the key column.
-        problem: Why the reader could not read the row; empty if it could.
-        detail: More about the problem, for the message.
-    """
-
-    place: object
-    language: Any
-    text: Any
-    key: Any = None
-    problem: str = ""
-    detail: str = ""
+    place: object  # file and row, for messages; turned into text only when one is needed
+    language: Any  # tag, or whatever stood in the language column
+    text: Any  # as the text column has it, None without; token ids where the source was tokenised before
+    key: Any = None  # whatever stood in the key column
+    problem: str = ""  # why the reader could not read the row; empty if it could
+    detail: str = ""  # more about the problem, for the message
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,14 +102,7 @@ class RowCorpus(Corpus):
         """Yields all rows that a reader can see, bad ones too, in an order that is always the same."""
 
     def languages(self) -> list[str]:
-        """The sorted tags of all languages; where a column says them, the first call reads the whole corpus.
-
-        Returns:
-            The tags.
-
-        Raises:
-            ValueError: No row has a usable text.
-        """
+        """The sorted tags of all languages; where a column says them, the first call reads the whole corpus."""
         if self._languages is None:
             found = {document.language for document in self._accepted(Counter())}
             if not found:
@@ -128,14 +111,7 @@ class RowCorpus(Corpus):
         return list(self._languages)
 
     def documents(self, split: Split) -> Iterator[Document]:
-        """Yields the documents of one split in the order of the rows, and counts bad rows in `skipped`.
-
-        Args:
-            split: "train" or "heldout".
-
-        Returns:
-            An iterator; files are read while it runs.
-        """
+        """Yields the documents of one split in the order of the rows, and counts bad rows in `skipped`."""
         heldout = check_split(split)
         self.skipped = Counter()
         return self._split(heldout, self.skipped)
@@ -180,15 +156,7 @@ def with_known_tag(row: Row, options: ReadOptions) -> Row:
 
 
 def find_problem(row: Row, options: ReadOptions) -> tuple[str, str]:
-    """Name what is wrong with a row.
-
-    Args:
-        row: The row.
-        options: Which languages, columns and sizes are right.
-
-    Returns:
-        The problem and its detail for the message; two empty strings for a good row.
-    """
+    """Name what is wrong with a row and its detail for the message; two empty strings for a good row."""
     if row.problem:
         return row.problem, f" ({row.detail})" if row.detail else ""
     if not isinstance(row.language, str):
@@ -205,16 +173,7 @@ def find_problem(row: Row, options: ReadOptions) -> tuple[str, str]:
 
 
 def bad_row(row: Row, problem: str, detail: str) -> ValueError:
-    """Make the error that stops at a bad row.
-
-    Args:
-        row: The row.
-        problem: What is wrong.
-        detail: More about it, with a leading space, or empty.
-
-    Returns:
-        The error, to be raised.
-    """
+    """Make the error that stops at a bad row; a detail has a leading space."""
     return ValueError(f"{row.place}: {problem}{detail}; repair it, or leave it out by {option('on_bad_row', 'skip')}.")
 
 

@@ -124,15 +124,7 @@ def split_words(text: str) -> RunningText:
 
 
 def spaces_of(words: Sequence[str], text: str) -> list[bool]:
-    """Finds after which words a text has a blank.
-
-    Args:
-        words: The words of the sentence.
-        text: The sentence. Where its letters are not those of the words, the habits of writing decide.
-
-    Returns:
-        A flag a word; the last is False.
-    """
+    """A flag per word: is it followed by a blank in the text? The habits of writing decide where letters differ."""
     glued, squeezed = "".join(words), re.sub(r"\s+", "", text)
     # Of every letter of the text: whether a blank stands before it.
     blank_before = [bool(match.group(1)) for match in re.finditer(r"(\s*)\S", text)]
@@ -158,14 +150,7 @@ def spaces_of(words: Sequence[str], text: str) -> list[bool]:
 
 
 def written_spaces(words: Sequence[str]) -> list[bool]:
-    """Guesses after which words a writer puts a blank.
-
-    Args:
-        words: The words of a sentence.
-
-    Returns:
-        A flag a word; the last is False.
-    """
+    """Guesses after which words a writer puts a blank: a flag per word, the last is False."""
     after = [False] * len(words)
     opened = False
     for number, word in enumerate(words):

@@ -7,19 +7,7 @@ from numpy.typing import NDArray
 
 
 def window_room(max_length: int, stride: int, special: int) -> int:
-    """Counts the tokens of text that a window holds.
-
-    Args:
-        max_length: Tokens in a window.
-        stride: Tokens that neighbouring windows share.
-        special: Tokens that are not of the text.
-
-    Returns:
-        `max_length - special`.
-
-    Raises:
-        ValueError: If windows of this size could not move on.
-    """
+    """Counts the tokens of text in a window, `max_length - special`; refuses windows that could not move on."""
     room = max_length - special
     if stride < 0 or room <= stride:
         raise ValueError(
@@ -30,31 +18,13 @@ def window_room(max_length: int, stride: int, special: int) -> int:
 
 
 def windows_over(length: int, room: int, stride: int) -> list[tuple[int, int]]:
-    """Lays overlapping windows over a row of tokens; the last ends with the row and is as full as the others.
-
-    Args:
-        length: Tokens in the row.
-        room: Tokens in a window.
-        stride: Tokens that neighbours share at least.
-
-    Returns:
-        Start and end of every window; one empty window for an empty row.
-    """
+    """Start and end of overlapping windows; the last ends with the row and is full, an empty row has one."""
     starts = [*range(0, max(length - room, 0), room - stride), max(length - room, 0)]
     return [(start, min(start + room, length)) for start in starts]
 
 
 def most_context(places: NDArray[np.int64], spans: Sequence[tuple[int, int]], length: int) -> NDArray[np.int64]:
-    """Finds, of each token, the window that shows most of the text on its poorer side; the first among equals.
-
-    Args:
-        places: Token numbers, shape (n,).
-        spans: Windows, from `windows_over`.
-        length: Tokens in the row. Its own ends are no lack of context.
-
-    Returns:
-        Window numbers, shape (n,).
-    """
+    """Of each token (n,) the window with most text on its poorer side, the first among equals; row ends lack none."""
     best, found = np.full(len(places), -1), np.zeros(len(places), dtype=np.int64)
     for number, (start, end) in enumerate(spans):
         left = places - start if start else np.full(len(places), length)

@@ -42,16 +42,7 @@ Token = tuple[int, int, int]  # id, first character, one after the last
 
 
 def cut_at_borders(tokenizer: Any, running: RunningText, tokens: list[Token]) -> list[Token]:
-    """Reads the words again that share a token with another, each by itself.
-
-    Args:
-        tokenizer: Of mmBERT's layout, or other BPE.
-        running: The text and its words.
-        tokens: All tokens of the text, in order.
-
-    Returns:
-        The tokens of the text, none of which has letters of two words.
-    """
+    """Reads the words again that share a token with another, each by itself."""
     spans = [span for span in running.spans if span[0] < span[1]]
     starts, ends = [start for start, _ in spans], [end for _, end in spans]
     whole: list[Token] = []

@@ -13,18 +13,7 @@ class PackedCollator:
     """Lays packed rows end to end into one batch for a varlen forward."""
 
     def __call__(self, items: Sequence[PackedRows]) -> dict[str, torch.Tensor | int]:
-        """Collate.
-
-        Args:
-            items: One or several packed rows.
-
-        Returns:
-            `input_ids` and `labels` (1, T), `cu_seq_lens_q` = `cu_seq_lens_k` (n + 1,) int32, `max_length_q` =
-            `max_length_k`.
-
-        Raises:
-            ValueError: If there is no item.
-        """
+        """Packed rows as `input_ids`, `labels` (1, T), `cu_seq_lens_q/k` (n + 1,) int32 and `max_length_q/k`."""
         if not items:
             raise ValueError("a batch needs at least one item, got none.")
         lengths = np.concatenate([item.lengths for item in items])

@@ -27,21 +27,13 @@ from .spans import SPECIALS_PER_CHUNK
 
 @dataclass(frozen=True)
 class PackedRows:
-    """Sequences laid end to end, masked.
+    """Sequences laid end to end, masked."""
 
-    Attributes:
-        input_ids: Shape (T,).
-        labels: Shape (T,), -100 where nothing is predicted.
-        lengths: Length of each sequence, shape (n,); they sum to T.
-        languages: Index of each sequence's language in the stream's `languages`, shape (n,).
-        step: Optimizer step that this belongs to.
-    """
-
-    input_ids: NDArray[np.int64]
-    labels: NDArray[np.int64]
-    lengths: NDArray[np.int64]
-    languages: NDArray[np.int64]
-    step: int
+    input_ids: NDArray[np.int64]  # shape (T,)
+    labels: NDArray[np.int64]  # shape (T,), -100 where nothing is predicted
+    lengths: NDArray[np.int64]  # length of each sequence, shape (n,); they sum to T
+    languages: NDArray[np.int64]  # index of each sequence's language in the stream's `languages`, shape (n,)
+    step: int  # optimizer step that this belongs to
 
 
 class MlmStream(Dataset[PackedRows]):

@@ -15,44 +15,26 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class LanguageEpochs:
-    """One language under the cap.
+    """One language under the cap."""
 
-    Attributes:
-        language: Its tag.
-        share_before: Share of the phase's tokens by temperature alone.
-        share: Share after the cap.
-        epochs_before: How often the phase would have read the language's text.
-        epochs: How often it reads it.
-        fixed: Whether the share is the recipe's own, out of reach of temperature and cap.
-        capped: Whether the cap holds it down.
-    """
-
-    language: str
-    share_before: float
-    share: float
-    epochs_before: float
-    epochs: float
-    fixed: bool
-    capped: bool
+    language: str  # its tag
+    share_before: float  # share of the phase's tokens by temperature alone
+    share: float  # share after the cap
+    epochs_before: float  # how often the phase would have read the language's text
+    epochs: float  # how often it reads it
+    fixed: bool  # whether the share is the recipe's own, out of reach of temperature and cap
+    capped: bool  # whether the cap holds it down
 
 
 @dataclass(frozen=True, slots=True)
 class EpochReport:
-    """What the cap did in one phase.
+    """What the cap did in one phase."""
 
-    Attributes:
-        phase: Name of the phase.
-        tokens: Tokens that the phase reads.
-        asked: The cap of the recipe; 0 is none.
-        used: The cap that holds: `asked`, or the lowest that gives the phase its tokens where the text is too little.
-        languages: Every language of the phase.
-    """
-
-    phase: str
-    tokens: int
-    asked: float
-    used: float
-    languages: tuple[LanguageEpochs, ...]
+    phase: str  # name of the phase
+    tokens: int  # tokens that the phase reads
+    asked: float  # the cap of the recipe; 0 is none
+    used: float  # the cap that holds: `asked`, or the lowest that gives the phase its tokens
+    languages: tuple[LanguageEpochs, ...]  # every language of the phase
 
     @property
     def lifted(self) -> bool:
@@ -96,14 +78,7 @@ class EpochReport:
         return {**asdict(self), "lifted": self.lifted, "freed": self.freed}
 
     def markdown(self, rows: int = 20) -> str:
-        """Return the summary and a table of the languages that are read most often.
-
-        Args:
-            rows: Languages in the table.
-
-        Returns:
-            Markdown.
-        """
+        """The summary and a table of the `rows` languages that are read most often."""
         head = (
             "| language | share by temperature | share | epochs by temperature | epochs | |\n|---|---|---|---|---|---|"
         )
@@ -125,19 +100,7 @@ def cap_epochs(
     fixed: Mapping[str, float] | None = None,
     phase: str = "",
 ) -> EpochReport:
-    """Cap how often a phase reads its sampled languages.
-
-    Args:
-        shares: Share of the phase's tokens by language, from `LanguageMixture`; they sum to 1.
-        token_counts: Tokens of each language.
-        tokens: Tokens that the phase reads.
-        max_epochs: The cap; 0 is none.
-        fixed: Languages whose share stays.
-        phase: Its name, for the report.
-
-    Returns:
-        The report; its `shares` are the ones to read by.
-    """
+    """Cap how often a phase reads its sampled languages; 0 is no cap, `fixed` languages keep their share."""
     fixed = fixed or {}
     epochs_per_share = {language: tokens / token_counts[language] for language in shares}
     sampled = {language: share for language, share in shares.items() if language not in fixed}

@@ -24,15 +24,7 @@ _MASK_BELOW, _TOKEN_BELOW = np.uint64(int(0.8 * 2**32)), np.uint64(int(0.9 * 2**
 
 
 def row_noise(keys: NDArray[np.uint64], lengths: NDArray[np.int64]) -> NDArray[np.uint64]:
-    """Draw 64 random bits for every token of every row, each a function of its row's key and its column alone.
-
-    Args:
-        keys: One key per row, shape (n,).
-        lengths: Tokens of each row, shape (n,).
-
-    Returns:
-        Shape (sum of the lengths,).
-    """
+    """Draw 64 random bits per token, (sum of lengths,), each a function of its row's key and its column alone."""
     starts = (np.cumsum(lengths) - lengths).astype(np.uint64)
     counter = np.arange(int(lengths.sum()), dtype=np.uint64) * _STEP
     counter += np.repeat(keys - starts * _STEP, lengths)
@@ -41,15 +33,10 @@ def row_noise(keys: NDArray[np.uint64], lengths: NDArray[np.int64]) -> NDArray[n
 
 @dataclass(frozen=True)
 class Masker:
-    """Masks rows of token ids.
+    """Masks rows of token ids."""
 
-    Attributes:
-        mask_id: Id of `<mask>`.
-        special: Which ids are special, a boolean array over the vocabulary.
-    """
-
-    mask_id: int
-    special: NDArray[np.bool_]
+    mask_id: int  # id of `<mask>`
+    special: NDArray[np.bool_]  # which ids are special, a boolean array over the vocabulary
 
     def __post_init__(self) -> None:
         if not 0 <= self.mask_id < len(self.special):
@@ -62,21 +49,7 @@ class Masker:
     def mask(
         self, input_ids: NDArray[np.int64], ratio: float, noise: NDArray[np.uint64], lengths: NDArray[np.int64]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Mask rows that lie end to end.
-
-        Args:
-            input_ids: Token ids, shape (T,), all within the vocabulary.
-            ratio: Masking ratio, between 0 and 1.
-            noise: 64 random bits per token, shape (T,); see `row_noise`.
-            lengths: Tokens of each row, shape (n,), at least one each; they sum to T.
-
-        Returns:
-            The ids to read and the labels, both of shape (T,); a label is -100 where nothing is to be predicted. Only a
-            row without any ordinary token has no label.
-
-        Raises:
-            ValueError: If the ratio is not between 0 and 1.
-        """
+        """Mask rows laid end to end: ids to read and labels, both (T,), -100 where nothing is predicted."""
         if not 0 < ratio < 1:
             raise ValueError(f"masking ratio must lie between 0 and 1, got {ratio}; write 0.15 for 15 %.")
         places = np.flatnonzero(noise < np.uint64(int(ratio * 2**64)))

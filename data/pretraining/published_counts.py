@@ -48,17 +48,7 @@ def natural_token_counts() -> Mapping[str, float]:
 
 @cache
 def implied_token_counts(phase: str) -> Mapping[str, float]:
-    """Relative amounts of text that one phase's published counts imply.
-
-    Args:
-        phase: "pretrain", "ext", "decay-eng", "decay-mid" or "decay-all".
-
-    Returns:
-        ISO 639-3 code to amount, Russian 1; without English and `code`.
-
-    Raises:
-        ValueError: The phase is none of the five.
-    """
+    """Amounts of text that a phase's published counts imply, by ISO 639-3 code, Russian 1; no English, no code."""
     counts = published_token_counts(phase)
     sampled = {code: tokens for code, tokens in counts.items() if code not in OUTSIDE_SAMPLING}
     return {code: (tokens / counts["rus"]) ** (1 / TEMPERATURES[phase]) for code, tokens in sampled.items()}

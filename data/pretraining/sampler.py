@@ -35,41 +35,21 @@ _SPREAD = np.array([int(f"{rank:06b}"[::-1], 2) for rank in range(ROWS_PER_BLOCK
 
 @dataclass(frozen=True)
 class Pieces:
-    """Chunks by row, before any token is read: shape (n,) each.
+    """Chunks by row, before any token is read: shape (n,) each."""
 
-    Attributes:
-        language: Index into the languages of the phase's table.
-        start: Where the piece begins in its language's tokens.
-        length: Its tokens without specials.
-        row: Row of the phase that it lies in, ascending; every row has at least one.
-    """
-
-    language: Integers
-    start: Integers
-    length: Integers
-    row: Integers
+    language: Integers  # index into the languages of the phase's table
+    start: Integers  # where the piece begins in its language's tokens
+    length: Integers  # its tokens without specials
+    row: Integers  # row of the phase, ascending; every row has at least one piece
 
 
 class PhaseReader:
-    """Reads the rows of one phase.
+    """Reads the rows of one phase: `shares` after the cap on epochs, `epochs` what the cap did, `table` the chunks."""
 
-    Args:
-        phase: The phase, its languages spelt out.
-        languages: Every language of the run, to number them.
-        shards: Where the tokens are.
-        seed: Decides the draws of this phase.
-
-    Attributes:
-        shares: Target share of the tokens of each language, after the cap on epochs.
-        epochs: What the cap did.
-        table: The chunks.
-        number: Index in `languages` of each language of the table.
-    """
-
-    shares: dict[str, float]
-    epochs: EpochReport
-    table: ChunkTable
-    number: Integers
+    shares: dict[str, float]  # target share of the tokens of each language, after the cap on epochs
+    epochs: EpochReport  # what the cap did
+    table: ChunkTable  # the chunks
+    number: Integers  # index in `languages` of each language of the table
 
     def __init__(self, phase: Phase, languages: Sequence[str], shards: TokenShards, seed: int) -> None:
         self.phase = phase
@@ -88,15 +68,7 @@ class PhaseReader:
         self._kept: OrderedDict[int, Pieces] = OrderedDict()
 
     def pieces(self, first: int, end: int) -> Pieces:
-        """Return what rows first <= r < end of the phase read.
-
-        Args:
-            first: First row.
-            end: Row after the last.
-
-        Returns:
-            The pieces, row by row.
-        """
+        """Return what rows first <= r < end of the phase read, row by row."""
         found = []
         for number in range(first // ROWS_PER_BLOCK, (end - 1) // ROWS_PER_BLOCK + 1):
             block = self._block(number)
@@ -112,14 +84,7 @@ class PhaseReader:
         return self._kept[number]
 
     def draws_before(self, block: int) -> Integers:
-        """Return how often each language was drawn in the blocks before this one.
-
-        Args:
-            block: Number of the block.
-
-        Returns:
-            Draws, shape (languages,).
-        """
+        """Return how often each language (languages,) was drawn in the blocks before this one."""
         draws: Integers = np.floor(block * self._rate + self._offset).astype(np.int64)
         return draws
 
@@ -153,10 +118,7 @@ class PhaseReader:
 
 
 def capped_shares(phase: Phase, token_counts: dict[str, int]) -> EpochReport:
-    """Work out the target shares of a phase: temperature, fixed shares, cap on epochs.
-
-    A warning is logged where there is too little text for the cap.
-    """
+    """Target shares of a phase: temperature, fixed shares, cap on epochs; too little text for the cap is logged."""
     shares = LanguageMixture(token_counts, phase.temperature, phase.shares).probabilities()
     report = cap_epochs(
         shares,

@@ -27,14 +27,7 @@ Integers = NDArray[np.int64]
 
 
 class ChunkTable:
-    """The chunks of several languages at one context length. Nothing is read before the first draw of a language.
-
-    Args:
-        shards: Where the tokens are.
-        languages: Languages to read.
-        context_length: Longest chunk in tokens, specials included.
-        seed: Decides the order of every pass.
-    """
+    """The chunks of several languages at one context length; nothing is read before a language's first draw."""
 
     def __init__(self, shards: TokenShards, languages: Sequence[str], context_length: int, seed: int) -> None:
         self.shards = shards
@@ -58,19 +51,7 @@ class ChunkTable:
         return expected
 
     def locate(self, language: Integers, draw: Integers) -> tuple[Integers, Integers, Integers]:
-        """Find the chunks that the n-th draw of a language reads.
-
-        Args:
-            language: Index into `languages`, shape (n,).
-            draw: Number of the draw in its language since the beginning, shape (n,), n > 0; a pass has `counts` draws.
-
-        Returns:
-            Of every chunk the language, where it begins in the language's tokens, and its length without specials:
-            shape (m,) each, by language.
-
-        Raises:
-            ValueError: If the offsets of a language do not rise.
-        """
+        """Chunks that draws (n,) of languages (n,) read: language, start and length without specials, (m,) each."""
         size = self.counts[language]
         visit, place = np.divmod(draw, size)
         key = scramble(self._keys[language] ^ scramble(visit.astype(np.uint64) + np.uint64(1)))

@@ -58,17 +58,7 @@ class DocumentTokenizer:
         return [np.array(encoding.ids, dtype=np.uint32) for encoding in encodings]
 
     def __call__(self, batch: Mapping[str, Sequence[str]]) -> dict[str, list[TokenIds]]:
-        """Tokenise one batch of a `datasets.Dataset`.
-
-        Args:
-            batch: Columns to lists of values.
-
-        Returns:
-            The new column `input_ids`.
-
-        Raises:
-            ValueError: If the batch has no such text column.
-        """
+        """Tokenise a batch of a `datasets.Dataset` into the column `input_ids`."""
         if self.text_column not in batch:
             there = ", ".join(map(repr, batch))
             raise ValueError(f"the data has no column {self.text_column!r}; there are {there}. Name the right one.")

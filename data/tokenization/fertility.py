@@ -23,16 +23,7 @@ _BYTE = re.compile(r"<0x([0-9A-F]{2})>")
 
 
 def shard_fertility(shards: TokenShards, tokenizer: Any) -> dict[str, dict[str, float]]:
-    """Measure every language of token shards.
-
-    Args:
-        shards: The shards.
-        tokenizer: The tokenizer that made them, or its folder.
-
-    Returns:
-        Language to `documents`, `tokens`, `characters` (blanks included), `tokens_per_character`, `byte_tokens` (a
-        share of the tokens) and `over_128`, `over_512`, `over_8192` (shares of the documents, specials included).
-    """
+    """Documents, tokens, characters, byte tokens and long documents (shares) of token shards, by language."""
     backend = DocumentTokenizer(tokenizer).backend
     pieces = [backend.id_to_token(number) or "" for number in range(backend.get_vocab_size(with_added_tokens=True))]
     values = [int(byte[1], 16) if (byte := _BYTE.fullmatch(piece)) else None for piece in pieces]
@@ -58,15 +49,7 @@ def shard_fertility(shards: TokenShards, tokenizer: Any) -> dict[str, dict[str, 
 
 
 def fertility_line(measured: Mapping[str, Mapping[str, float]], most: int = 6) -> str:
-    """Name the languages that the vocabulary cuts finest, in one line.
-
-    Args:
-        measured: From `shard_fertility`.
-        most: How many languages to name.
-
-    Returns:
-        The line; empty without languages.
-    """
+    """Name the languages that the vocabulary cuts finest, in one line; empty without languages."""
     finest = sorted(measured, key=lambda tag: (-measured[tag]["tokens_per_character"], tag))[:most]
     named = [
         f"{tag} {measured[tag]['tokens_per_character']:.2f} ({measured[tag]['byte_tokens']:.0%} byte tokens, "
@@ -77,13 +60,6 @@ def fertility_line(measured: Mapping[str, Mapping[str, float]], most: int = 6) -
 
 
 def tokenizer_folder(shards: Path) -> Path | None:
-    """Find the tokenizer that was written beside shards.
-
-    Args:
-        shards: Folder of the shards.
-
-    Returns:
-        Its folder, None if there is none.
-    """
+    """Find the folder of the tokenizer that was written beside shards, or None."""
     near = (shards / "tokenizer", shards.parent / "tokenizer")
     return next((folder for folder in near if (folder / "tokenizer.json").is_file()), None)

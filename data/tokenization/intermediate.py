@@ -31,36 +31,22 @@ _A_TOKEN, _A_DOCUMENT = 4, 8 + 8
 
 @dataclass(frozen=True)
 class Group:
-    """Documents of one language and split inside a bundle.
+    """Documents of one language and split inside a bundle."""
 
-    Attributes:
-        split: "train" or "heldout".
-        language: Tag.
-        documents: How many.
-        tokens: Their ids in all.
-        begin: First byte of the group in the bundle.
-    """
-
-    split: Split
-    language: str
-    documents: int
-    tokens: int
-    begin: int
+    split: Split  # "train" or "heldout"
+    language: str  # tag
+    documents: int  # how many
+    tokens: int  # their ids in all
+    begin: int  # first byte of the group in the bundle
 
 
 @dataclass
 class Bundle:
-    """One file of a task.
+    """One file of a task."""
 
-    Attributes:
-        path: The file.
-        sha256: Its checksum.
-        groups: What it holds.
-    """
-
-    path: Path
-    sha256: str
-    groups: list[Group]
+    path: Path  # the file
+    sha256: str  # its checksum
+    groups: list[Group]  # what it holds
 
     def read(self, group: Group) -> tuple[TokenIds, NDArray[np.int64], NDArray[np.uint64]]:
         """Read one group."""
@@ -75,20 +61,13 @@ class Bundle:
 
 @dataclass
 class FinishedTask:
-    """What is known of a task that is done.
+    """What is known of a task that is done."""
 
-    Attributes:
-        number: Its number.
-        bundles: Its files, none if it had no document.
-        skipped: Reason to number of documents left out.
-        bytes: Bytes of source that it covered.
-        renamed: The source's spelling of a tag to the one in use, where they differ.
-    """
-
-    number: int
-    bundles: list[Bundle] = field(default_factory=list)
-    skipped: dict[str, int] = field(default_factory=dict)
-    bytes: int = 0
+    number: int  # its number
+    bundles: list[Bundle] = field(default_factory=list)  # its files, none if it had no document
+    skipped: dict[str, int] = field(default_factory=dict)  # reason to number of documents left out
+    bytes: int = 0  # bytes of source that it covered
+    # the source's spelling of a tag to the one in use, where they differ
     renamed: dict[str, str] = field(default_factory=dict)
 
     @property

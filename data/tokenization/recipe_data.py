@@ -45,17 +45,11 @@ _TOKENIZER_CHARACTERS = 6_000_000
 
 @dataclass(frozen=True)
 class PreparedData:
-    """What training reads.
+    """What training reads."""
 
-    Attributes:
-        tokenizer: The tokenizer, in the mmBERT layout.
-        train: Shards to train on.
-        heldout: Shards that training never sees.
-    """
-
-    tokenizer: PreTrainedTokenizerFast
-    train: TokenShards
-    heldout: TokenShards
+    tokenizer: PreTrainedTokenizerFast  # the tokenizer, in the mmBERT layout
+    train: TokenShards  # shards to train on
+    heldout: TokenShards  # shards that training never sees
 
 
 def prepare(recipe: Recipe, directory: Path, *, processes: int = 1) -> PreparedData:

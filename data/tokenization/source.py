@@ -29,51 +29,30 @@ _EDGE = 1 << 16
 
 
 class ShardTask(NamedTuple):
-    """What one process reads at a time.
+    """What one process reads at a time."""
 
-    Attributes:
-        source: Number of the row source.
-        name: File or part inside the source.
-        language: Tag of all its rows, or None if a column says it.
-        part: Which slice of it, or None for all.
-        bytes: Its size as far as known, for the progress.
-        split: Where its documents go; None: by the hash of each.
-    """
-
-    source: int
-    name: str
-    language: str | None
-    part: Slice | None
-    bytes: int
-    split: Split | None = None
+    source: int  # number of the row source
+    name: str  # file or part inside the source
+    language: str | None  # tag of all its rows, or None if a column says it
+    part: Slice | None  # which slice of it, or None for all
+    bytes: int  # its size as far as known, for the progress
+    split: Split | None = None  # where its documents go; None: by the hash of each
 
 
 class Listed(NamedTuple):
-    """One entry of a source listing: a change of any of it means another source.
+    """One entry of a source listing: a change of any field means another source."""
 
-    Attributes:
-        name: File inside the source.
-        bytes: Its size.
-        content: Hash of its first and last 64 kB, or of what else names its state.
-    """
-
-    name: str
-    bytes: int
-    content: str
+    name: str  # file inside the source
+    bytes: int  # its size
+    content: str  # hash of its first and last 64 kB, or of what else names its state
 
 
 class RowSource(ABC):
-    """A source of rows.
+    """A source of rows."""
 
-    Attributes:
-        sources: For the index.
-        skipped: What was passed over while listing.
-        modified: Name to time of change in nanoseconds, where there is one.
-    """
-
-    sources: list[Source]
-    skipped: Counter[str]
-    modified: dict[str, int]
+    sources: list[Source]  # for the index
+    skipped: Counter[str]  # what was passed over while listing
+    modified: dict[str, int]  # name to time of change in nanoseconds, where there is one
 
     @abstractmethod
     def listing(self) -> list[Listed]:

@@ -68,16 +68,7 @@ def write_languages(
     sources: Sequence[Source],
     skipped: Mapping[str, int],
 ) -> None:
-    """Write the files of every language and the index of every split.
-
-    Args:
-        tasks: Finished tasks in their order.
-        directories: Split to an existing, empty directory.
-        options: What is done to documents.
-        tokenizer: Fingerprint of the tokenizer.
-        sources: Where the text comes from.
-        skipped: Reason to number of documents that were left out before, both splits together.
-    """
+    """Write the files of every language and the index of every split from finished tasks in their order."""
     places: dict[str, dict[Split, list[tuple[Bundle, Group]]]] = {}
     for task in tasks:
         for bundle in task.bundles:
@@ -204,19 +195,12 @@ class _LanguageFile:
 
 
 class Cuts(NamedTuple):
-    """How documents fall into pieces; the pieces of all documents follow each other without gaps.
+    """How documents fall into pieces, which follow each other without gaps."""
 
-    Attributes:
-        lengths: Tokens of each piece, shape (pieces,).
-        kept: False for a piece that is dropped, shape (pieces,).
-        backfilled: Pieces that took a tail of the one before.
-        moved: Tokens in those tails.
-    """
-
-    lengths: NDArray[np.int64]
-    kept: NDArray[np.bool_]
-    backfilled: int
-    moved: int
+    lengths: NDArray[np.int64]  # tokens of each piece, shape (pieces,)
+    kept: NDArray[np.bool_]  # false for a piece that is dropped, shape (pieces,)
+    backfilled: int  # pieces that took a tail of the one before
+    moved: int  # tokens in those tails
 
 
 def cut_documents(lengths: NDArray[np.int64], chunk_size: int, key: int, first: int = 0) -> Cuts:

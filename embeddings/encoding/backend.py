@@ -21,19 +21,7 @@ _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 def existing(checkpoint: str | os.PathLike[str], *, verify: bool = True) -> str:
-    """Give a checkpoint back as text if it is a folder of a model, or a Hub id, that may be loaded.
-
-    Args:
-        checkpoint: Folder or Hub id; files of the Hub that could hold a pickle are not fetched.
-        verify: Compare the files with the SHA256SUMS beside them.
-
-    Returns:
-        The same.
-
-    Raises:
-        FileNotFoundError: If it is neither.
-        ValueError: If its weights are pickles, truncated or damaged.
-    """
+    """Give a checkpoint back as text if it is a folder (`verify`: with the bytes of SHA256SUMS) or Hub id to load."""
     path = Path(checkpoint)
     if path.is_dir():
         if not (path / "config.json").is_file() and not (path / "modules.json").is_file():
@@ -50,17 +38,7 @@ def existing(checkpoint: str | os.PathLike[str], *, verify: bool = True) -> str:
 
 @contextmanager
 def one_line_errors(checkpoint: str | os.PathLike[str]) -> Iterator[None]:
-    """Shorten what transformers says about files it cannot find or read.
-
-    Args:
-        checkpoint: What is being loaded.
-
-    Yields:
-        None: The block loads it.
-
-    Raises:
-        FileNotFoundError: In one line.
-    """
+    """Shorten what transformers says in the block about files of a checkpoint it cannot find or read."""
     try:
         yield
     except OSError as error:
@@ -70,14 +48,7 @@ def one_line_errors(checkpoint: str | os.PathLike[str]) -> Iterator[None]:
 
 @contextmanager
 def needs_sentence_transformers() -> Iterator[None]:
-    """Name the extra when the package is missing.
-
-    Yields:
-        None: The block imports it.
-
-    Raises:
-        ImportError: In one line.
-    """
+    """Name the extra when the block cannot import the package."""
     try:
         yield
     except ImportError as missing:
@@ -85,16 +56,7 @@ def needs_sentence_transformers() -> Iterator[None]:
 
 
 def use_our_network(model: Any, ours: Any, what: str) -> None:
-    """Put our class under the first module of a model; a ModernBERT gives it its own tensors.
-
-    Args:
-        model: Of sentence-transformers.
-        ours: The class that shall compute, such as MmBertModel.
-        what: What is being loaded, with its article, for the message.
-
-    Raises:
-        ValueError: If it is no mmBERT or ModernBERT.
-    """
+    """Put our class under the first module of a model; a ModernBERT gives it its own tensors."""
     transformer = model[0]
     network: Any = getattr(transformer, "model", None)
     kind = getattr(getattr(network, "config", None), "model_type", None)
@@ -111,17 +73,7 @@ def use_our_network(model: Any, ours: Any, what: str) -> None:
 
 
 def known_device(name: str) -> torch.device:
-    """Return a device that is here.
-
-    Args:
-        name: Such as `cpu` or `cuda:1`.
-
-    Returns:
-        The device.
-
-    Raises:
-        ValueError: If torch knows no such kind, or this machine has no such GPU.
-    """
+    """Return a device that is here."""
     try:
         device = torch.device(name)
     except RuntimeError as error:

@@ -25,41 +25,21 @@ _WINDOW_BATCHES = 32  # batches whose tokens are held at a time; more would sort
 
 @dataclass(frozen=True, slots=True)
 class TokenizedText:
-    """One text as the network reads it.
+    """One text as the network reads it."""
 
-    Attributes:
-        row: Place in the input.
-        ids: (tokens,) ids, with those that begin and end a text.
-        cut: Whether the text was longer than the limit.
-    """
-
-    row: int
-    ids: Ids
-    cut: bool
+    row: int  # place in the input
+    ids: Ids  # (tokens,) ids, with those that begin and end a text
+    cut: bool  # whether the text was longer than the limit
 
 
 class TextTokenizer:
-    """Turns texts into ids, cut at a limit.
-
-    Args:
-        tokenizer: A fast tokenizer of transformers.
-        limit: Most tokens of a text, those that begin and end it included; None: no limit.
-        prompt: Put before every text.
-    """
+    """Turns texts, each behind a prompt, into ids cut at a limit, specials included."""
 
     def __init__(self, tokenizer: Any, limit: int | None, prompt: str | None = None) -> None:
         self.tokenizer, self.limit, self.prompt = tokenizer, limit, prompt or ""
 
     def __call__(self, texts: Sequence[str], rows: Sequence[int]) -> list[TokenizedText]:
-        """Tokenise some of the texts.
-
-        Args:
-            texts: All texts.
-            rows: Which of them.
-
-        Returns:
-            One entry a row, in the order of `rows`.
-        """
+        """Tokenise some of the texts, in the order of `rows`."""
         encoded = self.tokenizer(
             [self.prompt + texts[row] for row in rows],
             padding=False,
@@ -78,18 +58,7 @@ class TextTokenizer:
 def token_batches(
     texts: Sequence[str], tokenize: TextTokenizer, budget: int, max_rows: int | None = None, *, padded: bool = False
 ) -> Iterator[list[TokenizedText]]:
-    """Yield batches that cover every text once, the longest first.
-
-    Args:
-        texts: What to tokenise.
-        tokenize: How.
-        budget: Most tokens of a batch; a longer text is a batch of its own.
-        max_rows: Most texts of a batch; None: no limit.
-        padded: Whether the batch will be filled up to its longest text, and the filling counts.
-
-    Yields:
-        Texts of similar length, the longest first.
-    """
+    """Yield batches of similar lengths and at most `budget` tokens (one text may exceed it), the longest first."""
     window: list[TokenizedText] = []
     held = 0
     for rows in _chunks(texts):

@@ -24,19 +24,7 @@ _TASKS = ("embedding", "feature-extraction")
 
 
 class ExportedEncoder(InputModule):
-    """Reads rows of tokens with ONNX Runtime or OpenVINO.
-
-    Args:
-        folder: What `export_onnx` or `export_openvino` wrote.
-        backend: `onnx` or `openvino`.
-        dtype: `float32` or `int8`, which the graph must have; `bfloat16` to let OpenVINO round products; None or
-            `auto`: as it was exported.
-
-    Raises:
-        FileNotFoundError: If the folder was not exported.
-        ImportError: If the engine is not installed.
-        ValueError: If the graph has another dtype or gives no vectors.
-    """
+    """Reads rows of tokens with ONNX Runtime or OpenVINO; `bfloat16` lets OpenVINO round products."""
 
     reads_packed = False
     modality_config = {"text": {"method": "forward", "method_output_name": None}}  # noqa: RUF012
@@ -64,15 +52,7 @@ class ExportedEncoder(InputModule):
         self.max_seq_length = min(self.longest, int(self.saved.get("max_seq_length") or self.longest))
 
     def forward(self, features: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        """Add the vectors of a padded batch.
-
-        Args:
-            features: `input_ids` and `attention_mask` (B, L).
-            **kwargs: Ignored.
-
-        Returns:
-            `features`, with `sentence_embedding` (B, dimensions) or `token_embeddings` (B, L, width).
-        """
+        """Add `sentence_embedding` (B, dimensions) or `token_embeddings` (B, L, width) of a padded batch (B, L)."""
         found = torch.from_numpy(self.runtime.encode_batch(features["input_ids"], features["attention_mask"]))
         features["sentence_embedding" if self.gives_vectors else "token_embeddings"] = found
         return features
@@ -101,16 +81,7 @@ class ExportedEncoder(InputModule):
         return digest.hexdigest()
 
     def save(self, output_path: str, *args: Any, **kwargs: Any) -> None:
-        """Refuse: what would be saved is there already.
-
-        Args:
-            output_path: Not written.
-            *args: Ignored.
-            **kwargs: Ignored.
-
-        Raises:
-            ValueError: Always.
-        """
+        """Refuse: what would be saved is there already."""
         raise ValueError(f"an exported embedder is not saved; copy {self.folder}, or save what it was exported from")
 
     def __getstate__(self) -> dict[str, Any]:
@@ -136,20 +107,7 @@ class ExportedEncoder(InputModule):
 
 
 def exported_embedder(folder: str, backend: str, dtype: str | None, pooling: str | None) -> Any:
-    """Open an exported folder as an embedder, with the prompts and limit of what was exported.
-
-    Args:
-        folder: The folder.
-        backend: `onnx` or `openvino`.
-        dtype: See `ExportedEncoder`.
-        pooling: Of vectors of tokens: `mean` or `cls`; None: as saved, mean for a plain encoder.
-
-    Returns:
-        The encoder, pooling where the graph has none, and normalisation where the graph has that.
-
-    Raises:
-        ValueError: If another pooling was saved, or lies in the graph.
-    """
+    """Open an exported folder as an embedder with the saved prompts, limit and, unless named, pooling."""
     from sentence_transformers.sentence_transformer.modules import Normalize, Pooling
 
     from .sentence_transformers_model import Embedder

@@ -32,21 +32,13 @@ _AFTER_NETWORK = {"Pooling", "Normalize", "Dense", "LayerNorm", "Dropout"}
 
 @dataclass(slots=True)
 class EncodingRecord:
-    """What one call of `encode` did.
+    """What one call of `encode` did."""
 
-    Attributes:
-        texts: Texts encoded.
-        tokens: Tokens that the network read, without any filling.
-        cut: Texts that were longer than the limit.
-        limit: Most tokens of a text.
-        seconds: Time on the wall.
-    """
-
-    texts: int = 0
-    tokens: int = 0
-    cut: int = 0
-    limit: int | None = None
-    seconds: float = 0.0
+    texts: int = 0  # texts encoded
+    tokens: int = 0  # tokens that the network read, without any filling
+    cut: int = 0  # texts that were longer than the limit
+    limit: int | None = None  # most tokens of a text
+    seconds: float = 0.0  # time on the wall
 
 
 def default_budget(device: torch.device) -> int:
@@ -55,15 +47,7 @@ def default_budget(device: torch.device) -> int:
 
 
 def can_encode(embedder: Any, options: dict[str, Any]) -> bool:
-    """Tell whether the texts of a call can go through `encode_texts`.
-
-    Args:
-        embedder: The SentenceTransformer.
-        options: Options of the call that reach the modules.
-
-    Returns:
-        False where sentence-transformers has to do it.
-    """
+    """Tell whether the texts of a call can go through `encode_texts`; False: sentence-transformers has to do it."""
     first = embedder[0]
     plain_call = not set(options) - {"task"}
     plain_text = "text" in first.modality_config and "message" not in first.modality_config

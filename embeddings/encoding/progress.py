@@ -15,13 +15,7 @@ _CHARACTERS_PER_TOKEN = 4  # what lies beyond so many characters per token of th
 
 
 class EncodingProgress(Progress):
-    """Progress of one call.
-
-    Args:
-        texts: What will be encoded.
-        limit: Tokens after which a text is cut; None: no limit.
-        shown: Whether to show it.
-    """
+    """Progress of one call."""
 
     def __init__(self, texts: Sequence[str], limit: int | None, *, shown: bool) -> None:
         super().__init__("embedding", shown=shown and bool(texts))
@@ -44,14 +38,7 @@ class EncodingProgress(Progress):
 
 
 class StreamProgress(Progress):
-    """Progress over the texts of a stream; the time left is known if the number of texts is.
-
-    Args:
-        texts: What will be encoded.
-        there: Texts that an earlier call encoded.
-        tokens: Tokens that it read; None if that is not known.
-        shown: Whether to show it.
-    """
+    """Progress over the texts of a stream; the time left is known if the number of texts is."""
 
     def __init__(self, texts: Any, there: int, tokens: int | None, *, shown: bool) -> None:
         super().__init__("embedding", shown=shown)
@@ -60,12 +47,7 @@ class StreamProgress(Progress):
         self._done, self._tokens_before = there, tokens or 0
 
     def advance(self, texts: int, tokens: int | None) -> None:
-        """Count texts that are done.
-
-        Args:
-            texts: How many more.
-            tokens: The tokens of all so far; None if that is not known.
-        """
+        """Count texts that are done; `tokens` are those of all so far."""
         self._done += texts
         rate = "" if tokens is None else f", {(tokens - self._tokens_before) / self.seconds:,.0f} tokens/s"
         of = "" if self._total is None else f" of {self._total:,}"

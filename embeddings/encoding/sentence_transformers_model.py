@@ -103,17 +103,7 @@ class Embedder(SentenceTransformer):
         return super().encode_document(inputs, *args, **self._without_row_limit(args, options))
 
     def start_multi_process_pool(self, target_devices: list[str] | None = None) -> Any:
-        """Start a process a device; see `SentenceTransformer.start_multi_process_pool`.
-
-        Args:
-            target_devices: Such as ["cuda:0", "cuda:1"]; None: all GPUs, or four processes on the CPU.
-
-        Returns:
-            The pool, for `encode(..., pool=...)` and `stop_multi_process_pool`.
-
-        Raises:
-            ValueError: If a device is not here.
-        """
+        """Start a process a device; see `SentenceTransformer.start_multi_process_pool`."""
         for name in target_devices or ():
             known_device(name)
         return super().start_multi_process_pool(target_devices)
@@ -158,32 +148,13 @@ class Embedder(SentenceTransformer):
             raise ValueError(f"truncate_dim must lie between 1 and the model's {width} dimensions, got {dims}")
 
     def save(self, path: str, *args: Any, **options: Any) -> None:
-        """Save so that plain sentence-transformers loads it; see `SentenceTransformer.save`.
-
-        Args:
-            path: Folder to write.
-            *args: Further arguments of `SentenceTransformer.save`, in its order.
-            **options: Further options of `SentenceTransformer.save`, by name.
-
-        Raises:
-            ValueError: If the weights were rounded without the user's word.
-        """
+        """Save so that plain sentence-transformers loads it; see `SentenceTransformer.save`."""
         self._refuse_if_rounded("saved")
         super().save(path, *args, **options)
         make_portable(Path(path), self.max_seq_length)
 
     def train(self, mode: bool = True) -> Self:
-        """Switch to training, or with False to embedding; see `torch.nn.Module.train`.
-
-        Args:
-            mode: Whether to train.
-
-        Returns:
-            The embedder.
-
-        Raises:
-            ValueError: If the weights were rounded without the user's word.
-        """
+        """Switch to training, or with False to embedding; see `torch.nn.Module.train`."""
         if mode:
             self._refuse_if_rounded("trained")
         super().train(mode)
@@ -219,12 +190,7 @@ def save_embedder(embedder: SentenceTransformer, output: str | os.PathLike[str])
 
 
 def make_portable(folder: Path, max_seq_length: int | None = None) -> None:
-    """Rewrite a saved SentenceTransformer so that stock ModernBERT and sentence-transformers 5 and 6 load it.
-
-    Args:
-        folder: The saved SentenceTransformer; a network of another type keeps its config.json.
-        max_seq_length: Tokens that a text may have.
-    """
+    """Rewrite a saved SentenceTransformer for stock ModernBERT and sentence-transformers 5 and 6 to load."""
     if saved_kind(folder) == "SentenceTransformer":
         write_old_layout(folder, max_seq_length)
     path = folder / "config.json"

@@ -253,17 +253,7 @@ def _other_texts(output: Path, rows: int) -> str:
 
 
 class VectorFile:
-    """Rows of vectors on their way to a .npy file, with the state of the work.
-
-    Args:
-        output: The file to make; its name ends in .npy.
-        width: Values of a row.
-        dtype: Of the values.
-
-    Raises:
-        ValueError: If the name ends otherwise, the folder cannot be made, or the description beside the file would
-            replace a file of the user's.
-    """
+    """Rows of vectors on their way to a .npy file, with the state of the work."""
 
     def __init__(self, output: str | os.PathLike[str], width: int, dtype: str) -> None:
         self.output = Path(output)
@@ -304,12 +294,7 @@ class VectorFile:
             file.truncate(self._end(rows))
 
     def append(self, vectors: npt.NDArray[Any], state: dict[str, Any]) -> None:
-        """Add rows, then let them count.
-
-        Args:
-            vectors: (rows, width).
-            state: What to remember; `rows` is the number of all rows.
-        """
+        """Add (rows, width) vectors, then let them count; `rows` of the state is the number of all rows."""
         with self._partial.open("r+b") as file:
             file.seek(0, os.SEEK_END)
             file.write(np.ascontiguousarray(vectors, dtype=self._dtype).tobytes())
@@ -317,11 +302,7 @@ class VectorFile:
         write_json(self._state, state, indent=1)
 
     def finish(self, state: dict[str, Any]) -> None:
-        """Give the file and its description their names.
-
-        Args:
-            state: The last state; it becomes the description.
-        """
+        """Give the file and its description, the last state, their names."""
         with self._partial.open("r+b") as file:
             self._write_header(file, int(state["rows"]))
         sync_to_disk(self._partial)

@@ -4,10 +4,6 @@ from ...common.lazy import lazy_exports
 
 _HOMES = {
     "PairSet": "pair_set",
-    "PairSource": "sources",
-    "crops": "random_crops",
-    "read_pairs": "cleaning",
-    "read_texts": "sources",
     "same_text": "pair_set",
 }
 

@@ -44,35 +44,17 @@ _OPTIONS = ("name", "split", "pivot")
 
 @dataclass(frozen=True, slots=True)
 class PairSource:
-    """A parsed source.
+    """A parsed source."""
 
-    Attributes:
-        place: File, folder or Hub id.
-        columns: Column of each role that the user named; a list for several of negatives.
-        name: Configuration of a Hub data set.
-        split: Split of a Hub data set; in files, rows whose column `split` says so, where they have one.
-        pivot: Language that translations of one key are paired with.
-    """
-
-    place: str
-    columns: dict[str, str | list[str]]
-    name: str | None = None
-    split: str | None = None
-    pivot: str = "eng_Latn"
+    place: str  # file, folder or Hub id
+    columns: dict[str, str | list[str]]  # column of each role that the user named; a list for several of negatives
+    name: str | None = None  # configuration of a Hub data set
+    split: str | None = None  # split of a Hub data set; in files, rows whose column `split` says so
+    pivot: str = "eng_Latn"  # language that translations of one key are paired with
 
     @classmethod
     def parse(cls, source: str) -> "PairSource":
-        """Read `PLACE?role=column&...`.
-
-        Args:
-            source: The string.
-
-        Returns:
-            What it says.
-
-        Raises:
-            ValueError: If a role is unknown.
-        """
+        """Read `PLACE?role=column&...`."""
         place, _, query = source.partition("?")
         named = parse_qsl(query, strict_parsing=True) if query else []
         given: dict[str, Any] = dict(named)
@@ -86,16 +68,7 @@ class PairSource:
         return cls(place, given, **options)
 
     def rows(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield the rows, the columns renamed to the roles that they play.
-
-        Yields:
-            tuple[str, dict[str, Any]]: Where the row stands, and values by role: `anchor`, `positive`, `negative` (a
-                list), `score`, `label`, `language`; or `left_out`, why there is no pair.
-
-        Raises:
-            FileNotFoundError: If there is no such file or data set.
-            ValueError: If a file cannot be read or has not the columns.
-        """
+        """Yield (place, values by role: anchor, positive, negative, score, label, language; or `left_out`)."""
         if "document" in self.columns and self._is_text():
             yield from _cropped((found.name, {"document": found.text}) for found in read_documents(self.place))
             return
@@ -121,15 +94,7 @@ class PairSource:
                 yield TableRow(place, {role: _value(values, column) for role, column in roles.items()})
 
     def tables(self) -> list[Table]:
-        """Open the place.
-
-        Returns:
-            Its tables.
-
-        Raises:
-            FileNotFoundError: If there is no such file or data set.
-            ValueError: If it holds no table.
-        """
+        """Open the place."""
         path = Path(self.place)
         if path.is_dir() and not table_files(path):
             raise ValueError(
@@ -186,18 +151,7 @@ def _all(named: list[tuple[str, str]], role: str) -> list[str]:
 
 
 def read_texts(source: str) -> set[str]:
-    """Read every text of a file or data set, whatever its column: what must not be trained on.
-
-    Args:
-        source: `PLACE?...`, as for pairs; the columns need no names.
-
-    Returns:
-        All strings in it.
-
-    Raises:
-        FileNotFoundError: If it is not there.
-        ValueError: If it cannot be read.
-    """
+    """Read every text of a file or data set, whatever its column: what must not be trained on."""
     rows = (row for table in PairSource.parse(source).tables() for row in table.read())
     return {value for row in rows for value in row.values.values() if isinstance(value, str)}
 

@@ -6,9 +6,7 @@ _HOMES = {
     "load_multi_vector": "load",
     "load_reranker": "load",
     "load_sparse_encoder": "load",
-    "max_linear": "splade",
     "save_retriever": "load",
-    "splade_scores": "splade",
 }
 
 __getattr__, __dir__, __all__ = lazy_exports(__name__, _HOMES)

@@ -34,15 +34,7 @@ class TokenVectors(Transformer):
     """sentence-transformers' fill-mask Transformer that stops before the head."""
 
     def forward(self, features: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        """Compute the token vectors of the encoder below the head.
-
-        Args:
-            features: `input_ids` (B, L) and `attention_mask` (B, L).
-            **kwargs: What sentence-transformers passes along; not used.
-
-        Returns:
-            `features` with `token_embeddings` (B, L, h).
-        """
+        """Compute `token_embeddings` (B, L, h) of the encoder below the head."""
         outputs = self.model.model(
             input_ids=features["input_ids"], attention_mask=features["attention_mask"], return_dict=True
         )
@@ -51,13 +43,7 @@ class TokenVectors(Transformer):
 
 
 class StreamedSpladePooling(SpladePooling):
-    """SpladePooling with strategy `max` that computes the logits itself, chunk by chunk.
-
-    Args:
-        network: The masked language model; its head and decoder are used.
-        activation_function: `relu` or `log1p_relu`.
-        chunk_size: Tokens whose logits stand in memory together; None for as many as 256 MB hold.
-    """
+    """SpladePooling with strategy `max` that computes logits `chunk_size` tokens at a time (None: 256 MB of them)."""
 
     def __init__(self, network: Any, activation_function: Any = "relu", chunk_size: int | None = None) -> None:
         words = network.config.vocab_size
@@ -66,15 +52,7 @@ class StreamedSpladePooling(SpladePooling):
         self._network = [network]
 
     def forward(self, features: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        """Pool token vectors into scores of words.
-
-        Args:
-            features: `token_embeddings` (B, L, h) and `attention_mask` (B, L).
-            **kwargs: What sentence-transformers passes along; not used.
-
-        Returns:
-            `features` with `sentence_embedding` (B, V).
-        """
+        """Pool `token_embeddings` (B, L, h) into scores of words (B, V)."""
         network, mask = self._network[0], features["attention_mask"].bool()
         hidden: Tensor = network.head(features["token_embeddings"][mask])
         lengths = mask.sum(1).tolist()
@@ -84,14 +62,7 @@ class StreamedSpladePooling(SpladePooling):
 
 
 def stream_vocabulary(encoder: Any) -> None:
-    """Put the streamed modules under a SparseEncoder whose network is ours.
-
-    Args:
-        encoder: SparseEncoder of a fill-mask Transformer with SpladePooling.
-
-    Raises:
-        ValueError: If it pools by sum, whose gradient needs all logits.
-    """
+    """Put the streamed modules under a SparseEncoder of a fill-mask Transformer with SpladePooling."""
     transformer, pooling = encoder[0], encoder[1]
     if pooling.pooling_strategy != "max":
         raise ValueError(
@@ -215,14 +186,6 @@ def _chunks(lengths: list[int], rows: int) -> list[list[tuple[int, int, int]]]:
 
 
 def splade_scores(maxima: Tensor, activation: str = "relu") -> Tensor:
-    """Turn maxima of logits into scores; log(1 + x) rises with x, so it may come after the maximum.
-
-    Args:
-        maxima: (B, V), not negative.
-        activation: `relu` for log(1 + x), `log1p_relu` for log(1 + log(1 + x)), as sentence-transformers names them.
-
-    Returns:
-        (B, V) scores.
-    """
+    """Scores (B, V) of maxima: `relu` is log(1 + x), `log1p_relu` log of that again; both rise, so may come last."""
     scores = functional.relu(maxima).log1p()
     return scores.log1p() if activation == "log1p_relu" else scores

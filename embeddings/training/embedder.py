@@ -92,15 +92,7 @@ def train_embedder(
 
 
 def load_teacher(teacher: str | os.PathLike[str], device: str | None) -> Any:
-    """Load a SentenceTransformer of any family: ours if it is one, else with the stock classes.
-
-    Args:
-        teacher: Folder or Hub id.
-        device: Like `cpu` or `cuda:1`; None: the best one there is.
-
-    Returns:
-        The SentenceTransformer, for embedding.
-    """
+    """Load a SentenceTransformer of any family for embedding: ours if it is one, else with the stock classes."""
     try:
         return load_embedder(teacher, device=device)
     except ValueError:  # another family

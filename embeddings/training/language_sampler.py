@@ -19,19 +19,7 @@ _TRIES = 32  # rows that are put back, a row that is taken, before a batch is ca
 
 
 def language_batches(languages: Sequence[str], texts: Sequence[tuple[str, ...]], temperature: float) -> "_Factory":
-    """Return what `SentenceTransformerTrainingArguments(batch_sampler=...)` takes.
-
-    Args:
-        languages: Language of every row of the training set.
-        texts: Texts of every row; two rows that share one never meet in a batch.
-        temperature: 0 (all languages alike) to 1 (by size).
-
-    Returns:
-        A function that makes the sampler.
-
-    Raises:
-        ValueError: If the temperature is out of range, or lengths differ.
-    """
+    """What `batch_sampler=` takes: rows that share a text never meet; temperature 0 (tags alike) to 1 (by size)."""
     if not 0 <= temperature <= 1:
         raise ValueError(f"temperature must lie between 0 (languages alike) and 1 (by size), got {temperature}")
     if len(languages) != len(texts):

@@ -19,16 +19,7 @@ OBJECTIVES = ("contrastive", "gist", "distill", "scored")
 
 
 def refuse_unfit(objective: str, pairs: PairSet, teacher: Any) -> None:
-    """Refuse an objective that the rows, or the want of a teacher, do not allow.
-
-    Args:
-        objective: One of `OBJECTIVES`.
-        pairs: The training rows.
-        teacher: A SentenceTransformer or its place; None if there is none.
-
-    Raises:
-        ValueError: If they do not fit.
-    """
+    """Refuse an objective that the rows, or the want of a teacher, do not allow."""
     if objective not in OBJECTIVES:
         raise ValueError(f"objective must be one of {', '.join(OBJECTIVES)}, got {objective!r}")
     if (objective == "scored") != (pairs.kind == "scored"):
@@ -48,23 +39,7 @@ def build_loss(
     both_directions: bool = False,
     mini_batch_tokens: int | None = None,
 ) -> tuple[Any, "Dataset"]:
-    """Build the loss of an objective.
-
-    Args:
-        objective: One of `OBJECTIVES`.
-        embedder: The model to train.
-        dataset: The training rows, as `PairSet.dataset` gives them.
-        teacher: Guide of `gist`, teacher of `distill`.
-        matryoshka: Numbers of dimensions whose vectors shall be good on their own; empty for the whole vector only.
-        both_directions: Look for the anchor of a positive, too.
-        mini_batch_tokens: Compute a batch in parts of so many tokens; None: at once.
-
-    Returns:
-        The loss, and the rows with the labels that it needs.
-
-    Raises:
-        ValueError: If the dimensions are not the embedder's.
-    """
+    """Build the loss of an objective, and the rows with the labels that it needs."""
     from sentence_transformers.sentence_transformer import losses
 
     parts: dict[str, Any] = {"mini_batch_num_tokens": mini_batch_tokens}
@@ -112,16 +87,7 @@ def _distillation(embedder: Any, dataset: "Dataset", teacher: Any) -> tuple[Any,
 
 
 def build_evaluator(pairs: PairSet, dims: Sequence[int] = (), batch_size: int = 64) -> Any:
-    """Build the evaluator that fits held-out rows: triplets by accuracy, scores by rank correlation, pairs by search.
-
-    Args:
-        pairs: Held-out rows.
-        dims: Evaluate vectors cut to so many dimensions as well.
-        batch_size: Texts in one forward pass.
-
-    Returns:
-        An evaluator of sentence-transformers; its first number is the one of whole vectors.
-    """
+    """Build the evaluator that fits held-out rows: triplets by accuracy, scores by correlation, pairs by search."""
     from sentence_transformers.base.evaluation import SequentialEvaluator
     from sentence_transformers.sentence_transformer import evaluation
 
@@ -140,30 +106,14 @@ def build_evaluator(pairs: PairSet, dims: Sequence[int] = (), batch_size: int = 
 
 
 def search_evaluator(kind: Any, pairs: PairSet, **options: Any) -> Any:
-    """Build an evaluator that searches held-out rows; see `retrieval_task`.
-
-    Args:
-        kind: Class of the evaluator.
-        pairs: Held-out rows.
-        **options: Of the class.
-
-    Returns:
-        The evaluator; its numbers are called `dev_...` and it writes no file.
-    """
+    """Build an evaluator that searches held-out rows, writes no file and calls its numbers `dev_...`."""
     queries, passages, relevant = retrieval_task(pairs)
     named = {"name": "dev", "write_csv": False, **options}
     return kind(queries=queries, corpus=passages, relevant_docs=relevant, **named)
 
 
 def retrieval_task(pairs: PairSet) -> tuple[dict[str, str], dict[str, str], dict[str, set[str]]]:
-    """Turn pairs into a search task: every anchor looks for its positives among all texts of the set.
-
-    Args:
-        pairs: Held-out rows; negatives are searched too.
-
-    Returns:
-        Queries, passages, and the right passages of each query, by number.
-    """
+    """Turn pairs into queries, passages (negatives too) and the right passages of each query, by number."""
     passages = {text: f"p{n}" for n, text in enumerate(dict.fromkeys(text for row in pairs.rows for text in row[1:]))}
     queries = {text: f"q{n}" for n, text in enumerate(dict.fromkeys(row[0] for row in pairs.rows))}
     relevant: dict[str, set[str]] = {number: set() for number in queries.values()}

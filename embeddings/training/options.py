@@ -17,15 +17,7 @@ _log = logging.getLogger(__name__)
 
 
 def training_parser(description: str, default_preset: str = "pairs") -> argparse.ArgumentParser:
-    """Return a parser with the options of every training script.
-
-    Args:
-        description: What the script does.
-        default_preset: Settings that a run starts from.
-
-    Returns:
-        The parser; a script adds its own options.
-    """
+    """Return a parser with the options of every training script, for scripts to add to."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", required=True, help="Folder or Hub id of the encoder to start from.")
     parser.add_argument("--output", required=True, type=Path, help="Folder to write; report.json and scores.md in it.")
@@ -55,16 +47,7 @@ def training_parser(description: str, default_preset: str = "pairs") -> argparse
 
 
 def run_script(train: Callable[..., TrainingReport], options: argparse.Namespace, **own: Any) -> str:
-    """Read the rows, train and write the report.
-
-    Args:
-        train: `train_embedder`, `train_reranker`, `train_multi_vector` or `train_sparse_encoder`.
-        options: Of `training_parser`.
-        **own: Options of `train` that the others have not.
-
-    Returns:
-        What to show, see `write_report`.
-    """
+    """Read the rows, train with one of the four `train_...` functions and write the report."""
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.disable_progress_bar()
@@ -78,32 +61,14 @@ def run_script(train: Callable[..., TrainingReport], options: argparse.Namespace
 
 
 def settings_of(options: argparse.Namespace) -> TrainingPreset:
-    """Return the preset with what the user named.
-
-    Args:
-        options: The parsed options.
-
-    Returns:
-        The settings.
-    """
+    """Return the preset with what the user named."""
     fields = TrainingPreset.__dataclass_fields__
     given = {name: value for name, value in vars(options).items() if name in fields and name != "train"}
     return preset(options.preset, **given)
 
 
 def rows_of(options: argparse.Namespace, settings: TrainingPreset) -> tuple[PairSet, PairSet | None]:
-    """Read, clean and split the rows that the options name; mine negatives where that is asked for.
-
-    Args:
-        options: The parsed options.
-        settings: The run's settings; its sources are read if the options name none.
-
-    Returns:
-        Training rows and, if any are held out, development rows.
-
-    Raises:
-        ValueError: If there is no source, or the rows do not do.
-    """
+    """Read, clean and split the rows that the options name, mine negatives where asked: train rows, dev rows."""
     refuse_bad_numbers(settings)
     sources = options.train or settings.train
     if not sources:
@@ -134,14 +99,7 @@ def rows_of(options: argparse.Namespace, settings: TrainingPreset) -> tuple[Pair
 
 
 def write_report(report: TrainingReport) -> str:
-    """Write report.json and scores.md beside the model; of several processes the first does it.
-
-    Args:
-        report: What the run did.
-
-    Returns:
-        What to show: where it is, steps, seconds and scores; nothing in other processes.
-    """
+    """Write report.json and scores.md beside the model in the first process; return what to show there."""
     from accelerate import PartialState
 
     if not PartialState().is_main_process:

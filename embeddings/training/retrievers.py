@@ -186,14 +186,7 @@ def train_sparse_encoder(
 
 
 def labelled_rows(pairs: PairSet) -> Any:
-    """Turn triplets into rows of question, passage and label: 1 for the positive, 0 for each negative.
-
-    Args:
-        pairs: Triplets.
-
-    Returns:
-        A `datasets.Dataset`; each question's positive once, its negatives behind it.
-    """
+    """Turn triplets into rows of question, passage and label: 1 for the positive, 0 for each negative."""
     from datasets import Dataset
 
     rows = [(row[0], text, float(n == 0)) for row in pairs.rows for n, text in enumerate(row[1:])]

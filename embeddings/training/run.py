@@ -73,19 +73,7 @@ class TrainingReport:
 
 
 class TrainingRun:
-    """A run of one of sentence-transformers' trainers with our defaults.
-
-    Args:
-        output: Folder to write.
-        pairs: Training rows, for the report.
-        settings: Batch, rate, warm-up, precision, length.
-        max_steps: Stop after so many steps.
-        seed: Of batches and dropout.
-        arguments: Further arguments of the trainer.
-
-    Raises:
-        ValueError: If the output is in use or a number is out of range.
-    """
+    """A run of one of sentence-transformers' trainers with our defaults."""
 
     def __init__(
         self,
@@ -107,14 +95,7 @@ class TrainingRun:
 
     @contextmanager
     def shortened(self, model: Any) -> Iterator[None]:
-        """Cut texts at the settings' length in the block; the model keeps its own limit.
-
-        Args:
-            model: To be trained.
-
-        Yields:
-            None: The block makes loss and evaluator, and trains.
-        """
+        """Cut texts at the settings' length in the block, which trains; the model keeps its own limit."""
         own: int = model.max_seq_length
         model.max_seq_length = min(self.settings.max_seq_length, own)
         try:
@@ -125,19 +106,7 @@ class TrainingRun:
     def train(
         self, family: str, model: Any, dataset: Any, loss: Any, *, evaluator: Any = None, batches: Any = None
     ) -> None:
-        """Train a model in place.
-
-        Args:
-            family: See `quiet_trainer`.
-            model: The model.
-            dataset: Its rows.
-            loss: Its loss.
-            evaluator: Scored before, during and after; None: no scores.
-            batches: A batch sampler; None: sentence-transformers' without duplicates.
-
-        Raises:
-            ValueError: If the loss is not finite.
-        """
+        """Train a model in place; the evaluator scores before, during and after."""
         settings = self.settings
         steps = self.max_steps or math.ceil(settings.epochs * max(1, len(dataset) // settings.batch_size))
         given = {
@@ -162,15 +131,7 @@ class TrainingRun:
             record.score(model, record.steps)
 
     def save(self, model: Any, save: Callable[[Any, Path], Path]) -> TrainingReport:
-        """Save in the first of several processes that trained one model together; the others wait until it is there.
-
-        Args:
-            model: The model.
-            save: Writes it.
-
-        Returns:
-            The report of the run.
-        """
+        """Save in the first of several processes that trained one model; the others wait. Returns the report."""
         from accelerate import PartialState
 
         state = PartialState()
@@ -186,13 +147,7 @@ class TrainingRun:
 
 
 class LossRecord(TrainerCallback):
-    """Steps, time and losses of a run.
-
-    Attributes:
-        steps: Optimizer steps so far.
-        seconds: Time from the first step to the last.
-        losses: (step, mean loss of the steps since the entry before).
-    """
+    """Optimizer steps, seconds from the first to the last, and (step, mean loss since the entry before) of a run."""
 
     def __init__(self) -> None:
         self.steps, self.seconds = 0, 0.0
@@ -230,20 +185,7 @@ def quiet_trainer(
     arguments: Mapping[str, Any],
     **options: Any,
 ) -> Iterator[Any]:
-    """Make a trainer that asks no network, prints nothing and keeps no checkpoints.
-
-    Args:
-        family: `SentenceTransformer`, `CrossEncoder`, `SparseEncoder` or `MultiVectorEncoder`.
-        model: The model; it is trained in place.
-        dataset: Its rows.
-        loss: Its loss.
-        record: What it fills.
-        arguments: Of the trainer; they win over ours.
-        **options: Further options of the trainer's class.
-
-    Yields:
-        Any: The trainer; its scratch folder goes with the block.
-    """
+    """Make a trainer that asks no network, prints nothing and keeps no checkpoints beyond the block."""
     import sentence_transformers
     from sentence_transformers.base.sampler import BatchSamplers
 

@@ -22,12 +22,7 @@ def cost_of(run: Run, rows: Mapping[str, int]) -> float:
 
 
 class Clock:
-    """Counts runs and estimates what is left.
-
-    Args:
-        tell: Told after each run.
-        processes: Runs at the same time.
-    """
+    """Counts runs, up to `processes` at a time, and tells after each what is left by its estimate."""
 
     def __init__(self, tell: Tell | None, processes: int) -> None:
         self.tell, self.processes = tell, processes

@@ -31,19 +31,7 @@ Record = Mapping[str, Any]
 def build_report(
     records: Iterable[Record], failures: Mapping[str, str] | None = None, about: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Sum up the records of an evaluation.
-
-    Args:
-        records: Of all runs.
-        failures: Reason by task that failed.
-        about: More for the head of the report, as JSON.
-
-    Returns:
-        `about`, `tasks` (a list; an oracle's choice is an entry of its own), `failures`.
-
-    Raises:
-        ValueError: If runs of one task do not judge the same languages.
-    """
+    """Sum up records as `about`, `tasks` (an oracle's choice is an entry of its own) and `failures`, by task."""
     by_entry: dict[tuple[str, str], list[Record]] = {}
     sweeps: dict[str, list[Record]] = {}
     everything = sorted(records, key=lambda record: record["seed"])
@@ -144,14 +132,7 @@ def spread(values: Sequence[float]) -> float | None:
 
 
 def model_index(report: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Turn a report into entries of the Hub's model-index, one a task and one a language.
-
-    Args:
-        report: What `build_report` gave; an oracle's choice is left out, the Hub has no place to say what it is.
-
-    Returns:
-        Keyword arguments of `huggingface_hub.EvalResult`.
-    """
+    """Turn a report into keyword arguments of `EvalResult`; the Hub has no place for an oracle's choice."""
     kinds = {"labels": "text-classification", "score": "sentence-similarity", "answers": "question-answering"}
     kinds["choices"] = "text-classification"
     entries = []

@@ -12,14 +12,7 @@ _FEW = 30  # rows
 
 
 def markdown_report(report: Mapping[str, Any]) -> str:
-    """Write a report.
-
-    Args:
-        report: What `build_report` gave.
-
-    Returns:
-        Markdown.
-    """
+    """Write what `build_report` gave as Markdown."""
     tasks = report["tasks"]
     parts = ["# Evaluation", _about(report["about"])]
     if any(task["choice"] != "dev" for task in tasks):

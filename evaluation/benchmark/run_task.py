@@ -26,23 +26,14 @@ _kept: dict[str, Any] = {}  # of one task at a time
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What the runs of one task have in common; plain data that another process can be given.
+    """What the runs of one task have in common; plain data that another process can be given."""
 
-    Attributes:
-        checkpoint: Folder or Hub id of the encoder.
-        task: The task.
-        data: Files in place of the Hub, by split; "" for all.
-        limits: Languages and numbers of rows.
-        models: Folder to keep the trained networks in; None: they are dropped.
-        threads: Threads to compute with; 0: torch's default.
-    """
-
-    checkpoint: str
-    task: BenchmarkTask
-    data: Mapping[str, str] = field(default_factory=dict)
-    limits: Limits = field(default_factory=Limits)
-    models: str | None = None
-    threads: int = 0
+    checkpoint: str  # folder or Hub id of the encoder
+    task: BenchmarkTask  # the task
+    data: Mapping[str, str] = field(default_factory=dict)  # files in place of the Hub, by split; "" for all
+    limits: Limits = field(default_factory=Limits)  # languages and numbers of rows
+    models: str | None = None  # folder to keep the trained networks in; None: they are deleted
+    threads: int = 0  # threads to compute with; 0: torch's default
 
     def rows(self) -> TaskRows:
         """Read the task's rows, or give back those of the last call."""

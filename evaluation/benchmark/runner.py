@@ -32,40 +32,24 @@ Records = list[dict[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What is to be done.
+    """What is to be done."""
 
-    Attributes:
-        jobs: A task each.
-        settings: Grid of every task, by name.
-        seeds: Seeds of the final runs.
-        output: Folder for the records.
-        oracle: Choose by the test as well, labelled so.
-        processes: Runs at the same time.
-        overwrite: Do runs anew whose record was made under other conditions.
-    """
-
-    jobs: Sequence[Job]
-    settings: Mapping[str, Sequence[Setting]]
-    seeds: Sequence[int]
-    output: Path
-    oracle: bool = False
-    processes: int = 1
-    overwrite: bool = False
+    jobs: Sequence[Job]  # a task each
+    settings: Mapping[str, Sequence[Setting]]  # grid of every task, by name
+    seeds: Sequence[int]  # seeds of the final runs
+    output: Path  # folder for the records
+    oracle: bool = False  # choose by the test as well, labelled so
+    processes: int = 1  # runs at the same time
+    overwrite: bool = False  # do runs anew whose record was made under other conditions
 
 
 @dataclass(slots=True)
 class Outcome:
-    """What came of it.
+    """What an evaluation gave."""
 
-    Attributes:
-        records: Records of all runs that were wanted and are there, sweep included.
-        failures: Reason by task.
-        done_before: Runs whose record lay there already.
-    """
-
-    records: Records = field(default_factory=list)
-    failures: dict[str, str] = field(default_factory=dict)
-    done_before: int = 0
+    records: Records = field(default_factory=list)  # records of all runs that were wanted and are there, sweep included
+    failures: dict[str, str] = field(default_factory=dict)  # reason by task
+    done_before: int = 0  # runs whose record lay there already
 
 
 @dataclass(slots=True)
@@ -104,12 +88,7 @@ def evaluate(plan: Evaluation, tell: Tell | None = None) -> Outcome:
 
 
 class _Evaluator:
-    """Keeps the books of an evaluation.
-
-    Args:
-        plan: What to do.
-        clock: Told about every run.
-    """
+    """Does the runs of a plan and tells the clock about every one."""
 
     def __init__(self, plan: Evaluation, clock: Clock) -> None:
         self.plan, self.clock, self.outcome = plan, clock, Outcome()

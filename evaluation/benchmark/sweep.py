@@ -88,19 +88,12 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One training and its judging.
+    """One training and its evaluation."""
 
-    Attributes:
-        task: Name of the task.
-        setting: Hyper-parameters.
-        seed: Of the head, of dropout and of the order of rows.
-        stage: `sweep` (judged on dev), `final` or `oracle` (judged on dev and test).
-    """
-
-    task: str
-    setting: Setting
-    seed: int
-    stage: str
+    task: str  # name of the task
+    setting: Setting  # hyper-parameters
+    seed: int  # of the head, of dropout and of the order of rows
+    stage: str  # `sweep` (scored on dev), `final` or `oracle` (scored on dev and test)
 
     @property
     def name(self) -> str:
@@ -116,22 +109,7 @@ def settings_of(
     epochs: Sequence[float] = (),
     changes: Mapping[str, Any] | None = None,
 ) -> list[Setting]:
-    """List the settings to try.
-
-    Args:
-        task: The task; it may name epochs of its own.
-        grid: `default`: one setting, that of the fine-tuning scripts; `paper`: 4 learning rates x 5 epochs. With LoRA
-            its rates are ten times as high, unless `rates` says otherwise.
-        rates: Learning rates in place of the grid's.
-        epochs: Epochs in place of the grid's.
-        changes: Other fields of `Setting` that differ from the defaults.
-
-    Returns:
-        The settings, lower rates and fewer epochs first.
-
-    Raises:
-        ValueError: If there is no such grid, or a value is out of its limits.
-    """
+    """List settings, low rates first: `default` has one, `paper` 4 rates x 5 epochs; LoRA takes ten times the rates."""
     from ...trainers import FineTuningArguments
 
     if grid not in ("default", "paper"):

@@ -15,11 +15,7 @@ Call = Callable[..., dict[str, Any]]
 
 
 class Workers:
-    """Does calls, at most so many at a time.
-
-    Args:
-        processes: 1: in this process; more: in so many others.
-    """
+    """Does calls, at most so many at a time; with one, in this process."""
 
     def __init__(self, processes: int) -> None:
         if processes < 1:

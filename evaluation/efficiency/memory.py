@@ -28,17 +28,11 @@ _WARM = 16  # tokens of the pass that lets libraries set themselves up before an
 
 @dataclass(frozen=True, slots=True)
 class Peak:
-    """Memory of a process, in bytes, and the time of the work.
+    """Memory of a process, in bytes, and the time of the work."""
 
-    Attributes:
-        total: Most that was resident during the work: Python, torch, weights and all.
-        before: What was resident before it, weights included.
-        cpu_seconds: CPU time of the work.
-    """
-
-    total: int
-    before: int
-    cpu_seconds: float
+    total: int  # most that was resident during the work: Python, torch, weights and all
+    before: int  # what was resident before it, weights included
+    cpu_seconds: float  # CPU time of the work
 
     @property
     def over_weights(self) -> int:
@@ -47,14 +41,7 @@ class Peak:
 
 
 def measure_peak(work: Callable[[], object]) -> Peak:
-    """Run the work once and find the peak of memory. Call it in a process that does nothing else.
-
-    Args:
-        work: What to run; everything that it should not be charged for exists already.
-
-    Returns:
-        The peak.
-    """
+    """Run the work once and find the peak of memory, in a process that does nothing else."""
     gc.collect()
     with suppress(OSError, AttributeError):  # not glibc
         ctypes.CDLL("libc.so.6").malloc_trim(0)
@@ -80,17 +67,7 @@ def _resident_peak() -> int:
 
 
 def peak_in_child(command: Sequence[str]) -> Peak:
-    """Run a command whose last line of output is a `Peak` as JSON.
-
-    Args:
-        command: The program and its arguments.
-
-    Returns:
-        The peak.
-
-    Raises:
-        OSError: If the command fails.
-    """
+    """Run a command whose last line of output is a `Peak` as JSON."""
     done = subprocess.run(list(command), capture_output=True, text=True, check=False)
     if done.returncode == _KILLED:
         raise OSError("the measurement of memory was killed: the machine has too little of it; take fewer rows")
@@ -106,16 +83,7 @@ def print_peak(peak: Peak) -> None:
 
 
 def encoding_peak(entry: Entry, lengths: Sequence[int], threads: int) -> Peak:
-    """Measure the peak of one forward pass in a process of its own.
-
-    Args:
-        entry: The model.
-        lengths: Tokens of each row.
-        threads: Threads to compute with.
-
-    Returns:
-        The peak.
-    """
+    """Measure the peak of one forward pass in a process of its own."""
     job = {"entry": asdict(entry), "lengths": list(lengths), "threads": threads}
     return peak_in_child([sys.executable, "-m", __name__, json.dumps(job)])
 

@@ -50,17 +50,7 @@ class Entry:
 
 
 def configuration(entry: Entry) -> Any:
-    """Return the configuration of a model.
-
-    Args:
-        entry: The model.
-
-    Returns:
-        Ours, stock ModernBERT's or XLM-R's.
-
-    Raises:
-        ValueError: If there is no such network, size or dtype.
-    """
+    """Return the configuration of a model."""
     if entry.dtype not in DTYPES:
         raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, got {entry.dtype!r}")
     if (entry.network, entry.size) in _PEERS:
@@ -109,17 +99,7 @@ class Builder:
         self._weights: dict[tuple[str, str, str | None], Mapping[str, Any]] = {}
 
     def build(self, entry: Entry) -> Any:
-        """Build one model in evaluation mode.
-
-        Args:
-            entry: The model.
-
-        Returns:
-            The model; `mmbert compiled` compiles in its first forward pass.
-
-        Raises:
-            ValueError: If its numbers are not those of a model with the same weights.
-        """
+        """Build one model in evaluation mode; stock must compute what ours does with the same weights."""
         torch.manual_seed(0)
         config, dtype = configuration(entry), DTYPES[entry.dtype]
         if entry.network in (XLM_R, MINILM):

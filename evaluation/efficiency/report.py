@@ -19,49 +19,27 @@ from .models import COMPILED, MINILM, OURS, STOCK, XLM_R
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One model in one setting.
+    """One model in one setting."""
 
-    Attributes:
-        setting: Whose lengths its batch has.
-        compared_with: Setting in whose rounds it was measured; rows of the same one can be compared.
-        network: See `Entry`.
-        size: See `Entry`.
-        dtype: See `Entry`.
-        threads: Threads it ran with.
-        rows: Rows of its batch.
-        tokens: Real tokens of its batch.
-        padded_tokens: Rows times the longest row.
-        rounds: Timed rounds.
-        cpu_seconds: Median CPU time of a forward pass, over all threads.
-        wall_seconds: Median wall time of it.
-        tokens_per_second: Real tokens a second: of CPU time on one thread, of wall time on more.
-        flops: Useful operations of a forward pass, see `useful_flops`.
-        gemm_rate: Operations a second of the layer's matrix products, measured in the same rounds.
-        roofline: Useful operations over what the processor could have done in that time.
-        peak_total: Peak of resident memory in bytes; None if not measured.
-        peak_over_weights: The same, less what was resident before the pass.
-        date: Day of the measurement.
-    """
-
-    setting: str
-    compared_with: str
+    setting: str  # whose lengths its batch has
+    compared_with: str  # setting in whose rounds it was measured; rows of one can be compared
     network: str
     size: str
     dtype: str
-    threads: int
-    rows: int
-    tokens: int
-    padded_tokens: int
-    rounds: int
-    cpu_seconds: float
-    wall_seconds: float
-    tokens_per_second: float
-    flops: int
-    gemm_rate: float
-    roofline: float
-    peak_total: int | None = None
-    peak_over_weights: int | None = None
-    date: str = ""
+    threads: int  # threads it ran with
+    rows: int  # rows of its batch
+    tokens: int  # real tokens of its batch
+    padded_tokens: int  # rows times the longest row
+    rounds: int  # timed rounds
+    cpu_seconds: float  # median CPU time of a forward pass, over all threads
+    wall_seconds: float  # median wall time of it
+    tokens_per_second: float  # real tokens per second of CPU time on one thread, of wall time on more
+    flops: int  # useful operations of a forward pass, see `useful_flops`
+    gemm_rate: float  # operations a second of the layer's matrix products, measured in the same rounds
+    roofline: float  # useful operations over what the processor could have done in that time
+    peak_total: int | None = None  # peak of resident memory in bytes; None if not measured
+    peak_over_weights: int | None = None  # the same, less what was resident before the pass
+    date: str = ""  # day of the measurement
 
     @property
     def key(self) -> tuple[str | int, ...]:
@@ -70,14 +48,7 @@ class Row:
 
 
 def conditions(**more: Any) -> dict[str, Any]:
-    """Describe the processor and the libraries, without anything that names the machine.
-
-    Args:
-        **more: What else must be equal for rows to be comparable.
-
-    Returns:
-        Plain data.
-    """
+    """Describe the processor and the libraries, and `more` that must be equal, without naming the machine."""
     import torch
     import transformers
 
@@ -99,15 +70,10 @@ def conditions(**more: Any) -> dict[str, Any]:
 
 @dataclass(slots=True)
 class Report:
-    """Rows measured under equal conditions.
-
-    Attributes:
-        conditions: See `conditions`.
-        rows: In the order they were measured.
-    """
+    """Rows measured under equal conditions."""
 
     conditions: dict[str, Any]
-    rows: list[Row] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)  # in the order they were measured
 
     @property
     def about(self) -> str:
@@ -119,18 +85,7 @@ class Report:
 
     @classmethod
     def open(cls, path: Path, now: dict[str, Any]) -> "Report":
-        """Read the report that a run goes on with, or begin one.
-
-        Args:
-            path: JSON file, which need not exist.
-            now: Conditions of the rows to come.
-
-        Returns:
-            The report.
-
-        Raises:
-            ValueError: If the file was written under other conditions.
-        """
+        """Read the report that a run goes on with, or begin one; refuse rows of other conditions."""
         if not path.is_file():
             return cls(now)
         before = cls.read(path)
@@ -145,17 +100,7 @@ class Report:
 
     @classmethod
     def read(cls, path: Path) -> "Report":
-        """Read a report.
-
-        Args:
-            path: What `write` wrote.
-
-        Returns:
-            The report.
-
-        Raises:
-            ValueError: If the file holds something else.
-        """
+        """Read what `write` wrote."""
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             if any("beside" in row for row in content["rows"]):
@@ -174,27 +119,13 @@ class Report:
         self.rows = list(known.values())
 
     def write(self, path: Path) -> None:
-        """Write it as JSON; an interrupted run leaves the file of the last whole setting.
-
-        Args:
-            path: Target file; its folder is made.
-        """
+        """Write it as JSON; an interrupted run leaves the file of the last whole setting."""
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, {"conditions": self.conditions, "rows": [asdict(row) for row in self.rows]}, indent=1)
 
 
 def ratio(rows: Sequence[Row], ours: Row, network: str, size: str) -> float | None:
-    """Compare the speed of a row with a network in the same setting, rounds, dtype and threads.
-
-    Args:
-        rows: Where to look for the other one.
-        ours: The row.
-        network: The other network.
-        size: The other one's size.
-
-    Returns:
-        How many times as many real tokens a second, or None if the other one was not measured.
-    """
+    """Speed of a row over that of a network in the same rounds, dtype and threads; None where there is none."""
     wanted = (ours.compared_with, ours.setting, ours.threads, network, size, ours.dtype)
     other = next((row for row in rows if row.key == wanted), None)
     return None if other is None else ours.tokens_per_second / other.tokens_per_second
@@ -205,14 +136,7 @@ def _megabytes(size: int | None) -> str:
 
 
 def markdown_table(rows: Sequence[Row]) -> str:
-    """Write rows as a Markdown table; columns that would be empty are left out.
-
-    Args:
-        rows: Any rows; those that ran in the rounds of another setting are left out.
-
-    Returns:
-        The table, without a line end.
-    """
+    """Write rows as a Markdown table without empty columns and without rows of another setting's rounds."""
     shown = [row for row in rows if row.compared_with == row.setting]
 
     def against(network: str, size: str | None) -> Callable[[Row], str]:

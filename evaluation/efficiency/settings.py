@@ -65,35 +65,15 @@ SETTINGS = {
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A padded batch of random tokens.
+    """A padded batch of random tokens."""
 
-    Attributes:
-        input_ids: (B, L), padded on the right.
-        attention_mask: (B, L), zero at padding. It is given to every network even where nothing is padded, as
-            tokenizers do.
-        lengths: Real tokens of each row.
-    """
-
-    input_ids: Tensor
-    attention_mask: Tensor
-    lengths: tuple[int, ...]
+    input_ids: Tensor  # (B, L), padded on the right
+    attention_mask: Tensor  # (B, L), zero at padding; every network gets it, as tokenizers give it
+    lengths: tuple[int, ...]  # real tokens of each row
 
 
 def make_batch(lengths: list[int], vocab_size: int, pad_id: int = 0, seed: int = 0) -> Batch:
-    """Fill rows of the given lengths with random words.
-
-    Args:
-        lengths: Tokens of each row.
-        vocab_size: Ids are drawn below it; special tokens stay out where the vocabulary has room.
-        pad_id: Id of padding.
-        seed: Of the words.
-
-    Returns:
-        The batch, as wide as its longest row.
-
-    Raises:
-        ValueError: If there is no row, or a row of no tokens.
-    """
+    """Fill rows of the given lengths with random words below `vocab_size`, special tokens left out where they fit."""
     if not lengths or min(lengths) < 1:
         raise ValueError(f"a batch needs rows of at least one token, got lengths {lengths}")
     generator = torch.Generator().manual_seed(seed)

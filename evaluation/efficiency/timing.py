@@ -27,15 +27,10 @@ _LEAST_ROUNDS = 2  # however slow a model is
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Seconds of every timed round of one model.
+    """Seconds of every timed round of one model."""
 
-    Attributes:
-        cpu: CPU time of the whole process, over all its threads.
-        wall: Time on the wall.
-    """
-
-    cpu: tuple[float, ...]
-    wall: tuple[float, ...]
+    cpu: tuple[float, ...]  # CPU time of the whole process, over all its threads
+    wall: tuple[float, ...]  # time on the wall
 
     def median(self, clock: Clock) -> float:
         """Return the median of the rounds in seconds, by one of the two clocks."""
@@ -49,17 +44,7 @@ def clock_for(threads: int) -> Clock:
 
 @contextmanager
 def with_threads(threads: int) -> Iterator[None]:
-    """Let torch compute with so many threads, and with as many as before afterwards.
-
-    Args:
-        threads: At least 1, at most one a core.
-
-    Yields:
-        Nothing.
-
-    Raises:
-        ValueError: If the machine has fewer cores.
-    """
+    """Let torch compute with so many threads, at most one per core, and with as many as before afterwards."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if not 1 <= threads <= cores:
         raise ValueError(f"threads must lie between 1 and the {cores} cores of this machine, got {threads}")
@@ -78,21 +63,7 @@ def interleave(
     seconds: float = 60.0,
     tell: Tell | None = None,
 ) -> dict[Key, Timing]:
-    """Run the calls in turns and time them.
-
-    Args:
-        calls: What to time, in the order of a round.
-        rounds: Timed rounds of each call, after one that is not timed.
-        seconds: A call that has been timed for so long is not run again, once it has two rounds.
-        tell: Called after every call with the wall time spent and the wall time that seems to be left, None in the
-            first round, when nothing is known.
-
-    Returns:
-        The times of each call.
-
-    Raises:
-        ValueError: If there are fewer than two rounds, or no time.
-    """
+    """Time calls in turns; `tell` hears wall seconds spent and left (None at first) after each; see the module."""
     if rounds < _LEAST_ROUNDS or seconds <= 0:
         raise ValueError(f"timing needs at least 2 rounds and some seconds, got {rounds} rounds and {seconds} s")
     began = time.perf_counter()

@@ -71,19 +71,7 @@ def _with_code(report: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_set(name: str, path: str | Path) -> dict[str, list[Row]]:
-    """Read the file of a set, or its files from a folder.
-
-    Args:
-        name: In `TASKS`.
-        path: A .parquet or .jsonl file; or a folder that holds it (as data.parquet, or as the only one).
-
-    Returns:
-        Rows by file; `data` where a set has one.
-
-    Raises:
-        FileNotFoundError: If it does not exist.
-        ValueError: If it cannot be read, is empty, or lacks a column.
-    """
+    """Read the .parquet or .jsonl file of a set, or its files from a folder, as {file: rows}."""
     place, found = Path(path), {}
     if not place.exists():
         raise FileNotFoundError(f"{name}: {place} does not exist; give a .parquet or .jsonl file, or a folder of it")

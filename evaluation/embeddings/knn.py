@@ -18,20 +18,7 @@ _BAND = 4_096
 
 
 def neighbour_labels(queries: Floats, examples: Floats, labels: Sequence[str], neighbours: int = 5) -> list[str]:
-    """Label vectors by their nearest examples.
-
-    Args:
-        queries: (q, dims) of length 1.
-        examples: (n, dims) of length 1.
-        labels: One an example.
-        neighbours: How many have a vote; of labels with equally many votes, the one whose nearest example is nearer.
-
-    Returns:
-        A label a query.
-
-    Raises:
-        ValueError: If there are fewer examples than neighbours, or labels do not fit.
-    """
+    """Label queries (q, dims) by their nearest examples (n, dims), all of length 1; ties go to the nearer label."""
     if not 1 <= neighbours <= len(examples) or len(labels) != len(examples):
         raise ValueError(
             f"{neighbours} neighbours need at least as many examples with a label each, got {len(examples)} examples "

@@ -57,20 +57,7 @@ def scores_of_vectors(
     relevant: Mapping[str, Mapping[str, float]],
     cutoffs: Sequence[int] = CUTOFFS,
 ) -> dict[str, float]:
-    """Score vectors that are there already; see `retrieval_scores`.
-
-    Args:
-        queries: Vectors of length 1 by name.
-        documents: The same of documents.
-        relevant: Gains of the documents of each query.
-        cutoffs: Depths for recall.
-
-    Returns:
-        As `retrieval_scores`.
-
-    Raises:
-        ValueError: As there.
-    """
+    """Score vectors that are there already; see `retrieval_scores`."""
     if not queries or not documents:
         raise ValueError(
             f"got {len(queries)} queries and {len(documents)} documents; evaluation needs at least 1 of each"

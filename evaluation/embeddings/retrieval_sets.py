@@ -11,29 +11,15 @@ ENGLISH = "eng_Latn"
 
 @dataclass(frozen=True, slots=True)
 class RetrievalSet:
-    """Queries that one document each answers.
+    """Queries that one document each answers."""
 
-    Attributes:
-        queries: Texts by name.
-        documents: Texts by name, no text twice.
-        answers: Name of the document by name of the query.
-    """
-
-    queries: dict[str, str]
-    documents: dict[str, str]
-    answers: dict[str, str]
+    queries: dict[str, str]  # texts by name
+    documents: dict[str, str]  # texts by name, no text twice
+    answers: dict[str, str]  # name of the document by name of the query
 
     @classmethod
     def of(cls, rows: Iterable[tuple[str, str]], documents: Iterable[str]) -> "RetrievalSet":
-        """Name queries and documents by their numbers.
-
-        Args:
-            rows: Query, and the document that answers it.
-            documents: All documents; repeated texts are one document.
-
-        Returns:
-            The set.
-        """
+        """Name queries and documents by their numbers; rows are (query, document), repeated documents are one."""
         asked = list(rows)
         names = {text: f"d{number}" for number, text in enumerate(dict.fromkeys(documents))}
         return cls(
@@ -44,14 +30,7 @@ class RetrievalSet:
 
 
 def xquad_sets(files: dict[str, list[Row]]) -> dict[str, RetrievalSet]:
-    """Let the questions of a language look for its passages.
-
-    Args:
-        files: Rows of XQuAD under `data`.
-
-    Returns:
-        A set a language.
-    """
+    """Let the questions of a language look for its passages: a set per language."""
     return {
         tag: RetrievalSet.of(((row["question"], row["context"]) for row in rows), (row["context"] for row in rows))
         for tag, rows in by_language(files["data"]).items()
@@ -59,17 +38,7 @@ def xquad_sets(files: dict[str, list[Row]]) -> dict[str, RetrievalSet]:
 
 
 def xquad_cross_sets(files: dict[str, list[Row]]) -> dict[str, RetrievalSet]:
-    """Let the questions of a language look for the English passages.
-
-    Args:
-        files: Rows of XQuAD under `data`.
-
-    Returns:
-        A set a language but English; a question whose id English lacks is left out.
-
-    Raises:
-        ValueError: If there are no English rows.
-    """
+    """Let questions look for the English passages; those whose id English lacks are left out."""
     rows = by_language(files["data"])
     if ENGLISH not in rows:
         raise ValueError(f"there are no rows of {ENGLISH}, whose passages the others look for; add them")
@@ -81,14 +50,7 @@ def xquad_cross_sets(files: dict[str, list[Row]]) -> dict[str, RetrievalSet]:
 
 
 def cosqa_sets(files: dict[str, list[Row]]) -> dict[str, RetrievalSet]:
-    """Let web queries look for Python functions.
-
-    Args:
-        files: Rows under `codebase` and `queries_dev`; queries whose label is 0 are left out.
-
-    Returns:
-        One set, of `code_python`.
-    """
+    """Let web queries look for Python functions, as `code_python`; queries whose label is 0 are left out."""
     codes = {str(row["code_idx"]): row["code"] for row in files["codebase"]}
     rows = [row for row in files["queries_dev"] if str(row.get("label", 1)) == "1"]
     answered = ((row["query"], codes[str(row["code_idx"])]) for row in rows)
@@ -96,14 +58,7 @@ def cosqa_sets(files: dict[str, list[Row]]) -> dict[str, RetrievalSet]:
 
 
 def code_search_sets(files: dict[str, list[Row]]) -> dict[str, RetrievalSet]:
-    """Let doc comments look for their functions among those of the programming language.
-
-    Args:
-        files: Rows under `data`; those of the test split are taken.
-
-    Returns:
-        A set a programming language, such as `code_go`: bare, `lua` would be the language of the Luba.
-    """
+    """Let doc comments look for functions, as `code_go`: a bare `lua` would be the language of the Luba."""
     return {
         f"code_{tag}": RetrievalSet.of(((row["query"], row["code"]) for row in rows), (row["code"] for row in rows))
         for tag, rows in by_language(files["data"], "test").items()
@@ -111,18 +66,7 @@ def code_search_sets(files: dict[str, list[Row]]) -> dict[str, RetrievalSet]:
 
 
 def by_language(rows: Iterable[Row], split: str | None = None) -> dict[str, list[Row]]:
-    """Sort rows by their language.
-
-    Args:
-        rows: With `lang`.
-        split: Take those whose `split` it is; None: all.
-
-    Returns:
-        Rows by tag, sorted.
-
-    Raises:
-        ValueError: If there is none.
-    """
+    """Sort rows (of one split, or all) by their `lang`; none is an error."""
     found: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         if split is None or row["split"] == split:

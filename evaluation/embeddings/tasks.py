@@ -40,17 +40,11 @@ Scores = dict[str, dict[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class SetScores:
-    """What a set gave.
+    """Scores of one set."""
 
-    Attributes:
-        scores: By language: the task's number, further ones, `rows` and `trained`.
-        trivial: The number that chance gets, by language.
-        notes: What a reader must know.
-    """
-
-    scores: Scores
-    trivial: dict[str, float]
-    notes: tuple[str, ...] = ()
+    scores: Scores  # by language: the task's number, further ones, `rows` and `trained`
+    trivial: dict[str, float]  # the number that chance gets, by language
+    notes: tuple[str, ...] = ()  # what a reader must know
 
 
 Scorer = Callable[[Any, dict[str, list[Row]]], SetScores]
@@ -58,19 +52,12 @@ Scorer = Callable[[Any, dict[str, list[Row]]], SetScores]
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingTask:
-    """A set.
+    """A set that an embedder is evaluated on."""
 
-    Attributes:
-        title: For tables.
-        metric: The number that counts.
-        columns: What its rows must have; by file where it has two.
-        score: From an encoder and its rows to scores.
-    """
-
-    title: str
-    metric: str
-    columns: Mapping[str, tuple[str, ...]]
-    score: Scorer
+    title: str  # for tables
+    metric: str  # the number that counts
+    columns: Mapping[str, tuple[str, ...]]  # what its rows must have; by file where it has two
+    score: Scorer  # from an encoder and its rows to scores
 
 
 @dataclass(frozen=True, slots=True)

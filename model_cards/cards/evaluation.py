@@ -11,14 +11,7 @@ _CHOSEN_ON_DEV = "dev"
 
 
 def evaluation_table(report: dict[str, Any]) -> str:
-    """List the tasks that an encoder was fine-tuned on; settings that the test chose are left out.
-
-    Args:
-        report: `report.json` of `mmbert evaluate`.
-
-    Returns:
-        A Markdown table; empty if there is no such task.
-    """
+    """List the tasks of a `report.json` as Markdown, without settings that the test chose; empty if there are none."""
     rows = []
     for task in report["tasks"]:
         if task["choice"] != _CHOSEN_ON_DEV:
@@ -41,14 +34,7 @@ def evaluation_table(report: dict[str, Any]) -> str:
 
 
 def evaluation_results(report: dict[str, Any]) -> "list[EvalResult]":
-    """Turn a report into entries of the model-index.
-
-    Args:
-        report: `report.json` of `mmbert evaluate`.
-
-    Returns:
-        One entry a task and one a language, per cent.
-    """
+    """Turn a `report.json` into entries of the model-index, one per task and one per language, per cent."""
     from huggingface_hub import EvalResult
 
     return [EvalResult(**entry) for entry in report["model_index"]]

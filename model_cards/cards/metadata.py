@@ -28,17 +28,7 @@ _DATASET_URL = re.compile(r"https?://(?:huggingface\.co|hf\.co)/datasets/([\w.-]
 
 
 def hub_codes(tags: Iterable[str]) -> list[str]:
-    """Turn language tags into the codes that the Hub's metadata accept.
-
-    Args:
-        tags: Tags like `ekk_Latn`; `code` for programming source, which the Hub knows under the same name.
-
-    Returns:
-        Each code once, sorted, `code` last; none for a language that ISO 639 does not know.
-
-    Raises:
-        ValueError: If a tag does not start with a two- or three-letter ISO 639-3 code.
-    """
+    """Turn language tags into the Hub's codes, each once, sorted, `code` last; none for what ISO 639 does not know."""
     codes: set[str] = set()
     for tag in tags:
         language = re.split("[_-]", tag)[0]
@@ -49,17 +39,7 @@ def hub_codes(tags: Iterable[str]) -> list[str]:
 
 
 def check_licence(licence: str) -> str:
-    """Make sure that the Hub knows a licence id.
-
-    Args:
-        licence: Id like `apache-2.0`.
-
-    Returns:
-        The same id.
-
-    Raises:
-        ValueError: If the Hub does not know it; the message lists the nearest ids.
-    """
+    """Make sure that the Hub knows a licence id."""
     if licence not in _LICENCES:
         near = difflib.get_close_matches(licence.lower(), sorted(_LICENCES), n=3)
         raise ValueError(
@@ -69,31 +49,13 @@ def check_licence(licence: str) -> str:
 
 
 def hub_datasets(urls: Iterable[str]) -> list[str]:
-    """Pick the Hub dataset ids out of source addresses; other addresses are for the card's text only.
-
-    Args:
-        urls: Addresses of data sources.
-
-    Returns:
-        Each id once, sorted.
-    """
+    """Pick the Hub dataset ids out of source addresses; other addresses are for the card's text only."""
     found = (_DATASET_URL.match(url) for url in urls)
     return sorted({match.group(1) for match in found if match})
 
 
 def check_repo_id(repo_id: str, what: str = "base_model") -> str:
-    """Refuse what the Hub takes for no id of a repository.
-
-    Args:
-        repo_id: Like owner/name.
-        what: What it is called in a message.
-
-    Returns:
-        The id.
-
-    Raises:
-        ValueError: If it is none.
-    """
+    """Refuse what the Hub takes for no id of a repository."""
     from huggingface_hub.utils import HFValidationError, validate_repo_id  # type: ignore[attr-defined]
 
     try:

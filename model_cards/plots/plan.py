@@ -20,19 +20,7 @@ _Write = Callable[[float], str]
 
 
 def draw_plan(plan: dict[str, Any], path: str | Path, all_languages: int | None = None) -> Path:
-    """Draw a recipe's outline.
-
-    Args:
-        plan: What `mmbert.recipes.outline.outline` gives.
-        path: PNG to write.
-        all_languages: How many languages a phase of `all` reads; None leaves such phases out of that panel.
-
-    Returns:
-        The path written.
-
-    Raises:
-        ImportError: If matplotlib is not installed.
-    """
+    """Draw a recipe's outline; without `all_languages` phases of `all` are left out of that panel."""
     stable, variants = plan["stable"], plan["variants"]
     last = (variants or stable)[-1]
     with style():

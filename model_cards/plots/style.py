@@ -37,14 +37,7 @@ _STYLE: Any = {
 
 
 def style() -> Any:
-    """Give back matplotlib's context manager with the house style; the caller's own settings stay as they are.
-
-    Returns:
-        `matplotlib.rc_context` with the style in it.
-
-    Raises:
-        ImportError: If matplotlib is not installed.
-    """
+    """Matplotlib's context manager with the house style; the caller's own settings stay as they are."""
     try:
         import matplotlib
     except ImportError as missing:
@@ -53,20 +46,7 @@ def style() -> Any:
 
 
 def new_figure(width: float, height: float, title: str, subtitle: str) -> Any:
-    """Open a figure with a left-aligned title and one line of explanation under it.
-
-    Args:
-        width: Inches.
-        height: Inches.
-        title: What the picture shows.
-        subtitle: How to read it.
-
-    Returns:
-        A `matplotlib.figure.Figure` on an Agg canvas, whose layout leaves room for both lines.
-
-    Raises:
-        ImportError: If matplotlib is not installed.
-    """
+    """Open a figure (inches, Agg) with a left-aligned title and one line of explanation under it."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -84,15 +64,7 @@ def new_figure(width: float, height: float, title: str, subtitle: str) -> Any:
 
 
 def save(figure: Any, path: str | Path) -> Path:
-    """Write the figure as PNG; no date or version goes in, so that equal records give equal files.
-
-    Args:
-        figure: What `new_figure` gave.
-        path: Target file; its folder is made.
-
-    Returns:
-        The path written.
-    """
+    """Write the figure as PNG; no date or version goes in, so that equal records give equal files."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=_DPI, metadata={"Software": None})
@@ -100,17 +72,7 @@ def save(figure: Any, path: str | Path) -> Path:
 
 
 def phase_spans(record: dict[str, Any]) -> list[tuple[str, float, float]]:
-    """List the phases that the run went through as (name, first token, last token).
-
-    Args:
-        record: Run record.
-
-    Returns:
-        One entry a phase, in the order they ran; tokens count from the start of the run.
-
-    Raises:
-        ValueError: If the record holds no steps.
-    """
+    """List the phases that the run went through as (name, first token, last token), from the start of the run."""
     if not record["steps"]:
         raise ValueError("the run record holds 0 steps, pictures need at least 1: train first")
     spans: list[tuple[str, float, float]] = []
@@ -123,13 +85,7 @@ def phase_spans(record: dict[str, Any]) -> list[tuple[str, float, float]]:
 
 
 def shade_phases(axes: Any, spans: Sequence[tuple[str, float, float]], *, label: bool) -> None:
-    """Draw the phases as bands with thin borders, and their names above the axes.
-
-    Args:
-        axes: matplotlib axes whose x is tokens.
-        spans: What `phase_spans` gives.
-        label: Whether to write the names.
-    """
+    """Draw phases as bands with thin borders, and their names above the axes, whose x is tokens."""
     for number, (name, start, end) in enumerate(spans):
         if number % 2 == 0:
             axes.axvspan(start, end, color=BAND, zorder=0, linewidth=0)
@@ -151,25 +107,14 @@ def shade_phases(axes: Any, spans: Sequence[tuple[str, float, float]], *, label:
 
 
 def token_axis(axis: Any) -> None:
-    """Write token counts as 250k, 1.5M, 2B.
-
-    Args:
-        axis: matplotlib x or y axis.
-    """
+    """Write token counts as 250k, 1.5M, 2B."""
     from matplotlib.ticker import FuncFormatter
 
     axis.set_major_formatter(FuncFormatter(lambda value, _: short_count(value)))
 
 
 def short_count(value: float) -> str:
-    """Write a count in three significant digits: 950, 12.3k, 1.5M, 2B, 3T.
-
-    Args:
-        value: A number of tokens, steps or parameters.
-
-    Returns:
-        The number as text.
-    """
+    """Write a count in three significant digits: 950, 12.3k, 1.5M, 2B, 3T."""
     for size, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= size:
             return f"{value / size:.3g}{letter}"
@@ -177,15 +122,7 @@ def short_count(value: float) -> str:
 
 
 def spread(positions: Sequence[float], gap: float) -> list[float]:
-    """Push labels apart until neighbours are at least `gap` away, keeping their order and their middle.
-
-    Args:
-        positions: Wished places on one axis, in any order.
-        gap: Least distance between two labels, in the same unit.
-
-    Returns:
-        The new places, in the order of the input.
-    """
+    """Push labels apart to at least `gap`, keeping their order and their middle."""
     order = sorted(range(len(positions)), key=lambda index: positions[index])
     blocks: list[tuple[float, list[int]]] = []  # (middle, members): labels that touch move as one block
     for index in order:

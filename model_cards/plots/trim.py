@@ -14,19 +14,7 @@ _DRAWN = 12  # languages, the least covered ones
 
 
 def draw_trim(report: Mapping[str, Any], path: str | os.PathLike[str]) -> Path:
-    """Draw the report of a trimmed checkpoint, one line per language.
-
-    Args:
-        report: What `trim.json` holds.
-        path: The PNG to write.
-
-    Returns:
-        The PNG.
-
-    Raises:
-        ImportError: If matplotlib is not installed.
-        ValueError: If there was no held-out text.
-    """
+    """Draw the report of a trimmed checkpoint, one line per language."""
     if not report["curves"]:
         raise ValueError("no held-out text, so no coverage to draw; trim with text")
     kept = report["tokens"][1]

@@ -22,21 +22,7 @@ _SCHEMES = {
 
 
 def label_scores(predictions: Sequence[Any], references: Sequence[Any], positive: Any = None) -> Scores:
-    """Judge one label a row, or a set of labels a row.
-
-    Args:
-        predictions: Labels, or one list of labels a row.
-        references: The right ones, in the same order and form.
-        positive: The label whose own F1 is wanted too (MRPC, QQP).
-
-    Returns:
-        `accuracy` (sets: the whole set is right), `macro_f1`, `micro_f1`; for one label a row `matthews`; with
-        `positive` its `f1`.
-
-    Raises:
-        ImportError: If scikit-learn is not installed.
-        ValueError: If the two differ in length or are empty, or no row has a label.
-    """
+    """Accuracy, macro and micro F1 (one label per row: `matthews`; with `positive` its `f1`) of labels or sets."""
     learn = _learn()
     _check(predictions, references)
     if isinstance(references[0], (list, tuple, set, frozenset)):
@@ -55,19 +41,7 @@ def label_scores(predictions: Sequence[Any], references: Sequence[Any], positive
 
 
 def similarity_scores(predictions: Sequence[float], references: Sequence[float]) -> Scores:
-    """Judge numbers by correlation.
-
-    Args:
-        predictions: One number a row.
-        references: The right numbers.
-
-    Returns:
-        `spearman` and `pearson`; both 0 where all predictions are equal.
-
-    Raises:
-        ImportError: If scipy, which comes with scikit-learn, is not installed.
-        ValueError: If the two differ in length, a number is not finite, or all references are equal.
-    """
+    """Spearman and Pearson correlation of numbers; both 0 where all predictions are equal."""
     _learn()
     stats: Any = import_module("scipy.stats")  # scikit-learn brings it; it has no types
     _check(predictions, references)
@@ -87,22 +61,7 @@ def similarity_scores(predictions: Sequence[float], references: Sequence[float])
 
 
 def tag_scores(predictions: Sequence[Sequence[str]], references: Sequence[Sequence[str]]) -> Scores:
-    """Judge one tag a word.
-
-    `run_f1` is what XTREME's script calls F1 for part-of-speech tags: seqeval takes neighbours of one tag as one span.
-    It is here so that the published numbers have something to stand beside; `accuracy` is the plain share of words.
-
-    Args:
-        predictions: One sequence of tags a sentence.
-        references: The right tags.
-
-    Returns:
-        `accuracy`, `macro_f1` and `run_f1`.
-
-    Raises:
-        ImportError: If scikit-learn or seqeval is not installed.
-        ValueError: If sentences differ in number or length, or there is no word.
-    """
+    """Accuracy, macro F1 and `run_f1`: XTREME's F1, where seqeval takes neighbours of one tag as one span."""
     guesses, tags = _words(predictions, references)
     labels = label_scores(guesses, tags)
     inside = [[[f"I-{tag}" for tag in sentence] for sentence in side] for side in (predictions, references)]
@@ -114,18 +73,7 @@ def tag_scores(predictions: Sequence[Sequence[str]], references: Sequence[Sequen
 
 
 def entity_scheme(labels: Iterable[str]) -> str | None:
-    """Say how labels mark entities.
-
-    Args:
-        labels: Of the words, all of a task.
-
-    Returns:
-        "prefix" (B-PER, I_PER, BIOES and BILOU alike), "suffix" (PER-B), "bare" (B, I and O: one type), "io" (PER
-        beside O: neighbours of one type are one entity), or None: they mark no entities.
-
-    Raises:
-        ValueError: If some labels have a prefix and others have none.
-    """
+    """How labels mark entities: "prefix" (B-PER, BIOES), "suffix" (PER-B), "bare" (B, I, O), "io" or None."""
     found = sorted({str(label) for label in labels} - {"O"})
     kinds = {name: [bool(pattern.fullmatch(label)) for label in found] for name, pattern in _SCHEMES.items()}
     begins = any(label.upper()[:1] in "BSU" or label.upper()[-1:] in "BSU" for label in found)
@@ -166,22 +114,7 @@ def _prefixed(tag: str, scheme: str) -> str:
 def span_scores(
     predictions: Sequence[Sequence[str]], references: Sequence[Sequence[str]], scheme: str | None = None
 ) -> Scores:
-    """Judge entities, as conlleval does: an entity counts when place and type are right.
-
-    Endings and single words may have tags of their own: E- and S-, or L- and U-, which seqeval would not see.
-
-    Args:
-        predictions: One sequence of tags a sentence.
-        references: The right tags.
-        scheme: How tags mark entities, see `entity_scheme`; None: found out from the tags of both sides.
-
-    Returns:
-        `f1`, `precision` and `recall` over all entities, and `accuracy` of the tags.
-
-    Raises:
-        ImportError: If seqeval is not installed.
-        ValueError: If sentences differ in number or length, or there is no word.
-    """
+    """F1, precision, recall of entities as conlleval counts them, BIOES and BILOU too, and accuracy of tags."""
     try:
         from seqeval import metrics
     except ImportError as missing:

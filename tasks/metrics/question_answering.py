@@ -59,15 +59,7 @@ _MLQA_ARTICLES = {
 
 
 def answer_tokens(text: str, language: str = "eng") -> list[str]:
-    """Split an answer into the tokens that are compared.
-
-    Args:
-        text: The answer.
-        language: Tag or ISO 639 code; decides which articles go. Unspaced scripts are known by their characters.
-
-    Returns:
-        Lower-cased tokens without punctuation and articles.
-    """
+    """Lower-cased tokens without punctuation and the language's articles; unspaced scripts by their characters."""
     code = language_code(language.partition("_")[0])
     text = unicodedata.normalize("NFC", text).lower()
     if code in _ELIDING:
@@ -84,31 +76,13 @@ def answer_tokens(text: str, language: str = "eng") -> list[str]:
 
 
 def exact_match(prediction: str, answers: Sequence[str], language: str = "eng") -> float:
-    """Tell whether a prediction is one of the answers.
-
-    Args:
-        prediction: What was answered; empty for "there is no answer".
-        answers: The right answers; none, or an empty one, if there is no answer.
-        language: Tag or ISO 639-3 code.
-
-    Returns:
-        1.0 or 0.0.
-    """
+    """1.0 if a prediction (empty: "there is no answer") is one of the answers, else 0.0."""
     guess = answer_tokens(prediction, language)
     return float(any(guess == answer_tokens(answer, language) for answer in answers or [""]))
 
 
 def token_f1(prediction: str, answers: Sequence[str], language: str = "eng") -> float:
-    """Measure how many tokens a prediction shares with the nearest answer.
-
-    Args:
-        prediction: What was answered; empty for "there is no answer".
-        answers: The right answers; none, or an empty one, if there is no answer.
-        language: Tag or ISO 639-3 code.
-
-    Returns:
-        The harmonic mean of precision and recall; 1 if both sides are empty, 0 if one is.
-    """
+    """Harmonic mean of precision and recall of tokens with the nearest answer; 1 if both are empty, 0 if one is."""
     guess = answer_tokens(prediction, language)
     return max(_overlap(guess, answer_tokens(answer, language)) for answer in answers or [""])
 
@@ -116,19 +90,7 @@ def token_f1(prediction: str, answers: Sequence[str], language: str = "eng") -> 
 def answer_scores(
     predictions: Sequence[str], references: Sequence[Sequence[str]], language: str = "eng"
 ) -> dict[str, float]:
-    """Judge one answer a question.
-
-    Args:
-        predictions: Answers, empty for "there is no answer".
-        references: The right answers of each question.
-        language: Tag or ISO 639-3 code of them all.
-
-    Returns:
-        `f1` and `exact`, means over the questions.
-
-    Raises:
-        ValueError: If the two differ in length or are empty.
-    """
+    """Mean `f1` and `exact` over questions of one language; an empty prediction says "there is no answer"."""
     if len(predictions) != len(references):
         raise ValueError(f"{len(predictions)} answers for {len(references)} questions: every question needs one")
     if not references:

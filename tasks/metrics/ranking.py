@@ -17,35 +17,14 @@ _TIE = 1e-6  # cosines of float32 unit vectors are exact to about 1e-7 a term; `
 
 
 def ranked_gains(similarity: npt.NDArray[np.float32], gains: Floats, depth: int) -> Floats:
-    """Put the gains of each query's documents in the order of their similarity.
-
-    Args:
-        similarity: (queries, documents).
-        gains: (queries, documents), 0 for what is not relevant.
-        depth: How many ranks to keep.
-
-    Returns:
-        (queries, at most depth).
-    """
+    """Gains (queries, documents) in the order of similarity, of the same shape, cut to (queries, at most depth)."""
     steps = np.round(similarity / _TIE)
     found = [row_gains[np.lexsort((row_gains, -row))[:depth]] for row, row_gains in zip(steps, gains, strict=True)]
     return np.stack(found)
 
 
 def ranking_scores(ranked: Floats, ideal: Sequence[Sequence[float]], cutoffs: Sequence[int]) -> dict[str, float]:
-    """Score rankings.
-
-    Args:
-        ranked: (queries, depth) gains in the order found, from `ranked_gains`.
-        ideal: The gains of all relevant documents of each query.
-        cutoffs: Depths for recall; MRR and nDCG are taken at 10.
-
-    Returns:
-        `ndcg@10`, `mrr@10` and `recall@k` for each depth, in [0, 1].
-
-    Raises:
-        ValueError: If a query has no relevant document.
-    """
+    """nDCG@10, MRR@10 and recall@k in [0, 1] of (queries, depth) gains in the order found."""
     without = next((number for number, gains in enumerate(ideal) if not any(gain > 0 for gain in gains)), None)
     if without is not None:
         raise ValueError(f"query {without} has 0 relevant documents, and needs at least 1; leave it out")
@@ -65,15 +44,7 @@ def ranking_scores(ranked: Floats, ideal: Sequence[Sequence[float]], cutoffs: Se
 
 
 def chance_scores(documents: int, cutoffs: Sequence[int]) -> dict[str, float]:
-    """Return what a random order of documents gets for one relevant document a query.
-
-    Args:
-        documents: How many there are.
-        cutoffs: Depths for recall.
-
-    Returns:
-        Expectations, by the names of `ranking_scores`.
-    """
+    """Expected `ranking_scores` of a random order with one relevant document per query."""
     ranks = np.arange(1, min(10, documents) + 1)
     return {
         "ndcg@10": float((1 / np.log2(ranks + 1)).sum() / documents),

@@ -5,15 +5,6 @@ from ...common.lazy import lazy_exports
 _HOMES = {
     "CheckpointingTrainer": "trainer",
     "NonFiniteLoss": "trainer",
-    "checkpoints": "paths",
-    "last_checkpoint": "paths",
-    "load_scheduler": "state",
-    "revision_of": "paths",
-    "rotate": "paths",
-    "save_scheduler": "state",
-    "tag_of": "paths",
-    "tagged": "paths",
-    "tags": "paths",
 }
 
 __getattr__, __dir__, __all__ = lazy_exports(__name__, _HOMES)

@@ -29,14 +29,7 @@ def give_name(written: Path, target: Path) -> None:
 
 
 def checkpoints(directory: Path) -> dict[int, Path]:
-    """Find the whole checkpoints of a run.
-
-    Args:
-        directory: The run's directory.
-
-    Returns:
-        Checkpoint by step; one without its last file does not count.
-    """
+    """Find the whole checkpoints of a run by step; one without its last file does not count."""
     return {
         int(match[1]): path
         for path in directory.glob("checkpoint-*")
@@ -45,17 +38,7 @@ def checkpoints(directory: Path) -> dict[int, Path]:
 
 
 def last_checkpoint(directory: Path) -> Path:
-    """Return the last whole checkpoint of a run.
-
-    Args:
-        directory: The run's directory.
-
-    Returns:
-        The checkpoint with the highest step.
-
-    Raises:
-        FileNotFoundError: If there is none.
-    """
+    """Return the last whole checkpoint of a run."""
     found = checkpoints(directory)
     if not found:
         raise FileNotFoundError(f"no checkpoint in {directory} to resume from; start the run without resuming.")
@@ -63,15 +46,7 @@ def last_checkpoint(directory: Path) -> Path:
 
 
 def check_resumable(checkpoint: Path) -> None:
-    """Check a checkpoint before a run goes on from it: no pickle, known bytes, and one step in all places that say it.
-
-    Args:
-        checkpoint: The checkpoint.
-
-    Raises:
-        FileNotFoundError: If a file is missing.
-        ValueError: If a file is damaged, or the places disagree.
-    """
+    """Check a checkpoint before a run goes on: no pickle, known bytes, and one step in all places that say it."""
     refuse_pickled_state(checkpoint)
     verify_checksums(checkpoint)
     steps = {
@@ -86,15 +61,7 @@ def check_resumable(checkpoint: Path) -> None:
 
 
 def tag_of(schedule: TrainingSchedule, step: int) -> str | None:
-    """Name the phase boundary that a run stands at.
-
-    Args:
-        schedule: The phases.
-        step: Steps done.
-
-    Returns:
-        The phase that has just ended and the step, such as `pretrain/1200`; None inside a phase.
-    """
+    """Name the phase boundary of a step, such as `pretrain/1200`; None inside a phase."""
     return f"{schedule.at(step - 1).phase.name}/{step}" if step > 0 and schedule.is_phase_end(step) else None
 
 
@@ -105,14 +72,7 @@ def revision_of(tag: str) -> str:
 
 
 def tags(directory: Path) -> dict[str, Path]:
-    """Return the tagged checkpoints of a run.
-
-    Args:
-        directory: The run's directory.
-
-    Returns:
-        Checkpoint by tag, in the order of their steps.
-    """
+    """Return the checkpoints of a run by tag, in the order of their steps."""
     found = {}
     for _, path in sorted(checkpoints(directory).items()):
         tag = read_json(path / IDENTITY_FILE).get("tag")
@@ -122,18 +82,7 @@ def tags(directory: Path) -> dict[str, Path]:
 
 
 def tagged(directory: Path, tag: str) -> Path:
-    """Return the checkpoint of a tag.
-
-    Args:
-        directory: The run's directory.
-        tag: Such as `pretrain/1200`.
-
-    Returns:
-        The checkpoint.
-
-    Raises:
-        FileNotFoundError: If the run has none of that tag; the message names those that it has.
-    """
+    """Return the checkpoint of a tag."""
     found = tags(directory)
     if tag not in found:
         known = f"it has {', '.join(found)}" if found else "it has no tagged checkpoint"
@@ -148,13 +97,7 @@ def write_tags(directory: Path) -> None:
 
 
 def rotate(directory: Path, limit: int | None, best: Path | None = None) -> None:
-    """Delete old checkpoints: the newest stay, every tagged one, and the best.
-
-    Args:
-        directory: The run's directory.
-        limit: How many of the newest; None or 0 keeps all.
-        best: One that stays, if there is any.
-    """
+    """Delete old checkpoints but the newest `limit` (None or 0: all), every tagged one and the best."""
     kept = {*tags(directory).values(), best}
     for _, path in sorted(checkpoints(directory).items())[: -limit if limit else 0]:
         if path not in kept:

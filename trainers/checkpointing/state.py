@@ -32,14 +32,7 @@ _TOKEN_IDS = "token_ids"  # of the rows of an embedding table that are trained; 
 
 
 def save_optimizer(optimizer: Optimizer, model: nn.Module, directory: Path, *, write: bool = True) -> None:
-    """Write the state of every parameter.
-
-    Args:
-        optimizer: The optimizer.
-        model: The network whose parameters it moves.
-        directory: The checkpoint.
-        write: False on ranks that only help to gather.
-    """
+    """Write the state of every parameter; ranks that do not write help to gather."""
     tensors: dict[str, torch.Tensor] = {}
     numbers: dict[str, float] = {}
     for name, parameter in model.named_parameters():
@@ -73,17 +66,7 @@ def _rows_for(parameter: nn.Parameter, moments: Any, saved: torch.Tensor | None)
 
 
 def load_optimizer(optimizer: Optimizer, model: nn.Module, directory: Path) -> None:
-    """Read the state of every parameter back.
-
-    Args:
-        optimizer: A fresh optimizer over the same parameters.
-        model: The network.
-        directory: The checkpoint.
-
-    Raises:
-        FileNotFoundError: If the checkpoint has no optimizer state.
-        ValueError: If a part of the state belongs to no parameter or has another shape, or the groups differ.
-    """
+    """Read the state of every parameter back."""
     path = directory / OPTIMIZER_FILE
     if not path.is_file():
         raise FileNotFoundError(f"{directory.name} has no {OPTIMIZER_FILE}; resume from a whole checkpoint.")

@@ -322,15 +322,7 @@ class CheckpointingTrainer(Trainer):
 
 
 def refuse_dead_reader(error: BaseException) -> None:
-    """Say it where an error is that of a data-loader process which the system has killed.
-
-    Args:
-        error: Any error.
-
-    Raises:
-        Stopped: If it was told to end, as this process is.
-        ValueError: If it was killed.
-    """
+    """Say it where an error is that of a data-loader process which the system has killed."""
     said = " ".join(str(error).split())
     if "DataLoader worker" not in said:
         return

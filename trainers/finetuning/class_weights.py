@@ -15,11 +15,7 @@ from ...modeling.losses import items_to_divide_by
 
 
 class WeightedLoss:
-    """Cross-entropy (or, for several labels at once, binary cross-entropy) in which classes weigh differently.
-
-    Args:
-        weights: (classes,).
-    """
+    """(Binary) cross-entropy in which classes (classes,) weigh differently."""
 
     def __init__(self, weights: Tensor) -> None:
         self.weights = weights

@@ -45,15 +45,10 @@ _BATCH = 10_000
 
 @dataclass(frozen=True)
 class PreviousRun:
-    """What a folder holds of the same run.
+    """What a folder holds of the same run."""
 
-    Attributes:
-        record: Of the finished run.
-        checkpoint: Where the unfinished one goes on.
-    """
-
-    record: dict[str, Any] | None = None
-    checkpoint: Path | None = None
+    record: dict[str, Any] | None = None  # of the finished run
+    checkpoint: Path | None = None  # where the unfinished one goes on
 
 
 def identity_of(

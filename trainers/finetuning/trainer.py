@@ -145,11 +145,7 @@ def _has_ended(state: TrainerState) -> bool:
 
 
 class RowCollator:
-    """Hands the model's columns to a task's collator, and the rows' languages past it.
-
-    Args:
-        collate: Pads rows of the model's columns to one batch of tensors.
-    """
+    """Hands the model's columns to a task's collator, and the rows' languages past it."""
 
     def __init__(self, collate: Callable[[list[dict[str, Any]]], Any]) -> None:
         self.collate = collate
@@ -183,16 +179,7 @@ class ProgressLines(TrainerCallback):
 
 
 class FineTuneTrainer(FineTuneCheckpoints):
-    """Trains a head and its encoder.
-
-    Args:
-        metrics: Scores all predictions of a data set.
-        identity: What the run is made of, for its checkpoints.
-        main_metric: The score that chooses among networks; None: the first one.
-        layer_decay: See `FineTuningArguments.layer_decay`.
-        class_weights: (classes,) weights of the loss; None weighs all alike.
-        **arguments: For Trainer.
-    """
+    """Trains a head and its encoder; `metrics` score all predictions of a set, `main_metric` chooses the network."""
 
     def __init__(
         self,

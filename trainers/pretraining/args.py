@@ -97,10 +97,7 @@ def training_arguments(
 
 
 def refuse_logs_across_checkpoints(arguments: TrainingArguments) -> None:
-    """Refuse a checkpoint between two log lines: a resumed run would log the mean of other steps than an unbroken one.
-
-    Checkpoints at phase boundaries need nothing: each has its log line.
-    """
+    """Refuse a checkpoint between log lines, but for phase ends: a resumed run would log the mean of other steps."""
     if arguments.save_strategy != "steps" or arguments.logging_strategy != "steps":
         return
     if arguments.save_steps % arguments.logging_steps:

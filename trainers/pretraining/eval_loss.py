@@ -18,16 +18,7 @@ GROUPS = ("high", "mid", "low", "code")
 
 
 def language_losses(model: PreTrainedModel, heldout: HeldOut, accelerator: Accelerator) -> dict[str, float]:
-    """Score every held-out language.
-
-    Args:
-        model: A masked-LM network.
-        heldout: Masked held-out text.
-        accelerator: Knows the ranks, the device and the precision.
-
-    Returns:
-        Loss by language.
-    """
+    """Score every held-out language on all ranks of the accelerator; loss by language."""
     collate = PackedCollator()
     losses = torch.zeros(len(heldout.languages), dtype=torch.float64)
     was_training = model.training

@@ -24,18 +24,7 @@ def run_record(
     groups: Mapping[str, str],
     tokens: NDArray[np.int64],
 ) -> dict[str, Any]:
-    """Describe a run from its own history.
-
-    Args:
-        stream: What it reads.
-        model: Its network.
-        history: The Trainer's `state.log_history`.
-        groups: Resource group of every language.
-        tokens: Tokens read over all ranks, shape (phases, languages of the stream).
-
-    Returns:
-        The record: recipe, model, data, logged steps, language shares, evaluations, seconds and versions.
-    """
+    """Describe a run from its own history: recipe, model, data, steps, language shares, evaluations, versions."""
     recipe, shards = stream.recipe.to_dict(), stream.shards
     recipe["phases"] = [
         {**phase.to_dict(), "languages": stream.languages if phase.reads_all else list(phase.languages)}

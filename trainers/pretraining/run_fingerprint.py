@@ -37,14 +37,10 @@ _PHASE_DEFAULTS = {one.name: one.default for one in fields(Phase) if one.default
 
 @dataclass(frozen=True)
 class RunIdentity:
-    """The part of a run that decides what its next batch and weights are.
+    """The part of a run that decides what its next batch and weights are."""
 
-    Attributes:
-        step: Steps done.
-        values: Plain values by name: seed, phases begun, model, optimizer, masking so far, data and tokenizer.
-    """
-
-    step: int
+    step: int  # steps done
+    # plain values by name: seed, phases begun, model, optimizer, masking so far, data and tokenizer
     values: dict[str, Any]
 
     @classmethod

@@ -48,19 +48,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class BatchMetadata:
-    """What a micro-batch holds. It is no tensor, so accelerate leaves it on the CPU and nobody waits for the GPU.
+    """What a micro-batch holds; no tensor, so accelerate leaves it on the CPU and nobody waits for the GPU."""
 
-    Attributes:
-        steps: Optimizer step of each item.
-        languages: Language number of each sequence, shape (n,).
-        lengths: Tokens of each sequence, shape (n,).
-        scored: Tokens to predict.
-    """
-
-    steps: tuple[int, ...]
-    languages: NDArray[np.int64]
-    lengths: NDArray[np.int64]
-    scored: int
+    steps: tuple[int, ...]  # optimizer step of each item
+    languages: NDArray[np.int64]  # language number of each sequence, shape (n,)
+    lengths: NDArray[np.int64]  # tokens of each sequence, shape (n,)
+    scored: int  # tokens to predict
 
     @classmethod
     def of(cls, items: Sequence[PackedRows]) -> "BatchMetadata":

@@ -5,7 +5,6 @@ from ....common.lazy import lazy_exports
 _HOMES = {
     "BenchmarkTask": "task",
     "Part": "task",
-    "Published": "published",
     "TaskRows": "rows",
     "load_tasks": "catalogue",
     "published_scores": "published",

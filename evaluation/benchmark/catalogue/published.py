@@ -16,23 +16,14 @@ _PRINTED = "printed average"
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A published score.
+    """A published score."""
 
-    Attributes:
-        suite: `glue`, `xtreme` or `low-resource`.
-        model: As the paper calls it; of the mmBERTs without a variant's name the released one.
-        task: Name in the catalogue.
-        metric: Which of our numbers it compares with.
-        score: Per cent.
-        place: Table or figure of the paper.
-    """
-
-    suite: str
-    model: str
-    task: str
-    metric: str
-    score: float
-    place: str
+    suite: str  # `glue`, `xtreme` or `low-resource`
+    model: str  # as the paper calls it; mmBERT without a variant's name is the released one
+    task: str  # name in the catalogue
+    metric: str  # which of our numbers it compares with
+    score: float  # per cent
+    place: str  # table or figure of the paper
 
 
 @cache

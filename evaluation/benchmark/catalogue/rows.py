@@ -30,21 +30,14 @@ SPLITS = ("train", "dev", "test")
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much of a task is used.
+    """How much of a task is used."""
 
-    Attributes:
-        train_languages: Languages to train on; ("all",): all that have rows; None: the task's own.
-        languages: Languages to judge; None: all.
-        train_rows: At most so many rows of training, over all languages.
-        test_rows: At most so many rows of test and dev for each language.
-        skip_bad_rows: Leave out rows that lack a value, and training rows whose answer is not in their passage, in
-            place of stopping at the first.
-    """
-
+    # languages to train on; ("all",): all that have rows; None: the task's own
     train_languages: tuple[str, ...] | None = None
-    languages: tuple[str, ...] | None = None
-    train_rows: int | None = None
-    test_rows: int | None = None
+    languages: tuple[str, ...] | None = None  # languages to judge; None: all
+    train_rows: int | None = None  # at most so many rows of training, over all languages
+    test_rows: int | None = None  # at most so many rows of test and dev for each language
+    # leave bad training rows out (no value, answer not in its passage) in place of stopping
     skip_bad_rows: bool = False
 
     def __post_init__(self) -> None:
