@@ -11,24 +11,30 @@ and logging included, the median of its steps. bf16 is Trainer's own, autocast o
 """
 
 import argparse
+import itertools
 import json
 import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from mmbert import MmBertConfig, MmBertForSequenceClassification
 from mmbert.callbacks import ActiveVocabularyCallback
 from mmbert.evaluation.efficiency.memory import measure_peak, peak_in_child, print_peak
+from mmbert.evaluation.efficiency.models import XLM_R, Entry, configuration
+from mmbert.evaluation.efficiency.timing import Clock
 from support import options_of, report
 from transformers import (
     ModernBertConfig,
     ModernBertForSequenceClassification,
+    PrinterCallback,
     Trainer,
     TrainerCallback,
     TrainingArguments,
+    XLMRobertaForSequenceClassification,
 )
 
 ACTIVE, WHOLE, STOCK = "mmbert", "mmbert, whole table", "modernbert"
@@ -36,22 +42,32 @@ ROWS, TOKENS = 16, 10_000
 
 
 class StepClock(TrainerCallback):
-    """Notes the CPU time at the end of every step."""
+    """Notes the time at the end of every step, by both clocks."""
 
     def __init__(self) -> None:
-        self.times: list[float] = []
+        self.times: list[tuple[float, float]] = []
 
     def on_step_end(self, *_: Any, **__: Any) -> None:
-        """Note it."""
-        self.times.append(time.process_time())
+        """Note it, when the device has done what it was asked to."""
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        self.times.append((time.process_time(), time.perf_counter()))
+
+    def steps(self, clock: Clock) -> list[float]:
+        """Return the seconds of every step but the first."""
+        ends = [end[clock == "wall"] for end in self.times]
+        return [later - earlier for earlier, later in itertools.pairwise(ends)]
 
 
-def make_rows(count: int, vocabulary: int) -> tuple[list[dict[str, Any]], torch.Tensor]:
-    """Draw rows of log-normal length; return also the tokens that they are drawn from."""
+def make_rows(
+    count: int, vocabulary: int, lengths: Sequence[int] | None = None
+) -> tuple[list[dict[str, Any]], torch.Tensor]:
+    """Draw rows, of log-normal length or of the given lengths in turn; return also the tokens that they may hold."""
     draw = torch.Generator().manual_seed(0)
-    known = torch.randperm(vocabulary - 5, generator=draw)[:TOKENS] + 5
-    lengths = torch.exp(3.61 + 0.7 * torch.randn(count, generator=draw)).round().clamp(8, 256).int().tolist()
-    pick = (torch.randint(len(known), (length,), generator=draw) for length in lengths)
+    known = torch.randperm(vocabulary - 5, generator=draw)[: min(TOKENS, vocabulary // 4)] + 5
+    drawn = torch.exp(3.61 + 0.7 * torch.randn(count, generator=draw)).round().clamp(8, 256).int().tolist()
+    sizes = itertools.islice(itertools.cycle(lengths or drawn), count)
+    pick = (torch.randint(len(known), (length,), generator=draw) for length in sizes)
     return [{"input_ids": known[places], "labels": number % 3} for number, places in enumerate(pick)], known
 
 
@@ -61,34 +77,54 @@ def collate(rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
     return {"input_ids": ids, "attention_mask": (ids != 0).long(), "labels": torch.tensor([r["labels"] for r in rows])}
 
 
-def train(network: str, dtype: str, steps: int, quick: bool) -> None:
-    """Train for some steps in this process, and print time and memory."""
-    torch.set_num_threads(1)
+def make_trainer(
+    network: str,
+    dtype: str,
+    steps: int,
+    folder: str,
+    *,
+    quick: bool = False,
+    vocabulary: int = 256_000,
+    lengths: Sequence[int] | None = None,
+    device: str = "cpu",
+) -> tuple[Trainer, StepClock]:
+    """Build a network and its trainer; rows of the given lengths are one batch, the same in every step."""
     torch.manual_seed(0)
     tiny = {"hidden_size": 64, "num_attention_heads": 1, "num_hidden_layers": 2, "intermediate_size": 96}
-    config = MmBertConfig(num_labels=3, vocab_size=256_000, **(tiny if quick else {}))
-    model: Any
+    sizes: dict[str, Any] = {"num_labels": 3, "vocab_size": vocabulary, **(tiny if quick else {})}
+    kind, config = MmBertForSequenceClassification, MmBertConfig(**sizes)
     if network == STOCK:
         fields = config.to_dict()
         fields.pop("model_type")
-        model = ModernBertForSequenceClassification(ModernBertConfig(**fields))
-    else:
-        model = MmBertForSequenceClassification(config)
-    (rows, known), clock = make_rows(ROWS * steps, config.vocab_size), StepClock()
+        kind, config = ModernBertForSequenceClassification, ModernBertConfig(**fields)
+    elif network == XLM_R:
+        config = configuration(Entry(XLM_R, overrides=sizes))
+        kind = XLMRobertaForSequenceClassification
+    with torch.device(device):
+        model = kind._from_config(config)
+    count = len(lengths) if lengths else ROWS
+    (rows, known), clock = make_rows(count * steps, config.vocab_size, lengths), StepClock()
     callbacks: list[TrainerCallback] = [clock]
+    if network == ACTIVE:
+        callbacks.append(ActiveVocabularyCallback(model, known.tolist()))
+    arguments = TrainingArguments(
+        output_dir=folder, use_cpu=device == "cpu", bf16=dtype != "float32", max_steps=steps, report_to="none",
+        disable_tqdm=True, per_device_train_batch_size=count, logging_steps=1, save_strategy="no",
+        dataloader_pin_memory=False, train_sampling_strategy="sequential",
+    )  # fmt: skip
+    trainer = Trainer(model, arguments, data_collator=collate, train_dataset=rows, callbacks=callbacks)
+    trainer.remove_callback(PrinterCallback)
+    return trainer, clock
+
+
+def train(network: str, dtype: str, steps: int, quick: bool) -> None:
+    """Train for some steps in this process, and print time and memory."""
+    torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
-        if network == ACTIVE:
-            callbacks.append(ActiveVocabularyCallback(model, known.tolist()))
-        arguments = TrainingArguments(
-            output_dir=folder, use_cpu=True, bf16=dtype != "float32", max_steps=steps, report_to="none",
-            disable_tqdm=True, per_device_train_batch_size=ROWS, logging_steps=1, save_strategy="no",
-            dataloader_pin_memory=False,
-        )  # fmt: skip
-        trainer = Trainer(model, arguments, data_collator=collate, train_dataset=rows, callbacks=callbacks)
+        trainer, clock = make_trainer(network, dtype, steps, folder, quick=quick)
         peak = measure_peak(trainer.train)
-    took = [later - earlier for earlier, later in zip(clock.times, clock.times[1:], strict=False)]
-    print(json.dumps(took))
-    print_peak(type(peak)(peak.total, peak.before, statistics.median(took)))
+    print(json.dumps(clock.steps("cpu")))
+    print_peak(type(peak)(peak.total, peak.before, statistics.median(clock.steps("cpu"))))
 
 
 def parse_options() -> argparse.Namespace:

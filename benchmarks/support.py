@@ -23,7 +23,7 @@ def options_of(doc: str | None, rounds: int) -> argparse.ArgumentParser:
     """
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=rounds, help="rounds of each, in turns; the median counts")
-    parser.add_argument("--quick", action="store_true", help="tiny networks: does it run?")
+    parser.add_argument("--quick", "--dry-run", action="store_true", help="tiny networks: does it run?")
     parser.add_argument("--output", type=Path, help="folder for the figures (JSON) and the table (Markdown)")
     return parser
 

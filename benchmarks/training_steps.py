@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from mmbert import MmBertConfig, MmBertForMaskedLM
 from mmbert.evaluation.efficiency.memory import Peak, measure_peak, peak_in_child, print_peak
+from mmbert.evaluation.efficiency.settings import make_batch
 from mmbert.evaluation.efficiency.timing import with_threads
 from transformers import ModernBertConfig, ModernBertForMaskedLM
 
@@ -38,6 +39,13 @@ class Step:
     adamw: bool = False
     backward: bool = True
     quick: bool = False
+    lengths: tuple[int, ...] = ()  # of rows that are not all of `length`
+    device: str = "cpu"
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Tokens of each row."""
+        return tuple(self.lengths) or (self.length,) * self.rows
 
     def describe(self) -> str:
         """Name the step in a table."""
@@ -52,12 +60,15 @@ def build(steps: list[Step]) -> list[tuple[Any, torch.optim.Optimizer | None]]:
     size = MmBertConfig if first.size == "base" else MmBertConfig.small
     config = size(**(QUICK if first.quick else {}))
     dtype = getattr(torch, first.dtype)
-    ours = MmBertForMaskedLM._from_config(config, dtype=dtype)
+    with torch.device(first.device):
+        ours = MmBertForMaskedLM._from_config(config, dtype=dtype)
     optimizer = torch.optim.AdamW(ours.parameters(), lr=1e-6) if first.adamw else None
     found = []
     for step in steps:
-        model = ours if step.network in (OURS, PACKED) else stock(config, dtype, step.network == SPARSE)
-        if model is not ours:
+        model = ours
+        if step.network not in (OURS, PACKED):
+            with torch.device(step.device):
+                model = stock(config, dtype, step.network == SPARSE)
             model.load_state_dict(ours.state_dict(keep_vars=True), assign=True)  # the Parameters themselves
         if step.checkpointing:
             model.gradient_checkpointing_enable()
@@ -73,17 +84,18 @@ def stock(config: MmBertConfig, dtype: torch.dtype, sparse: bool) -> Any:
 
 
 def step_of(step: Step, model: Any, optimizer: torch.optim.Optimizer | None) -> Callable[[], float | None]:
-    """Return a call that makes one step on full rows of random tokens; its gradients do not outlive it."""
-    draw = torch.Generator().manual_seed(0)
-    ids = torch.randint(5, model.config.vocab_size, (step.rows, step.length), generator=draw)
-    masked = torch.rand(ids.shape, generator=draw) < MASKED
+    """Return a call that makes one step on rows of random tokens; its gradients do not outlive it."""
+    batch = make_batch(list(step.sizes), model.config.vocab_size, model.config.pad_token_id or 0)
+    ids, real = batch.input_ids, batch.attention_mask.bool()
+    masked = (torch.rand(ids.shape, generator=torch.Generator().manual_seed(0)) < MASKED) & real
     inputs = {"input_ids": ids.masked_fill(masked, model.config.mask_token_id or 4)}
     inputs["labels"] = ids.masked_fill(~masked, -100)
     if step.network == PACKED:
-        inputs = {name: tokens.view(1, -1) for name, tokens in inputs.items()}
-        inputs["cu_seq_lens_q"] = torch.arange(step.rows + 1, dtype=torch.int32) * step.length
-    elif step.network != OURS:
-        inputs["attention_mask"] = torch.ones_like(ids)
+        inputs = {name: tokens[real].view(1, -1) for name, tokens in inputs.items()}
+        inputs["cu_seq_lens_q"] = torch.tensor([0, *step.sizes]).cumsum(0).int()
+    elif step.network != OURS or step.lengths:
+        inputs["attention_mask"] = batch.attention_mask
+    inputs = {name: tokens.to(step.device) for name, tokens in inputs.items()}
 
     def call() -> float | None:
         if not step.backward:
@@ -119,7 +131,7 @@ def memory_needed(step: Step) -> float:
     """Estimate the bytes of a step, on the safe side: weights, gradients, optimizer, activations, dense logits."""
     if step.quick:
         return GIGABYTE
-    tokens, wide = step.rows * step.length, 4 if step.dtype == "float32" else 2
+    tokens, wide = sum(step.sizes), 4 if step.dtype == "float32" else 2
     weights = {"base": 308e6, "small": 141e6}[step.size] * wide * (4 if step.adamw else 2)
     layers = (
         {"base": 1.6e6, "small": 0.9e6}[step.size] * tokens * (0.2 if step.checkpointing or not step.backward else 1)
