@@ -13,8 +13,10 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
+from ...common.messages import columns_option
 from ..features.running_text import RunningText, split_words
 from ..features.word_labels import tags_of_spans
+from .plausibility import written_list
 
 _SPAN_COLUMNS = ("entities", "spans", "ner", "label", "labels", "annotations", "entity_spans", "mentions")
 _START = ("start", "start_offset", "begin", "start_char", "offset_start", "char_start")
@@ -37,29 +39,44 @@ def span_column(rows: Sequence[Mapping[str, Any]], named: str | None = None) -> 
         Its name; None if there is none.
     """
     for column in (named,) if named else _SPAN_COLUMNS:
-        values = [row[column] for row in rows[:_LOOKED_AT] if isinstance(row.get(column), list) and row[column]]
+        values = [found for row in rows[:_LOOKED_AT] if (found := _listed(row.get(column))) and isinstance(found, list)]
         if values and all(_span(one) is not None for value in values for one in value):
             return column
     return None
 
 
-def flatten_label_studio(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def _listed(value: Any) -> Any:
+    """Return spans as a list: one in a CSV file's spelling, and a column of objects as `datasets` turns it around."""
+    if isinstance(value, str) and value.strip()[:1] in ("[", "{"):
+        try:
+            value = written_list(value, "")
+        except ValueError:
+            return value
+    if isinstance(value, Mapping) and value and all(isinstance(one, list) for one in value.values()):
+        return [dict(zip(value, row, strict=False)) for row in zip(*value.values(), strict=False)]
+    return value
+
+
+def flatten_label_studio(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any] | None]:
     """Bring Label Studio's tasks into flat rows: their data, and the first annotation that was not cancelled.
 
     Args:
         rows: The rows.
 
     Returns:
-        The same rows if they are no tasks.
+        The same rows if they are no tasks; None for a task that nobody has annotated.
     """
     if not rows or not all(
         isinstance(row.get("data"), dict) and _annotations(row) is not None for row in rows[:_LOOKED_AT]
     ):
         return list(rows)
-    found = []
+    found: list[dict[str, Any] | None] = []
     for row in rows:
         done = [one for one in _annotations(row) or () if isinstance(one, dict) and not one.get("was_cancelled")]
-        results = [one for one in (done[0].get("result") or () if done else ()) if isinstance(one, dict)]
+        if not done:
+            found.append(None)
+            continue
+        results = [one for one in done[0].get("result") or () if isinstance(one, dict)]
         values = [one["value"] for one in results if isinstance(one.get("value"), dict)]
         flat = {"id": row.get("id"), **row.get("data", {})}
         choices = [choice for value in values for choice in value.get("choices") or ()]
@@ -94,7 +111,9 @@ def tag_words(
     Raises:
         ValueError: If a span is none, or lies outside the text or words; the message says which.
     """
-    given = row.get(column) or []
+    given = _listed(row.get(column) or [])
+    if not isinstance(given, list):
+        raise ValueError(f"{column} holds {given!r:.60}, which is no list of spans: give start, end and label")
     spans = [found for one in given if (found := _span(one)) is not None]
     if len(spans) < len(given):
         wrong = next(one for one in given if _span(one) is None)
@@ -108,7 +127,10 @@ def tag_words(
         spans = [(start, end + last_counts, label) for start, end, label in spans]
         return {**rest, "tokens": words, "tags": _tags_of_words(words, _apart(spans, left_out))}
     if not isinstance(content, str):
-        raise ValueError(f"{column} holds spans, but there is no text or list of words that they point into")
+        raise ValueError(
+            f"{column} holds spans, but there is no text or list of words that they point into; "
+            f"name it, {columns_option('text', 'COLUMN')}"
+        )
     trimmed = []
     for start, end, label in spans:
         if not 0 <= start < end <= len(content):
@@ -125,7 +147,7 @@ def tag_words(
 def _span(value: Any) -> Span | None:
     """Read a span, whichever of the usual shapes it has."""
     if isinstance(value, (list, tuple)) and len(value) >= 3:
-        start, end, label = value[:3]
+        start, end, label = value[:3] if isinstance(value[2], str) else (value[1], value[2], value[0])
     elif isinstance(value, Mapping):
         start, end, label = (
             next((value[key] for key in keys if key in value), None) for keys in (_START, _END, _LABEL)
@@ -133,9 +155,17 @@ def _span(value: Any) -> Span | None:
         label = label[0] if isinstance(label, list) and label else label
     else:
         return None
+    start, end = _whole(start), _whole(end)
     if isinstance(start, bool) or not (isinstance(start, int) and isinstance(end, int) and isinstance(label, str)):
         return None
     return start, end, label
+
+
+def _whole(value: Any) -> Any:
+    """Return a place as a number where a table holds it as a text or a fraction."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return int(value) if isinstance(value, str) and value.strip().isdecimal() else value
 
 
 def _apart(spans: Sequence[Span], left_out: Counter[str]) -> list[Span]:

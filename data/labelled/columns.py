@@ -23,6 +23,7 @@ from .plausibility import (
     classes_of,
     is_multi_hot,
     is_written_list,
+    plain_labels,
     with_kind,
     words_for_numbers,
     written_list,
@@ -58,7 +59,6 @@ _LISTS = ("tokens", "tags", "labels", "choices", "answers")
 
 # COPA's choice1, SWAG's ending0, Social IQa's answerA, Belebele's mc_answer1, WinoGrande's option1.
 _NUMBERED_CHOICES = re.compile(r"(choice|ending|answer|mc_answer|option)_?([0-9]|[A-F])")
-_SEPARATOR = "|"  # between the labels of one row, where a file has no lists
 
 
 @dataclass
@@ -103,30 +103,10 @@ def part_of(table: Table, named: Mapping[str, Any], skipped: Counter[str] | None
     Raises:
         ValueError: If a row cannot be read; the message names file and row.
     """
-    rows: list[dict[str, Any]] = []
-    numbers: list[int] = []
-    for number, values, problem, detail in table.rows(None):
-        if values is None:
-            if skipped is None:
-                raise ValueError(f"{table.place}, row {number}: {problem}{f' ({detail})' if detail else ''}.")
-            skipped[problem] += 1
-            continue
-        rows.append(values)
-        numbers.append(number)
-    rows = flatten_label_studio(rows)
-    header = _header(rows)
     left_out: Counter[str] = Counter()
-    given = named.get("tags", named.get("labels"))
-    spans = span_column(rows, given if isinstance(given, str) else None)
-    if spans is not None:
-        text = _usual("text", header) if named.get("text") is None else named["text"]
-        tokens = _usual("tokens", header) if named.get("tokens") is None else named["tokens"]
-        try:
-            for index, row in enumerate(rows):
-                rows[index] = tag_words(row, spans, text, tokens, left_out)
-        except ValueError as error:
-            raise ValueError(f"{table.place}, row {numbers[index]}: {error}.") from None
-        header = _header(rows)
+    numbered = _tagged(_read(table, skipped, left_out), table, named, skipped, left_out)
+    rows, numbers = [row for _, row in numbered], [number for number, _ in numbered]
+    header = _header(rows)
     columns = {name: [row.get(name) for row in rows] for name in header}
     for column in {one for value in named.values() for one in ([value] if isinstance(value, str) else value)}:
         if column not in columns and any((value := pick(row, column)) is not MISSING for row in rows):
@@ -137,6 +117,50 @@ def part_of(table: Table, named: Mapping[str, Any], skipped: Counter[str] | None
         part.columns = {name: [] for name in table.header}
     part.notes += [f"left out {count:,} {what}" for what, count in left_out.items()]
     return _sentences(part, named)
+
+
+def _read(table: Table, skipped: Counter[str] | None, left_out: Counter[str]) -> list[tuple[int, dict[str, Any]]]:
+    """Read rows with their numbers; tasks of Label Studio that nobody has annotated are left out."""
+    rows: list[dict[str, Any]] = []
+    numbers: list[int] = []
+    for number, values, problem, detail in table.rows(None):
+        if values is None:
+            if skipped is None:
+                raise ValueError(f"{table.place}, row {number}: {problem}{f' ({detail})' if detail else ''}.")
+            skipped[problem] += 1
+            continue
+        rows.append(values)
+        numbers.append(number)
+    found = [(number, row) for number, row in zip(numbers, flatten_label_studio(rows), strict=True) if row is not None]
+    if unseen := len(rows) - len(found):
+        left_out["tasks that nobody has annotated"] = unseen
+    return found
+
+
+def _tagged(
+    rows: list[tuple[int, dict[str, Any]]],
+    table: Table,
+    named: Mapping[str, Any],
+    skipped: Counter[str] | None,
+    left_out: Counter[str],
+) -> list[tuple[int, dict[str, Any]]]:
+    """Turn spans into words and tags, where a column holds spans."""
+    given = named.get("tags", named.get("labels"))
+    spans = span_column([row for _, row in rows], given if isinstance(given, str) else None)
+    if spans is None:
+        return rows
+    header = _header([row for _, row in rows])
+    text = _usual("text", header) if named.get("text") is None else named["text"]
+    tokens = _usual("tokens", header) if named.get("tokens") is None else named["tokens"]
+    found = []
+    for number, row in rows:
+        try:
+            found.append((number, tag_words(row, spans, text, tokens, left_out)))
+        except ValueError as error:
+            if skipped is None:
+                raise ValueError(f"{table.place}, row {number}: {error}.") from None
+            skipped["spans that do not fit"] += 1
+    return found
 
 
 def _header(rows: Sequence[Mapping[str, Any]]) -> dict[str, None]:
@@ -210,13 +234,14 @@ def fields_of(part: Part, named: Mapping[str, Any]) -> dict[str, list[Any]]:
         part.taken["choices"] = ", ".join(numbered)
     _write_out(part, found)
     _tags_for_labels(part, found)
+    _labels_for_label(part, found)
     _classes_in_words(part, found, named)
     shapes = {"label": _class, "labels": _classes, "score": _number, "tags": _strings, "tokens": _strings}
     for name, shape in shapes.items():
         if name in found:
             found[name] = [shape(value, name, row) for value, row in zip(found[name], part.rows, strict=True)]
     if "label" in found and "choices" not in found:
-        check_classes(found["label"], part.rows)
+        found["label"] = check_classes(found["label"], part.rows, part.notes)
     if "tags" in found and (kinds := with_kind(found["tags"])) is not None:
         found["tags"] = kinds
         part.notes.append("tags are bare B, I and O: taken as entities of one kind, B-ENT and I-ENT")
@@ -239,11 +264,13 @@ def _is_conll(part: Part) -> bool:
 
 def _write_out(part: Part, found: dict[str, list[Any]]) -> None:
     """Read lists that stand in a table in Python's or JSON's spelling."""
-    for name in _LISTS:
+    for name in (*_LISTS, *(("label",) if "choices" not in found else ())):
         if name in found and is_written_list(found[name]):
             found[name] = [
                 written_list(value, f"{row}: {name}") for value, row in zip(found[name], part.rows, strict=True)
             ]
+    if "choices" in found:  # ARC: {"text": [...], "label": ["A", ...]}
+        found["choices"] = [one.get("text", one) if isinstance(one, dict) else one for one in found["choices"]]
     starts = part.columns.get("answer_start")
     if starts is not None and is_written_list(starts):
         part.columns["answer_start"] = [
@@ -263,10 +290,27 @@ def _tags_for_labels(part: Part, found: dict[str, list[Any]]) -> None:
             return
 
 
+def _labels_for_label(part: Part, found: dict[str, list[Any]]) -> None:
+    """Take `label` for `labels` where rows have lists of classes (doccano, Label Studio); lists of one are a class."""
+    values = [value.get("choices", value) if isinstance(value, dict) else value for value in found.get("label", ())]
+    if "choices" in found or "labels" in found or not any(isinstance(value, (list, dict)) for value in values):
+        return
+    lists = [value if isinstance(value, (list, dict, type(None))) else [value] for value in values]
+    if all(isinstance(value, list) and len(value) < 2 for value in lists):
+        found["label"] = [value[0] if value else None for value in lists]
+        return
+    part.taken["labels"] = part.taken.pop("label")
+    found["labels"] = lists
+    del found["label"]
+    part.notes.append(f"{part.taken['labels']} holds lists: taken as several classes per row")
+
+
 def _classes_in_words(part: Part, found: dict[str, list[Any]], named: Mapping[str, Any]) -> None:
     """Name classes that are numbers or places in a vector."""
     given = named.get("labels")
     several = None if given is None or isinstance(given, str) else list(given)
+    if "labels" in found:
+        found["labels"] = plain_labels(found["labels"], part.rows, part.notes)
     if "labels" in found and (is_multi_hot(found["labels"]) or (several and are_bits(found["labels"]))):
         names = several or part.names.get(part.taken["labels"])
         found["labels"] = classes_of(found["labels"], names, part.rows)
@@ -336,7 +380,7 @@ def _decoded(part: Part, column: str) -> list[Any]:
 
 def _class(value: Any, name: str, row: str) -> str | None:
     if isinstance(value, str):
-        return value.strip()
+        return None if value.strip().lower() in ("nan", "<na>") else value.strip()
     if value is None or (isinstance(value, float) and value != value):
         return None
     if isinstance(value, (list, dict)):
@@ -347,8 +391,6 @@ def _class(value: Any, name: str, row: str) -> str | None:
 
 
 def _classes(value: Any, name: str, row: str) -> list[str] | None:
-    if isinstance(value, str):
-        return [part.strip() for part in value.split(_SEPARATOR) if part.strip()]
     if value is not None and not isinstance(value, (list, tuple)):
         raise ValueError(f"{row}: {name} is {value!r:.40}, but must be a list of classes; one class is `label`.")
     return None if value is None else [str(one) for one in value if one is not None]

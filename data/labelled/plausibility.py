@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,7 +18,8 @@ from ...common.messages import columns_option
 _ARRAY = re.compile(r"array\((\[.*?\])(?:,\s*dtype=[^)]*)?\)", re.DOTALL)
 _WITHOUT_COMMAS = re.compile(r"""['"]\s+['"]""")  # numpy's spelling; Python would join the words
 _NUMBER = re.compile(r"[-+]?\d+(\.\d+)?")
-_BARE = frozenset("BIOESLU")
+_BARE = frozenset("BIOESLUbioeslu")
+_NO_CLASS = frozenset(("null", "none", "na", "n/a", "unlabeled", "unlabelled", "-1", "?"))
 KIND = "ENT"  # name of the one kind of entities that bare B, I and O tell
 
 
@@ -61,7 +63,73 @@ def is_multi_hot(values: Sequence[Any]) -> bool:
     lengths = {len(value) for value in lists}
     if len(lengths) != 1 or lengths <= {0, 1} or any(_bit(one) is None for value in lists for one in value):
         return False
-    return any(len({_bit(one) for one in value}) < len(value) for value in lists)
+    repeated = any(len({_bit(one) for one in value}) < len(value) for value in lists)
+    return repeated or (len(lists) > 1 and lengths == {2})  # as lists of classes all rows would have both
+
+
+def plain_labels(values: Sequence[Any], rows: Sequence[str], notes: list[str]) -> list[Any]:
+    """Bring several classes per row into lists: separated texts, "1 0 1", and {class: 0 or 1}, as spaCy has them.
+
+    Args:
+        values: What stands in the rows.
+        rows: Place of each, for messages.
+        notes: Gets what was understood in a way that the user should know.
+
+    Returns:
+        Lists; what is of no known shape as it is.
+
+    Raises:
+        ValueError: If values are fractions, which are no classes, or only some are lists in a CSV file's spelling.
+    """
+    texts = [value for value in values if isinstance(value, str) and value.strip()]
+    written = [value.strip()[0] == "[" and value.strip()[-1] == "]" for value in texts]
+    if any(written) and not all(written):
+        odd = values.index(texts[written.index(False)])
+        raise ValueError(f"{rows[odd]}: labels is {values[odd]!r:.40}, while other rows hold lists; write all alike")
+    bits = [[one for one in re.split(r"[\s,;]+", text.strip()) if one] for text in texts]
+    if (
+        texts
+        and len({len(one) for one in bits}) == 1 < len(bits[0])
+        and all(_bit(b) is not None for o in bits for b in o)
+    ):
+        mark: str | None = None
+    else:
+        mark = _separator(texts)
+        joined = next((text for text in texts if mark == "|" and re.search("[,;]", text)), None)
+        if mark in (",", ";"):
+            notes.append(f"labels: {mark!r} is taken as what separates the classes of a row")
+        elif joined is not None:
+            notes.append(f"labels: {joined!r:.40} is taken as one class; classes of a row are separated by |")
+    found: list[Any] = []
+    for value, row in zip(values, rows, strict=True):
+        if isinstance(value, str):
+            pieces = re.split(r"[\s,;]+", value.strip()) if mark is None else value.split(mark)
+            value = [piece.strip() for piece in pieces if piece.strip()]
+        elif isinstance(value, Mapping) and value and all(_bit(one) is not None for one in value.values()):
+            value = [name for name, one in value.items() if _bit(one)]
+        shares = value.values() if isinstance(value, Mapping) else value if isinstance(value, (list, tuple)) else ()
+        if wrong := next(
+            (one for one in shares if isinstance(one, float) and not one.is_integer() and one == one), None
+        ):
+            raise ValueError(
+                f"{row}: labels holds {wrong}, a share and no class; write 1 for the classes that a row has and 0 for"
+                " the others, or their names"
+            )
+        found.append(value)
+    return found
+
+
+def _separator(texts: Sequence[str]) -> str:
+    """Find what separates classes: a bar, else a semicolon or comma if all pieces of some row are classes of others."""
+    for mark in ("|", ";", ","):
+        joined = [text for text in texts if mark in text]
+        if mark == "|" and joined:
+            return mark
+        pieces = [[piece.strip() for piece in text.split(mark)] for text in texts]
+        seen = Counter(piece for own in pieces for piece in set(own))
+        if any(all(seen[piece] > 1 for piece in own) for own in pieces if len(own) > 1):
+            return mark
+    return "|"
 
 
 def are_bits(values: Sequence[Any]) -> bool:
@@ -116,12 +184,16 @@ def _bit(value: Any) -> int | None:
     return int(value) if value in (0, 1) and value is not None else None
 
 
-def check_classes(values: Sequence[str | None], rows: Sequence[str]) -> None:
-    """Refuse numbers among words: a file whose classes come from two codings.
+def check_classes(values: Sequence[str | None], rows: Sequence[str], notes: list[str]) -> list[str | None]:
+    """Refuse numbers among words, a file whose classes come from two codings; 1 and 1.0 are one class.
 
     Args:
         values: A class a row.
         rows: Place of each, for the message.
+        notes: Gets a note on classes that may be one, or none.
+
+    Returns:
+        The classes.
 
     Raises:
         ValueError: If some are numbers and others words.
@@ -136,6 +208,20 @@ def check_classes(values: Sequence[str | None], rows: Sequence[str]) -> None:
             f"{rows[second]}: label is {values[second]!r:.40}, but {values[first]!r:.40} in {other};"
             " classes are all numbers or all words: write one name for each class, or leave such rows out of the file"
         )
+    one_name: dict[str | None, str | None] = {value: value for value in classes}
+    if any(classes.values()) and "." in "".join(classes):
+        one_name = {value: str(int(float(value))) if float(value).is_integer() else value for value in classes}
+    alike: dict[str, list[str]] = {}
+    for value in classes:
+        alike.setdefault(value.casefold(), []).append(value)
+    if same := next((names for names in alike.values() if len(names) > 1), None):
+        notes.append(f"{' and '.join(map(repr, same))} differ only in capitals, but are classes of their own")
+    notes += [
+        f"{value!r} is taken as a class ({list(values).count(value):,} rows); if it marks rows without one, empty it"
+        for value in classes
+        if value.lower() in _NO_CLASS
+    ]
+    return [one_name.get(value, value) for value in values]
 
 
 def words_for_numbers(label: Sequence[Any], columns: Mapping[str, Sequence[Any]], name: str) -> Sequence[Any] | None:
@@ -161,9 +247,10 @@ def binary_columns(columns: Mapping[str, Sequence[Any]]) -> list[str]:
 def with_kind(tags: Sequence[list[str | None] | None]) -> list[list[str | None] | None] | None:
     """Name the kind of bare B, I and O; None if the tags are others."""
     found = {tag for row in tags for tag in row or () if tag}
-    if not found & {"B", "I"} or not found <= _BARE or "O" not in found:
+    if not {tag.upper() for tag in found} & {"B", "I"} or not found <= _BARE or not found & {"O", "o"}:
         return None
-    return [None if row is None else [f"{tag}-{KIND}" if tag and tag != "O" else tag for tag in row] for row in tags]
+    names = {tag: tag.upper() if tag in "Oo" else f"{tag.upper()}-{KIND}" for tag in found}
+    return [None if row is None else [names.get(tag or "", tag) for tag in row] for row in tags]
 
 
 def hint_of_columns(columns: Mapping[str, Sequence[Any]]) -> str:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 import random
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from ...common.messages import columns_option, option
 from ...languages.tags import canonical_tag, choose_tags, note_tags, same_language
 from ..corpora.rows import OnBadRow
+from ..tables.files import format_of
 from ..tables.names import other_names
 from ..tables.read import open_tables
 from .columns import FIELDS, Part, fields_of, part_of
@@ -33,6 +35,7 @@ logger = logging.getLogger(__name__)
 
 UNKNOWN = "und"  # ISO 639: undetermined
 _LISTED = 12
+_DATA = re.compile(r"\d+|[BIES]-.+|O")  # a first line that is a row
 
 
 def read_labelled(
@@ -111,7 +114,8 @@ def read_labelled(
     for note in notes:
         logger.warning("%s: %s", source, note)
     if skipped:
-        logger.warning("%s: left out %s", source, ", ".join(f"{n} rows without {name}" for name, n in skipped.items()))
+        told = (f"{n} rows {f'without {name}' if name in FIELDS else f'({name})'}" for name, n in skipped.items())
+        logger.warning("%s: left out %s", source, ", ".join(told))
     _require_languages(source, rows.get("language", []), languages, seen)
     if not count:
         raise ValueError(f"{source} has no usable row{f' in split {split!r}' if split else ''}.")
@@ -196,10 +200,30 @@ def _needed(found: dict[str, list[Any]], part: Part, require: Sequence[str | tup
             needed.append(there)
         elif not names[0].endswith("?"):
             raise ValueError(
-                f"{part.place} has no {' or '.join(names)}: its columns are {', '.join(part.columns)}; name the one"
-                f" that holds it, {columns_option(names[0], 'COLUMN')}.{hint_of_columns(part.columns)}"
+                f"{part.place} has no {' or '.join(names)}: its columns are {', '.join(_with_inner(part.columns))};"
+                f" name the one that holds it, {columns_option(names[0], 'COLUMN')}."
+                f"{hint_of_columns(part.columns)}{_hint_of_header(part)}"
             )
     return needed
+
+
+def _with_inner(columns: Mapping[str, Sequence[Any]]) -> list[str]:
+    """Name columns, and of objects what lies in them, as `columns` takes it."""
+    firsts = {name: next((value for value in values if value is not None), None) for name, values in columns.items()}
+    return [
+        f"{name}.{inner}" if inner else name
+        for name, first in firsts.items()
+        for inner in (first if isinstance(first, Mapping) and first else (None,))
+    ]
+
+
+def _hint_of_header(part: Part) -> str:
+    """Return the remedy for a table whose first line is a row: its names of columns are found as values of none."""
+    if format_of(part.place) not in ("csv", "tsv") or not any(
+        " " in name or _DATA.fullmatch(name) for name in part.columns
+    ):
+        return ""
+    return " The first line of the file must name its columns."
 
 
 def _is_empty(value: Any, name: str) -> bool:

@@ -63,11 +63,15 @@ def _sentences(path: Path, is_ud: bool) -> Iterator[tuple[dict[str, str], list[l
             name, equals, value = line[1:].partition("=")
             if equals:
                 comments[name.strip()] = value.strip()
+        elif line.startswith("-DOCSTART-"):  # Label Studio writes no blank line behind it
+            if words:
+                yield comments, words, first
+            comments, words, first = {}, [], 0
         elif line.strip():
             first = first or number
             words.append(line.split("\t") if "\t" in line else line.split())
         else:
-            if words and words[0][0] != "-DOCSTART-":
+            if words:
                 yield comments, words, first
             comments, words, first = {}, [], 0
 

@@ -42,6 +42,18 @@ METADATA = frozenset(
      "config.json", "croissant.json", "package.json", "verified.json"}
 )  # fmt: skip
 _MAGIC = {b"\x1f\x8b": "gz", b"BZh": "bz2", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "zst"}
+# What files are that are not what their name says, by their first bytes.
+_OTHERS = {
+    b"version https://git-lfs": "a Git LFS pointer, not the file itself; fetch it: git lfs pull",
+    b"<!doctype html": "a page of HTML, such as an error of a download; download the file itself",
+    b"<html": "a page of HTML, such as an error of a download; download the file itself",
+    b"pk\x03\x04": "a spreadsheet or ZIP archive; save the sheet as CSV (UTF-8), or unpack it",
+    b"par1": "parquet; rename it to .parquet",
+    b"arrow1": "Arrow; rename it to .arrow",
+    b"\xd0\xcf\x11\xe0": "a spreadsheet of old Excel; save the sheet as CSV (UTF-8)",
+    b"sqlite format 3": "a SQLite database; export the table as CSV",
+    b"%pdf": "a PDF; convert it to .txt, .tsv or .jsonl",
+}
 _UTF8_MARK = b"\xef\xbb\xbf"
 BROKEN = (OSError, EOFError, zlib.error, lzma.LZMAError, pa.ArrowException)
 """What a file that is cut short or damaged raises."""
@@ -57,11 +69,17 @@ def format_of(path: str | Path) -> str | None:
 
 def refusal(path: Path, kinds: tuple[str, ...] = TABLES) -> str:
     """Say why a file of this name is not read, and what to do."""
-    remedy = _REMEDIES.get(path.suffix.lower())
+    plain = Path(path.name.lower())
+    while plain.suffix in COMPRESSED and plain.stem != plain.name:
+        plain = Path(plain.stem)
+    remedy = _REMEDIES.get(plain.suffix)
+    hint = ""
+    if plain.suffix == ".txt":
+        hint = " Name it by what its lines hold: .csv, .tsv, .jsonl, or .conll (a word and its tag)."
     listed = (
         f"{', '.join(kind for kind in kinds if kind not in _RARE)} file, compressed ({', '.join(COMPRESSED)}) or not"
     )
-    return f"{path} cannot be read: {remedy}." if remedy else f"{path} is no {listed}."
+    return f"{path} cannot be read: {remedy}." if remedy else f"{path} is no {listed}.{hint}"
 
 
 def is_rows(path: Path) -> bool:
@@ -106,6 +124,9 @@ def open_text(path: Path) -> BinaryIO:
     """
     file = open_bytes(path)
     head = cast(io.BufferedReader, file).peek(4096)[:4096]
+    if (other := other_content(head)) is not None:
+        file.close()
+        raise TableError(f"it is {other}")
     marked, zeros = head.startswith((b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")), head.count(0) / max(len(head), 1)
     if marked or zeros > 0.25:
         file.close()
@@ -116,6 +137,23 @@ def open_text(path: Path) -> BinaryIO:
     if head.startswith(_UTF8_MARK):
         file.read(len(_UTF8_MARK))
     return file
+
+
+def other_content(head: bytes) -> str | None:
+    """Say what a file is by its first bytes, and what to do, where it is none that this package reads as text."""
+    start = head[:64].lstrip().lower()
+    return next((what for magic, what in _OTHERS.items() if start.startswith(magic)), None)
+
+
+def check_binary(path: Path, kind: str) -> None:
+    """Refuse a file named .parquet or .arrow that is a pointer, a page or compressed as a whole."""
+    with path.open("rb") as file:
+        head = file.read(64)
+    other = other_content(head)
+    if other is not None and not other.lower().startswith(kind):
+        raise TableError(f"it is {other}")
+    if compression_of(path) is not None:
+        raise TableError(f"{kind} is compressed inside and not read in a compressed file; decompress it first")
 
 
 def not_utf8(path: Path, error: UnicodeDecodeError) -> TableError:

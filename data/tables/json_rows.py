@@ -94,7 +94,7 @@ def json_file(path: Path, limit: int | None = None) -> Iterator[Record]:
     except UnicodeDecodeError as error:
         raise not_utf8(path, error) from None
     except (ValueError, RecursionError) as error:
-        raise TableError(f"no JSON ({error})") from None
+        raise TableError(f"no JSON ({error})" if (first + rest).strip() else "it is empty") from None
     for number, row in enumerate(_rows(content), start=1):
         if isinstance(row, Record):
             yield row._replace(number=number)
@@ -128,6 +128,8 @@ def _rows(content: Any) -> Iterator[Any]:
             yield from _squad(row, f"article {number}")
         elif isinstance(row, dict) and set(row) >= {"row_idx", "row"}:  # the Hub's rows as its API gives them
             yield row["row"]
+        elif isinstance(row, list) and len(row) == 2 and isinstance(row[0], str) and isinstance(row[1], dict):
+            yield {"text": row[0], **row[1]}  # spaCy 2: a text and its annotations
         else:
             yield row
 
@@ -148,12 +150,18 @@ def _rows_of_object(content: dict[str, Any]) -> Iterator[Any]:
             numbers = dict.fromkeys(key for column in values for key in column)
             return ({name: column.get(key) for name, column in content.items()} for key in numbers)
         return ({"id": key, **row} for key, row in content.items())  # by id
-    lists = [rows for rows in values if isinstance(rows, list) and rows and isinstance(rows[0], dict)]
+    lists = [rows for rows in values if isinstance(rows, list) and rows and _is_row(rows[0])]
     if len(lists) == 1:
         return _rows(lists[0])  # {"version": ..., "examples": [...]}
     if len(lists) > 1:
         raise TableError(f"it holds several lists of rows ({', '.join(content)}); write each into a file of its own")
-    return _columns(content) if values and all(isinstance(column, list) for column in values) else iter([content])
+    if not values or content.get("data", content) is None:
+        raise TableError(f"it holds {'data: null' if values else 'an empty object'}, not rows; write a list of objects")
+    return _columns(content) if all(isinstance(column, list) for column in values) else iter([content])
+
+
+def _is_row(value: Any) -> bool:
+    return isinstance(value, dict) or (isinstance(value, list) and len(value) == 2 and isinstance(value[1], dict))
 
 
 def _columns(content: dict[str, list[Any]]) -> Iterator[Any]:

@@ -17,7 +17,7 @@ from .arrow import arrow_rows, class_names, schema_of
 from .base import MISSING, Record, Slice, Table, TableError, TableRow, pick
 from .conll import conll_rows
 from .delimited import delimited
-from .files import BROKEN, KINDS, format_of, is_rows, refusal
+from .files import BROKEN, KINDS, check_binary, format_of, is_rows, refusal
 from .json_rows import json_file, json_lines
 from .names import language_of, other_names, split_of
 
@@ -50,6 +50,7 @@ def records(
     """
     kind = format_of(path)
     if kind in ("parquet", "arrow"):
+        check_binary(path, kind)
         return arrow_rows(path, columns, part)
     if kind == "jsonl":
         return json_lines(path, limit, part)
@@ -96,7 +97,10 @@ def file_table(
     names, header = {}, None
     if format_of(path) in ("parquet", "arrow"):
         try:
+            check_binary(path, str(format_of(path)))
             schema = schema_of(path)
+        except TableError as error:
+            raise ValueError(f"{path}: {error}") from None
         except BROKEN as error:
             raise ValueError(f"{path}: cannot be read ({str(error).splitlines()[0]}).") from None
         names, header = class_names(schema), list(schema.names)

@@ -80,6 +80,14 @@ def entity_scheme(labels: Iterable[str]) -> str | None:
     for name, fits in kinds.items():
         if found and all(fits) and begins:
             return name
+    first, inner = ({label[:-2] for label in found if label[-2:] in (f"-{mark}", f"_{mark}")} for mark in "BI")
+    behind = sorted(first & inner)
+    if behind and not all(kinds["suffix"]):
+        odd = found[kinds["suffix"].index(False)]
+        raise ValueError(
+            f"the label {odd!r} has no position behind it and {behind[0]}-B has one; "
+            "write all entities as B-TYPE and I-TYPE."
+        )
     marked = [label for label in found if re.match(r"[BI]-.", label)]
     bare = [label for label in found if not _SCHEMES["prefix"].fullmatch(label)]
     if marked and bare:

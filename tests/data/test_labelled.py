@@ -225,7 +225,6 @@ def test_rows_without_labels_and_empty_texts(tmp_path, caplog):
         ("a.csv", "text,label,text\nx,y,z\n", r"a.csv: it names the column 'text' twice in its first line"),
         ("a.jsonl", '{"text": "x"}\n{"text"\n', "a.jsonl, row 2: invalid JSON"),
         ("a.jsonl", "[1]\n", "a.jsonl, row 1: invalid JSON .a list, not an object"),
-        ("a.jsonl", '{"text": "x", "label": ["a"]}\n', "row 1: label is a list; several classes are `labels`"),
         ("a.csv", "text,score\nx,good\n", "row 1: score is 'good', but must be a number"),
         ("a.txt", "x", "a.txt is no .parquet, .jsonl"),
     ],

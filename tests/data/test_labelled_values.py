@@ -66,3 +66,116 @@ def test_a_start_that_is_no_number_is_named(tmp_path):
 def test_one_language_may_be_written_in_two_ways():
     assert is_among("eng_Latn", ["deu_Latn", "en"]) and is_among("sw", ["swh_Latn"])
     assert not is_among("srp_Cyrl", ["srp_Latn"]) and not is_among("und", ["en"])
+
+
+ANNA = "Anna Berg lives"
+BIO = {"tokens": [["Anna", "Berg", "lives"]], "tags": [["B-PER", "I-PER", "O"]]}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "found"),
+    [
+        (
+            "a.jsonl",
+            [{"text": "a", "label": [1, 0, 1]}, {"text": "b", "label": [0, 0, 0]}],
+            {"labels": [["0", "2"], []]},
+        ),
+        ("a.jsonl", [{"text": "a", "labels": [0, 1]}, {"text": "b", "labels": [1, 0]}], {"labels": [["1"], ["0"]]}),
+        ("a.csv", "text,labels\na,1 0 1\nb,0 0 1\n", {"labels": [["0", "2"], ["2"]]}),
+        ("a.jsonl", [{"text": "a", "labels": {"joy": 1, "sad": 0}}], {"labels": [["joy"]]}),
+        ("a.csv", "text,labels\na,joy;sad\nb,sad\nc,joy\n", {"labels": [["joy", "sad"], ["sad"], ["joy"]]}),
+        ("a.csv", "text,labels\na,joy|sad\nb,sad\n", {"labels": [["joy", "sad"], ["sad"]]}),
+        ("a.csv", "text,label\na,\"['joy', 'love']\"\nb,\"['sad']\"\n", {"labels": [["joy", "love"], ["sad"]]}),
+        ("a.jsonl", [{"text": "a", "label": ["pos"]}, {"text": "b", "label": ["neg"]}], {"label": ["pos", "neg"]}),
+        (
+            "a.jsonl",
+            [{"text": "a", "label": {"choices": ["pos", "joy"]}}, {"text": "b", "label": "neg"}],
+            {"labels": [["pos", "joy"], ["neg"]]},
+        ),
+        ("a.csv", "text,label\na,1\nb,1.0\nc,0\n", {"label": ["1", "1", "0"]}),
+        ("a.csv", "text,label\na,x\nb,nan\n", {"label": ["x", None]}),
+        (
+            "a.jsonl",
+            [{"question": "q", "choices": {"text": ["a", "b"], "label": ["A", "B"]}, "answerKey": "B"}],
+            {"choices": [["a", "b"]], "label": ["B"]},
+        ),
+        ("a.conll", "Anna b\nBerg i\nlives o\n", {"tags": [["B-ENT", "I-ENT", "O"]]}),
+        ("a.conll", "-DOCSTART- -X- O\nAnna -X- _ B-PER\nBerg -X- _ I-PER\nlives -X- _ O\n", BIO),
+        ("a.csv", f"id,text,label\n1,{ANNA},\"[[0, 9, 'PER']]\"\n", BIO),
+        ("a.csv", f'text,label\n{ANNA},"[{{""start"": 0, ""end"": 9, ""labels"": [""PER""]}}]"\n', BIO),
+        ("a.json", [[ANNA, {"entities": [[0, 9, "PER"]]}]], BIO),
+        ("a.json", {"classes": ["PER"], "annotations": [[ANNA, {"entities": [[0, 9, "PER"]]}]]}, BIO),
+        ("a.jsonl", [{"text": ANNA, "entities": {"start": [0], "end": [9], "label": ["PER"]}}], BIO),
+        ("a.jsonl", [{"text": ANNA, "entities": [["PER", "0", 9.0]]}], BIO),
+        (
+            "a.json",
+            [
+                {"data": {"text": "nobody looked"}, "annotations": []},
+                {
+                    "data": {"text": ANNA},
+                    "annotations": [{"result": [{"value": {"start": 0, "end": 9, "labels": ["PER"]}}]}],
+                },
+            ],
+            BIO,
+        ),
+    ],
+)
+def test_values_mean_what_their_tools_mean(tmp_path, name, content, found):
+    path = tmp_path / name
+    if name.endswith(".jsonl"):
+        write(path, content)
+    else:
+        path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
+    rows = read_labelled(path)
+    assert {column: rows[column][:] for column in found} == found
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.jsonl", b'{"text": "a", "labels": [0.2, 0.8]}\n', "row 1: labels holds 0.2, a share and no class; write 1"),
+        ("a.csv", b"text,labels\na,\"['joy']\"\nb,sad\n", "row 2: labels is 'sad', while other rows hold lists"),
+        (
+            "a.jsonl",
+            b'{"text": "a", "entities": [[0, 99, "PER"]]}\n',
+            "row 1: span .* must hold characters of the text",
+        ),
+        ("a.json", b'{"data": null}', "a.json: it holds data: null, not rows; write a list of objects"),
+        ("a.json", b"{}", "a.json: it holds an empty object, not rows"),
+        ("a.json", b"", "a.json: it is empty"),
+        ("a.csv", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a.csv: it is a Git LFS pointer"),
+        (
+            "a.parquet",
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
+            "it is a Git LFS pointer, not the",
+        ),
+        (
+            "a.jsonl",
+            b"<!DOCTYPE html>\n<html></html>\n",
+            "a.jsonl: it is a page of HTML, such as an error of a download",
+        ),
+        ("a.csv", b"PK\x03\x04\x14\x00\x06\x00" + bytes(range(1, 99)), "it is a spreadsheet or ZIP archive; save the"),
+        ("a.csv", b"PAR1\x15\x04\x15", "a.csv: it is parquet; rename it to .parquet"),
+        ("a.tar.gz", b"\x1f\x8b", "a.tar.gz cannot be read: unpack it"),
+        ("a.txt", b"__label__pos good\n", "a.txt is no .parquet, .* Name it by what its lines hold: .csv"),
+        ("a.csv", b"Anna,B-PER\nlives,O\n", "its columns are Anna, B-PER; .* The first line of the file must name its"),
+        ("a.jsonl", b'{"data": {"text": "a"}}\n', "its columns are data.text; name the one that holds it"),
+    ],
+)
+def test_what_is_no_table_is_told_with_its_remedy(tmp_path, name, content, message):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        read_labelled(tmp_path / name, require=("text",))
+
+
+def test_classes_that_may_be_one_or_none_are_told(tmp_path, caplog):
+    (tmp_path / "a.csv").write_text("text,label\na,Good\nb,good\nc,None\n")
+    read_labelled(tmp_path / "a.csv")
+    assert "'Good' and 'good' differ only in capitals" in caplog.text
+    assert "'None' is taken as a class (1 rows)" in caplog.text
+
+
+def test_rows_whose_spans_do_not_fit_are_left_out_and_counted(tmp_path, caplog):
+    rows = [{"text": ANNA, "entities": [[0, 99, "PER"]]}, {"text": ANNA, "entities": [[0, 9, "PER"]]}]
+    assert len(read_labelled(write(tmp_path / "a.jsonl", rows), on_bad_row="skip")) == 1
+    assert "left out 1 rows (spans that do not fit)" in caplog.text
