@@ -173,7 +173,7 @@ def test_entities_whatever_way_labels_mark_them():
     assert span_scores([few[1]], [few[0]])["f1"] == 0.0
     with pytest.raises(ValueError, match="the label 'PER' has no prefix and 'B-LOC' has one; write all entities as"):
         entity_scheme(["B-LOC", "PER", "O"])
-    with pytest.raises(ValueError, match="the label .person. has no position behind it and PER-B has one"):
+    with pytest.raises(ValueError, match=r"the label 'person' has no position behind it and PER-B has one"):
         entity_scheme(["PER-B", "PER-I", "person", "O"])
     assert [entity_scheme(names) for names in (["NOUN", "VERB"], ["I-PER", "O"], ["LOC", "O"], ["B", "I", "O"])] == [
         None, "prefix", "io", "bare",
