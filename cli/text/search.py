@@ -168,7 +168,7 @@ def query_index(
     """Find the passages nearest to a question, in any language that the model knows."""
     from ...embeddings import SearchIndex
 
-    opened = SearchIndex.open(index, model, device=device, load_model=mode != "words")
+    opened = SearchIndex.open(index, model, device=device, load_model=False)
     options: dict[str, Any] = {"mode": mode, "where": where, "candidates": candidates, "one_per_document": per_document}
     if reranker is not None:
         from ...embeddings import load_reranker
@@ -212,11 +212,14 @@ def serve_index(
     app = make_app(opened, token=token, reranker=loaded)
     import uvicorn
 
+    from ...embeddings.search.served import announced
+
     address = f"[{host}]" if ":" in host else host
     typer.echo(
         f"open http://{address}:{port}/{f'#token={token}' if token else ''} in a browser; Ctrl+C ends the server"
     )
-    uvicorn.run(app, host=host, port=port, log_level="warning", server_header=False)
+    with announced(index, host, port, token, app.state.instance):
+        uvicorn.run(app, host=host, port=port, log_level="warning", server_header=False)
 
 
 def _questions() -> Iterator[str]:

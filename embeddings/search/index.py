@@ -9,8 +9,9 @@ replaced if it changed. One run at a time writes an index; others may ask it mea
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
@@ -80,6 +81,7 @@ class SearchIndex:
     def __init__(self, store: IndexStore, embedder: Any) -> None:
         self.folder, self.model = store.folder, IndexModel(**store.settings["model"])
         self.store, self._embedder = store, embedder
+        self._quick: Callable[[], Any] = lambda: None
 
     @classmethod
     def open(
@@ -97,7 +99,8 @@ class SearchIndex:
             embedder: The model that made it, loaded, or its folder or Hub id, which is loaded with the index's own
                 prompts and limits; None: load it from where it was.
             device: For a model that is loaded here, such as `cpu` or `cuda:1`; None: the best one there is.
-            load_model: False: load the model only when a question or document needs it, which words do not.
+            load_model: False: load the model only when a document needs it; words need none, and vectors of questions
+                come from a running `mmbert search serve` of this index or from NumPy, where either can give them.
 
         Returns:
             The index.
@@ -115,6 +118,8 @@ class SearchIndex:
             return loaded
 
         index._embedder = load() if load_model else load
+        if not load_model and device is None and (embedder is None or isinstance(embedder, str | os.PathLike)):
+            index._quick = lambda: index.model.query_encoder(index.folder, embedder)
         return index
 
     @property
@@ -123,6 +128,12 @@ class SearchIndex:
         if callable(self._embedder) and not hasattr(self._embedder, "encode"):
             self._embedder = self._embedder()
         return self._embedder
+
+    @cached_property
+    def _questioned(self) -> Any:
+        """What computes the vectors of questions."""
+        quick = self._quick() if callable(self._embedder) and not hasattr(self._embedder, "encode") else None
+        return self.embedder if quick is None else quick
 
     @classmethod
     def build(
@@ -166,7 +177,7 @@ class SearchIndex:
         if path.exists() and not (path.is_dir() and ours) and not (path / FILE).is_file():
             raise ValueError(f"{path} exists and is no index; choose another place")
         embedder, source = loaded_from(embedder, source)
-        model = IndexModel.of(embedder, source)
+        model = IndexModel.of(embedder, source).proven(embedder)
         cut = None if passage_tokens is None else {"tokens": passage_tokens, "overlap": overlap}
         model.check_cut(cut, embedder)
         settings = {"model": model.to_dict(), "cut": cut, "keep_texts": keep_texts, "dtype": dtype, "graph": graph}
@@ -372,7 +383,7 @@ class SearchIndex:
         return found[0] if isinstance(queries, str) else found
 
     def _embed(self, questions: list[str]) -> Floats:
-        found = self.embedder.encode(questions, prompt=self.model.query_prompt, show_progress_bar=False)
+        found = self._questioned.encode(questions, prompt=self.model.query_prompt, show_progress_bar=False)
         vectors = np.asarray(found, np.float32)
         if not np.isfinite(vectors).all():
             raise ValueError("the vector of a query is not finite; embed in float32")

@@ -5,7 +5,7 @@ and says nothing. So an index holds a fingerprint of the weights, and every sett
 """
 
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ class IndexModel:
         query_prompt: Put before a query; None: nothing.
         document_prompt: Put before a passage; None: nothing.
         source: Options of `load_embedder` that load it again, `checkpoint` among them; None if that is not known.
+        stamp: Of its files, if `NumpyEncoder` has been seen to give its vectors; queries then need no torch.
     """
 
     fingerprint: str
@@ -35,6 +36,7 @@ class IndexModel:
     query_prompt: str | None
     document_prompt: str | None
     source: dict[str, Any] | None
+    stamp: str | None = None
 
     @classmethod
     def of(cls, embedder: Any, source: dict[str, Any] | None = None) -> "IndexModel":
@@ -75,6 +77,29 @@ class IndexModel:
             raise FileNotFoundError(
                 f"the index was made with {was}, which is not there ({missing}); name its new place (--model)"
             ) from missing
+
+    def proven(self, embedder: Any) -> "IndexModel":
+        """The same, with the stamp of its files if queries can be computed without loading it."""
+        from ..encoding.numpy_encoder import proven_encoder
+
+        if not self.source or self.source.get("backend", "torch") != "torch":
+            return self
+        return replace(self, stamp=proven_encoder(embedder, self.source["checkpoint"], self.query_prompt))
+
+    def query_encoder(self, index: Path, checkpoint: str | os.PathLike[str] | None = None) -> Any:
+        """What computes vectors of queries at once: a server of the index, or NumPy; None: the model must be loaded."""
+        from ..encoding.numpy_encoder import NumpyEncoder, files_stamp
+        from .served import find_server
+
+        if (served := find_server(index)) is not None:
+            return served
+        place = checkpoint if checkpoint is not None else (self.source or {}).get("checkpoint")
+        try:
+            if self.stamp is None or place is None or files_stamp(Path(place)) != self.stamp:
+                return None
+            return NumpyEncoder(Path(place), self.pooling or "mean", self.dimensions, self.max_seq_length)
+        except (OSError, ValueError, KeyError):  # it is said when the model is loaded
+            return None
 
     def refuse_other(self, other: "IndexModel", index: Path, *, adding: bool = False) -> None:
         """Refuse a model whose vectors do not belong among those of the index, naming what differs."""

@@ -23,6 +23,7 @@ import numpy as np
 
 from .hits import SearchHit, check_questions
 from .index import SearchIndex
+from .served import INSTANCE
 
 _log = logging.getLogger(__name__)
 _PAGE = Path(__file__).with_name("page.html")
@@ -57,26 +58,30 @@ def make_app(index: SearchIndex, *, token: str | None = None, reranker: Any = No
         raise ImportError('a search page needs starlette and uvicorn: pip install "mmbert[serve]"') from missing
     if getattr(reranker, "untrained", False):
         raise ValueError("the reranker's head was never trained, so its order means nothing; train it, or leave it out")
-    service, page = _Service(index, reranker), _PAGE.read_text(encoding="utf-8")
+    service, page, instance = _Service(index, reranker), _PAGE.read_text(encoding="utf-8"), secrets.token_hex(8)
+    headers = {**_HEADERS, INSTANCE: instance}
 
     async def show(request: Any) -> Any:
         return HTMLResponse(page, headers={**_HEADERS, "Content-Security-Policy": _policy(page)})
 
     routes = [Route("/", show)]
     for path in ("/api/about", "/api/map"):
-        routes.append(Route(path, _responder(getattr(service, path.rpartition("/")[2]), token)))
+        routes.append(Route(path, _responder(getattr(service, path.rpartition("/")[2]), token, headers)))
     for path in ("/api/search", "/v1/embeddings", "/v1/rerank"):
-        routes.append(Route(path, _responder(getattr(service, path.rpartition("/")[2]), token), methods=["POST"]))
-    return Starlette(routes=routes)
+        answer = _responder(getattr(service, path.rpartition("/")[2]), token, headers)
+        routes.append(Route(path, answer, methods=["POST"]))
+    app = Starlette(routes=routes)
+    app.state.instance = instance
+    return app
 
 
-def _responder(answer: Callable[[dict[str, Any]], Any], token: str | None) -> Any:
+def _responder(answer: Callable[[dict[str, Any]], Any], token: str | None, headers: dict[str, str]) -> Any:
     """A handler that checks who asks and how much, and gives one line for what cannot be answered."""
     from starlette.concurrency import run_in_threadpool
     from starlette.responses import JSONResponse
 
     def refused(status: int, message: str) -> Any:
-        return JSONResponse({"error": {"message": " ".join(message.split())}}, status, _HEADERS)
+        return JSONResponse({"error": {"message": " ".join(message.split())}}, status, headers)
 
     async def respond(request: Any) -> Any:
         if (objection := _objection(request, token)) is not None:
@@ -90,7 +95,7 @@ def _responder(answer: Callable[[dict[str, Any]], Any], token: str | None) -> An
             asked = json.loads(body or b"{}")
             if not isinstance(asked, dict):
                 raise ValueError(f"a JSON object is needed, got {type(asked).__name__}")
-            return JSONResponse(await run_in_threadpool(answer, asked), headers=_HEADERS)
+            return JSONResponse(await run_in_threadpool(answer, asked), headers=headers)
         except (ValueError, RecursionError, OSError) as error:
             return refused(400, str(error))
         except Exception:
@@ -177,7 +182,7 @@ class _Service:
         if not 1 <= len(texts) <= _MOST_TEXTS or kind not in ("float", "base64"):
             raise ValueError(f"input must be 1 to {_MOST_TEXTS} texts, and encoding_format float or base64")
         with self._lock:
-            vectors = np.asarray(self.index.embedder.encode(texts, show_progress_bar=False), np.float32)
+            vectors = np.asarray(self.index.embedder.encode(texts, prompt="", show_progress_bar=False), np.float32)
             done = getattr(self.index.embedder, "last_encoding", None)
         if (dims := asked.get("dimensions")) is not None and dims != vectors.shape[1]:
             raise ValueError(f"the index has vectors of {vectors.shape[1]} dimensions, got dimensions={dims!r:.20}")

@@ -4,6 +4,9 @@
     vectors-0001.npy    (passages, dimensions) float, of length 1, of one commit; vectors-0001.json says how it was made
     graph-0001.usearch  if one was asked for
 
+The sizes and SHA-256 of the vectors and graphs are in index.db, and compared when they are opened, the bytes once per
+process (a gigabyte takes about a second; MMBERT_VERIFY=0 leaves the bytes out).
+
 One transaction adds or removes; SQLite's write-ahead log lets others read meanwhile, and a kill leaves the last commit.
 A passage has one number for ever, which is its row in `passages` and in `words`; a part says which numbers its vectors
 belong to. Trade-off: vectors of what was removed stay until `compact`; they are hidden, and cost time and space.
@@ -24,7 +27,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...common.files import read_json, replacing, sync_to_disk
+from ...common.files import read_json, replacing, sha256, sync_to_disk
 from .diff import Known, columns_as_json, digest
 from .documents import Document, file_text
 from .nearest import Floats, build_graph, compare_all, merge, open_graph, walk_graph
@@ -36,9 +39,12 @@ FILE = "index.db"
 FORMAT = 2
 _APPLICATION = 0x6D6D4254  # application_id of the file: mmBT
 _COMPARED = 10_000  # names that a misspelt one is compared with
+_ANEW = "make the index again"
+_verified: set[tuple[Path, str]] = set()  # files of this process with their digests
 _SCHEMA = f"""
 CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE commits (number INTEGER PRIMARY KEY, time TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP, about TEXT NOT NULL);
+CREATE TABLE files (name TEXT PRIMARY KEY, bytes INTEGER NOT NULL, sha256 TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE parts (number INTEGER PRIMARY KEY, first INTEGER NOT NULL, rows INTEGER NOT NULL, ids BLOB);
 CREATE TABLE documents (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, digest TEXT NOT NULL, file TEXT,
     columns TEXT NOT NULL, first INTEGER NOT NULL, rows INTEGER NOT NULL);
@@ -166,7 +172,8 @@ class IndexStore:
         self.parts = []
         dimensions = self.settings["model"]["dimensions"]
         for number, first, rows, blob in self._db.execute("SELECT * FROM parts ORDER BY number").fetchall():
-            place = self.folder / f"vectors-{number:04d}.npy"
+            place, graph = self.vectors(number), self._graph(number)
+            self._verify(place)
             try:
                 vectors = np.load(place, mmap_mode="r", allow_pickle=False)
             except (OSError, ValueError, EOFError) as error:
@@ -175,8 +182,25 @@ class IndexStore:
                 shape = " x ".join(map(str, vectors.shape))
                 raise ValueError(f"{place} holds {shape} values, the index {rows} x {dimensions}; make the index again")
             ids = np.arange(first, first + rows) if blob is None else np.frombuffer(blob, np.int64)
-            graph = self.folder / f"graph-{number:04d}.usearch"
-            self.parts.append(Part(ids, vectors, _within(ids, spans), open_graph(graph) if graph.is_file() else None))
+            has_graph = self._verify(graph)
+            self.parts.append(Part(ids, vectors, _within(ids, spans), open_graph(graph) if has_graph else None))
+
+    def _verify(self, path: Path) -> bool:
+        """Compare a file with what was recorded of it: its size, and once per process its bytes."""
+        recorded = self._db.execute("SELECT bytes, sha256 FROM files WHERE name = ?", [path.name]).fetchone()
+        if recorded is None:
+            return False
+        try:
+            size = path.stat().st_size
+            if size != recorded[0]:
+                raise ValueError(f"{path} has {size:,} bytes instead of {recorded[0]:,}; restore it, or {_ANEW}")
+            if os.environ.get("MMBERT_VERIFY") != "0" and (path, recorded[1]) not in _verified:
+                if sha256(path) != recorded[1]:
+                    raise ValueError(f"{path}: its bytes are not those that were written; restore it, or {_ANEW}")
+                _verified.add((path, recorded[1]))
+        except OSError as error:
+            raise ValueError(f"{path} cannot be read ({error.strerror}); restore it, or {_ANEW}") from None
+        return True
 
     def _spans(self, condition: str, values: Sequence[Any] = ()) -> Ids:
         """First number and count of the passages of each document, ascending."""
@@ -353,13 +377,20 @@ class IndexStore:
     def add_part(self, number: int, first: int, rows: int, ids: Ids | None = None) -> None:
         """Let the vectors of a file count."""
         if self.settings["graph"]:
-            build_graph(np.load(self.vectors(number), mmap_mode="r"), self.folder / f"graph-{number:04d}.usearch")
+            build_graph(np.load(self.vectors(number), mmap_mode="r"), self._graph(number))
+        for path in [self.vectors(number), *([self._graph(number)] if self.settings["graph"] else [])]:
+            digest = sha256(path)
+            _verified.add((path, digest))
+            self._db.execute("INSERT INTO files VALUES (?, ?, ?)", [path.name, path.stat().st_size, digest])
         blob = None if ids is None else ids.astype(np.int64).tobytes()
         self._db.execute("INSERT INTO parts VALUES (?, ?, ?, ?)", [number, first, rows, blob])
 
     def vectors(self, number: int) -> Path:
         """File of the vectors of a part."""
         return self.folder / f"vectors-{number:04d}.npy"
+
+    def _graph(self, number: int) -> Path:
+        return self.folder / f"graph-{number:04d}.usearch"
 
     def compact(self) -> None:
         """Write anew what counts, in one part, and give back the space of what was removed."""
@@ -375,6 +406,7 @@ class IndexStore:
                     for rows in np.array_split(np.flatnonzero(part.alive), len(part.ids) // 65_536 + 1):
                         file.write(np.ascontiguousarray(part.vectors[rows]).tobytes())
             self._db.execute("DELETE FROM parts")
+            self._db.execute("DELETE FROM files")
             self.add_part(number, next_id - len(ids), len(ids), ids)
             if self.settings["keep_texts"]:
                 self._db.execute("INSERT INTO words (words) VALUES ('delete-all')")

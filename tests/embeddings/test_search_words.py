@@ -1,6 +1,7 @@
 """Words of any script are found exactly, filters hold, the file survives kills and is refused when it is another's."""
 
 import json
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -228,6 +229,40 @@ def test_a_damaged_or_foreign_file_is_refused(embedder, index, tmp_path, content
     with pytest.raises((ValueError, OSError)) as caught:
         SearchIndex.open(tmp_path, embedder)
     assert "index.db" in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "damage, message", [("flip", "its bytes are not those"), ("cut", "bytes instead of"), ("gone", "cannot be read")]
+)
+@pytest.mark.parametrize("name", ["vectors-0001.npy", "graph-0001.usearch"])
+def test_damaged_vectors_are_refused(embedder, tmp_path, monkeypatch, damage, message, name):
+    pytest.importorskip("usearch")
+    SearchIndex.build(tmp_path / "made", [("a", "red house"), ("b", "dog")], embedder, graph=True).store.close()
+    folder = shutil.copytree(tmp_path / "made", tmp_path / "index")
+    content = bytearray((folder / name).read_bytes())
+    content[-3] ^= 1
+    if damage == "gone":
+        (folder / name).unlink()
+    else:
+        (folder / name).write_bytes(bytes(content) if damage == "flip" else bytes(content)[:-8])
+    with pytest.raises(ValueError, match=message) as caught:
+        SearchIndex.open(folder, embedder)
+    assert name in str(caught.value) and "\n" not in str(caught.value)
+    if damage == "flip":
+        monkeypatch.setenv("MMBERT_VERIFY", "0")
+        assert SearchIndex.open(folder, embedder).documents == ["a", "b"]
+
+
+def test_a_damaged_page_of_the_file_is_told_when_it_is_read(embedder, tmp_path):
+    index = SearchIndex.build(tmp_path / "index", [(str(n), f"red house {n} " * 20) for n in range(200)], embedder)
+    index.store.close()
+    path = tmp_path / "index" / "index.db"
+    content = bytearray(path.read_bytes())
+    content[8192:-4096] = b"\xff" * (len(content) - 12288)
+    path.write_bytes(bytes(content))
+    with pytest.raises((ValueError, OSError), match=r"index\.db") as caught:
+        SearchIndex.open(tmp_path / "index", embedder).search("red house", mode="hybrid")
+    assert "\n" not in str(caught.value)
 
 
 def test_readers_go_on_beside_a_writer(embedder, tmp_path):
