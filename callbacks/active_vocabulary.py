@@ -45,15 +45,7 @@ class ActiveVocabularyCallback(TrainerCallback):
 
     @staticmethod
     def obstacle(model: nn.Module, args: TrainingArguments) -> str | None:
-        """Say why an active vocabulary would not give the same weights; None if it would.
-
-        Args:
-            model: The network.
-            args: How it is going to be trained.
-
-        Returns:
-            The reason.
-        """
+        """Say why an active vocabulary would not give the same weights; None if it would."""
         if args.optim not in _EXACT_OPTIMIZERS:
             return f"{args.optim} may change rows without a gradient in ways of its own"
         if args.fsdp or args.deepspeed:
@@ -68,15 +60,7 @@ class ActiveVocabularyCallback(TrainerCallback):
         optimizer: Any = None,
         **kwargs: Any,
     ) -> None:
-        """Follow the optimizer that the trainer has made.
-
-        Args:
-            args: See transformers.
-            state: See transformers.
-            control: See transformers.
-            optimizer: What trains the model.
-            **kwargs: See transformers.
-        """
+        """Follow the optimizer that the trainer has made."""
         while hasattr(optimizer, "optimizer"):  # accelerate's
             optimizer = optimizer.optimizer
         self.active.follow(optimizer)
@@ -84,13 +68,5 @@ class ActiveVocabularyCallback(TrainerCallback):
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None, **kwargs: Any
     ) -> None:
-        """Put the whole table back.
-
-        Args:
-            args: See transformers.
-            state: See transformers.
-            control: See transformers.
-            model: The trained network.
-            **kwargs: See transformers.
-        """
+        """Put the whole table back."""
         restore(model)

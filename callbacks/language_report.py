@@ -39,14 +39,7 @@ class LanguageReportCallback(TrainerCallback):
         self._written: tuple[int, int] | None = None
 
     def bound_to(self, record: Callable[[], dict[str, Any]]) -> Self:
-        """Return a callback like this one for one run.
-
-        Args:
-            record: Gives the run's record so far; called on every rank.
-
-        Returns:
-            The callback; this one stays as it is.
-        """
+        """A callback like this one for one run, whose `record`, called on every rank, gives its record so far."""
         bound = copy.copy(self)
         bound._record = record
         return bound

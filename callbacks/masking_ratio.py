@@ -52,11 +52,7 @@ class MaskingRatioCallback(TrainerCallback):
         self.bind(stream_of(train_dataloader, type(self).__name__))
 
     def bind(self, stream: "MlmStream") -> None:
-        """Give the stream its schedule.
-
-        Args:
-            stream: What will be read.
-        """
+        """Give the stream its schedule."""
         self._schedule = self._explicit or MaskingSchedule.from_schedule(stream.schedule, self._by_phase)
         stream.masking = self._schedule
 

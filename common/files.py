@@ -21,27 +21,26 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON file that must hold an object."""
-    value = _read(path)
-    if not isinstance(value, dict):
-        raise ValueError(f"{path}: a JSON object is needed, got {type(value).__name__}")
+    value: dict[str, Any] = _read(path, dict, "object")
     return value
 
 
 def read_list(path: Path) -> list[Any]:
     """Read a JSON file that must hold a list."""
-    value = _read(path)
-    if not isinstance(value, list):
-        raise ValueError(f"{path}: a JSON list is needed, got {type(value).__name__}")
+    value: list[Any] = _read(path, list, "list")
     return value
 
 
-def _read(path: Path) -> Any:
+def _read(path: Path, kind: type, called: str) -> Any:
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist; {path.parent} is not complete")
     try:
-        return json.loads(path.read_bytes())
+        value = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: not valid JSON ({error})") from None
+    if not isinstance(value, kind):
+        raise ValueError(f"{path}: a JSON {called} is needed, got {type(value).__name__}")
+    return value
 
 
 def write_json(

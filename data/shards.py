@@ -113,25 +113,11 @@ class TokenShards:
         return hashlib.sha256(json.dumps(self.index, sort_keys=True).encode()).hexdigest()
 
     def tokens(self, language: str) -> NDArray[np.uint32]:
-        """Return the token ids of a language.
-
-        Args:
-            language: Its tag.
-
-        Returns:
-            Ids of all documents, one after the other, memory-mapped.
-        """
+        """Return the token ids of a language, all documents one after the other, memory-mapped."""
         return self._map(language)[0]
 
     def offsets(self, language: str) -> NDArray[np.int64]:
-        """Return where the documents of a language begin.
-
-        Args:
-            language: Its tag.
-
-        Returns:
-            Shape (documents + 1,), memory-mapped; document i is tokens[offsets[i]:offsets[i + 1]].
-        """
+        """Where documents of a language begin: (documents + 1,); document i is tokens[offsets[i]:offsets[i + 1]]."""
         return self._map(language)[1]
 
     def _map(self, language: str) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:

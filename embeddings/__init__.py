@@ -13,6 +13,7 @@ _HOMES = {
     "FileEncoding": "encoding.to_file",
     "PairSet": "pairs.pair_set",
     "Passage": "search.passages",
+    "RunOptions": "training.run",
     "SearchHit": "search.hits",
     "SearchIndex": "search.index",
     "TrainingPreset": "training.presets",

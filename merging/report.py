@@ -51,19 +51,11 @@ class AgreementReport:
     whole: LayerAgreement
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the report as plain values for JSON.
-
-        Returns:
-            The dict that `merge.json` holds under "report".
-        """
+        """Give the report as the plain values that merge.json holds under "report"."""
         return asdict(self)
 
     def to_table(self) -> "Table":
-        """Give the report as a table for the terminal.
-
-        Returns:
-            A rich table, one row a layer.
-        """
+        """Give the report as a rich table for the terminal, one row per layer."""
         from rich.table import Table
 
         table = Table(title="Agreement of the variants", caption=self._cosines())
@@ -78,17 +70,7 @@ class AgreementReport:
         return table
 
     def draw(self, path: str | os.PathLike[str]) -> Path:
-        """Draw sign agreement and kept mass by layer, and the cosines between task vectors, as heat maps.
-
-        Args:
-            path: The PNG to write.
-
-        Returns:
-            The PNG.
-
-        Raises:
-            ImportError: If matplotlib is not installed.
-        """
+        """Draw sign agreement and kept mass by layer, and cosines between task vectors, as heat maps."""
         from ..model_cards.plots.agreement import draw_agreement
 
         return draw_agreement(self.to_dict(), path)

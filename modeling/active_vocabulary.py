@@ -97,14 +97,7 @@ class ActiveEmbedding(nn.Embedding):
         return {**self.__dict__, "_handle": None, "_rows": self._rows.clone()}
 
     def follow(self, optimizer: torch.optim.Optimizer) -> None:
-        """Let the rows that are not active decay in every step of an optimizer as all others do.
-
-        Args:
-            optimizer: Trains the active rows: torch's AdamW, or Adam or SGD without weight decay.
-
-        Raises:
-            ValueError: If it would train the whole table otherwise.
-        """
+        """Let inactive rows decay in every step of AdamW (or of Adam or SGD without decay) as all others do."""
         groups = [group for group in optimizer.param_groups if any(p is self.weight for p in group["params"])]
         if not groups:
             raise ValueError("the optimizer was made before the vocabulary was shrunk; shrink the model first")

@@ -110,11 +110,7 @@ class MmBertConfig(ModernBertConfig):
         (self.rope_parameters or {})[layer_type]["rope_theta"] = float(value)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return every field, with the flat spelling of transformers 4 beside the nested one of transformers 5.
-
-        Returns:
-            A dict that `json` can write.
-        """
+        """Return every field, in the flat spelling of transformers 4 beside the nested one of transformers 5."""
         fields: dict[str, Any] = super().to_dict()  # type: ignore[no-untyped-call]
         if self.rope_parameters:
             fields |= {"global_rope_theta": self.global_rope_theta, "local_rope_theta": self.local_rope_theta}
@@ -124,15 +120,7 @@ class MmBertConfig(ModernBertConfig):
 
     @classmethod
     def get_config_dict(cls, *args: Any, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Read config.json as transformers does; one of `modernbert` becomes ours, with ModernBERT's own defaults.
-
-        Args:
-            *args: See `PreTrainedConfig.get_config_dict`.
-            **kwargs: See `PreTrainedConfig.get_config_dict`.
-
-        Returns:
-            The fields of the file and the arguments that were not used.
-        """
+        """Read config.json; one of `modernbert` becomes ours, with ModernBERT's own defaults."""
         fields, unused = super().get_config_dict(*args, **kwargs)
         if fields.get("model_type") == ModernBertConfig.model_type:
             defaults = ModernBertConfig(**deepcopy(fields)).to_dict()

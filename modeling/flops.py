@@ -35,14 +35,7 @@ class EncoderShape:
 
     @classmethod
     def of(cls, config: Any) -> "EncoderShape":
-        """Read the shape from a configuration.
-
-        Args:
-            config: Of ModernBERT's family (also ours), or of BERT's (XLM-R).
-
-        Returns:
-            Its shape.
-        """
+        """Read the shape from a configuration of ModernBERT's (ours too) or BERT's family (XLM-R)."""
         width, middle = config.hidden_size, config.intermediate_size
         if getattr(config, "layer_types", None) is None:  # BERT: queries, keys, values, output, two of the MLP
             products = (*[(width, width)] * 4, (width, middle), (middle, width))

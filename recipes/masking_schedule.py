@@ -29,18 +29,7 @@ class MaskingSchedule:
 
     @classmethod
     def from_schedule(cls, schedule: TrainingSchedule, changed: Mapping[str, float] | None = None) -> "MaskingSchedule":
-        """Return the recipe's schedule, with the ratio of some phases changed.
-
-        Args:
-            schedule: The phases.
-            changed: New ratio by phase name.
-
-        Returns:
-            The schedule.
-
-        Raises:
-            ValueError: If a name is no phase of the schedule.
-        """
+        """Return the recipe's schedule, with the ratio of some phases, by name, changed."""
         changed = dict(changed or {})
         unknown = sorted(set(changed) - {phase.name for phase in schedule.phases})
         if unknown:
@@ -58,12 +47,5 @@ class MaskingSchedule:
         return cls.from_schedule(road, changed)
 
     def ratio(self, step: int) -> float:
-        """Return the masking ratio of a step.
-
-        Args:
-            step: Step from 0.
-
-        Returns:
-            The ratio.
-        """
+        """Return the masking ratio of a step, from 0."""
         return self.ratios[bisect.bisect_right(self.first_steps, step) - 1]

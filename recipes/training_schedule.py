@@ -72,17 +72,7 @@ class TrainingSchedule:
         return max(phase.learning_rate for phase in self.phases)
 
     def at(self, step: int) -> ScheduledPhase:
-        """Return the phase that trains a step; past the end, the last one.
-
-        Args:
-            step: Step from 0.
-
-        Returns:
-            The phase with its steps.
-
-        Raises:
-            ValueError: If the step is negative.
-        """
+        """Return the phase, with its steps, that trains a step from 0; past the end, the last one."""
         if step < 0:
             raise ValueError(f"a step is counted from 0, got {step}.")
         return self.scheduled_phases[min(bisect.bisect_right(self._ends, step), len(self.scheduled_phases) - 1)]

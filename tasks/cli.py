@@ -67,17 +67,7 @@ class LabelledSources:
     table_score: str | None = field(default=None, metadata={"help": "Score of the table; the task's main one."})
 
     def read(self, require: Sequence[str | tuple[str, ...]]) -> dict[str, Dataset]:
-        """Read the rows of the roles.
-
-        Args:
-            require: See `read_labelled`.
-
-        Returns:
-            `train`, and `dev` and `test` where there is a source for them.
-
-        Raises:
-            ValueError: If there is nothing to train on, an option is of no use, or --data does not tell its splits.
-        """
+        """Read the rows of `train`, and of `dev` and `test` where there is a source for them."""
         columns: dict[str, str | list[str]] = {}
         for pair in self.columns:
             name, equals, column = pair.partition("=")
@@ -126,15 +116,7 @@ class LabelledSources:
                 )
 
     def pretrained_on(self) -> list[str] | None:
-        """Return the languages of pre-training, None for mmBERT's own.
-
-        Returns:
-            Language tags.
-
-        Raises:
-            FileNotFoundError: If there is no such record.
-            ValueError: If it is none of a pre-training.
-        """
+        """Return the languages of pre-training, None for mmBERT's own."""
         if self.pretraining_record is None:
             return None
         try:

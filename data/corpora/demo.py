@@ -120,15 +120,7 @@ class CatalogueCorpus(ParallelCorpus):
         return {source.name: source for source in self._sources.values()}
 
     def documents(self, split: Split, language: str | None = None) -> Iterator[Document]:
-        """Yields consecutive strings of a catalogue joined by newlines, 300 to 600 characters where there are so many.
-
-        Args:
-            split: "train" or "heldout"; a document never mixes them.
-            language: The only tag to read; None: all.
-
-        Yields:
-            Document: Documents by language, then package, then place in the catalogue.
-        """
+        """Yields strings of a catalogue joined by newlines, 300 to 600 characters, of one split and language or all."""
         heldout = check_split(split)
         for tag, catalogues in self._catalogues.items():
             for catalogue in catalogues if language in (None, tag) else ():
@@ -138,14 +130,7 @@ class CatalogueCorpus(ParallelCorpus):
                     yield Document(tag, text, catalogue.source, f"{catalogue.name}#{number}")
 
     def pairs(self, split: Split) -> Iterator[Pair]:
-        """Yields translations with their English side: one for every language and English string.
-
-        Args:
-            split: "train" or "heldout"; an English string is in the same one for all languages.
-
-        Yields:
-            Pair: Pairs by language; the key is a hash of the English side.
-        """
+        """Yields translations with their English side, which is in the same split for all languages."""
         heldout = check_split(split)
         for tag, catalogues in self._catalogues.items():
             seen: set[str] = set()
@@ -156,11 +141,7 @@ class CatalogueCorpus(ParallelCorpus):
                 yield Pair(tag, string.english, string.text, _key(string.english))
 
     def bytes_per_language(self) -> dict[str, int]:
-        """UTF-8 bytes of all strings by language, both splits together.
-
-        Returns:
-            Tag to bytes, largest first.
-        """
+        """UTF-8 bytes of all strings by language, both splits together, largest first."""
         sizes = {
             tag: sum(len(string.text.encode("utf-8")) for catalogue in catalogues for string in catalogue.strings)
             for tag, catalogues in self._catalogues.items()

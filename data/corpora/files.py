@@ -46,14 +46,7 @@ class FileCorpus(RowCorpus):
             yield from read_rows(path, language, self.options)
 
     def documents(self, split: Split) -> Iterator[Document]:
-        """Yields the documents of one split, file by file, and counts bad rows and files left alone in `skipped`.
-
-        Args:
-            split: "train" or "heldout".
-
-        Returns:
-            An iterator; files are read while it runs.
-        """
+        """Yields the documents of one split, file by file, and counts bad rows and files left alone in `skipped`."""
         documents = super().documents(split)
         self.skipped.update(self.left_alone)
         return documents

@@ -49,16 +49,7 @@ class HubCorpus(RowCorpus):
         return list(self._parts)
 
     def part_rows(self, tag: str | None, index: int = 0, count: int = 1) -> Iterator[Row]:
-        """Yields the rows of one part, or of one of its shards.
-
-        Args:
-            tag: One of `parts`.
-            index: Number of the shard.
-            count: Into how many shards the part is divided.
-
-        Yields:
-            Row: The rows in order.
-        """
+        """Yields the rows of one part, or of shard `index` of `count`, in order."""
         where = f"{self.dataset} ({tag})" if tag else self.dataset
         where += f", shard {index + 1} of {count}" if count > 1 else ""
         number = 0
@@ -72,25 +63,11 @@ class HubCorpus(RowCorpus):
             yield Row(place, tag, None, problem="unreadable file", detail=_first_line(error))
 
     def shards(self, tag: str | None) -> int:
-        """Return into how many shards a part can be divided, usually its number of files.
-
-        Args:
-            tag: One of `parts`.
-
-        Returns:
-            1 or more.
-        """
+        """Return into how many shards a part can be divided, usually its number of files."""
         return max(1, int(self._stream(self._parts[tag]).num_shards))
 
     def data_files(self, tag: str | None) -> list[str]:
-        """Return the files of a part; those on the Hub carry the commit in their names.
-
-        Args:
-            tag: One of `parts`.
-
-        Returns:
-            Addresses or paths.
-        """
+        """Return the files of a part; those on the Hub carry the commit in their names."""
         from datasets import load_dataset_builder
 
         found = load_dataset_builder(self.dataset, revision=self.revision, **self._parts[tag]).config.data_files

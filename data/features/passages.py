@@ -44,15 +44,7 @@ class PassageEncoding:
     question_cut: int = 0
 
     def positions(self, start: int | None, end: int | None) -> list[tuple[int, int]]:
-        """Finds the columns of an answer.
-
-        Args:
-            start: First character of the answer in the passage; None if there is no answer.
-            end: The character after its last.
-
-        Returns:
-            First and last column in every window; both 0, the `<bos>` token, where the answer does not fit in.
-        """
+        """First and last column of an answer in every window; both 0, `<bos>`, where it does not fit in."""
         if start is not None and end is not None:
             start, end = _without_blanks(self.context, start, end)
         found = []
@@ -62,30 +54,13 @@ class PassageEncoding:
         return found
 
     def characters(self, window: int, start_column: int, end_column: int) -> tuple[int, int]:
-        """Turns columns back into characters, without blanks at either end.
-
-        Args:
-            window: Number of the window.
-            start_column: First column, of a passage token.
-            end_column: Last column, of a passage token.
-
-        Returns:
-            First character in the passage and the one after the last.
-        """
+        """Characters (first, one after the last) of the passage at columns of a window, without blanks at the ends."""
         start = int(self.offsets[window][start_column - self.first, 0])
         end = int(self.offsets[window][end_column - self.first, 1])
         return _without_blanks(self.context, start, end)
 
     def reachable(self, start: int, end: int) -> bool:
-        """Says whether some window can give exactly this answer.
-
-        Args:
-            start: First character.
-            end: The character after the last.
-
-        Returns:
-            False if the answer begins or ends inside a token, or fits no window.
-        """
+        """False if the answer begins or ends inside a token, or fits no window."""
         start, end = _without_blanks(self.context, start, end)
         places = enumerate(self.positions(start, end))
         return any(at != (NOWHERE, NOWHERE) and self.characters(window, *at) == (start, end) for window, at in places)

@@ -126,15 +126,7 @@ class WordRows:
     def judged(
         self, predictions: Sequence[np.ndarray], rows: Dataset | None = None
     ) -> tuple[list[list[str]], list[list[str]]]:
-        """Lays predicted and gold labels side by side, for a metric.
-
-        Args:
-            predictions: See `predicted`.
-            rows: See `predicted`.
-
-        Returns:
-            Predicted and right labels a sentence; words without a gold label are left out of both.
-        """
+        """Predicted and gold labels by sentence, for a metric; words without a gold label are left out of both."""
         guesses, truth = [], []
         for example, tags in self.predicted(predictions, rows).items():
             pairs = [(tag, one) for tag, one in zip(tags, self.gold[example], strict=True) if one != IGNORED]

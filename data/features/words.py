@@ -157,18 +157,7 @@ class WordEncoding:
     column: NDArray[np.int64]
 
     def labels(self, word_labels: Sequence[int], ignored: int = -100) -> list[list[int]]:
-        """Puts a label a word at the places of the words.
-
-        Args:
-            word_labels: One a word.
-            ignored: The label of all other tokens.
-
-        Returns:
-            A list a window, as long as the window.
-
-        Raises:
-            ValueError: There are more or fewer labels than words.
-        """
+        """A list per window with the labels of words at their places, `ignored` at all other tokens."""
         if len(word_labels) != len(self.window):
             raise ValueError(f"{len(word_labels)} labels for {len(self.window)} words; give one a word.")
         rows = [[ignored] * len(window) for window in self.windows]
@@ -177,17 +166,7 @@ class WordEncoding:
         return rows
 
     def on_words(self, predictions: Sequence[Any]) -> list[Any]:
-        """Picks what was predicted for each word.
-
-        Args:
-            predictions: A sequence a window, with an entry a token (numbers, names or vectors); padding may follow.
-
-        Returns:
-            An entry a word.
-
-        Raises:
-            ValueError: There are more or fewer sequences than windows.
-        """
+        """Pick what a sequence per window predicts for each word; padding may follow."""
         if len(predictions) != len(self.windows):
             raise ValueError(f"predictions for {len(predictions)} windows, but the text has {len(self.windows)}.")
         return [predictions[window][column] for window, column in zip(self.window, self.column, strict=True)]

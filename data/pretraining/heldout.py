@@ -65,14 +65,7 @@ class HeldOut:
         return self._languages
 
     def rows(self, language: str) -> PackedRows:
-        """Return the masked held-out tokens of a language, packed.
-
-        Args:
-            language: Its tag.
-
-        Returns:
-            The same rows on every call.
-        """
+        """Return the masked held-out tokens of a language, packed, the same on every call."""
         number = self.languages.index(language)
         key = np.array([language_key(f"{language}/masks", self.seed)], dtype=np.uint64)
         pieces = list(self._pieces(number, language))

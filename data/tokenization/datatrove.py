@@ -134,19 +134,7 @@ class TokenizeStep(_PipelineStep):  # type: ignore[misc]
         self.language, self.language_key = language, language_key
 
     def run(self, data: Any, rank: int = 0, world_size: int = 1) -> Any:
-        """Tokenize the documents that reach this rank, and hand them on.
-
-        Args:
-            data: Documents of datatrove, or None.
-            rank: Number of the task.
-            world_size: Number of tasks.
-
-        Yields:
-            Any: The documents, as they came.
-
-        Raises:
-            ValueError: If a document has no language tag.
-        """
+        """Tokenize the documents that reach this rank, and hand them on as they came."""
         from ...modeling.tokenization_mmbert import build_tokenizer
         from ..shards import shard_writer
 

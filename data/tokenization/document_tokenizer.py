@@ -45,14 +45,7 @@ class DocumentTokenizer:
         return int(self.backend.get_vocab_size(with_added_tokens=True))
 
     def encode(self, texts: Sequence[str]) -> list[TokenIds]:
-        """Tokenise texts.
-
-        Args:
-            texts: The texts; `tokenizers` spreads them over its threads unless TOKENIZERS_PARALLELISM=false.
-
-        Returns:
-            The ids of each, without specials.
-        """
+        """Ids of each text, without specials, on all threads unless TOKENIZERS_PARALLELISM=false."""
         with _plain(self.backend):
             encodings = self.backend.encode_batch_fast(list(texts), add_special_tokens=False)
         return [np.array(encoding.ids, dtype=np.uint32) for encoding in encodings]

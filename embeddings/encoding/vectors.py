@@ -90,17 +90,7 @@ class CompactVectors:
         return places, scores
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
-        """Write a folder that is either absent or whole.
-
-        Args:
-            folder: Where; absent or empty.
-
-        Returns:
-            The folder.
-
-        Raises:
-            ValueError: If it is in use or cannot be written.
-        """
+        """Write a folder that is either absent or whole."""
         with atomic_directory(folder) as partial:
             for name in ("bits", "centre", "fine", "ranges"):
                 if (array := getattr(self, name)) is not None:
@@ -111,18 +101,7 @@ class CompactVectors:
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> "CompactVectors":
-        """Open a folder that `save` wrote; the finer vectors stay on disk until they are asked for.
-
-        Args:
-            folder: The folder.
-
-        Returns:
-            The vectors.
-
-        Raises:
-            FileNotFoundError: If it is none.
-            ValueError: If its files do not belong together.
-        """
+        """Open a folder that `save` wrote; the finer vectors stay on disk until they are asked for."""
         path = Path(folder)
         if not (path / "compact.json").is_file():
             raise FileNotFoundError(f"{path} holds no compact.json; give a folder that CompactVectors.save wrote")

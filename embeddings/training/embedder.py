@@ -9,8 +9,8 @@ weights themselves are never kept in bfloat16, in which AdamW's small steps are 
 """
 
 import os
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Unpack
 
 from ..encoding.load import load_embedder
 from ..encoding.sentence_transformers_model import save_embedder
@@ -18,7 +18,7 @@ from ..pairs.pair_set import PairSet
 from .language_sampler import language_batches
 from .losses import build_evaluator, build_loss, refuse_unfit
 from .presets import TrainingPreset
-from .run import TrainingReport, TrainingRun
+from .run import RunOptions, TrainingReport, TrainingRun
 
 # every linear layer of the encoder, by names that do not take the head along
 LORA_TARGETS = ["Wqkv", "attn.Wo", "Wi", "mlp.Wo"]
@@ -34,10 +34,7 @@ def train_embedder(
     matryoshka: Sequence[int] = (),
     teacher: str | os.PathLike[str] | None = None,
     lora_rank: int | None = None,
-    max_steps: int | None = None,
-    seed: int = 0,
-    device: str | None = None,
-    arguments: Mapping[str, Any] | None = None,
+    **options: Unpack[RunOptions],
 ) -> TrainingReport:
     """Train an embedder and save it as a SentenceTransformer that loads without this package.
 
@@ -50,10 +47,7 @@ def train_embedder(
         matryoshka: Numbers of dimensions whose vectors shall be good on their own.
         teacher: Guide or teacher of the objectives `gist` and `distill`: a SentenceTransformer's folder or Hub id.
         lora_rank: Train low-rank updates of the linear layers only, and merge them at the end; None: all weights.
-        max_steps: Stop after so many steps, whatever `settings.epochs` says.
-        seed: Of batches and dropout.
-        device: Like `cpu` or `cuda:1`; None: the best one there is.
-        arguments: Further SentenceTransformerTrainingArguments.
+        **options: See `RunOptions`.
 
     Returns:
         Steps, time, losses, scores and what was left out.
@@ -64,11 +58,11 @@ def train_embedder(
         ValueError: If objective and rows do not fit, a number is out of range, the output is in use, or the loss is
             not finite.
     """
-    run = TrainingRun(output, pairs, settings, max_steps=max_steps, seed=seed, arguments=arguments)
+    run = TrainingRun(output, pairs, settings, **options)
     refuse_unfit(settings.objective, pairs, teacher)
     _refuse_bad_numbers(settings, pairs, lora_rank)
-    embedder: Any = load_embedder(checkpoint, dtype="float32", device=device)
-    guide = None if teacher is None else load_teacher(teacher, device)
+    embedder: Any = load_embedder(checkpoint, dtype="float32", device=run.device)
+    guide = None if teacher is None else load_teacher(teacher, run.device)
     with run.shortened(embedder):
         loss, dataset = build_loss(
             settings.objective,

@@ -10,14 +10,13 @@ is to tell the nearest twenty apart.
 
 import os
 import random
-from collections.abc import Mapping
-from typing import Any
+from typing import Any, Unpack
 
 from ..pairs.pair_set import PairSet
 from ..retrievers.load import load_multi_vector, load_reranker, load_sparse_encoder, save_retriever
 from .losses import retrieval_task, search_evaluator
 from .presets import TrainingPreset
-from .run import TrainingReport, TrainingRun
+from .run import RunOptions, TrainingReport, TrainingRun
 
 _CANDIDATES = 20  # passages that a question of the held-out pairs is judged among
 
@@ -29,10 +28,7 @@ def train_reranker(
     *,
     settings: TrainingPreset,
     dev: PairSet | None = None,
-    max_steps: int | None = None,
-    seed: int = 0,
-    device: str | None = None,
-    arguments: Mapping[str, Any] | None = None,
+    **options: Unpack[RunOptions],
 ) -> TrainingReport:
     """Train a CrossEncoder: triplets as yes and no, scored pairs by their score, pairs against the batch.
 
@@ -43,10 +39,7 @@ def train_reranker(
         settings: Batch, rate and so on; a batch counts question-passage pairs.
         dev: Held-out rows. Pairs and triplets: is the right passage ranked above 19 others, among them the row's own
             negatives? Scored pairs: rank correlation.
-        max_steps: Stop after so many steps, whatever `settings.epochs` says.
-        seed: Of batches and dropout.
-        device: Like `cpu` or `cuda:1`; None: the best one there is.
-        arguments: Further CrossEncoderTrainingArguments.
+        **options: See `RunOptions`.
 
     Returns:
         The report of the run; the model is saved for plain sentence-transformers.
@@ -57,11 +50,11 @@ def train_reranker(
     import torch
     from sentence_transformers.cross_encoder import losses
 
-    run = TrainingRun(output, pairs, settings, max_steps=max_steps, seed=seed, arguments=arguments)
+    run = TrainingRun(output, pairs, settings, **options)
     if pairs.scores is not None and not 0 <= min(pairs.scores) <= max(pairs.scores) <= 1:
         low, high = min(pairs.scores), max(pairs.scores)
         raise ValueError(f"a reranker learns scores between 0 and 1, got {low} to {high}; bring them there first")
-    model = load_reranker(checkpoint, device=device)
+    model = load_reranker(checkpoint, device=run.device)
     loss: Any
     if pairs.kind == "pairs":
         batches, dataset = None, pairs.dataset()
@@ -70,7 +63,7 @@ def train_reranker(
         batches, dataset = "batch_sampler", pairs.dataset() if pairs.kind == "scored" else labelled_rows(pairs)
         wrong = max(1, len(pairs.columns) - 2)
         loss = losses.BinaryCrossEntropyLoss(model, pos_weight=torch.tensor(float(wrong), device=model.device))
-    evaluator = None if dev is None else _reranking_evaluator(dev, seed)
+    evaluator = None if dev is None else _reranking_evaluator(dev, run.seed)
     with run.shortened(model):
         run.train("CrossEncoder", model, dataset, loss, evaluator=evaluator, batches=batches)
     return run.save(model, save_retriever)
@@ -84,10 +77,7 @@ def train_multi_vector(
     settings: TrainingPreset,
     dims: int = 128,
     dev: PairSet | None = None,
-    max_steps: int | None = None,
-    seed: int = 0,
-    device: str | None = None,
-    arguments: Mapping[str, Any] | None = None,
+    **options: Unpack[RunOptions],
 ) -> TrainingReport:
     """Train a MultiVectorEncoder: the question's tokens each find their best token of the right passage.
 
@@ -98,10 +88,7 @@ def train_multi_vector(
         settings: Batch, rate and so on.
         dims: Dimensions of a token's vector, for a new projection.
         dev: Held-out rows, searched before, during and after.
-        max_steps: Stop after so many steps, whatever `settings.epochs` says.
-        seed: Of batches, dropout and the new projection.
-        device: Like `cpu` or `cuda:1`; None: the best one there is.
-        arguments: Further MultiVectorEncoderTrainingArguments.
+        **options: See `RunOptions`.
 
     Returns:
         The report of the run; the model is saved for plain sentence-transformers.
@@ -113,20 +100,16 @@ def train_multi_vector(
     import torch
     from sentence_transformers.multi_vector_encoder import evaluation, losses
 
-    run = TrainingRun(output, pairs, settings, max_steps=max_steps, seed=seed, arguments=arguments)
+    run = TrainingRun(output, pairs, settings, **options)
     _refuse_scored(pairs, dev)
-    torch.manual_seed(seed)
-    model = load_multi_vector(checkpoint, dims=dims, device=device)
+    torch.manual_seed(run.seed)
+    model = load_multi_vector(checkpoint, dims=dims, device=run.device)
     if settings.mini_batch_tokens is None:
         loss: Any = losses.MultiVectorMultipleNegativesRankingLoss(model)
     else:
         parts: dict[str, Any] = {"mini_batch_num_tokens": settings.mini_batch_tokens}
         loss = losses.CachedMultiVectorMultipleNegativesRankingLoss(model, **parts)
-    searched = evaluation.MultiVectorInformationRetrievalEvaluator
-    with run.shortened(model):
-        evaluator = None if dev is None else search_evaluator(searched, dev)
-        run.train("MultiVectorEncoder", model, pairs.dataset(), loss, evaluator=evaluator)
-    return run.save(model, save_retriever)
+    return _train_to_search(run, model, loss, evaluation.MultiVectorInformationRetrievalEvaluator, dev)
 
 
 def train_sparse_encoder(
@@ -138,10 +121,7 @@ def train_sparse_encoder(
     query_weight: float = 5e-5,
     document_weight: float = 3e-5,
     dev: PairSet | None = None,
-    max_steps: int | None = None,
-    seed: int = 0,
-    device: str | None = None,
-    arguments: Mapping[str, Any] | None = None,
+    **options: Unpack[RunOptions],
 ) -> TrainingReport:
     """Train a SPLADE encoder: contrastive, with a price on every word that scores (FLOPS, arXiv 2205.04733).
 
@@ -153,10 +133,7 @@ def train_sparse_encoder(
         query_weight: Price of words in questions; it rises to this over the first third of the run.
         document_weight: Price of words in passages, likewise.
         dev: Held-out rows, searched before, during and after.
-        max_steps: Stop after so many steps, whatever `settings.epochs` says.
-        seed: Of batches and dropout.
-        device: Like `cpu` or `cuda:1`; None: the best one there is.
-        arguments: Further SparseEncoderTrainingArguments.
+        **options: See `RunOptions`.
 
     Returns:
         The report of the run; the model is saved for plain sentence-transformers.
@@ -167,21 +144,24 @@ def train_sparse_encoder(
     """
     from sentence_transformers.sparse_encoder import evaluation, losses
 
-    run = TrainingRun(output, pairs, settings, max_steps=max_steps, seed=seed, arguments=arguments)
+    run = TrainingRun(output, pairs, settings, **options)
     _refuse_scored(pairs, dev)
     if query_weight < 0 or document_weight < 0:
         raise ValueError(f"weights must not be below 0, got {query_weight} and {document_weight}")
-    model = load_sparse_encoder(checkpoint, device=device)
+    model = load_sparse_encoder(checkpoint, device=run.device)
     inner = losses.SparseMultipleNegativesRankingLoss(model)
     prices: dict[str, Any] = {"query_regularizer_weight": query_weight, "document_regularizer_weight": document_weight}
     if settings.mini_batch_tokens is None:
         loss: Any = losses.SpladeLoss(model, inner, **prices)
     else:
         loss = losses.CachedSpladeLoss(model, inner, mini_batch_num_tokens=settings.mini_batch_tokens, **prices)
-    searched = evaluation.SparseInformationRetrievalEvaluator
+    return _train_to_search(run, model, loss, evaluation.SparseInformationRetrievalEvaluator, dev)
+
+
+def _train_to_search(run: TrainingRun, model: Any, loss: Any, evaluator: Any, dev: PairSet | None) -> TrainingReport:
     with run.shortened(model):
-        evaluator = None if dev is None else search_evaluator(searched, dev)
-        run.train("SparseEncoder", model, pairs.dataset(), loss, evaluator=evaluator)
+        searched = None if dev is None else search_evaluator(evaluator, dev)
+        run.train(type(model).__name__, model, run.pairs.dataset(), loss, evaluator=searched)
     return run.save(model, save_retriever)
 
 

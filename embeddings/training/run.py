@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from transformers import PrinterCallback, TrainerCallback
 
@@ -64,12 +64,24 @@ class TrainingReport:
         return "\n".join(lines)
 
     def save(self, path: Path) -> None:
-        """Write the report as JSON.
-
-        Args:
-            path: The file.
-        """
+        """Write the report as JSON."""
         path.write_text(json.dumps({**asdict(self), "output": str(self.output)}, indent=1) + "\n", encoding="utf-8")
+
+
+class RunOptions(TypedDict, total=False):
+    """What every training takes beside its rows and settings.
+
+    Attributes:
+        max_steps: Stop after so many steps, whatever `settings.epochs` says.
+        seed: Of batches, dropout and new weights; 0 by default.
+        device: Like `cpu` or `cuda:1`; None: the best one there is.
+        arguments: Further arguments of sentence-transformers' trainer, such as SentenceTransformerTrainingArguments.
+    """
+
+    max_steps: int | None
+    seed: int
+    device: str | None
+    arguments: Mapping[str, Any] | None
 
 
 class TrainingRun:
@@ -83,6 +95,7 @@ class TrainingRun:
         *,
         max_steps: int | None = None,
         seed: int = 0,
+        device: str | None = None,
         arguments: Mapping[str, Any] | None = None,
     ) -> None:
         refuse_existing(output)
@@ -90,7 +103,7 @@ class TrainingRun:
         if max_steps is not None and max_steps < 1:
             raise ValueError(f"max_steps must be at least 1, got {max_steps}")
         self.output, self.pairs, self.settings = Path(output), pairs, settings
-        self.max_steps, self.seed, self.arguments = max_steps, seed, arguments or {}
+        self.max_steps, self.seed, self.device, self.arguments = max_steps, seed, device, arguments or {}
         self._record = _ScoreRecord(None)
 
     @contextmanager

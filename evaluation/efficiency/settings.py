@@ -37,14 +37,7 @@ class Setting:
     deviation: float = 0.0
 
     def lengths(self, seed: int = 0) -> list[int]:
-        """Draw the tokens of each row.
-
-        Args:
-            seed: Equal seeds give equal lengths, on every machine.
-
-        Returns:
-            `rows` lengths.
-        """
+        """Draw the tokens of each row; equal seeds give equal lengths, on every machine."""
         if self.mean is None:
             return [self.longest] * self.rows
         draw = torch.randn(self.rows, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)

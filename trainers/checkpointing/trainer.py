@@ -98,11 +98,7 @@ class CheckpointingTrainer(Trainer):
     # Checkpoints
 
     def refuse_broken_weights(self) -> None:
-        """Stop before weights that are not finite are kept.
-
-        Raises:
-            NonFiniteLoss: If a parameter holds NaN or infinity.
-        """
+        """Stop before weights that are not finite are kept."""
         names, parameters = zip(*self.model.named_parameters(), strict=True)
         # One check of all of them, and the same answer on every rank, also where each holds a shard.
         broken = torch.stack([(~local(parameter.detach()).isfinite()).sum() for parameter in parameters])
@@ -116,11 +112,7 @@ class CheckpointingTrainer(Trainer):
                 )
 
     def whole_weights(self) -> dict[str, torch.Tensor] | None:
-        """Gather the weights where ranks hold shards of them; every rank must call.
-
-        Returns:
-            Whole tensors by name on rank 0, for `save_pretrained(state_dict=...)`; None where the model is whole.
-        """
+        """Whole tensors on rank 0 where ranks hold shards, None where the model is whole; every rank must call."""
         if not self.is_fsdp_enabled:
             return None
         return _without_copies(self.model, self.accelerator.get_state_dict(self.model))
@@ -129,19 +121,7 @@ class CheckpointingTrainer(Trainer):
         return str(self._unfinished) if self._unfinished is not None else super()._get_output_dir(trial)
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
-        """Train as Trainer does; a dead reader and a stop from outside end it with one line that says where it stood.
-
-        Args:
-            *args: As for `Trainer.train`.
-            **kwargs: As for `Trainer.train`.
-
-        Returns:
-            Trainer's output.
-
-        Raises:
-            KeyboardInterrupt: After Ctrl-C or SIGTERM.
-            ValueError: If the system killed a process that reads data.
-        """
+        """Train as Trainer does; a dead reader or a stop from outside ends it with one line on where it stood."""
         try:
             return super().train(*args, **kwargs)
         except KeyboardInterrupt as stop:
@@ -271,13 +251,7 @@ class CheckpointingTrainer(Trainer):
         return published
 
     def publish_folder(self, folder: Path, tag: str | None, message: str | None = None) -> None:
-        """Publish a finished folder; a failure costs a warning with the command that publishes it later.
-
-        Args:
-            folder: The folder, whole.
-            tag: Its tag.
-            message: Of the commit.
-        """
+        """Publish a finished folder; a failure costs a warning with the command that publishes it later."""
         try:
             published = self._push(folder, tag, message=message)
             logger.info("published: %s", published.address)
@@ -287,12 +261,7 @@ class CheckpointingTrainer(Trainer):
             logger.warning("%s was not published: %s; by hand: %s", folder, reason, command)
 
     def init_hf_repo(self, token: str | None = None, private: bool | None = None) -> None:
-        """Make the repository when training begins: who may not write there learns so before the first step.
-
-        Args:
-            token: Access token; `args.hub_token` if None.
-            private: Whether a repository that is made is private; `args.hub_private_repo` if None.
-        """
+        """Make the repository when training begins: who may not write there learns so before the first step."""
         from ...export.hub.upload import ensure_repository
 
         if self.is_world_process_zero():

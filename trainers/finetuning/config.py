@@ -178,14 +178,7 @@ class FineTuningArguments(TrainingArguments):
         return self.save_strategy != SaveStrategy.NO
 
     def evaluations(self) -> tuple[str, float | None]:
-        """Say when dev is scored: as often as checkpoints are kept, where these are asked for, as the best is one.
-
-        Returns:
-            `eval_strategy` and `eval_steps`.
-
-        Raises:
-            ValueError: If two options disagree about it.
-        """
+        """`eval_strategy` and `eval_steps`: as often as checkpoints are kept, where these are asked for."""
         often = self.evals_per_epoch
         if self.eval_strategy == "steps":
             return "steps", self.eval_steps
@@ -203,17 +196,7 @@ class FineTuningArguments(TrainingArguments):
         return "epoch", None
 
     def of_run(self, head: str, folder: Path, seed: int, *, has_dev: bool) -> FineTuningArguments:
-        """Copy the arguments for the Trainer of one run.
-
-        Args:
-            head: What the network decides.
-            folder: Where checkpoints lie while training.
-            seed: The run's seed.
-            has_dev: Whether dev is scored and the best network kept.
-
-        Returns:
-            The copy.
-        """
+        """Copy the arguments for the Trainer of one run with this head, folder and seed."""
         own = copy.copy(self)
         own.output_dir, own.seed = str(folder), seed
         own.label_names = _LABELS.get(head, ["labels"])

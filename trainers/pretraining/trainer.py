@@ -157,19 +157,7 @@ class MlmTrainer(CheckpointingTrainer):
     def get_batch_samples(
         self, epoch_iterator: Iterator, num_batches: int, device: torch.device
     ) -> tuple[list, torch.Tensor | int | None]:
-        """Take the batches of one step, count their tokens, and refuse a batch of another step.
-
-        Args:
-            epoch_iterator: The data loader.
-            num_batches: Micro-batches of the step on this rank.
-            device: Where labels are counted.
-
-        Returns:
-            The batches as the model reads them, and the number of masked tokens over all ranks.
-
-        Raises:
-            RuntimeError: If the loader delivered a batch of another step than the one being trained.
-        """
+        """Take the batches of one step, count their tokens on all ranks, and refuse a batch of another step."""
         step = self.state.global_step
         self._batches: list[tuple[dict[str, Any], BatchMetadata]] = []
         self._losses: list[torch.Tensor] = []
@@ -218,19 +206,7 @@ class MlmTrainer(CheckpointingTrainer):
     def training_step(
         self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: torch.Tensor | int | None = None
     ) -> torch.Tensor:
-        """Train one micro-batch; with the last one of a step, check whether all losses were finite.
-
-        Args:
-            model: The network.
-            inputs: The packed batch.
-            num_items_in_batch: Masked tokens of the step over all ranks.
-
-        Returns:
-            The loss, detached.
-
-        Raises:
-            NonFiniteLoss: If a loss of this step is NaN or infinite; the optimizer has not moved.
-        """
+        """Train one micro-batch; with the last one of a step, check whether all losses were finite."""
         loss = super().training_step(model, inputs, num_items_in_batch)
         self._losses.append(loss)
         if len(self._losses) == len(self._batches):  # once per step: on a GPU each check waits for all work before it
