@@ -7,14 +7,17 @@ user can mend is one line on standard error and exit status 2 (`common.command`)
 import sys
 from collections.abc import Callable
 from importlib import import_module
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
 from ..common.command import run_command
+from ..common.deprecation import warn_renamed
 from ..common.messages import speak
-from ..common.options import with_known_names
+from ..common.options import known_name, spellings, split_config, with_known_names
+from ..common.run_file import read_run_file, remember, write_run_file
 from .checkpoints.bench import bench
 from .checkpoints.card import card
 from .checkpoints.doctor import doctor
@@ -34,13 +37,71 @@ from .training.predict import predict
 
 
 class _Command(TyperCommand):
-    """A verb whose options may be written in transformers' names and short forms, with `_` or `-`."""
+    """A verb whose options have transformers' names and short forms too; arguments may be written like options."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        if not ctx.ignore_unknown_options:
-            known = [word[2:] for option in self.params for word in (*option.opts, *option.secondary_opts)]
-            args = with_known_names(args, [*known, "help"], ctx.command_path)
-        return super().parse_args(ctx, args)
+        if ctx.ignore_unknown_options:
+            return super().parse_args(ctx, args)
+        file, args = (None, args) if self._means_composer(args) else split_config(args)
+        names = {word[2:]: one.name for one in self.params for word in (*one.opts, *one.secondary_opts) if "--" in word}
+        arguments = {one.name: one for one in self.params if one.param_type_name == "argument"}
+        args = with_known_names(args, [*names, "help", *arguments], ctx.command_path)
+        ctx.default_map = self._of_file(file, {**names, **{name: name for name in arguments}}, ctx.command_path)
+        for name, one in arguments.items():
+            args, values = _taken(args, f"--{name}")
+            if values:
+                ctx.default_map[name] = values if one.nargs != 1 else values[-1]
+        rest = super().parse_args(ctx, args)
+        given = {name: ctx.params[name] for name in ctx.params if _is_given(ctx, name)}
+        if "places" in given and "output" not in given:  # SOURCE... OUTPUT
+            given = {**given, "places": given["places"][:-1], "output": given["places"][-1]}
+        remember(ctx.command_path, given)
+        return rest
+
+    def invoke(self, ctx: Any) -> Any:
+        done = super().invoke(ctx)
+        write_run_file()
+        return done
+
+    def _means_composer(self, args: list[str]) -> bool:
+        """Whether `--config` is that of 0.1's `export --from composer`."""
+        if self.name != "export" or "composer" not in " ".join(args) or not any("--config" in word for word in args):
+            return False
+        old = next(place for place, word in enumerate(args) if word.startswith("--config"))
+        warn_renamed("--config of --from composer", "--composer-config")
+        args[old] = args[old].replace("--config", "--composer-config", 1)
+        return True
+
+    def _of_file(self, file: Path | None, names: dict[str, str], command: str) -> dict[str, Any]:
+        """Read a file of options as defaults of the parameters."""
+        found: dict[str, Any] = {}
+        spelled = spellings(names)
+        repeated = {one.name for one in self.params if getattr(one, "multiple", False) or one.nargs != 1}
+        for name, value in read_run_file(file, command).items() if file else ():
+            option = known_name(name, spelled, f"--config {file}: {command}")
+            if value is not None:
+                several = names[option] in repeated and not isinstance(value, list)
+                found[names[option]] = [value] if several else value
+        return found
+
+
+def _is_given(ctx: Any, name: str) -> bool:
+    source = getattr(ctx.get_parameter_source(name), "name", "DEFAULT")
+    return source in ("COMMANDLINE", "DEFAULT_MAP") and ctx.params[name] is not None
+
+
+def _taken(args: list[str], option: str) -> tuple[list[str], list[str]]:
+    """Take every `OPTION VALUE` and `OPTION=VALUE` out of a command line."""
+    rest, values, waiting = [], [], False
+    for word in args:
+        if waiting or word.startswith(f"{option}="):
+            values.append(word if waiting else word.partition("=")[2])
+            waiting = False
+        elif word == option:
+            waiting = True
+        else:
+            rest.append(word)
+    return rest, values
 
 
 class _Verbs(TyperGroup):
@@ -67,6 +128,7 @@ def _pass_on(to: typer.Typer, name: str, module: str, function: str, line: str) 
     def verb(context: typer.Context) -> None:
         act: Callable[[list[str]], None] = getattr(import_module(f".{module}", __name__), function)
         act(context.args)
+        write_run_file()
 
     verb.__doc__ = line
     to.command(name, cls=_Command, context_settings=_PASSED_ON, add_help_option=False)(verb)
@@ -134,5 +196,4 @@ app.add_typer(search, name="search")
 def main() -> None:
     """Run the command line."""
     speak("command", **({"on_bad_row": "--skip-bad-rows"} if "evaluate" in sys.argv[1:2] else {}))
-    quiet = bool({"-q", "--quiet"} & set(sys.argv[1:2]))
-    run_command(lambda: app(prog_name="mmbert"), quiet=quiet)
+    run_command(lambda: app(prog_name="mmbert"))

@@ -8,6 +8,9 @@ from collections.abc import Callable
 from types import FrameType
 from typing import NoReturn
 
+from . import progress
+from .run_file import write_run_file
+
 CHATTY = ("httpx", "sentence_transformers", "transformers", "datasets", "matplotlib")
 
 
@@ -15,16 +18,18 @@ class Stopped(KeyboardInterrupt):
     """The process was asked to end by a signal other than Ctrl-C."""
 
 
-def run_command(act: Callable[[], object], *, quiet: bool = False) -> None:
+def run_command(act: Callable[[], object]) -> None:
     """Run a command: log lines with the time, errors that a user can mend as one line, and the exit status.
 
     Status 2 for a wrong option, file or value, 130 after Ctrl-C, 143 after SIGTERM. MMBERT_TRACEBACK=1 shows where
-    an error came from.
+    an error came from. `--quiet` or `-q`, anywhere in the command line, is taken out of it: only warnings and errors
+    are shown then, and what the command prints as its result.
 
     Args:
         act: The command.
-        quiet: Only warnings and errors.
     """
+    if quiet := _wants_quiet():
+        progress.silence()
     logging.basicConfig(
         level=logging.WARNING if quiet else logging.INFO, format="%(asctime)s  %(message)s", datefmt="%H:%M:%S"
     )
@@ -33,6 +38,7 @@ def run_command(act: Callable[[], object], *, quiet: bool = False) -> None:
     signal.signal(signal.SIGTERM, _stop)
     try:
         act()
+        write_run_file()
     except (ValueError, OSError, ImportError) as error:
         if os.environ.get("MMBERT_TRACEBACK"):
             raise
@@ -45,6 +51,13 @@ def run_command(act: Callable[[], object], *, quiet: bool = False) -> None:
         said = " ".join(str(stop).split()) or "what is done is kept; the same command goes on"
         sys.stderr.write(f"mmbert: stopped: {said}\n")
         sys.exit(143 if isinstance(stop, Stopped) else 130)
+
+
+def _wants_quiet() -> bool:
+    end = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
+    rest = [word for word in sys.argv[:end] if word not in ("-q", "--quiet")]
+    wanted, sys.argv[:end] = len(rest) < end, rest
+    return wanted
 
 
 def _stop(number: int, frame: FrameType | None) -> NoReturn:

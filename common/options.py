@@ -2,39 +2,56 @@
 
     --epochs 3 --batch-size 8 --lr 2e-5 --output run     is     --num_train_epochs 3 --per_device_train_batch_size 8 ...
 
-A name that no option has is refused with the nearest one. `--config FILE` reads options from YAML or JSON; what stands
-on the command line wins.
+A name that no option has is refused with the nearest one. `--config FILE` reads options from YAML or JSON (see
+`run_file`); what stands on the command line wins.
 """
 
+import argparse
 import difflib
-import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NoReturn, cast
+
+from .run_file import read_run_file, remember_words
 
 # Names for one thing. The first of a row that a command has is meant by all others of the row.
 _SAME = (
-    ("num_train_epochs", "epochs"),
-    ("per_device_train_batch_size", "batch_size", "train_batch_size"),
+    ("num_train_epochs", "epochs", "num_epochs", "epoch"),
+    ("per_device_train_batch_size", "batch_size", "train_batch_size", "bs", "batch"),
     ("learning_rate", "lr"),
-    ("output_dir", "output", "out"),
-    ("max_seq_length", "max_length", "max_len"),
+    ("output_dir", "output", "out", "out_dir", "output_path"),
+    ("max_seq_length", "max_length", "max_len", "max_seq_len", "seq_len"),
     ("data", "dataset", "dataset_name"),
-    ("model", "model_name_or_path", "checkpoint"),
+    ("train", "train_file", "train_data"),
+    ("dev", "validation", "validation_file", "eval_file", "dev_file"),
+    ("test", "test_file"),
+    ("model", "model_name_or_path", "checkpoint", "model_name", "base_model"),
     ("use_cpu", "cpu", "no_cuda"),
     ("seeds", "seed"),
     ("languages", "language", "langs", "lang"),
+    ("gradient_accumulation_steps", "grad_accum", "accumulation"),
+    ("overwrite_output_dir", "overwrite", "force", "restart"),
+    ("warmup_steps", "warmup", "warmup_ratio"),
+    ("columns", "column"),
+    ("dims", "dim", "dimensions"),
+    ("quantize", "quantization"),
+    ("source", "texts", "documents", "places", "data", "file", "input", "input_file", "test_file"),
+    ("checkpoints", "models", "checkpoint", "model"),
+    ("folder", "checkpoint", "model"),
+    ("repo_id", "repo", "hub_model_id"),
 )
+_TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
 
-def with_known_names(arguments: Iterable[str], known: Iterable[str], command: str) -> list[str]:
-    """A command line with every option under a name that the command has, `--config` read in."""
-    spelled: dict[str, str] = {}
-    for name in known:
-        spelled.setdefault(name.replace("-", "_"), name)  # transformers lists --learning_rate, then --learning-rate
+def with_known_names(
+    arguments: Iterable[str], known: Iterable[str], command: str, flags: Collection[str] = ()
+) -> list[str]:
+    """A command line with every option under a name that the command has, `--config` read in; `flags` take no value."""
+    spelled = spellings(known)
     words = list(arguments)
     if "config" not in spelled:
-        words = _with_file(words)
+        file, words = split_config(words)
+        words = [*(_of_file(file, spelled, command, flags) if file else []), *words]
     end = words.index("--") if "--" in words else len(words)
     given = []
     for word in words[:end]:
@@ -42,66 +59,85 @@ def with_known_names(arguments: Iterable[str], known: Iterable[str], command: st
             given.append(word)
             continue
         name, equals, value = word[2:].partition("=")
-        given.append(f"--{spelled[_known_name(name, spelled, command)]}{equals}{value}")
+        given.append(f"--{known_name(name, spelled, command)}{equals}{value}")
     return [*given, *words[end:]]
 
 
-def _known_name(name: str, spelled: dict[str, str], command: str) -> str:
+def spellings(known: Iterable[str]) -> dict[str, str]:
+    """Return each name with `_` and how the command spells it."""
+    spelled: dict[str, str] = {}
+    for name in known:
+        spelled.setdefault(name.replace("-", "_"), name)  # transformers lists --learning_rate, then --learning-rate
+    return spelled
+
+
+def known_name(name: str, spelled: dict[str, str], command: str) -> str:
+    """How a command spells an option that may be written in another name; ValueError with the nearest."""
     plain = name.replace("-", "_")
     if plain in spelled:
-        return plain
+        return spelled[plain]
     for row in _SAME:
         if plain in row:
             for other in row:
                 if other in spelled:
-                    return other
+                    return spelled[other]
     short = {name for row in _SAME if spelled.keys() & set(row) for name in row}
     near = difflib.get_close_matches(plain, [*spelled, *sorted(short - spelled.keys())], n=1, cutoff=0.6)
     hint = f"; did you mean --{spelled.get(near[0], near[0])}?" if near else f"; `{command} --help` lists the options"
     raise ValueError(f"{command} has no option --{name}{hint}")
 
 
-def _with_file(words: list[str]) -> list[str]:
-    """Put the options of `--config FILE` in front, where those of the command line win."""
+def split_config(words: list[str]) -> tuple[Path | None, list[str]]:
+    """Take `--config FILE` out of a command line."""
     for place, word in enumerate(words):
         name, equals, value = word.partition("=")
         if name == "--config":
-            following = words[place + 1 : place + 2] if not equals else [value]
-            return [*_of_file(Path(*following)), *words[:place], *words[place + (1 if equals else 2) :]]
-    return words
+            value = value if equals else next(iter(words[place + 1 : place + 2]), "")
+            if not value:
+                raise ValueError("--config is not followed by a file; give a YAML or JSON file of options")
+            return Path(value), [*words[:place], *words[place + (1 if equals else 2) :]]
+    return None, words
 
 
-def _of_file(path: Path) -> list[str]:
+def _of_file(path: Path, spelled: dict[str, str], command: str, flags: Collection[str]) -> list[str]:
     """Write the options of a YAML or JSON file as a command line."""
-    import yaml
-
-    if not path.is_file():
-        raise FileNotFoundError(f"--config {path} is no file; give a YAML or JSON file of options")
-    try:
-        options = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"--config {path} cannot be read as YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(options, dict):
-        raise ValueError(f"--config {path} must map options to values, such as `learning_rate: 2e-5`")
     found = []
-    for name, value in options.items():
-        found += [f"--{name}", *map(_written, value if isinstance(value, list) else [value])]
+    for name, value in read_run_file(path, command).items():
+        option = known_name(name, spelled, f"--config {path}: {command}")
+        if value is None or (option in flags and str(value).lower() in _FALSE):
+            continue
+        if str(value).lower() == "true" or option in flags:
+            found.append(f"--{option}")
+        elif isinstance(value, list):
+            found += [f"--{option}", *value]
+        else:
+            found.append(f"--{option}={value}")
     return found
 
 
-def _written(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+def one_line_errors(parser: argparse.ArgumentParser) -> None:
+    """Let a parser say what is wrong in one line, without its usage."""
+
+    def error(message: str) -> NoReturn:
+        missing = message.removeprefix("the following arguments are required: ")
+        if missing != message:
+            raise ValueError(f"{parser.prog} needs {missing}; `{parser.prog} --help` lists the options")
+        raise ValueError(f"{parser.prog}: {message}")
+
+    parser.error = error  # type: ignore[method-assign]
 
 
 def hf_arguments(
     arguments: list[str], records: tuple[type, ...], command: str, description: str | None = None
 ) -> tuple[tuple[Any, ...], frozenset[str]]:
-    """Read dataclasses of options, transformers' way: a record per dataclass, and the names that were given."""
+    """Records of dataclasses read from a command line, transformers' way, and the names that it gave."""
     from transformers import HfArgumentParser
 
     parser = HfArgumentParser(cast(Any, records), allow_abbrev=False, prog=command, description=description)
+    one_line_errors(parser)
     known = [word.lstrip("-") for action in parser._actions for word in action.option_strings if word[:2] == "--"]
     written = with_known_names(arguments, known, command)
+    remember_words(command, written)
     values = parser.parse_args_into_dataclasses(written)
     given = {word.split("=")[0].lstrip("-").replace("-", "_") for word in written if word[:2] == "--"}
     return values, frozenset(name.removeprefix("no_") if name not in known else name for name in given)

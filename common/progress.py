@@ -10,6 +10,12 @@ from typing import Any, Self
 logger = logging.getLogger(__name__)
 
 _FRAME = 0.1  # seconds between two drawings of the bar
+_silent: set[bool] = set()
+
+
+def silence() -> None:
+    """Show no progress in this process, whoever asks for it: `--quiet`."""
+    _silent.add(True)
 
 
 class Progress:
@@ -32,6 +38,7 @@ class Progress:
         interval: float = 5.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        shown = shown and not _silent
         self.title, self._shown, self._interval, self._clock = title, shown, interval, clock
         self._before, self._began = 0.0, clock()
         self._last: float = self._began

@@ -22,7 +22,7 @@ def export(
     from_: Annotated[
         str, typer.Option("--from", help="mmbert, or composer: FlexBERT's state dict as safetensors.")
     ] = "mmbert",
-    config: Annotated[Path | None, typer.Option(help="With --from composer: the YAML of its run.")] = None,
+    composer_config: Annotated[Path | None, typer.Option(help="With --from composer: the YAML of its run.")] = None,
     tokenizer: Annotated[Path | None, typer.Option(help="With --from composer: folder of its tokenizer.")] = None,
     task: Annotated[
         str | None,
@@ -53,7 +53,7 @@ def export(
     graph |= {"pooling": pooling, "normalize": normalize, "dims": dims}
     graph = {name: value for name, value in graph.items() if value is not None}
     if format_ in ("onnx", "openvino", "gguf"):
-        if from_ != "mmbert" or config or tokenizer:
+        if from_ != "mmbert" or composer_config or tokenizer:
             raise ValueError(f"--format {format_} reads an mmBERT checkpoint; convert it to modernbert first")
         _export_graph(checkpoint, output, format_, graph)
         return
@@ -65,10 +65,10 @@ def export(
         raise ValueError(f"--from {from_} is unknown; choose mmbert or composer")
     if from_ == "mmbert":
         written = export_modernbert(checkpoint, output, code=auto_map)
-    elif config is None:
-        raise ValueError("--from composer needs --config, the YAML that the run was started with")
+    elif composer_config is None:
+        raise ValueError("--from composer needs --composer-config, the YAML that the run was started with")
     else:
-        written = convert_composer(checkpoint, config, output, tokenizer=tokenizer, code=auto_map)
+        written = convert_composer(checkpoint, composer_config, output, tokenizer=tokenizer, code=auto_map)
     Console().print(f"exported model: {written}")
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import typer
 
 from ...common.command import run_command
-from ...common.options import with_known_names
+from ...common.options import one_line_errors, with_known_names
+from ...common.run_file import remember_words
 
 _SOURCES = """
 A source is PLACE?role=column&...: a file, a folder or a Hub id; columns of the usual names are found. Rows that teach
@@ -126,7 +127,11 @@ def _train(parser: argparse.ArgumentParser, arguments: list[str], train: Any, *o
     from ...embeddings.training.options import run_script
 
     known = [word[2:] for action in parser._actions for word in action.option_strings if word[:2] == "--"]
-    options = parser.parse_args(with_known_names(arguments, known, parser.prog))
+    flags = [word[2:] for action in parser._actions if action.nargs == 0 for word in action.option_strings]
+    one_line_errors(parser)
+    words = with_known_names(arguments, known, parser.prog, flags)
+    remember_words(parser.prog, words)
+    options = parser.parse_args(words)
     typer.echo(run_script(train, options, **{name: getattr(options, name) for name in own}))
 
 

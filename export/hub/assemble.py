@@ -19,6 +19,7 @@ from ...common.checkpoints.integrity import refuse_pickles, write_checksums
 from ...common.checkpoints.reader import SIDE_FILES
 from ...common.files import copy_files, read_json
 from ...common.local_paths import hide_local_paths
+from ...common.run_file import NAME as RUN_FILE
 from ..modernbert.convert import export_modernbert
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ _REPORTS = (
     "parity.json",
     "retrieval.json",
     "run_record.json",
+    RUN_FILE,
     "scores.json",
     "table.json",
     "table.md",
@@ -108,7 +110,7 @@ def _hide_paths(directory: Path) -> None:
             hidden = hide_local_paths(value)
             found = text if hidden == value else json.dumps(hidden, indent=2, ensure_ascii=False) + "\n"
         else:
-            found = hide_local_paths(text, only_existing=True)
+            found = hide_local_paths(text, only_existing=path.name != RUN_FILE)  # a card may show an example's path
         if found != text:
             path.write_text(found, encoding="utf-8", errors="surrogateescape", newline="\n")
 

@@ -331,8 +331,8 @@ def test_command(tmp_path):
     app = typer.Typer()
     app.command()(export)
     state, run, out = (str(tmp_path / name) for name in ("state.safetensors", "run.yaml", "out"))
-    result = CliRunner().invoke(app, [state, out, "--from", "composer", "--config", run, "--no-auto-map"])
+    result = CliRunner().invoke(app, [state, out, "--from", "composer", "--composer-config", run, "--no-auto-map"])
     assert result.exit_code == 0, result.output
     assert (tmp_path / "out" / "config.json").is_file() and not list((tmp_path / "out").glob("*.py"))
     result = CliRunner().invoke(app, [state, out, "--from", "composer"])
-    assert result.exit_code and "needs --config" in str(result.exception)
+    assert result.exit_code and "needs --composer-config" in str(result.exception)

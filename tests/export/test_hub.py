@@ -46,6 +46,7 @@ def saved(tmp_path, tokenizer):
 def test_one_commit_of_the_export_format_with_card_reports_pictures_and_tag(hub, saved):
     (saved / "scores.json").write_text('{"sib200": 0.5}')
     (saved / "optimizer.safetensors").write_bytes(b"not a model")
+    (saved / "run.yaml").write_text("command: finetune qa\ndata: /home/jane/secret/rows.jsonl\n", encoding="utf-8")
     (saved / "agreement.png").write_bytes(b"\x89PNG")
     (saved / "pictures").mkdir()
     (saved / "pictures" / "loss.png").write_bytes(b"\x89PNG")
@@ -56,6 +57,7 @@ def test_one_commit_of_the_export_format_with_card_reports_pictures_and_tag(hub,
     files = repository.files("decay-all/step30")
     assert json.loads(files["config.json"])["model_type"] == "modernbert"
     assert {"model.safetensors", "tokenizer.json", "scores.json", "agreement.png", "pictures/loss.png"} <= set(files)
+    assert files["run.yaml"].decode() == "command: finetune qa\ndata: rows.jsonl\n"
     assert "optimizer.safetensors" not in files and not any(name.endswith(".bin") for name in files)
     card = ModelCard(files["README.md"].decode())
     assert card.data.pipeline_tag == "fill-mask" and card.data.library_name == "transformers"

@@ -99,6 +99,8 @@ def test_the_version_is_shown():
         (["finetune", "taging"], "tagging"),
         (["finetune", "qa", "--output_dir", "x", "--modle", "y"], "did you mean --model"),
         (["continue", "--nwe", "x"], "mmbert continue has no option --nwe"),
+        (["train", "embedder", "--out_dir", "x"], "mmbert train embedder needs --model"),
+        (["finetune", "qa", "--epochs", "many", "--model", "m", "--output", "x"], "invalid float value: 'many'"),
     ],
 )
 def test_a_wrong_word_is_answered_with_the_nearest(arguments, message):
@@ -114,7 +116,7 @@ def test_options_have_short_forms_and_a_file(tmp_path):
     (tmp_path / "run.yaml").write_text("epochs: 2\nlr: 1e-5\n", encoding="utf-8")
     line = ["--config", str(tmp_path / "run.yaml"), "--epochs", "3", "--batch-size=8", "--output", "run", "--use-cpu"]
     assert with_known_names(line, known, "mmbert x") == [
-        "--num_train_epochs", "2", "--learning_rate", "1e-5", "--num_train_epochs", "3",
+        "--num_train_epochs=2", "--learning_rate=1e-5", "--num_train_epochs", "3",
         "--per_device_train_batch_size=8", "--output_dir", "run", "--use_cpu",
     ]  # fmt: skip
 
