@@ -40,7 +40,7 @@ _SAME = (
     ("folder", "checkpoint", "model"),
     ("repo_id", "repo", "hub_model_id"),
 )
-_TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
+_FALSE = ("false", "no", "off", "0")
 
 
 def with_known_names(
