@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from types import FrameType
 from typing import NoReturn
@@ -37,7 +38,7 @@ def run_command(act: Callable[[], object]) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     signal.signal(signal.SIGTERM, _stop)
     try:
-        act()
+        _act(act)
         write_run_file()
     except (ValueError, OSError, ImportError) as error:
         if os.environ.get("MMBERT_TRACEBACK"):
@@ -58,6 +59,29 @@ def _wants_quiet() -> bool:
     rest = [word for word in sys.argv[:end] if word not in ("-q", "--quiet")]
     wanted, sys.argv[:end] = len(rest) < end, rest
     return wanted
+
+
+def refuse_dead_reader(error: BaseException) -> None:
+    """Say it where an error is that of a data-loader process which the system has killed."""
+    said = " ".join(str(error).split())
+    if "DataLoader worker" not in said:
+        return
+    if hasattr(signal, "SIGCHLD") and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's raises again for every other reader that ends now
+    if "Terminated" in said:
+        raise Stopped("the same command goes on") from None
+    raise ValueError(
+        f"a process that reads data was killed by the system ({said[:120]}), most often for want of memory; the "
+        "checkpoints are whole: use fewer --dataloader_num_workers or more memory, and the same command goes on"
+    ) from None
+
+
+def _act(act: Callable[[], object]) -> None:
+    try:
+        act()
+    except RuntimeError as error:  # torch's signal handler raises wherever the process is at that moment
+        refuse_dead_reader(error)
+        raise
 
 
 def _stop(number: int, frame: FrameType | None) -> NoReturn:

@@ -1,23 +1,33 @@
 """Takes paths of this machine out of what is published: a folder becomes its last name."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+_PARTS = r"(?:/[^\s/\"'`|,;:<>()\[\]{}]+)"
+_REST = rf"(?![\w-])({_PARTS}*/?)"
 # An absolute path of two parts or more that is no part of an address or of a longer word.
-_PATH = re.compile(r"(?<![\w/:.<~\\-])(?:~?(?:/[^\s/\"'`|,;:<>()\[\]{}]+){2,}/?|[A-Za-z]:\\[^\s\"'`|,;<>()\[\]{}]+)")
+_PATH = re.compile(r"(?<![\w/:.<~\\-])(?:~?" + _PARTS + r"{2,}/?|[A-Za-z]:\\[^\s\"'`|,;<>()\[\]{}]+)")
+_SHALLOW = 2  # parts of /tmp or /home, which say nothing of anybody
 
 
-def hide_local_paths(value: Any, *, only_existing: bool = False) -> Any:
-    """Replace local paths in a value (`only_existing`: those that exist) by file names; Hub ids stay."""
+def hide_local_paths(value: Any, *, only_existing: bool = False, homes: Sequence[Path] = ()) -> Any:
+    """Replace local paths in a value by file names; Hub ids stay.
+
+    `only_existing` leaves those in a longer text that lead nowhere here; below `homes` a path may hold blanks.
+    """
     if isinstance(value, dict):
-        return {hide_local_paths(key): hide_local_paths(inner) for key, inner in value.items()}
+        options: Any = {"only_existing": only_existing, "homes": homes}
+        return {hide_local_paths(key, **options): hide_local_paths(inner, **options) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [hide_local_paths(inner) for inner in value]
+        return [hide_local_paths(inner, only_existing=only_existing, homes=homes) for inner in value]
     if not isinstance(value, str):
         return value
     if _is_path(value):
         return _name(value)
+    for home in sorted({str(one) for one in homes if len(one.parts) > _SHALLOW}, key=len, reverse=True):
+        value = re.sub(re.escape(home) + _REST, lambda found: _name(found[1]) if found[1].strip("/") else ".", value)
 
     def hidden(found: re.Match[str]) -> str:
         path = Path(found[0])

@@ -9,11 +9,10 @@ whole. Only what is on these lists leaves the machine: optimizer states, logs an
 import json
 import logging
 import os
-import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ...common.checkpoints.integrity import refuse_pickles, write_checksums
 from ...common.checkpoints.reader import SIDE_FILES
@@ -47,14 +46,9 @@ _REPORTS = (
 )
 _FORMATS = ("onnx", "openvino", "gguf")  # folders that hold the same model for other runtimes
 _PICTURES = (".png", ".svg")
-_FORMAT_FILES = (".onnx", ".onnx_data", ".data", ".xml", ".bin", ".json")
-_NO_PATHS = ("tokenizer.json", "vocab.json", "added_tokens.json", "special_tokens_map.json")
-_LOCAL_PATH = re.compile(
-    r"(?<![\w:/.<)])(?:file://)?(?:~|[A-Za-z]:)?[/\\](?:[^\s/\\'\"`,;:()<>|]+[/\\])+([^\s/\\'\"`,;:()<>|]*)"
-)
-_LONG = 4096
+_FORMAT_FILES = (".onnx", ".onnx_data", ".data", ".xml", ".bin", ".gguf", ".json")
 _WITHOUT_PATHS = ("tokenizer.json", "self_test.json", "kept_ids.txt", "LICENSE.txt", "added_tokens.json")
-_TEXTS = (".json", ".md", ".txt", ".yaml", ".log")
+_TEXTS = (".json", ".md", ".txt", ".yaml", ".svg", ".xml")
 _EMPTY_FORM = "[More Information Needed]"
 
 
@@ -94,23 +88,25 @@ def assemble(
         if (source / name).is_dir():
             shutil.copytree(source / name, directory / name, ignore=_unknown_files)
     _complete_card(directory, source)
-    _take_out_local_paths(directory)
+    _hide_paths(directory, source)
     write_checksums(directory)
-    _hide_paths(directory)
 
 
-def _hide_paths(directory: Path) -> None:
+def _hide_paths(directory: Path, source: Path) -> None:
     """Take paths of this machine out of records, settings and cards; what a model is made of has none."""
+    near = (Path.home(), Path.cwd(), source.absolute().parent, source.resolve().parent)
+    homes = [place for one in near for place in (one, *one.parents)]
     for path in sorted(directory.rglob("*")):
         if path.suffix not in _TEXTS or path.name in _WITHOUT_PATHS or path.name.endswith(".index.json"):
             continue
         text = path.read_text(encoding="utf-8", errors="surrogateescape")
         if path.suffix == ".json":
             value = json.loads(text)
-            hidden = hide_local_paths(value)
+            hidden = hide_local_paths(value, homes=homes)
             found = text if hidden == value else json.dumps(hidden, indent=2, ensure_ascii=False) + "\n"
         else:
-            found = hide_local_paths(text, only_existing=path.name != RUN_FILE)  # a card may show an example's path
+            shown = path.name != RUN_FILE  # a card may show an example's path
+            found = hide_local_paths(text, only_existing=shown, homes=homes)
         if found != text:
             path.write_text(found, encoding="utf-8", errors="surrogateescape", newline="\n")
 
@@ -123,33 +119,6 @@ def _refuse_links(source: Path) -> None:
 
 def _unknown_files(folder: str, names: list[str]) -> list[str]:
     return [name for name in names if Path(name).suffix not in _FORMAT_FILES]
-
-
-def _take_out_local_paths(directory: Path) -> None:
-    """Leave the last name of every path of this machine that a record or a card holds."""
-    for path in sorted(directory.rglob("*")):
-        if path.suffix == ".md":
-            text = path.read_text(encoding="utf-8", errors="replace")
-            if (new := _LOCAL_PATH.sub(r"\1", text)) != text:
-                path.write_text(new, encoding="utf-8", newline="\n")
-        elif path.suffix == ".json" and path.name not in _NO_PATHS and not path.name.endswith(".index.json"):
-            fields = json.loads(path.read_bytes())
-            if (new := _without_local_paths(fields)) != fields:
-                path.write_text(json.dumps(new, indent=1, ensure_ascii=False) + "\n", encoding="utf-8", newline="\n")
-
-
-def _without_local_paths(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {_without_local_paths(key): _without_local_paths(entry) for key, entry in value.items()}
-    if isinstance(value, list):
-        return [_without_local_paths(entry) for entry in value]
-    if not isinstance(value, str):
-        return value
-    if value.startswith("~") or (
-        (value.count(os.sep) > 1 and "://" not in value and len(value) < _LONG) and (Path(value).exists())
-    ):
-        return Path(value).name
-    return _LOCAL_PATH.sub(r"\1", value)
 
 
 def _copy_papers(place: Path, directory: Path) -> None:

@@ -25,3 +25,10 @@ def test_a_relative_folder_that_exists_and_an_example_that_does_not(tmp_path, mo
     assert hide_local_paths("jane/model") == "model"
     text = f"mmbert merge /path/to/your/model {tmp_path}/jane/model"
     assert hide_local_paths(text, only_existing=True) == "mmbert merge /path/to/your/model model"
+
+
+def test_a_folder_with_blanks_is_seen_in_a_text_where_it_is_known(tmp_path):
+    home = tmp_path / "jane's (own) things"
+    text = f"--data={home}/a/rows.csv --out {home}, {home}-other"
+    hidden = hide_local_paths({"argv": [text]}, homes=[*home.parents, home])["argv"][0]
+    assert hidden.startswith("--data=rows.csv --out ., ") and str(tmp_path) not in hidden

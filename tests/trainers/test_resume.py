@@ -66,6 +66,24 @@ def test_four_readers_in_bf16_resume_twice_to_the_bit(worker_folder, start):
     assert_same(*(load_file(worker_folder / name / "final" / "model.safetensors") for name in ("straight", "broken")))
 
 
+@pytest.mark.parametrize("listed", [True, False], ids=["with SHA256SUMS", "without"])
+def test_half_a_json_file_is_refused_by_its_name(make_trainer, listed):
+    """Each file of a run's state, also in a checkpoint of 0.1, which has no list of checksums."""
+    make_trainer("run", callbacks=[StopAt(4)]).train()
+    resumed = make_trainer("run")
+    checkpoint = last_checkpoint(Path(resumed.args.output_dir))
+    if not listed:
+        (checkpoint / "SHA256SUMS").unlink()
+    names = ["config.json", "run_identity.json", "trainer_state.json", "token_counts.json", "random_state_0.json"]
+    for name in names:
+        raw = (checkpoint / name).read_bytes()
+        (checkpoint / name).write_bytes(raw[: len(raw) // 2])
+        with pytest.raises(ValueError, match=rf"{checkpoint.name}.{name}") as refused:
+            resumed.train(resume_from_checkpoint=True)
+        assert "\n" not in str(refused.value)
+        (checkpoint / name).write_bytes(raw)
+
+
 @pytest.mark.parametrize("workers", [0, 1])
 def test_dropout_goes_on_where_it_was(make_trainer, workers):
     def trainer(name, **options):

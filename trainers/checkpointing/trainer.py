@@ -26,7 +26,7 @@ from transformers.trainer_utils import HubStrategy
 
 from ...common.checkpoints.integrity import write_checksums
 from ...common.checkpoints.reader import open_checkpoint
-from ...common.command import Stopped
+from ...common.command import refuse_dead_reader
 from ...common.files import write_json
 from ...modeling.tokenization_mmbert import save_tokenizer
 from .fsdp import fill, local
@@ -288,19 +288,6 @@ class CheckpointingTrainer(Trainer):
 
     def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
         """Trainer's own upload, of a folder that is not finished yet; `publish` comes after it is."""
-
-
-def refuse_dead_reader(error: BaseException) -> None:
-    """Say it where an error is that of a data-loader process which the system has killed."""
-    said = " ".join(str(error).split())
-    if "DataLoader worker" not in said:
-        return
-    if "Terminated" in said:
-        raise Stopped("the same command goes on") from None
-    raise ValueError(
-        f"a process that reads data was killed by the system ({said[:120]}), most often for want of memory; the "
-        "checkpoints are whole: use fewer --dataloader_num_workers or more memory, and the same command goes on"
-    ) from None
 
 
 def _write_record(record: dict[str, Any] | None, directory: Path) -> None:
