@@ -8,8 +8,6 @@ model is judged once more with its vectors cut to fewer dimensions. Groups are t
 entered among the first 60, for the 110, for the 1,833, or not at all.
 """
 
-import argparse
-import json
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +19,7 @@ from mmbert.evaluation import bitext_accuracy
 from mmbert.languages.tags import entry_phase
 from mmbert.model_cards.plots import style as canvas
 from pyarrow import parquet
+from support import parser_of, write_results
 
 GROUPS = {1: "high (first 60)", 2: "mid (110)", 3: "low (1,833)", None: "not in mmBERT"}
 TRIGRAMS = "char trigrams"
@@ -117,7 +116,7 @@ def picture(curve: dict[int, float], baseline: float, path: Path) -> None:
 
 def main() -> None:
     """Embed, judge, write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("tatoeba", type=Path)
     parser.add_argument("--models", nargs="+", required=True, help="NAME=FOLDER; the last is cut to fewer dimensions.")
     parser.add_argument("--output", type=Path, required=True)
@@ -135,13 +134,10 @@ def main() -> None:
     for dims in [encoder.dims // 2**n for n in range(6) if encoder.dims // 2**n >= 8]:
         encoder.dims = dims
         curve[dims] = bitext_accuracy(encoder, pairs)["macro"]
-    options.output.mkdir(parents=True, exist_ok=True)
     cuts = "| dimensions | accuracy |\n|---:|---:|\n" + "\n".join(f"| {d} | {v:.1%} |" for d, v in curve.items())
-    (options.output / "bitext.md").write_text(f"{table(results, groups)}\n\n{cuts}\n", encoding="utf-8")
     record = {"pairs": len(pairs), "results": results, "matryoshka": curve}
-    (options.output / "bitext.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    write_results(options.output, "bitext", record, f"{table(results, groups)}\n\n{cuts}")
     picture(curve, results[TRIGRAMS]["macro"], options.output / "matryoshka.png")
-    print(table(results, groups), cuts, sep="\n\n")
 
 
 if __name__ == "__main__":

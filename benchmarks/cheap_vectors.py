@@ -7,8 +7,6 @@ the English sides of all languages: `accuracy` is how often that comes first, `s
 are those of the whole float32 vectors. Prints a table and writes cheap.md and cheap.json.
 """
 
-import argparse
-import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,6 +18,7 @@ import pyarrow.parquet as pq
 from mmbert import load_embedder
 from mmbert.embeddings import CompactVectors, compact
 from sentence_transformers.util.quantization import quantize_embeddings
+from support import parser_of, write_results
 
 Floats = npt.NDArray[np.float32]
 Search = Callable[[Floats], npt.NDArray[np.int64]]
@@ -95,12 +94,11 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 def main() -> None:
     """Embed both sides, search in every way, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__, "folder for cheap.md and cheap.json")
     parser.add_argument("embedder", help="folder or Hub id")
     parser.add_argument("pairs", type=Path, metavar="PAIRS", help="parquet table with lang, text and text_eng")
     parser.add_argument("--dims", nargs="+", type=int, help="the model's own, half and a quarter if left out")
     parser.add_argument("--most", type=int, default=100, help="pairs of each language")
-    parser.add_argument("--output", type=Path, help="folder for cheap.md and cheap.json")
     options = parser.parse_args()
     texts, english = pairs(options.pairs, options.most)
     embedder = load_embedder(options.embedder, dtype="float32")
@@ -108,11 +106,7 @@ def main() -> None:
     width = corpus.shape[1]
     rows = measure(queries, corpus, options.dims or [width, width // 2, width // 4])
     text = f"{len(texts):,} texts, each searching its English side among all of them\n\n{table(rows)}"
-    print(text)
-    if options.output:
-        options.output.mkdir(parents=True, exist_ok=True)
-        (options.output / "cheap.md").write_text(text + "\n", encoding="utf-8")
-        (options.output / "cheap.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    write_results(options.output, "cheap", rows, text)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from embed_lineup import BACKENDS, MMBERT, PLAIN, Contestant, contestants
 from mmbert.evaluation.efficiency.models import OURS, XLM_R
 from mmbert.evaluation.efficiency.report import conditions
 from mmbert.modeling import train_tokenizer
+from support import parser_of
 from transformers import AutoTokenizer
 
 LONGEST = {"mixed": 8192, "short": 512}
@@ -184,7 +185,7 @@ def targets(rows: list[dict[str, Any]]) -> str:
 
 def parse_options() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("texts", type=Path, metavar="TEXTS", help="folder of parquet tables with a column text")
     parser.add_argument("--output", type=Path, required=True, help="folder for checkpoints and results")
     parser.add_argument("--corpora", nargs="+", choices=list(LONGEST), default=list(LONGEST))

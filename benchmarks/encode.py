@@ -11,13 +11,13 @@ each number of threads.
 import argparse
 import logging
 from dataclasses import asdict, replace
-from pathlib import Path
 
 from mmbert.common.progress import Progress
 from mmbert.evaluation.efficiency.measurement import SETTINGS, Case, Entry, Plan, Setting, fits, measure
 from mmbert.evaluation.efficiency.models import COMPILED, MINILM, OURS, STOCK, XLM_R
 from mmbert.evaluation.efficiency.report import Report, conditions, markdown_table
 from mmbert.model_cards import draw_efficiency
+from support import parser_of
 from targets import Runner, Target, targets_table
 
 # XLM-R's short batches also run in the rounds of 8,192, in fp32, which is what it is installed as.
@@ -86,7 +86,7 @@ def scaled(options: argparse.Namespace, setting: Setting) -> Setting:
 
 def parse_options() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__, "folder for encode.json, encode.md and pictures")
     parser.add_argument("--sizes", nargs="+", choices=["base", "small"], default=["base", "small"])
     parser.add_argument("--dtypes", nargs="+", choices=["float32", "bfloat16"], default=["float32", "bfloat16"])
     parser.add_argument("--threads", nargs="+", type=int, default=[1])
@@ -100,7 +100,6 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="of the lengths of rows")
     parser.add_argument("--no-memory", action="store_true", help="leave peak memory out")
     parser.add_argument("--quick", action="store_true", help="few layers, small batches, two rounds, no memory")
-    parser.add_argument("--output", type=Path, help="folder for encode.json, encode.md and pictures")
     return parser.parse_args()
 
 

@@ -9,8 +9,6 @@ torch in fp32, over the tokens of the batch. Random weights say what a format co
 network, whose few large channels are what int8 has trouble with: for that give a checkpoint.
 """
 
-import argparse
-import json
 import os
 import tempfile
 import time
@@ -26,6 +24,7 @@ from mmbert import MmBertConfig, MmBertModel
 from mmbert.export import export_onnx, export_openvino, open_runtime
 from mmbert.modeling import quantise_weights, train_tokenizer
 from mmbert.modeling.tokenization_mmbert import save_tokenizer
+from support import parser_of, write_results
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 SHAPES = ((8, 32), (8, 128), (1, 512))
@@ -34,13 +33,12 @@ WORDS = [f"w{number}" for number in range(400)]
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = parser_of(__doc__, "folder for formats.json")
     parser.add_argument("--checkpoint", type=Path, help="trained encoder; random weights if left out")
     parser.add_argument("--texts", type=Path, help="with --checkpoint: one text a line, for calibration and measuring")
     parser.add_argument("--sizes", nargs="*", default=["base", "small"], help="shapes for random weights")
     parser.add_argument("--layers", type=int, default=6, help="layers of the random networks; time grows in proportion")
     parser.add_argument("--turns", type=int, default=4)
-    parser.add_argument("--output", type=Path, help="folder for formats.json")
     options = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
@@ -56,10 +54,8 @@ def main() -> None:
                 texts = [" ".join(draw.choice(WORDS, 60)) for _ in range(16)]
                 rows += measure(f"{size}, {options.layers} layers", folder, texts, Path(scratch), options.turns)
     print_table(rows)
-    if options.output:
-        options.output.mkdir(parents=True, exist_ok=True)
-        found = {"torch": torch.__version__, "threads": 1, "cpu": sorted(_capabilities()), "rows": rows}
-        (options.output / "formats.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    found = {"torch": torch.__version__, "threads": 1, "cpu": sorted(_capabilities()), "rows": rows}
+    write_results(options.output, "formats", found)
 
 
 def random_checkpoint(size: str, layers: int, folder: Path) -> Path:

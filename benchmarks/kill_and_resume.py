@@ -24,6 +24,7 @@ from typing import Any
 from mmbert import Recipe
 from mmbert.recipes import TrainingSchedule
 from safetensors.torch import load_file
+from support import parser_of, write_results
 
 SCRIPT = Path(__file__).resolve().parents[1] / "examples" / "run_mlm.py"
 PEACE, KILLED = "in_peace", "killed"
@@ -148,7 +149,7 @@ def draw(output: Path, kills: Sequence[Kill]) -> None:
 
 def parse_options() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--recipe", required=True, help="a recipe without variants; its phases are what is interrupted")
     parser.add_argument("--output", type=Path, required=True, help="folder of both runs, absent or empty")
     parser.add_argument("--save_steps", type=int, default=40, help="optimizer steps between checkpoints")
@@ -170,10 +171,8 @@ def main() -> int:
     same = compare(options.output)
     text = tables(options.output, kills, same)
     report = {"kills": [asdict(kill) for kill in kills], "same": same, "seconds": round(time.monotonic() - began)}
-    (options.output / "kill_and_resume.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
-    (options.output / "kill_and_resume.md").write_text(text + "\n", encoding="utf-8")
+    write_results(options.output, "kill_and_resume", report, text)
     draw(options.output, kills)
-    print(text)
     differences = [value["different"] for value in same.values() if isinstance(value, dict)]
     return int(any(differences) or not same["tokens_by_language_equal"])
 

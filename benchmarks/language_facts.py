@@ -10,7 +10,6 @@ articles of its tokens against those of the English article. Only numbers are wr
 parquet with columns `lang` and `text`.
 """
 
-import argparse
 import csv
 import json
 import statistics
@@ -26,6 +25,7 @@ from mmbert.languages import LanguageFacts, canonical_tag, measure_texts
 from mmbert.languages.fertility import count_texts
 from mmbert.model_cards import draw_fertility
 from mmbert.modeling import build_tokenizer
+from support import parser_of
 from transformers import PreTrainedTokenizerBase
 
 COLUMNS = ("language", "texts", "characters", "words", "tokens", "byte_tokens", "ratio", "over_128", "over_512")
@@ -104,7 +104,7 @@ def markdown(facts: Iterable[LanguageFacts]) -> str:
 
 def main() -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("tokenizer")
     parser.add_argument("--udhr", type=Path)
     parser.add_argument("--output", type=Path)

@@ -11,7 +11,6 @@ loads neither torch nor mmbert. Files are in the page cache for all of them afte
 """
 
 import argparse
-import json
 import os
 import shutil
 import subprocess
@@ -19,6 +18,8 @@ import sys
 import time
 from pathlib import Path
 from statistics import median
+
+from support import parser_of, write_results
 
 VARIANTS = ("one", "two", "three")
 OURS = "from mmbert import merge_ties; merge_ties('{base}', {variants}, '{output}', trim='{trim}')"
@@ -103,7 +104,7 @@ def table(rows: dict[str, list[dict[str, float]]]) -> str:
 
 def main() -> None:
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--mergekit", help="mergekit-yaml of an environment that has mergekit; left out if absent")
     parser.add_argument("--size", choices=("base", "small"), default="base")
     parser.add_argument("--rounds", type=int, default=2)
@@ -129,9 +130,7 @@ def main() -> None:
             print(name, rows[name][-1], flush=True)
             shutil.rmtree(merged)
     told = {"size": options.size, "threads": options.threads, "dtype": "float32", "variants": len(VARIANTS)}
-    (options.output / "merge.json").write_text(json.dumps({**told, "runs": rows}, indent=2))
-    (options.output / "merge.md").write_text(table(rows) + "\n")
-    print(table(rows))
+    write_results(options.output, "merge", {**told, "runs": rows}, table(rows))
 
 
 if __name__ == "__main__":

@@ -5,13 +5,13 @@
 Both give a dict per row. `datasets` starts without a cache, as with a file that it sees for the first time.
 """
 
-import argparse
 import json
 import tempfile
 import time
 from pathlib import Path
 
 from mmbert.data import read_labelled, read_table
+from support import parser_of
 
 
 def write_rows(path: Path, count: int) -> None:
@@ -65,7 +65,7 @@ def measure(count: int) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000)
     options = parser.parse_args()
     for name, value in measure(options.rows).items():

@@ -7,8 +7,6 @@ BM25 over words (k1 1.2, b 0.75), which needs no training. Further retrievers (-
 themselves. MRR@10 and nDCG@10 count a passage that is not among the 20 as not found.
 """
 
-import argparse
-import json
 import math
 import random
 import re
@@ -20,6 +18,7 @@ import numpy as np
 from mmbert import load_embedder
 from mmbert.embeddings import load_multi_vector, load_reranker, load_sparse_encoder
 from pyarrow import parquet
+from support import parser_of, write_results
 
 TOP = 20
 
@@ -68,7 +67,7 @@ def search(model: Any, questions: list[str], passages: list[str]) -> np.ndarray:
 
 def main() -> None:
     """Search, rerank, judge, write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("questions", type=Path)
     parser.add_argument("--embedder", required=True)
     parser.add_argument("--reranker", required=True)
@@ -103,10 +102,7 @@ def main() -> None:
         lines += [
             f"| {tag} | {name} | " + " | ".join(f"{v:.3f}" for v in got.values()) + " |" for name, got in one.items()
         ]
-    options.output.mkdir(parents=True, exist_ok=True)
-    (options.output / "rerank.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    (options.output / "rerank.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    print("\n".join(lines))
+    write_results(options.output, "rerank", results, "\n".join(lines))
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from language_shards import open_stream, plan, word_list_tokenizer, write_random
 from mmbert.data import MlmStream, PackedCollator
 from mmbert.evaluation.efficiency.report import conditions
 from mmbert.modeling.tokenization_mmbert import build_tokenizer
+from support import parser_of, write_results
 
 POSITIONS = (0, 10**6, 10**9)
 PARTS = 144
@@ -116,14 +117,13 @@ def clock(seconds: float) -> str:
 
 def parse_options() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__, "folder for resume.json and resume.md")
     parser.add_argument("--tokens", type=int, default=50_000_000, help="size of the corpus; 4 bytes each on disk")
     parser.add_argument("--mean-document", type=int, default=500, help="tokens of a document")
     parser.add_argument("--words", type=int, default=256_000, help="vocabulary")
     parser.add_argument("--quick", action="store_true", help="a small corpus, fewer batches skipped")
     parser.add_argument("--shards", type=Path, help="folder for the shards, kept for the next run; a temporary one")
     parser.add_argument("--step", type=int, help="only read this step and print its times as JSON")
-    parser.add_argument("--output", type=Path, help="folder for resume.json and resume.md")
     return parser.parse_args()
 
 
@@ -153,13 +153,9 @@ def main() -> None:
         f"{1e3 * dropped:.2f} ms to read one of the {PARTS} micro-batches of a step."
     )
     text = f"{about}\n\n{table(found, skipped, dropped)}"
-    print(text)
-    if options.output:
-        options.output.mkdir(parents=True, exist_ok=True)
-        content = {"conditions": conditions(quick=options.quick), "date": date.today().isoformat(), "about": about}
-        content |= {"rows": found, "skip_seconds_a_batch": skipped, "read_seconds_a_batch": dropped}
-        (options.output / "resume.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        (options.output / "resume.md").write_text(text + "\n", encoding="utf-8")
+    content = {"conditions": conditions(quick=options.quick), "date": date.today().isoformat(), "about": about}
+    content |= {"rows": found, "skip_seconds_a_batch": skipped, "read_seconds_a_batch": dropped}
+    write_results(options.output, "resume", content, text)
 
 
 if __name__ == "__main__":

@@ -9,14 +9,13 @@ days for base and 10 for small), and the one given by --mfu.
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from mmbert import Recipe
 from scaling_tables import CONFIGS, TABLES
+from support import parser_of, write_results
 from training_costs import H100, PUBLISHED, Device, stages_of
 
 MICRO_TOKENS = 48 * 1024  # the released YAMLs: 48 rows of 1,024, or 6 of 8,192
@@ -42,7 +41,7 @@ def describe(device: Device) -> str:
 
 def parse_options() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__, "folder for scaling.json and scaling.md")
     parser.add_argument("--sizes", nargs="+", choices=list(CONFIGS), default=list(CONFIGS))
     parser.add_argument("--devices", nargs="+", type=int, default=[8, 256], help="numbers of GPUs")
     parser.add_argument("--price", type=float, default=2.5, help="of one GPU for an hour, in any currency")
@@ -51,7 +50,6 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--loader-rate", type=float, default=3e6, help="tokens a second of one core: benchmarks/stream")
     parser.add_argument("--disk-rate", type=float, default=1e9, help="bytes a second to where checkpoints go")
     parser.add_argument("--recipe", help="phases of this recipe instead of the published ones")
-    parser.add_argument("--output", type=Path, help="folder for scaling.json and scaling.md")
     options = parser.parse_args()
     if not 0 < options.mfu <= 1:
         parser.error(f"--mfu is a share of the peak between 0 and 1, got {options.mfu}; write 0.35 for 35 %")
@@ -70,13 +68,8 @@ def main() -> None:
     }
     parts = [f"**{TABLES[name][0]}**\n\n{markdown(rows)}" for name, rows in tables.items()]
     text = "\n\n".join([describe(H100), *parts])
-    print(text)
-    if options.output:
-        options.output.mkdir(parents=True, exist_ok=True)
-        assumed = {name: value for name, value in vars(options).items() if name != "output"}
-        content = {"assumed": assumed, "device": describe(H100), **tables}
-        (options.output / "scaling.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        (options.output / "scaling.md").write_text(text + "\n", encoding="utf-8")
+    assumed = {name: value for name, value in vars(options).items() if name != "output"}
+    write_results(options.output, "scaling", {"assumed": assumed, "device": describe(H100), **tables}, text)
 
 
 if __name__ == "__main__":

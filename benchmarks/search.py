@@ -7,8 +7,6 @@ One question at a time, median of 21, one thread (set OMP_NUM_THREADS=1). Recall
 the graph finds.
 """
 
-import argparse
-import json
 import platform
 import statistics
 import tempfile
@@ -19,6 +17,7 @@ from typing import Any
 
 import numpy as np
 from mmbert.embeddings.search.nearest import build_graph, compare_all, open_graph, walk_graph
+from support import parser_of, write_results
 
 
 def drawn(count: int, dims: int, seed: int) -> np.ndarray:
@@ -58,7 +57,7 @@ def measured(size: int, dims: int, folder: Path) -> dict[str, float]:
 
 def main() -> None:
     """Measure all sizes, print and write a table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--sizes", default="10000,100000,500000")
     parser.add_argument("--dims", type=int, default=256)
     parser.add_argument("--output", type=Path, required=True)
@@ -70,10 +69,8 @@ def main() -> None:
         lines.append(
             "| " + " | ".join(f"{value:,}" if value > 999 else f"{value:.3g}" for value in row.values()) + " |"
         )
-    args.output.mkdir(parents=True, exist_ok=True)
     about = {"dims": args.dims, "machine": platform.machine(), "numpy": np.__version__, "rows": rows}
-    (args.output / "search.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
-    print("\n".join(lines))
+    write_results(args.output, "search", about, "\n".join(lines))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,8 @@ import subprocess
 import sys
 import time
 
+from support import parser_of
+
 
 def measure(kind: str, rows: int, length: int, words: int, hidden: int) -> dict[str, float]:
     """Run one pooling forward and backward in this process."""
@@ -45,7 +47,7 @@ def measure(kind: str, rows: int, length: int, words: int, hidden: int) -> dict[
 
 def main() -> None:
     """Measure every shape in both ways, print a table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--shapes", default="4x128,8x256")
     parser.add_argument("--words", type=int, default=256_000)
     parser.add_argument("--hidden", type=int, default=384)

@@ -29,6 +29,7 @@ from mmbert.data import MlmStream
 from mmbert.evaluation.efficiency.report import conditions
 from stream_contestants import DOCUMENTS, OURS, PACKED
 from stream_picture import draw_shares
+from support import parser_of, write_results
 
 # Of the issue.
 TOKENS_A_SECOND, START_SECONDS, MEMORY, TIMES_PEER, SHARE_ERROR, SHARE_FROM = 3e6, 2.0, 500e6, 20.0, 0.01, 1e-4
@@ -137,7 +138,7 @@ def targets_table(rows: list[dict[str, Any]], shares: dict[float, dict[str, tupl
 
 def parse_options() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__, "folder for stream.json, stream.md and stream.png")
     parser.add_argument("--tokens", type=int, default=100_000_000, help="size of the corpus; 4 bytes each on disk")
     parser.add_argument("--mean-document", type=int, default=500, help="tokens of a document")
     parser.add_argument("--words", type=int, default=256_000, help="vocabulary")
@@ -148,7 +149,6 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--no-peer", action="store_true", help="leave interleave_datasets out; it takes a minute")
     parser.add_argument("--quick", action="store_true", help="a fifth of the corpus, short measurements")
     parser.add_argument("--shards", type=Path, help="folder for the shards, kept for the next run; a temporary one")
-    parser.add_argument("--output", type=Path, help="folder for stream.json, stream.md and stream.png")
     return parser.parse_args()
 
 
@@ -190,13 +190,10 @@ def tell(rows: list[dict[str, Any]], shares: dict[float, dict[str, Any]], option
     text = f"{about}\n\n{speed_table(rows)}\n\n{targets_table(rows, shares)}"
     if options.quick:
         text = "A quick run: it shows that everything works, not how fast it is.\n\n" + text
-    print(text)
+    content = {"conditions": conditions(quick=options.quick), "date": date.today().isoformat(), "about": about}
+    content |= {"rows": rows, "shares": {str(t): found for t, found in shares.items()}}
+    write_results(options.output, "stream", content, text)
     if options.output:
-        options.output.mkdir(parents=True, exist_ok=True)
-        content = {"conditions": conditions(quick=options.quick), "date": date.today().isoformat(), "about": about}
-        content |= {"rows": rows, "shares": {str(t): found for t, found in shares.items()}}
-        (options.output / "stream.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        (options.output / "stream.md").write_text(text + "\n", encoding="utf-8")
         draw_shares(shares, options.output / "stream.png", options.draws)
 
 

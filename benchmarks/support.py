@@ -11,6 +11,14 @@ from mmbert.evaluation.efficiency.report import conditions
 from mmbert.model_cards.markdown import markdown_table
 
 
+def parser_of(doc: str | None, output: str | None = None) -> argparse.ArgumentParser:
+    """Make a script's parser of its docstring; `output` is the help of --output, where it has that option."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    if output is not None:
+        parser.add_argument("--output", type=Path, help=output)
+    return parser
+
+
 def options_of(doc: str | None, rounds: int) -> argparse.ArgumentParser:
     """Make a parser with the options that all scripts have.
 
@@ -21,11 +29,21 @@ def options_of(doc: str | None, rounds: int) -> argparse.ArgumentParser:
     Returns:
         The parser.
     """
-    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(doc, "folder for the figures (JSON) and the table (Markdown)")
     parser.add_argument("--rounds", type=int, default=rounds, help="rounds of each, in turns; the median counts")
     parser.add_argument("--quick", "--dry-run", action="store_true", help="tiny networks: does it run?")
-    parser.add_argument("--output", type=Path, help="folder for the figures (JSON) and the table (Markdown)")
     return parser
+
+
+def write_results(output: Path | None, name: str, figures: Any, text: str | None = None) -> None:
+    """Print the text; write it as NAME.md and the figures as NAME.json, where there is a folder for them."""
+    if text is not None:
+        print(text)
+    if output is not None:
+        output.mkdir(parents=True, exist_ok=True)
+        (output / f"{name}.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+        if text is not None:
+            (output / f"{name}.md").write_text(text + "\n", encoding="utf-8")
 
 
 def report(
@@ -41,10 +59,5 @@ def report(
         output: Folder; None: only print.
     """
     lines = [markdown_table(header, rows), *(f"{key}: {value:.3g}" for key, value in figures.items() if value)]
-    text = "\n\n".join(lines)
-    print(text)
-    if output is not None:
-        output.mkdir(parents=True, exist_ok=True)
-        found = {**figures, "date": date.today().isoformat(), "conditions": conditions()}
-        (output / f"{name}.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-        (output / f"{name}.md").write_text(text + "\n", encoding="utf-8")
+    found = {**figures, "date": date.today().isoformat(), "conditions": conditions()}
+    write_results(output, name, found, "\n\n".join(lines))

@@ -11,7 +11,6 @@ start, some seconds of importing, so give it enough --bytes.
 """
 
 import argparse
-import json
 import logging
 import os
 import shutil
@@ -29,6 +28,7 @@ from mmbert.data.tokenization.document_tokenizer import DocumentTokenizer
 from mmbert.data.tokenization.pipeline import tokenize_corpus
 from mmbert.languages.tags import is_language_tag
 from mmbert.modeling.tokenization_mmbert import build_tokenizer, save_tokenizer
+from support import parser_of, write_results
 
 TARGET = 0.80
 BATCH = 1024
@@ -134,7 +134,7 @@ def several(source: Path, work: Path, texts: list[str], tokenizer: Any, options:
 
 def main() -> None:
     """Measure, print the table, write the JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--corpus", type=Path, required=True)
     parser.add_argument("--tokenizer", required=True, help="tokenizer.json, tokenizer.json.xz, folder or Hub id")
     parser.add_argument("--output", type=Path, default=Path("build/tokenize"))
@@ -173,12 +173,10 @@ def report(options: argparse.Namespace, rounds: list[Any], tokens: int, size: in
         print(f"| {row['clock']} | {row['ours']:,.0f} | {row['raw']:,.0f} | {row['ratio']:.1%} | {TARGET:.0%} |")
     once = statistics.median(entry["ours"]["once_cpu"] for entry in rounds)
     print(f"once a run, whatever its size: {once:.1f} s of CPU")
-    options.output.mkdir(parents=True, exist_ok=True)
     threads = os.environ.get("RAYON_NUM_THREADS", "default"), os.environ.get("TOKENIZERS_PARALLELISM", "default")
     facts = {"documents": documents, "bytes": size, "tokens": tokens, "processes": options.processes}
     document = {**facts, "threads": threads, "table": rows, "rounds": rounds}
-    path = options.output / f"tokenize_corpus-{options.processes}.json"
-    path.write_text(json.dumps(document, indent=1), encoding="utf-8")
+    write_results(options.output, f"tokenize_corpus-{options.processes}", document)
 
 
 if __name__ == "__main__":

@@ -10,17 +10,16 @@ bytes x rows x length x vocabulary, several times over: 2 rows of 1,024 are 2.1 
 """
 
 import argparse
-import json
 import logging
 from dataclasses import asdict
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 from mmbert.common.progress import Progress
 from mmbert.evaluation.efficiency.memory import Peak
 from mmbert.evaluation.efficiency.report import conditions
 from mmbert.evaluation.efficiency.timing import Timing, clock_for, interleave, with_threads
+from support import parser_of, write_results
 from training_steps import DENSE, OURS, PACKED, SPARSE, Step, build, peak_of, require_memory, step_of
 
 # Of the issue: speed and memory against stock with dense logits, and what 8,192 tokens may take at base size in fp32.
@@ -154,7 +153,7 @@ def line(target: str, limit: str, measured: str, reached: bool) -> str:
 
 def parse_options() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__, "folder for train_step.json and train_step.md")
     everyone = [OURS, PACKED, DENSE, SPARSE]
     parser.add_argument("--networks", nargs="+", choices=everyone, default=everyone)
     parser.add_argument("--sizes", nargs="+", choices=["base", "small"], default=["base", "small"])
@@ -170,7 +169,6 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--no-short", action="store_true", help="leave the rows of --length out")
     parser.add_argument("--no-memory", action="store_true", help="leave peak memory of the short rows out")
     parser.add_argument("--quick", action="store_true", help="tiny networks, two rounds")
-    parser.add_argument("--output", type=Path, help="folder for train_step.json and train_step.md")
     return parser.parse_args()
 
 
@@ -184,12 +182,8 @@ def main() -> None:
     text = f"{steps_table(results)}\n\n{targets_table(results)}"
     if options.quick:
         text = "A quick run of tiny networks: it shows that everything works, not how fast it is.\n\n" + text
-    print(text)
-    if options.output:
-        options.output.mkdir(parents=True, exist_ok=True)
-        content = {"conditions": conditions(), "date": date.today().isoformat(), "rows": results}
-        (options.output / "train_step.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        (options.output / "train_step.md").write_text(text + "\n", encoding="utf-8")
+    content = {"conditions": conditions(), "date": date.today().isoformat(), "rows": results}
+    write_results(options.output, "train_step", content, text)
 
 
 if __name__ == "__main__":

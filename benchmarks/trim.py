@@ -10,7 +10,6 @@ documents (one in ten). Also checks that encoder outputs are equal bit for bit. 
 """
 
 import argparse
-import json
 import statistics
 import time
 from pathlib import Path
@@ -20,6 +19,7 @@ from mmbert import MmBertConfig, MmBertForMaskedLM, trim_vocabulary
 from mmbert.data import open_corpus
 from mmbert.export import read_trim_report
 from mmbert.modeling.tokenization_mmbert import build_tokenizer, save_tokenizer
+from support import parser_of, write_results
 from transformers import AutoTokenizer
 
 ROWS, LENGTH = 2, 256
@@ -27,7 +27,7 @@ ROWS, LENGTH = 2, 256
 
 def main() -> None:
     """Trim, measure, print, write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("checkpoint", nargs="?", help="masked LM with tokenizer; left out: base with random weights")
     parser.add_argument("--tokenizer", help="tokenizer.json of 256,000 words, for the random base")
     parser.add_argument("--corpus", required=True)
@@ -52,10 +52,7 @@ def main() -> None:
     record["encoder_equal_bit_for_bit"] = same_outputs(whole, small, sample)
     record["cpu_seconds"] = times({"whole": whole, "trimmed": small}, options.rounds)
     report.draw(options.output / "trim.png")
-    (options.output / "trim.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    table = markdown(record, report)
-    (options.output / "trim.md").write_text(table, encoding="utf-8")
-    print(table)
+    write_results(options.output, "trim", record, markdown(record, report))
 
 
 def random_base(options: argparse.Namespace) -> Path:

@@ -14,7 +14,6 @@ for a checkpoint or a tokenizer's folder alone.
 """
 
 import argparse
-import json
 import logging
 import statistics
 import time
@@ -30,6 +29,7 @@ from mmbert.data.features.words import encode_running
 from mmbert.languages.scripts import UNSPACED, script_of
 from mmbert.tasks.metrics.classification import entity_scheme, span_scores, tag_scores
 from mmbert.trainers import FineTuningArguments, fine_tune
+from support import parser_of, write_results
 from transformers import AutoTokenizer, DataCollatorForTokenClassification
 from transformers.utils import logging as transformers_logging
 
@@ -234,7 +234,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s  %(message)s", datefmt="%H:%M:%S")
     transformers_logging.disable_progress_bar()
     disable_progress_bars()
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("checkpoint", type=Path, help="encoder to start from")
     parser.add_argument("--pos", type=Path, help="sentences with parts of speech")
     parser.add_argument("--ner", type=Path, help="sentences with names")
@@ -255,9 +255,7 @@ def main() -> None:
     for task, source in (("pos", options.pos), ("ner", options.ner)):
         if source is not None:
             result = measure(options.checkpoint, source, task, options)
-            print(table(result) + "\n")
-            (options.output / f"{task}.md").write_text(table(result) + "\n", encoding="utf-8")
-            (options.output / f"{task}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+            write_results(options.output, task, result, table(result))
 
 
 if __name__ == "__main__":
