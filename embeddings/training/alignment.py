@@ -19,6 +19,7 @@ from typing import Any, Protocol
 from ...common.files import refuse_existing
 from ..encoding.load import load_embedder
 from ..encoding.sentence_transformers_model import save_embedder
+from .active_rows import train_active_rows
 from .run import LossRecord, quiet_trainer
 
 _log = logging.getLogger(__name__)
@@ -170,8 +171,6 @@ def _train(
     from datasets import Dataset
     from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 
-    optimizer = torch.optim.AdamW(embedder.parameters(), lr=learning_rate, weight_decay=0.0)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, budget.learning_rate_factor)
     loss = MultipleNegativesRankingLoss(embedder, directions=("query_to_doc", "doc_to_query"))
     arguments = {
         "max_steps": budget.max_steps or _NO_STEP_LIMIT,
@@ -180,9 +179,11 @@ def _train(
         "data_seed": seed,
         "logging_steps": _LOG_EVERY,
     }
-    both: Any = (optimizer, schedule)
     data = Dataset.from_dict(rows)
-    with quiet_trainer("SentenceTransformer", embedder, data, loss, budget, arguments, optimizers=both) as trainer:
+    with quiet_trainer("SentenceTransformer", embedder, data, loss, budget, arguments) as trainer:
+        train_active_rows(trainer)
+        trainer.optimizer = torch.optim.AdamW(embedder.parameters(), lr=learning_rate, weight_decay=0.0)
+        trainer.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(trainer.optimizer, budget.learning_rate_factor)
         trainer.train()
 
 

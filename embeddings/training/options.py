@@ -39,11 +39,23 @@ def training_parser(description: str, default_preset: str = "pairs") -> argparse
         parser.add_argument(f"--{name}", type=kind)
     parser.add_argument("--max_seq_length", type=int, help="Cut texts after so many tokens while training.")
     parser.add_argument("--mini_batch_tokens", type=int, help="Compute a batch in parts of so many tokens (GradCache).")
+    parser.add_argument(
+        "--active_vocabulary",
+        type=true_or_false,
+        help="False: train embedding rows that no training row reads, too.",
+    )
     parser.add_argument("--max_steps", type=int)
     parser.add_argument("--bf16", action="store_true", default=None)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device")
     return parser
+
+
+def true_or_false(word: str) -> bool:
+    """Read the value of an option that is true or false."""
+    if word.lower() not in ("true", "false"):
+        raise ValueError(word)
+    return word.lower() == "true"
 
 
 def run_script(train: Callable[..., TrainingReport], options: argparse.Namespace, **own: Any) -> str:

@@ -27,6 +27,8 @@ class TrainingPreset:
         temperature: Of the language draw, see `language_batches`; None: batches without regard to language.
         mini_batch_tokens: Compute a batch in parts of so many tokens (GradCache): memory of a part, twice the forward
             passes; None: a batch at once.
+        active_vocabulary: Train only the embedding rows of tokens that the training rows hold, where that gives the
+            same weights: with AdamW, all weights trained, and no decoder that reads the table (SPLADE).
     """
 
     source: str
@@ -43,6 +45,7 @@ class TrainingPreset:
     both_directions: bool = False
     temperature: float | None = None
     mini_batch_tokens: int | None = None
+    active_vocabulary: bool = True
 
 
 PRESETS = {

@@ -25,6 +25,7 @@ from transformers import PrinterCallback, TrainerCallback
 
 from ...common.files import refuse_existing
 from ..pairs.pair_set import PairSet
+from .active_rows import train_active_rows
 from .presets import TrainingPreset
 
 _log = logging.getLogger(__name__)
@@ -139,6 +140,8 @@ class TrainingRun:
         }
         self._record = record = _ScoreRecord(evaluator)
         with quiet_trainer(family, model, dataset, loss, record, given, evaluator=evaluator) as trainer:
+            if settings.active_vocabulary:
+                train_active_rows(trainer)
             record.score(model, 0)
             trainer.train()
             record.score(model, record.steps)
