@@ -26,7 +26,7 @@ __all__ = [
     "CODE", "PHASES", "canonical_names", "canonical_tag", "check_languages", "choose_tags", "entry_phase",
     "is_among", "is_language_tag", "is_tag", "iso_codes", "known_codes", "known_scripts", "known_tag",
     "language_code", "language_name", "near_matches", "note_tags", "published_token_counts", "questions_about",
-    "same_language", "tag_in_name", "tag_of_locale", "unknown_tag_message",
+    "same_language", "tag_in_name", "tag_of_locale", "tags_in_use", "unknown_tag_message",
 ]  # fmt: skip
 
 logger = logging.getLogger(__name__)
@@ -435,6 +435,29 @@ def canonical_names(
         read[name] = code if bare and several else tag
     note_tags("languages asked for", read)
     return tuple(dict.fromkeys(read.values()))
+
+
+def tags_in_use(where: object, tags: Iterable[str], unknown: str = "und") -> dict[str, str]:
+    """Maps the tags of one source to those in use, and notes once what was read as something else.
+
+    One whose tag in use is another one of the source stays as it is (SIB-200's aka and twi). Where most are no
+    languages that people speak, but names of programming languages, sources or genres, all stay.
+
+    Args:
+        where: What was read, for the note.
+        tags: As the source writes them.
+        unknown: What says that the language is not known.
+
+    Returns:
+        The source's spelling to the tag.
+    """
+    own = set(tags)
+    read = {tag: canonical_tag(tag) if tag not in (unknown, "") else None for tag in own}
+    if sum(found is None for tag, found in read.items() if tag not in (unknown, "")) > len(own) / 2:
+        return {tag: tag for tag in own}
+    used = {tag: found if found and (found == tag or found not in own) else tag for tag, found in read.items()}
+    note_tags(where, used)
+    return used
 
 
 def note_tags(where: object, read: Mapping[str, str]) -> None:

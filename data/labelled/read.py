@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...common.messages import columns_option, option
-from ...languages.tags import canonical_tag, choose_tags, note_tags, same_language
+from ...languages.tags import choose_tags, same_language, tags_in_use
 from ..corpora.rows import OnBadRow
 from ..tables.files import format_of
 from ..tables.names import other_names
@@ -120,21 +120,11 @@ def read_labelled(
     if not count:
         raise ValueError(f"{source} has no usable row{f' in split {split!r}' if split else ''}.")
     rows.pop("row", None)
-    rows["language"] = _in_use(source, rows["language"])
+    used = tags_in_use(source, map(str, rows["language"]), UNKNOWN)
+    rows["language"] = [used[str(tag)] for tag in rows["language"]]
     found_rows = Dataset.from_dict({name: rows[name] for name in FIELDS if name in rows})
     found_rows.info.description = "columns: " + ", ".join(f"{name} <- {column}" for name, column in taken.items())
     return found_rows
-
-
-def _in_use(source: str | Path, tags: list[str]) -> list[str]:
-    """Write tags as mmBERT does, but keep one whose tag in use is another one of the source (SIB-200's aka and twi)."""
-    own = set(tags)
-    read = {tag: canonical_tag(tag) if isinstance(tag, str) and tag != UNKNOWN else None for tag in own}
-    if sum(found is None for found in read.values()) > len(own) / 2:
-        return tags  # no languages that people speak: names of programming languages, sources, genres
-    used = {tag: found if found and (found == tag or found not in own) else tag for tag, found in read.items()}
-    note_tags(source, used)
-    return [used[tag] for tag in tags]
 
 
 def _of_split(found: dict[str, list[Any]], part: Part, split: str | None) -> dict[str, list[Any]]:

@@ -24,6 +24,8 @@ class PairSet:
             scored.
         languages: Language of each row's positive; empty where the source says none.
         skipped: Rows left out, by reason.
+        teacher_scores: A teacher's scores of each row's positive and negatives (FlagEmbedding's `pos_scores` and
+            `neg_scores`, logits of a reranker); None if the source has none.
     """
 
     columns: tuple[str, ...]
@@ -31,6 +33,7 @@ class PairSet:
     scores: list[float] | None
     languages: list[str]
     skipped: dict[str, int]
+    teacher_scores: list[tuple[float, ...]] | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -40,11 +43,13 @@ class PairSet:
         """`pairs`, `triplets` or `scored`."""
         return "scored" if self.scores is not None else "pairs" if len(self.columns) == 2 else "triplets"
 
-    def dataset(self) -> "Dataset":
-        """Return the texts, and the scores, as sentence-transformers' trainers take them."""
+    def dataset(self, teacher_scores: bool = False) -> "Dataset":
+        """Return the texts, and the scores (a teacher's as `label`), as sentence-transformers' trainers take them."""
         from datasets import Dataset
 
         columns: dict[str, Any] = {name: [row[i] for row in self.rows] for i, name in enumerate(self.columns)}
+        if teacher_scores:
+            columns["label"] = [list(row) for row in self.teacher_scores or ()]
         return Dataset.from_dict(columns if self.scores is None else {**columns, "score": self.scores})
 
     def subset(self, numbers: Sequence[int]) -> "PairSet":
@@ -54,6 +59,7 @@ class PairSet:
             rows=[self.rows[n] for n in numbers],
             scores=None if self.scores is None else [self.scores[n] for n in numbers],
             languages=[self.languages[n] for n in numbers],
+            teacher_scores=None if self.teacher_scores is None else [self.teacher_scores[n] for n in numbers],
         )
 
     def without(self, texts: Iterable[str], reason: str = "held out") -> "PairSet":

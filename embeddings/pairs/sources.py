@@ -6,10 +6,12 @@ A source is one string, `PLACE?role=column&...`, so that every source of a run c
     qa.parquet?anchor=question&positive=context        or named, `a.b` inside one; &negative= may be repeated
     ntrex.parquet?key=line&text=text&language=lang     translations of one line: each is paired with the pivot's text
     stories.parquet?document=text                      running text: two pieces of a document are a pair (see `crops`)
+    opus.jsonl                                         two columns, or keys of `translation`, that are languages
     notes?document=text                                the same of a folder of .txt, .md and .rst files
     sentence-transformers/all-nli?name=pair-class      a data set of the Hub, with its configuration
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +24,7 @@ from ...data.tables.base import MISSING, Table, TableRow, pick
 from ...data.tables.files import format_of
 from ...data.tables.names import other_names
 from ...data.tables.read import open_tables, table_files
+from ...languages.tags import canonical_tag, same_language, tag_in_name
 from ..search.documents import read_documents
 from .random_crops import crops
 
@@ -36,8 +39,11 @@ USUAL_NAMES: Mapping[str, tuple[str, ...]] = {
     "score": ("score", "similarity_score", "similarity"),
     "label": ("label", "gold_label"),
     "language": ("language", "lang"),
+    "positive_scores": ("pos_scores", "positive_scores"),
+    "negative_scores": ("neg_scores", "negative_scores"),
 }  # fmt: skip
 _LOOKED_AT = 1000
+_TAG = r"[a-z]{2,3}([_-][A-Z][a-z]{3})?([_-][A-Z]{2})?"
 _ROLES = (*USUAL_NAMES, "key", "text", "document")
 _OPTIONS = ("name", "split", "pivot")
 
@@ -85,13 +91,16 @@ class PairSource:
         rows = table.read()
         first = list(islice(rows, _LOOKED_AT))
         names = dict.fromkeys(table.header or (name for row in first for name in row.values))
-        roles = self._roles(list(names)) if names else {}
+        texts = _translations(first[0].values if first else {})
+        roles = self._roles(list(names), texts) if names else {}
+        said = {"language": canonical_tag(texts[1].rpartition(".")[2])} if roles.get("positive") in texts[1:] else {}
+        said = said or ({"language": table.language} if table.language else {})
         for place, values in chain(first, rows):
             if not values.keys() <= names.keys():
                 names |= dict.fromkeys(values)
-                roles = self._roles(list(names))
+                roles = self._roles(list(names), texts)
             if self.split is None or str(values.get("split", self.split)) in other_names(self.split):
-                yield TableRow(place, {role: _value(values, column) for role, column in roles.items()})
+                yield TableRow(place, {**said, **{role: _value(values, column) for role, column in roles.items()}})
 
     def tables(self) -> list[Table]:
         """Open the place."""
@@ -110,8 +119,8 @@ class PairSource:
         path = Path(self.place)
         return format_of(path) == "text" or (path.is_dir() and not table_files(path))
 
-    def _roles(self, names: Sequence[str]) -> dict[str, Any]:
-        """Return the column, or for negatives the columns, of every role."""
+    def _roles(self, names: Sequence[str], translations: Sequence[str] = ()) -> dict[str, Any]:
+        """Return the column, or for negatives the columns, of every role; `translations` are a text and its own."""
         taken: set[str] = set()
         for role, given in self.columns.items():
             for column in [given] if isinstance(given, str) else given:
@@ -120,6 +129,9 @@ class PairSource:
                 taken.add(column)
         roles: dict[str, Any] = dict(self.columns)
         shape = _shape(roles, self.place)
+        named = {"anchor", "positive"} & roles.keys() or any(name in names for name in USUAL_NAMES["anchor"])
+        if shape == "pair" and translations and not named:
+            roles |= {"anchor": translations[0], "positive": translations[1]}
         wanted = tuple(USUAL_NAMES) if shape == "pair" else ("language",)
         for role in wanted:
             free = [name for name in USUAL_NAMES[role] if name in names and name not in taken]
@@ -136,6 +148,17 @@ class PairSource:
                 f"{self.place}: no column is the {missing[0]}; name it as {hint}, one of: {', '.join(names)}"
             )
         return roles
+
+
+def _translations(row: Mapping[str, Any]) -> list[str]:
+    """Return the two columns (or keys of `translation`) that are named after languages, English first; else none."""
+    inner = row.get("translation")
+    if isinstance(inner, Mapping):
+        tags = {f"translation.{name}": canonical_tag(name) for name in inner}
+    else:
+        tags = {name: tag_in_name(name) for name in row if re.fullmatch(_TAG, name)}
+    found = [name for name, tag in tags.items() if tag is not None]
+    return sorted(found, key=lambda name: tags[name] != "eng_Latn") if len(found) == 2 else []
 
 
 def _shape(roles: Mapping[str, Any], place: str) -> str:
@@ -168,7 +191,7 @@ def _joined(rows: Iterable[TableRow], pivot: str, place: str) -> Iterator[tuple[
     others: dict[Any, list[tuple[str, str, Any]]] = defaultdict(list)
     for where, row in rows:
         key, language, text = (row.get(role) for role in ("key", "language", "text"))
-        if language == pivot:
+        if language is not None and same_language(str(language), pivot):
             pivots.setdefault(key, text)
         else:
             others[key].append((where, str(language), text))

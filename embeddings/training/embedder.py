@@ -67,7 +67,7 @@ def train_embedder(
         loss, dataset = build_loss(
             settings.objective,
             embedder,
-            pairs.dataset(),
+            pairs.dataset(teacher_scores=settings.objective == "distill" and guide is None),
             teacher=guide,
             matryoshka=matryoshka,
             both_directions=settings.both_directions,

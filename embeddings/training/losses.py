@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 OBJECTIVES = ("contrastive", "gist", "distill", "scored")
 
+# Cosines lie within 1 of each other; a temperature of 0.05 is the scale of 20 of the contrastive losses.
+_TEMPERATURE = 0.05
+
 
 def refuse_unfit(objective: str, pairs: PairSet, teacher: Any) -> None:
     """Refuse an objective that the rows, or the want of a teacher, do not allow."""
@@ -24,6 +27,8 @@ def refuse_unfit(objective: str, pairs: PairSet, teacher: Any) -> None:
         raise ValueError(f"objective must be one of {', '.join(OBJECTIVES)}, got {objective!r}")
     if (objective == "scored") != (pairs.kind == "scored"):
         raise ValueError(f"objective {objective!r} does not fit {pairs.kind}; scored pairs need objective 'scored'")
+    if objective == "distill" and teacher is None and pairs.teacher_scores is not None:
+        return
     if (objective in ("gist", "distill")) != (teacher is not None):
         need = "needs a teacher" if teacher is None else "takes no teacher; use gist or distill"
         raise ValueError(f"objective {objective!r} {need}")
@@ -69,6 +74,12 @@ def _distillation(embedder: Any, dataset: "Dataset", teacher: Any) -> tuple[Any,
     from sentence_transformers.sentence_transformer import losses
 
     columns = dataset.column_names
+    if teacher is None:  # scores of a reranker that came with the rows: its softmax has no temperature of its own
+        scale = {"label": [[_TEMPERATURE * one for one in row] for row in dataset["label"][:]]}
+        from datasets import Dataset
+
+        texts = {name: dataset[name][:] for name in columns if name != "label"}
+        return losses.DistillKLDivLoss(embedder, temperature=_TEMPERATURE), Dataset.from_dict({**texts, **scale})
     if len(columns) > 2:  # triplets: the teacher's preference among the passages
         vectors = {
             name: teacher.encode(dataset[name][:], convert_to_tensor=True, show_progress_bar=False) for name in columns
@@ -76,8 +87,7 @@ def _distillation(embedder: Any, dataset: "Dataset", teacher: Any) -> tuple[Any,
         anchor = vectors.pop(columns[0])
         scores = [teacher.similarity_pairwise(anchor, passages).cpu() for passages in vectors.values()]
         rows = [list(map(float, row)) for row in zip(*scores, strict=True)]
-        # cosines lie within 1 of each other; a temperature of 0.05 is the scale of 20 of the contrastive losses
-        return losses.DistillKLDivLoss(embedder, temperature=0.05), dataset.add_column("label", rows)
+        return losses.DistillKLDivLoss(embedder, temperature=_TEMPERATURE), dataset.add_column("label", rows)
     # both texts of a pair, a sentence and its translation, shall have the teacher's vector of the first
     targets = teacher.encode(dataset[columns[0]][:], show_progress_bar=False)
     width = embedder.get_embedding_dimension()

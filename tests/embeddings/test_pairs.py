@@ -230,3 +230,39 @@ def test_so_many_rows_are_drawn_from_all_sources(tmp_path):
     assert len(pairs) == 50 and pairs.skipped == {"beyond max_rows": 150}
     assert 10 < sum(row[0].startswith("a") for row in pairs.rows) < 40
     assert read_pairs(*sources, max_rows=50).rows == pairs.rows
+
+
+def bge(number, **more):
+    return {"query": f"q{number}", "pos": [f"a{number}", f"b{number}"], "neg": [f"x{number}", f"y{number}"], **more}
+
+
+def test_scores_of_a_teacher_stay_with_their_passages(tmp_path):
+    rows = [bge(1, pos_scores=[1, 2], neg_scores=[0, 0.5]), bge(2, pos_scores=[3, 4], neg_scores=[-1, 0])]
+    pairs = read_pairs(jsonl(tmp_path / "a.jsonl", rows))
+    assert pairs.teacher_scores == [(1, 0, 0.5), (2, 0, 0.5), (3, -1, 0), (4, -1, 0)]
+    assert pairs.subset([3]).teacher_scores == [(4, -1, 0)]
+    assert pairs.dataset(teacher_scores=True)["label"][:][0] == [1, 0, 0.5] and "label" not in pairs.dataset().features
+    rows[0]["pos_scores"] = [1]
+    with pytest.raises(ValueError, match=r"b.jsonl, row 1, positive_scores: \[1\] must be 2 numbers, one for each"):
+        read_pairs(jsonl(tmp_path / "b.jsonl", rows))
+    with pytest.raises(ValueError, match=r"2 of 4 rows lack a teacher's score .*; give pos_scores and neg_scores in"):
+        read_pairs(jsonl(tmp_path / "c.jsonl", [bge(1), bge(2, pos_scores=[3, 4], neg_scores=[-1, 0])]))
+
+
+def test_scores_that_no_row_with_negatives_takes_are_told(tmp_path, caplog):
+    rows = [{"query": f"q{n}", "positive": f"a{n}", "negative": f"b{n}", "score": n} for n in (1, 2)]
+    assert read_pairs(jsonl(tmp_path / "a.jsonl", rows)).kind == "triplets"
+    assert "rows with negatives take no score; a teacher's are pos_scores and neg_scores" in caplog.text
+
+
+def test_languages_are_those_of_columns_and_names_in_one_spelling(tmp_path, caplog):
+    opus = [{"translation": {"de": f"eins {n}", "en": f"one {n}"}} for n in (1, 2)]
+    pairs = read_pairs(jsonl(tmp_path / "opus.jsonl", opus))
+    assert pairs.rows == [("one 1", "eins 1"), ("one 2", "eins 2")] and pairs.languages == ["deu_Latn"] * 2
+    flores = [{"id": n, "eng_Latn": f"one {n}", "swh_Latn": f"moja {n}"} for n in (1, 2)]
+    assert read_pairs(jsonl(tmp_path / "flores.jsonl", flores)).languages == ["swh_Latn"] * 2
+    (tmp_path / "sw").mkdir()
+    jsonl(tmp_path / "sw" / "train.jsonl", QA)
+    assert set(read_pairs(str(tmp_path / "sw")).languages) == {"swh_Latn"}
+    read = read_pairs(jsonl(tmp_path / "iw.jsonl", [{**row, "lang": "iw"} for row in QA]))
+    assert set(read.languages) == {"heb_Hebr"} and "iw as heb_Hebr" in caplog.text

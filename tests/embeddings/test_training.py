@@ -1,6 +1,7 @@
 """Training embedders and retrievers: they learn, say what they did, and their saves belong to everybody."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -96,6 +97,21 @@ def test_a_teacher_is_followed(encoder, tuned, pairs, tmp_path, objective):
         )
         first = load_embedder(encoder, dtype="float32", device="cpu").encode(texts)
         assert (student * master).sum(1).mean() > (first * master).sum(1).mean() + 0.1
+
+
+def test_scores_of_a_reranker_are_learned_without_the_reranker(encoder, pairs, tmp_path):
+    rows = [(a[0], a[1], b[1]) for a, b in zip(pairs.rows[:60], pairs.rows[60:120], strict=True)]
+    taught = replace(pair_set(rows), teacher_scores=[(-4.0, 4.0)] * 60)  # the teacher prefers the other passage
+    settings = preset("pairs", **FAST, objective="distill")
+    train_embedder(encoder, taught, tmp_path / "out", settings=settings, max_steps=25, device="cpu")
+    found = []
+    for place in (encoder, tmp_path / "out"):
+        embedder = load_embedder(place, dtype="float32", device="cpu")
+        asked, right, other = (embedder.encode(list(column)) for column in zip(*rows, strict=True))
+        found.append(((asked * other).sum(1) > (asked * right).sum(1)).mean())
+    assert found[1] > max(0.9, found[0])
+    with pytest.raises(ValueError, match="objective 'distill' needs a teacher"):
+        train_embedder(encoder, pair_set(rows), tmp_path / "no", settings=settings, max_steps=1, device="cpu")
 
 
 def test_scored_pairs_are_ranked(encoder, pairs, tmp_path):
