@@ -24,6 +24,7 @@ from .checkpoints.doctor import doctor
 from .checkpoints.export import export
 from .checkpoints.merge import merge
 from .checkpoints.push import push
+from .checkpoints.report import report
 from .checkpoints.trim import trim
 from .text.embed import embed
 from .text.inspect import inspect
@@ -186,6 +187,7 @@ for _verb in (
     export,
     trim,
     bench,
+    report,
     card,
     push,
 ):

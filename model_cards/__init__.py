@@ -1,4 +1,4 @@
-"""What a run tells about itself: `cards/` and `plots/`, both from a run's own records; `markdown` writes tables."""
+"""What a run tells of itself: `cards/`, `plots/`, `report/`, all from a run's own records; `markdown` writes tables."""
 
 from ..common.lazy import lazy_exports
 
@@ -20,6 +20,7 @@ _HOMES = {
     "draw_schedule": "plots.pretraining",
     "draw_shares": "plots.pretraining",
     "read_records": "cards.pretraining",
+    "write_report": "report.write",
 }
 
 __getattr__, __dir__, __all__ = lazy_exports(__name__, _HOMES)

@@ -6,6 +6,7 @@ Exact match and F1 as in SQuAD, with the normaliser of the language of the answe
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import statistics
@@ -171,12 +172,18 @@ class QuestionAnswering(Task):
         return found
 
     def write(self, name: str, result: FineTuned) -> None:
-        """Write SQuAD's prediction files; "no answer" wins at the threshold that dev chose."""
+        """Write SQuAD's prediction files, and a line of JSON per question; the threshold of dev decides on "no answer"."""
         part, rows = self.parts[name], self.encoded[name]
         self.threshold = result.scores[name].get("null_threshold", 0.0)
         found = self.answers(result.predictions[name], rows, self.reading.n_best)
         by_id = {part.ids[number]: one for number, one in found.items()}
         write_predictions(result.folder / f"predictions_{name}", by_id, unanswerable=self.reading.unanswerable)
+        with (result.folder / f"predictions_{name}.jsonl").open("w", encoding="utf-8") as file:
+            for number, one in found.items():
+                line = {"id": part.ids[number], "language": part.languages[number], "question": part.questions[number]}
+                line |= {"right": part.gold[number], "predicted": one.best.text}
+                line["f1"] = token_f1(*self._judged(name, number, one.best.text))
+                file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
     def _judged(self, name: str, number: int, text: str) -> tuple[str, list[str], str]:
         part = self.parts[name]

@@ -33,6 +33,7 @@ class PassageRows:
         no_answer: Questions left out because they have no answer and `unanswerable` was not set.
         unreachable: Questions none of whose answers begins and ends with a token: their exact match cannot be 1.
         questions_cut: Questions longer than `max_question` tokens.
+        questions: Of every question its text.
     """
 
     rows: Dataset
@@ -44,6 +45,7 @@ class PassageRows:
     no_answer: int = 0
     unreachable: int = 0
     questions_cut: int = 0
+    questions: Sequence[str] = ()
 
     @classmethod
     def read(
@@ -78,9 +80,10 @@ class PassageRows:
         kept, spans, bad, silent = _with_answers(questions, unanswerable, on_bad_answer)
         if not kept:
             raise ValueError(f"none of {len(questions)} questions has an answer in its passage; see `unanswerable`.")
+        asked = [row["question"] for row in kept]
         encodings = encode_passages(
             tokenizer,
-            [row["question"] for row in kept],
+            asked,
             [row["context"] for row in kept],
             max_length=max_length,
             stride=stride,
@@ -96,7 +99,7 @@ class PassageRows:
         cut = sum(encoding.question_cut > 0 for encoding in encodings)
         gold = [[row["context"][a:b] for a, b in found] for row, found in zip(kept, spans, strict=True)]
         rows = _rows(encodings, spans, languages)
-        return cls(rows, encodings, ids, gold, languages, bad, silent, out_of_reach, cut)
+        return cls(rows, encodings, ids, gold, languages, bad, silent, out_of_reach, cut, asked)
 
     def answers(
         self, predictions: Sequence[np.ndarray], rows: Dataset | None = None, **options: Any

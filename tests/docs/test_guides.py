@@ -22,7 +22,7 @@ ROOT = Path(mmbert.__file__).parent
 DOCS = ROOT / "docs"
 ORDER = [
     "data", "recipes", "stream", "pretraining", "continuing", "merging", "classification", "multiple_choice", "tagging",
-    "answering", "evaluating", "trimming", "languages", "embeddings",
+    "answering", "evaluating", "reporting", "trimming", "languages", "embeddings",
     "searching", "training_embeddings", "speed", "publishing", "onnx", "scaling",
 ]  # fmt: skip
 PAGES = [DOCS / f"{name}.md" for name in ORDER]

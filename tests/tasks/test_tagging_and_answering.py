@@ -121,6 +121,11 @@ def test_an_answerer_learns_also_to_be_silent(checkpoint, tokenizer, tmp_path, s
     assert predictions.keys() == gold.keys()
     judged = [token_f1(predictions[name], one["text"], name[:8]) for name, one in gold.items()]
     assert sum(judged) / len(judged) == pytest.approx(result.scores["test"]["f1"])
+    lines = [json.loads(line) for line in (tmp_path / "predictions_test.jsonl").read_text("utf-8").splitlines()]
+    assert {line["id"]: line["predicted"] for line in lines} == predictions
+    assert sum(line["f1"] for line in lines) == pytest.approx(sum(judged))
+    asked = dict(zip(rows["test"]["id"], rows["test"]["question"], strict=True))
+    assert all(asked[line["id"]] == line["question"] and line["right"] == gold[line["id"]]["text"] for line in lines)
     assert ("unanswerable_f1" in result.scores["test"]) == (silent > 0)
     assert (tmp_path / "predictions_test" / "null_odds.json").is_file() == (silent > 0)
     if silent:  # whoever uses the network needs it
