@@ -172,7 +172,7 @@ class QuestionAnswering(Task):
         return found
 
     def write(self, name: str, result: FineTuned) -> None:
-        """Write SQuAD's prediction files, and a line of JSON per question; the threshold of dev decides on "no answer"."""
+        """Write SQuAD's files and a line of JSON per question; "no answer" wins at the threshold that dev chose."""
         part, rows = self.parts[name], self.encoded[name]
         self.threshold = result.scores[name].get("null_threshold", 0.0)
         found = self.answers(result.predictions[name], rows, self.reading.n_best)
