@@ -48,12 +48,7 @@ class LanguagePhaseCallback(TrainerCallback):
         self._set_theta(model, state.global_step)
 
     def on_step_begin(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        model: Any = None,
-        **kwargs: Any,
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None, **kwargs: Any
     ) -> None:
         """Set the rotary base of the phase whose first step is about to be trained."""
         if self.schedule is not None and state.global_step == self.schedule.at(state.global_step).first_step:

@@ -31,12 +31,7 @@ class Progress:
     """
 
     def __init__(
-        self,
-        title: str,
-        *,
-        shown: bool = True,
-        interval: float = 5.0,
-        clock: Callable[[], float] = time.monotonic,
+        self, title: str, *, shown: bool = True, interval: float = 5.0, clock: Callable[[], float] = time.monotonic
     ) -> None:
         shown = shown and not _silent
         self.title, self._shown, self._interval, self._clock = title, shown, interval, clock

@@ -45,12 +45,7 @@ class AttentionBackend(Protocol):
 
 
 def attention_backend(
-    config: MmBertConfig,
-    stream: TokenStream,
-    dtype: torch.dtype,
-    *,
-    training: bool,
-    buffers: BufferPool | None = None,
+    config: MmBertConfig, stream: TokenStream, dtype: torch.dtype, *, training: bool, buffers: BufferPool | None = None
 ) -> AttentionBackend:
     """Choose by `config._attn_implementation` and prepare what all layers share in this forward."""
     name = config._attn_implementation or "sdpa"

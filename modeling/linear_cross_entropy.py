@@ -172,13 +172,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
 
 
 def _loss_and_gradients(
-    hidden: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    labels: Tensor,
-    divisor: Tensor,
-    rows: int,
-    wanted: list[bool],
+    hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor, divisor: Tensor, rows: int, wanted: list[bool]
 ) -> tuple[Tensor, list[Tensor | None]]:
     """Return the loss, and its gradients by hidden states, table and bias, in fp32 or fp64, where they are wanted."""
     wide = torch.promote_types(hidden.dtype, torch.float32)

@@ -11,10 +11,7 @@ from torch import Tensor
 
 
 def pool(
-    hidden: Tensor,
-    how: Literal["cls", "mean"],
-    attention_mask: Tensor | None = None,
-    cu_seq_lens: Tensor | None = None,
+    hidden: Tensor, how: Literal["cls", "mean"], attention_mask: Tensor | None = None, cu_seq_lens: Tensor | None = None
 ) -> Tensor:
     """Reduce every sequence to one vector.
 

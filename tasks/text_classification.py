@@ -30,11 +30,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-COLUMNS = {
-    "single_label_classification": "label",
-    "multi_label_classification": "labels",
-    "regression": "score",
-}
+COLUMNS = {"single_label_classification": "label", "multi_label_classification": "labels", "regression": "score"}
 _DRAWS = 20  # of random labels, whose scores are averaged
 
 

@@ -206,12 +206,7 @@ def encode_words(
 
 
 def encode_running(
-    tokenizer: Any,
-    texts: Sequence[RunningText],
-    *,
-    max_length: int = 8192,
-    stride: int = 128,
-    borders: Borders = "cut",
+    tokenizer: Any, texts: Sequence[RunningText], *, max_length: int = 8192, stride: int = 128, borders: Borders = "cut"
 ) -> list[WordEncoding]:
     """Reads many texts at once, which is faster than one by one; see `encode_words`.
 

@@ -5,8 +5,6 @@
 
 from ...common.lazy import lazy_exports
 
-_HOMES = {
-    "HeldOut": "heldout",
-}
+_HOMES = {"HeldOut": "heldout"}
 
 __getattr__, __dir__, __all__ = lazy_exports(__name__, _HOMES)

@@ -214,11 +214,7 @@ def _finished(bundles: Path, number: int) -> FinishedTask:
 
 
 def _write_shards(
-    folder: WorkFolder,
-    tokenizer: Path,
-    tasks: Sequence[FinishedTask],
-    plan: dict[str, Any],
-    options: ShardOptions,
+    folder: WorkFolder, tokenizer: Path, tasks: Sequence[FinishedTask], plan: dict[str, Any], options: ShardOptions
 ) -> dict[Split, TokenShards]:
     """Join finished tasks into shards and give them the output's name."""
     there = {group.language for task in tasks for bundle in task.bundles for group in bundle.groups}

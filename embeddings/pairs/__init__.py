@@ -2,9 +2,6 @@
 
 from ...common.lazy import lazy_exports
 
-_HOMES = {
-    "PairSet": "pair_set",
-    "same_text": "pair_set",
-}
+_HOMES = {"PairSet": "pair_set", "same_text": "pair_set"}
 
 __getattr__, __dir__, __all__ = lazy_exports(__name__, _HOMES)

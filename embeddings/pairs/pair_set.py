@@ -7,10 +7,26 @@ import random
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from datasets import Dataset
+
+
+class TranslatedPair(Protocol):
+    """A sentence and its English translation, as `mmbert.data` yields them."""
+
+    @property
+    def language(self) -> str:
+        """Tag of the text, `iso639-3_Script`."""
+
+    @property
+    def english(self) -> str:
+        """The English side."""
+
+    @property
+    def text(self) -> str:
+        """The same message in `language`."""
 
 
 @dataclass(frozen=True, slots=True)

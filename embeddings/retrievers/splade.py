@@ -111,13 +111,7 @@ class _MaxLinear(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any,
-        hidden: Tensor,
-        weight: Tensor,
-        bias: Tensor | None,
-        lengths: list[int],
-        rows: int,
-        dtype: torch.dtype,
+        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, lengths: list[int], rows: int, dtype: torch.dtype
     ) -> Tensor:
         with torch.autocast(hidden.device.type, enabled=False):
             inputs = (hidden.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype))

@@ -14,11 +14,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from ...common.files import refuse_existing
 from ..encoding.load import load_embedder
 from ..encoding.sentence_transformers_model import save_embedder
+from ..pairs.pair_set import TranslatedPair
 from .active_rows import train_active_rows
 from .run import LossRecord, quiet_trainer
 
@@ -26,22 +27,6 @@ _log = logging.getLogger(__name__)
 _WARMUP_SHARE = 0.1  # of the budget; recipe of sentence-transformers' training scripts
 _LOG_EVERY = 10  # steps a loss is averaged over
 _NO_STEP_LIMIT = 10**7  # the Trainer needs a number; the time budget ends long before
-
-
-class Pair(Protocol):
-    """A sentence and its English translation, as `mmbert.data` yields them."""
-
-    @property
-    def language(self) -> str:
-        """Tag of the text, `iso639-3_Script`."""
-
-    @property
-    def english(self) -> str:
-        """The English side."""
-
-    @property
-    def text(self) -> str:
-        """The same message in `language`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +49,10 @@ class AlignmentReport:
     seconds: float
     losses: list[tuple[int, float]] = field(default_factory=list)
 
-    @property
-    def steps_per_second(self) -> float:
-        """Optimizer steps a second."""
-        return self.steps / self.seconds if self.seconds > 0 else 0.0
-
 
 def align_encoder(
     checkpoint: str | os.PathLike[str],
-    pairs: Iterable[Pair],
+    pairs: Iterable[TranslatedPair],
     output: str | os.PathLike[str],
     *,
     max_seconds: float | None = None,
@@ -136,7 +116,7 @@ def _refuse_bad_budget(max_seconds: float | None, max_steps: int | None, batch_s
         raise ValueError(f"batch_size must be at least 2, got {batch_size}: the other pairs are the wrong answers")
 
 
-def _training_rows(pairs: Iterable[Pair]) -> tuple[dict[str, list[str]], Counter[str]]:
+def _training_rows(pairs: Iterable[TranslatedPair]) -> tuple[dict[str, list[str]], Counter[str]]:
     """Collect the pairs as columns, leaving out and counting what teaches nothing."""
     from ..encoding.texts import check_text
 
@@ -191,10 +171,7 @@ class _Budget(LossRecord):
     """Ends training when time or steps are used up, and shapes the learning rate over whichever runs out first."""
 
     def __init__(
-        self,
-        max_seconds: float | None,
-        max_steps: int | None,
-        on_step: Callable[[float, float | None], None] | None,
+        self, max_seconds: float | None, max_steps: int | None, on_step: Callable[[float, float | None], None] | None
     ) -> None:
         super().__init__()
         self.max_seconds, self.max_steps, self.on_step = max_seconds, max_steps, on_step

@@ -30,10 +30,7 @@ def training_parser(description: str, default_preset: str = "pairs") -> argparse
     parser.add_argument("--negatives", type=int, help="Hard negatives a row; read, or mined with --mine_with.")
     parser.add_argument("--mine_with", help="Embedder that mines the negatives of pairs.")
     parser.add_argument(
-        "--relative_margin",
-        type=float,
-        default=0.05,
-        help="Share by which a mined negative is less similar.",
+        "--relative_margin", type=float, default=0.05, help="Share by which a mined negative is less similar."
     )
     for name, kind in (("batch_size", int), ("learning_rate", float), ("epochs", float), ("warmup", float)):
         parser.add_argument(f"--{name}", type=kind)

@@ -193,13 +193,7 @@ class LossRecord(TrainerCallback):
 
 @contextmanager
 def quiet_trainer(
-    family: str,
-    model: Any,
-    dataset: Any,
-    loss: Any,
-    record: LossRecord,
-    arguments: Mapping[str, Any],
-    **options: Any,
+    family: str, model: Any, dataset: Any, loss: Any, record: LossRecord, arguments: Mapping[str, Any], **options: Any
 ) -> Iterator[Any]:
     """Make a trainer that asks no network, prints nothing and keeps no checkpoints beyond the block."""
     import sentence_transformers

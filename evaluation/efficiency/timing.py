@@ -57,11 +57,7 @@ def with_threads(threads: int) -> Iterator[None]:
 
 
 def interleave(
-    calls: Mapping[Key, Callable[[], object]],
-    *,
-    rounds: int = 5,
-    seconds: float = 60.0,
-    tell: Tell | None = None,
+    calls: Mapping[Key, Callable[[], object]], *, rounds: int = 5, seconds: float = 60.0, tell: Tell | None = None
 ) -> dict[Key, Timing]:
     """Time calls in turns; `tell` hears wall seconds spent and left (None at first) after each; see the module."""
     if rounds < _LEAST_ROUNDS or seconds <= 0:

@@ -15,24 +15,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ...embeddings.pairs.pair_set import TranslatedPair
+
 _ROWS_AT_ONCE = 1024  # similarities are computed in bands of this many rows: 1,024 x 10,000 candidates are 41 MB
 _TIE = 1e-6  # cosines of float32 unit vectors are exact to about 1e-7 a term; closer than this is the same place
-
-
-class Pair(Protocol):
-    """A sentence and its English translation, as `mmbert.data` yields them."""
-
-    @property
-    def language(self) -> str:
-        """Tag of the text, `iso639-3_Script`."""
-
-    @property
-    def english(self) -> str:
-        """The English side."""
-
-    @property
-    def text(self) -> str:
-        """The same message in `language`."""
 
 
 class Encoder(Protocol):
@@ -44,7 +30,7 @@ class Encoder(Protocol):
 
 def bitext_accuracy(
     encoder: Encoder,
-    pairs: Iterable[Pair],
+    pairs: Iterable[TranslatedPair],
     *,
     min_pairs: int = 10,
     max_pairs: int | None = None,
@@ -94,7 +80,7 @@ def bitext_accuracy(
 
 
 def _usable_pairs(
-    pairs: Iterable[Pair], max_pairs: int | None
+    pairs: Iterable[TranslatedPair], max_pairs: int | None
 ) -> tuple[dict[str, list[tuple[str, str]]], Counter[str]]:
     """Sort pairs by language as (english, text), leaving out what has no unique answer."""
     usable: dict[str, list[tuple[str, str]]] = defaultdict(list)

@@ -8,7 +8,6 @@ an added token, gets one mark of a space more.
 """
 
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -113,17 +112,3 @@ def _template(document: dict[str, Any]) -> tuple[bool, bool]:
     single = (document.get("post_processor") or {}).get("single") or []
     kinds = ["SpecialToken" in part for part in single]
     return (kinds[0], kinds[-1]) if kinds else (False, False)
-
-
-def lost_by_scores(folder: Path) -> int:
-    """Count merges that a single score for each token cannot order as the list of merges does.
-
-    Args:
-        folder: With tokenizer.json.
-
-    Returns:
-        Merges that come later in the list than another one that makes the same token.
-    """
-    merges = read_json(folder / "tokenizer.json")["model"].get("merges") or []
-    made = sorted("".join(merge.split(" ", 1) if isinstance(merge, str) else merge) for merge in merges)
-    return sum(one == other for one, other in pairwise(made))

@@ -103,10 +103,5 @@ def _borders(axes: Any, rows: Sequence[tuple[str, str]], columns: int) -> None:
             axes.axhline(down - 0.5, color="white", linewidth=3)
             axes.axhline(down - 0.5, color=QUIET, linewidth=0.7)
             axes.annotate(
-                _GROUPS[group],
-                (columns - 0.45, down),
-                fontsize=6.5,
-                color=QUIET,
-                va="center",
-                annotation_clip=False,
+                _GROUPS[group], (columns - 0.45, down), fontsize=6.5, color=QUIET, va="center", annotation_clip=False
             )

@@ -87,21 +87,6 @@ def token_f1(prediction: str, answers: Sequence[str], language: str = "eng") -> 
     return max(_overlap(guess, answer_tokens(answer, language)) for answer in answers or [""])
 
 
-def answer_scores(
-    predictions: Sequence[str], references: Sequence[Sequence[str]], language: str = "eng"
-) -> dict[str, float]:
-    """Mean `f1` and `exact` over questions of one language; an empty prediction says "there is no answer"."""
-    if len(predictions) != len(references):
-        raise ValueError(f"{len(predictions)} answers for {len(references)} questions: every question needs one")
-    if not references:
-        raise ValueError("there are 0 questions to judge: give at least one")
-    pairs = list(zip(predictions, references, strict=True))
-    return {
-        "f1": sum(token_f1(guess, answers, language) for guess, answers in pairs) / len(pairs),
-        "exact": sum(exact_match(guess, answers, language) for guess, answers in pairs) / len(pairs),
-    }
-
-
 def official_scores(script: Official, judged: Sequence[tuple[str, Sequence[str], str]]) -> dict[str, float]:
     """Score answers as a data set's own script does, for tables beside published numbers.
 

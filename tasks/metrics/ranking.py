@@ -33,10 +33,7 @@ def ranking_scores(ranked: Floats, ideal: Sequence[Sequence[float]], cutoffs: Se
     best = [float(np.sort(np.asarray(gains))[::-1][:10] @ discounts[: min(10, len(gains))]) for gains in ideal]
     hits = top > 0
     first = np.where(hits.any(axis=1), 1 / (hits.argmax(axis=1) + 1), 0)
-    scores = {
-        "ndcg@10": float(np.mean((top @ discounts[: top.shape[1]]) / best)),
-        "mrr@10": float(np.mean(first)),
-    }
+    scores = {"ndcg@10": float(np.mean((top @ discounts[: top.shape[1]]) / best)), "mrr@10": float(np.mean(first))}
     relevant = np.asarray([sum(gain > 0 for gain in gains) for gains in ideal])
     for depth in cutoffs:
         scores[f"recall@{depth}"] = float(np.mean((ranked[:, :depth] > 0).sum(axis=1) / relevant))

@@ -2,9 +2,6 @@
 
 from ...common.lazy import lazy_exports
 
-_HOMES = {
-    "CheckpointingTrainer": "trainer",
-    "NonFiniteLoss": "trainer",
-}
+_HOMES = {"CheckpointingTrainer": "trainer", "NonFiniteLoss": "trainer"}
 
 __getattr__, __dir__, __all__ = lazy_exports(__name__, _HOMES)

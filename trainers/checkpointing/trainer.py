@@ -278,11 +278,7 @@ class CheckpointingTrainer(Trainer):
     def _push(self, folder: Path, tag: str | None, **given: Any) -> "Publication":
         from ...export import push
 
-        own = {
-            "token": self.args.hub_token,
-            "revision": self.args.hub_revision,
-            "private": self.args.hub_private_repo,
-        }
+        own = {"token": self.args.hub_token, "revision": self.args.hub_revision, "private": self.args.hub_private_repo}
         options = own | {name: value for name, value in given.items() if value is not None}
         return push(folder, self._repository(), tag=tag, replace_tag=True, **options)
 

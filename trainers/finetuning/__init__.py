@@ -2,9 +2,6 @@
 
 from ...common.lazy import lazy_exports
 
-_HOMES = {
-    "FineTuned": "run",
-    "fine_tune": "run",
-}
+_HOMES = {"FineTuned": "run", "fine_tune": "run"}
 
 __getattr__, __dir__, __all__ = lazy_exports(__name__, _HOMES)

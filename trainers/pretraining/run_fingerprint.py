@@ -25,13 +25,7 @@ _REMEDY = {
     "optimizer": "restore these entries, or pass allow_changed_recipe=True",
     "masking": "restore the masking schedule, or pass allow_changed_recipe=True",
 }
-_UNDER_FLAG = {
-    "data": "data",
-    "seed": "recipe",
-    "phases": "recipe",
-    "optimizer": "recipe",
-    "masking": "recipe",
-}
+_UNDER_FLAG = {"data": "data", "seed": "recipe", "phases": "recipe", "optimizer": "recipe", "masking": "recipe"}
 _PHASE_DEFAULTS = {one.name: one.default for one in fields(Phase) if one.default is not MISSING}
 
 

@@ -6,7 +6,6 @@ is not said; that of XTREME is the plain mean. The settings behind the numbers w
 """
 
 import csv
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -34,25 +33,6 @@ def published_scores() -> tuple[Published, ...]:
         The scores, in the order of the tables.
     """
     return tuple(row for row in _rows() if row.task != _PRINTED)
-
-
-def printed_averages() -> dict[tuple[str, str], float]:
-    """Read the averages as printed, which are not always means."""
-    return {(row.suite, row.model): row.score for row in _rows() if row.task == _PRINTED}
-
-
-def published_means(suite: str, tasks: Iterable[str] | None = None) -> dict[str, float]:
-    """Average the published scores of the same tasks for every model that has them all."""
-    rows = [row for row in published_scores() if row.suite == suite]
-    wanted = set(tasks) if tasks is not None else {row.task for row in rows}
-    by_model: dict[str, dict[str, float]] = {}
-    for row in rows:
-        by_model.setdefault(row.model, {})[row.task] = row.score
-    return {
-        model: sum(scores[task] for task in sorted(wanted)) / len(wanted)
-        for model, scores in by_model.items()
-        if wanted and wanted <= set(scores)
-    }
 
 
 @cache
