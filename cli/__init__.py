@@ -167,6 +167,7 @@ app.add_typer(finetune, name="finetune")
 train = typer.Typer(cls=_Verbs, help="Train an embedder, a reranker, ColBERT or SPLADE.", no_args_is_help=True)
 for _name, _line in (
     ("embedder", "Train a SentenceTransformer on pairs, triplets, scored pairs, NLI or parallel text."),
+    ("distilled", "Train an embedder to give the vectors of a teacher: a model, a command, an endpoint, a file."),
     ("reranker", "Train a cross-encoder that reads question and passage together."),
     ("colbert", "Train a multi-vector model: one vector per token."),
     ("splade", "Train a sparse model: weights over the vocabulary."),

@@ -1,4 +1,4 @@
-"""`mmbert train embedder|reranker|colbert|splade`: options in, a trained folder with its scores out."""
+"""`mmbert train embedder|distilled|reranker|colbert|splade`: options in, a trained folder with its scores out."""
 
 from __future__ import annotations
 
@@ -22,6 +22,22 @@ _EMBEDDER = rf"""Train an embedder on your own pairs, triplets, scored pairs, NL
     mmbert train embedder --model jhu-clsp/mmBERT-small --preset parallel --output embedder \
         --train "ntrex.parquet?key=line&text=text&language=lang" --matryoshka 256,128,64 --exclude tatoeba.parquet
 {_SOURCES}"""
+_DISTILLED = r"""Train an embedder to give the vectors of another one, its teacher.
+
+    mmbert train distilled --model jhu-clsp/mmBERT-small --teacher intfloat/multilingual-e5-base --output student \
+        --train "sentences.parquet?text=sentence" "ntrex.parquet?key=line&text=text&language=lang"
+    mmbert train distilled --static --model jhu-clsp/mmBERT-small --teacher "command:python label.py" \
+        --train sentences.txt --output table
+
+A teacher is a SentenceTransformer; command:PROGRAM, which reads {"id": 0, "text": ...} lines and writes a JSON list of
+numbers a line; lines:PROGRAM, which reads plain lines; http://HOST:PORT?model=NAME, an OpenAI-compatible endpoint; or
+a file of vectors, vectors.npy?texts=texts.txt or vectors.parquet?text=COLUMN&vector=COLUMN. Each text is asked for
+once: vectors are kept in --labels, and a run that was stopped goes on.
+
+A source is a text file; PLACE?text=COLUMN, single texts; or pairs and translations as for `mmbert train embedder`,
+where both sides learn the teacher's vector of the first. Its width may differ from the student's: a linear layer is
+added. Scores are cosine to the teacher on held-out texts, and how often its vector is the nearest.
+"""
 _RERANKER = rf"""Train a reranker: a cross-encoder that reads question and passage together.
 
     mmbert train reranker --model jhu-clsp/mmBERT-base --output reranker \
@@ -67,6 +83,19 @@ def embedder(arguments: list[str]) -> None:
     _train(parser, arguments, train_embedder, "matryoshka", "teacher", "lora_rank")
 
 
+def distilled(arguments: list[str]) -> None:
+    """Distil an embedder from a teacher.
+
+    Args:
+        arguments: The command line, see `--help`.
+    """
+    from ...embeddings.training.distillation.options import distillation_parser, run_distillation
+
+    parser = distillation_parser(_DISTILLED)
+    parser.prog = "mmbert train distilled"
+    typer.echo(run_distillation(_parsed(parser, arguments)))
+
+
 def reranker(arguments: list[str]) -> None:
     """Train a reranker.
 
@@ -109,7 +138,7 @@ def main(kind: str) -> None:
     """Train with the options of the command line.
 
     Args:
-        kind: `embedder`, `reranker`, `colbert` or `splade`.
+        kind: `embedder`, `distilled`, `reranker`, `colbert` or `splade`.
     """
     run_command(lambda: globals()[kind](sys.argv[1:]))
 
@@ -126,13 +155,18 @@ def _train(parser: argparse.ArgumentParser, arguments: list[str], train: Any, *o
     """Read the options, train, print the scores; `own` are those that only this kind has."""
     from ...embeddings.training.options import run_script
 
+    options = _parsed(parser, arguments)
+    typer.echo(run_script(train, options, **{name: getattr(options, name) for name in own}))
+
+
+def _parsed(parser: argparse.ArgumentParser, arguments: list[str]) -> argparse.Namespace:
+    """Read the options, by the names that people know."""
     known = [word[2:] for action in parser._actions for word in action.option_strings if word[:2] == "--"]
     flags = [word[2:] for action in parser._actions if action.nargs == 0 for word in action.option_strings]
     one_line_errors(parser)
     words = with_known_names(arguments, known, parser.prog, flags)
     remember_words(parser.prog, words)
-    options = parser.parse_args(words)
-    typer.echo(run_script(train, options, **{name: getattr(options, name) for name in own}))
+    return parser.parse_args(words)
 
 
 def _dimensions(text: str) -> list[int]:

@@ -235,6 +235,22 @@ def _cut(texts: Iterable[Any], size: int) -> Iterator[tuple[int, list[Any]]]:
         yield first, window
 
 
+def texts_digest(texts: Iterable[str], window: int = 8_192) -> str:
+    """Return the fingerprint of texts in their order, as `vectors.json` holds it under `texts`.
+
+    Args:
+        texts: Any number.
+        window: As for `encode_to_file`.
+
+    Returns:
+        64 hexadecimal digits.
+    """
+    digest = ""
+    for _, part in _cut(texts, window):
+        digest = _chain(digest, part)
+    return digest
+
+
 def _chain(digest: str, texts: list[str]) -> str:
     """Extend the digest of all texts before by those of a window."""
     found = hashlib.sha256(digest.encode())

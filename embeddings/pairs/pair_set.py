@@ -9,6 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from .overlap import TextFinder
+
 if TYPE_CHECKING:
     from datasets import Dataset
 
@@ -92,6 +94,24 @@ class PairSet:
         kept = [n for n, row in enumerate(self.rows) if not any(same_text(text) in forbidden for text in row)]
         skipped = {**self.skipped, reason: self.skipped.get(reason, 0) + len(self) - len(kept)}
         return replace(self.subset(kept), skipped=skipped)
+
+    def without_excluded(self, texts: Iterable[str]) -> "PairSet":
+        """Leave out, and count, every row that holds an evaluation text, alone or inside a longer one.
+
+        Args:
+            texts: All texts of the evaluation sets.
+
+        Returns:
+            The other rows; see `overlap` for what counts as found.
+        """
+        excluded = set(texts)
+        kept = self.without(excluded, "excluded") if excluded else self
+        finder = TextFinder(excluded)
+        found = [n for n, row in enumerate(kept.rows) if not any(map(finder.holds, row))]
+        if len(found) == len(kept):
+            return kept
+        inside = {"excluded text inside a longer one": len(kept) - len(found)}
+        return replace(kept.subset(found), skipped={**kept.skipped, **inside})
 
     def split(self, heldout: int, seed: int = 12) -> tuple["PairSet", "PairSet"]:
         """Cut off a development set whose anchors do not occur in the rest.

@@ -5,6 +5,7 @@ A source is one string, `PLACE?role=column&...`, so that every source of a run c
     pairs.jsonl                                        columns are found by their usual names
     qa.parquet?anchor=question&positive=context        or named, `a.b` inside one; &negative= may be repeated
     ntrex.parquet?key=line&text=text&language=lang     translations of one line: each is paired with the pivot's text
+    sentences.parquet?text=sentence                    single texts, for distillation from a teacher only
     stories.parquet?document=text                      running text: two pieces of a document are a pair (see `crops`)
     opus.jsonl                                         two columns, or keys of `translation`, that are languages
     notes?document=text                                the same of a folder of .txt, .md and .rst files
@@ -20,11 +21,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
-from ...data.tables.base import MISSING, Table, TableRow, pick
-from ...data.tables.files import format_of
+from ...data.tables.base import MISSING, Table, TableError, TableRow, pick
+from ...data.tables.files import format_of, lines
 from ...data.tables.names import other_names
 from ...data.tables.read import open_tables, table_files
 from ...languages.tags import canonical_tag, same_language, tag_in_name
+from ..encoding.texts import check_text
 from ..search.documents import read_documents
 from .random_crops import crops
 
@@ -75,6 +77,8 @@ class PairSource:
 
     def rows(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield (place, values by role: anchor, positive, negative, score, label, language; or `left_out`)."""
+        if self.holds_texts and self.columns:
+            raise ValueError(f"{self.place}: single texts are for `mmbert train distilled`; name anchor and positive")
         if "document" in self.columns and self._is_text():
             yield from _cropped((found.name, {"document": found.text}) for found in read_documents(self.place))
             return
@@ -85,6 +89,38 @@ class PairSource:
             yield from _cropped(rows)
         else:
             yield from rows
+
+    @property
+    def holds_texts(self) -> bool:
+        """Whether it gives single texts: lines of a text file, or one column named `text` without a key."""
+        if not self.columns:
+            return format_of(Path(self.place)) == "text"
+        return "text" in self.columns and not {"key", "document", "anchor", "positive"} & set(self.columns)
+
+    def texts(self) -> Iterator[tuple[str, str]]:
+        """Yield single texts.
+
+        Yields:
+            tuple[str, str]: The text, and its language; empty where no column says it.
+
+        Raises:
+            FileNotFoundError: If there is no such file or data set.
+            ValueError: If a file cannot be read, has not the columns, or a value is no text.
+        """
+        path = Path(self.place)
+        if format_of(path) == "text":
+            if not path.is_file():
+                raise FileNotFoundError(f"{path} is no file; give one")
+            try:
+                yield from (((line or b"").decode("utf-8"), "") for _, line in lines(path))
+            except (UnicodeDecodeError, TableError) as error:
+                raise ValueError(f"{path}: {error}; convert it to UTF-8 first") from None
+            return
+        for table in self.tables():
+            for place, row in self._chosen(table):
+                if (text := row["text"]) is not None:
+                    check_text(text, f"{place}, text")
+                yield text or "", str(row.get("language") or "")
 
     def _chosen(self, table: Table) -> Iterator[TableRow]:
         """Yield the rows of the split, by role; where no header says the columns, the rows do."""
@@ -141,7 +177,8 @@ class PairSource:
         numbered = [name for name in names if name.rpartition("_")[0] == "negative" and name[9:].isdigit()]
         if shape == "pair" and numbered and "negative" not in roles:
             roles["negative"] = sorted(numbered, key=lambda name: int(name[9:]))
-        needed = {"pair": ("anchor", "positive"), "key": ("language", "text"), "document": ()}[shape]
+        shapes = {"pair": ("anchor", "positive"), "key": ("language", "text"), "document": (), "text": ()}
+        needed = shapes[shape]
         if missing := [role for role in needed if role not in roles]:
             hint = f"{self.place}?{missing[0]}=COLUMN"
             raise ValueError(
@@ -166,7 +203,7 @@ def _shape(roles: Mapping[str, Any], place: str) -> str:
     found = [shape for shape in ("key", "document") if shape in roles]
     if len(found) > 1:
         raise ValueError(f"{place}: key joins translations, document cuts one text; name one of them")
-    return found[0] if found else "pair"
+    return found[0] if found else "text" if "text" in roles else "pair"
 
 
 def _all(named: list[tuple[str, str]], role: str) -> list[str]:

@@ -15,6 +15,7 @@ from typing import Any, Unpack
 from ..encoding.load import load_embedder
 from ..encoding.sentence_transformers_model import save_embedder
 from ..pairs.pair_set import PairSet
+from .distillation.teachers import load_teacher
 from .language_sampler import language_batches
 from .losses import build_evaluator, build_loss, refuse_unfit
 from .presets import TrainingPreset
@@ -83,16 +84,6 @@ def train_embedder(
     if lora_rank is not None:
         embedder[0].model = embedder[0].model.merge_and_unload()
     return run.save(embedder, save_embedder)
-
-
-def load_teacher(teacher: str | os.PathLike[str], device: str | None) -> Any:
-    """Load a SentenceTransformer of any family for embedding: ours if it is one, else with the stock classes."""
-    try:
-        return load_embedder(teacher, device=device)
-    except ValueError:  # another family
-        from sentence_transformers import SentenceTransformer
-
-        return SentenceTransformer(str(teacher), device=device)
 
 
 def _refuse_bad_numbers(settings: TrainingPreset, pairs: PairSet, lora_rank: int | None) -> None:

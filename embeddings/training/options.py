@@ -23,7 +23,12 @@ def training_parser(description: str, default_preset: str = "pairs") -> argparse
     parser.add_argument("--output", required=True, type=Path, help="Folder to write; report.json and scores.md in it.")
     parser.add_argument("--train", nargs="+", default=[], help="PLACE?role=column&...: parquet, jsonl, CSV, Hub id.")
     parser.add_argument("--dev", nargs="+", default=[], help="Held-out pairs; left out: --heldout rows of --train.")
-    parser.add_argument("--exclude", nargs="+", default=[], help="Files whose texts must not be trained on.")
+    parser.add_argument(
+        "--exclude",
+        nargs="+",
+        default=[],
+        help="Files whose texts must not be trained on, alone or inside longer ones.",
+    )
     parser.add_argument("--preset", default=default_preset, choices=PRESETS, help="Settings to start from.")
     parser.add_argument("--heldout", type=int, help="Rows held out for scores; 0: none.")
     parser.add_argument("--max_rows", type=int, help="Draw so many of the rows.")
@@ -84,7 +89,7 @@ def rows_of(options: argparse.Namespace, settings: TrainingPreset) -> tuple[Pair
         raise ValueError("--train is missing; name a file of pairs, or a preset that has its data")
     pairs = read_pairs(*sources, negatives=None if options.mine_with else options.negatives, max_rows=options.max_rows)
     if options.exclude:
-        pairs = pairs.without(set().union(*map(read_texts, options.exclude)))
+        pairs = pairs.without_excluded(set().union(*map(read_texts, options.exclude)))
     if options.dev:
         dev: PairSet | None = read_pairs(*options.dev)
         pairs = pairs.without({text for row in dev.rows for text in row}, "in --dev") if dev else pairs

@@ -72,6 +72,10 @@ PRESETS = {
         temperature=0.5,
     ),
     "pairs": TrainingPreset(source="sentence-transformers' defaults for pairs", warmup=0.1),
+    # Rate, length and batch of the trial that docs/distillation.md reports.
+    "distilled": TrainingPreset(
+        source="distillation from a teacher's vectors", objective="distill", batch_size=128, max_seq_length=128
+    ),
     "scored": TrainingPreset(
         source="CoSENT on scored pairs, as for STS", objective="scored", batch_size=32, warmup=0.1
     ),
@@ -82,7 +86,7 @@ def preset(name: str, **changes: Any) -> TrainingPreset:
     """Return a preset with some settings changed.
 
     Args:
-        name: `msmarco`, `parallel`, `pairs` or `scored`.
+        name: `msmarco`, `parallel`, `pairs`, `scored` or `distilled`.
         **changes: Fields of TrainingPreset; None leaves the preset's value.
 
     Returns:

@@ -31,7 +31,10 @@ from .presets import TrainingPreset
 _log = logging.getLogger(__name__)
 _EVALUATIONS = 4  # during a run, beside those before and after
 # of the thirty numbers that the evaluators give, those that a table shows
-_SHOWN = ("accuracy@1", "mrr@10", "ndcg@10", "cosine_accuracy", "spearman_cosine", "spearman", "active_dims")
+_SHOWN = (
+    "teacher_cosine", "accuracy@1", "mrr@10", "ndcg@10", "cosine_accuracy", "spearman_cosine", "spearman",
+    "active_dims",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

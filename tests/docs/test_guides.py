@@ -23,7 +23,7 @@ DOCS = ROOT / "docs"
 ORDER = [
     "data", "recipes", "stream", "pretraining", "continuing", "merging", "classification", "multiple_choice", "tagging",
     "answering", "evaluating", "reporting", "trimming", "languages", "embeddings",
-    "searching", "training_embeddings", "speed", "publishing", "onnx", "scaling",
+    "searching", "training_embeddings", "distillation", "speed", "publishing", "onnx", "scaling",
 ]  # fmt: skip
 PAGES = [DOCS / f"{name}.md" for name in ORDER]
 FENCE = re.compile(r"^```([^\n`]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

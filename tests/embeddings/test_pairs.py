@@ -2,10 +2,12 @@
 
 import json
 import math
+import random
 
 import pyarrow as pa
 import pytest
-from mmbert.embeddings import read_pairs
+from mmbert.embeddings import PairSet, read_pairs
+from mmbert.embeddings.pairs.overlap import TextFinder
 from mmbert.embeddings.pairs.sources import PairSource, read_texts
 from pyarrow import csv, parquet
 
@@ -198,6 +200,45 @@ def test_texts_of_evaluation_sets_are_left_out_however_they_are_written(tmp_path
     texts = read_texts(jsonl(tmp_path / "b.jsonl", [{"n": 1, "any": "  WHO is  bo? "}]))
     kept = pairs.without(texts)
     assert [row[0] for row in kept.rows] == ["who is Ana?", "who is Chi?"] and kept.skipped == {"held out": 1}
+
+
+FOUND = [
+    ("the ferry leaves at eight", "On Monday: The ferry -- leaves at EIGHT, they said."),
+    ("der Zug fährt heute nicht mehr", "Heute gilt: der Zug fa\u0308hrt heute nicht mehr. Schade."),
+    (" ".join(f"w{n}" for n in range(40)), "before " + " ".join(f"w{n}" for n in range(20, 33)) + " after"),
+    ("我昨天在图书馆看了一本书", "他说:“我昨天在图书馆看了一本书。”然后走了"),
+    ("ฉันชอบกินข้าวเหนียวมะม่วง", "เมื่อวานนี้ฉันชอบกินข้าวเหนียวมะม่วงมาก"),
+    ("मैं कल बाज़ार गया था वहाँ", "उसने कहा मैं कल बाज़ार गया था वहाँ और लौटा"),
+]
+NOT_FOUND = [
+    ("thank you very much", "well, thank you very much for all of it"),  # too short to mean anything inside a text
+    ("the ferry leaves at eight", "the ferry leaves eight at a time"),
+    ("the ferry leaves at eight", "the ferry leaves at eighteen"),
+    (" ".join(f"w{n}" for n in range(40)), "before " + " ".join(f"w{n}" for n in range(20, 32)) + " after"),
+    ("我昨天看书", "他说我昨天看书了"),
+]
+
+
+@pytest.mark.parametrize(
+    ("excluded", "text", "found"), [(*one, True) for one in FOUND] + [(*one, False) for one in NOT_FOUND]
+)
+def test_an_evaluation_text_inside_a_longer_one_is_found(excluded, text, found):
+    rows = PairSet(("anchor", "positive"), [("one", text), ("two", "other")], None, ["", ""], {"empty": 2})
+    kept = rows.without_excluded([excluded, "unrelated words that nobody has ever written down here"])
+    inside = {"excluded text inside a longer one": 1} if found else {}
+    assert len(kept) == (1 if found else 2)
+    assert {why: number for why, number in kept.skipped.items() if number} == {"empty": 2, **inside}
+
+
+def test_inside_is_found_as_a_plain_search_finds_it():
+    draw = random.Random(0)
+    words = "a b c d".split()
+    excluded = [" ".join(draw.choices(words, k=draw.randint(3, 9))) for _ in range(30)]
+    texts = [" ".join(draw.choices(words, k=draw.randint(4, 30))) for _ in range(400)]
+    finder = TextFinder(excluded)
+    for text in texts:
+        expected = any(f" {one} " in f" {text} " for one in excluded if len(one.split()) >= 5)
+        assert finder.holds(text) == expected
 
 
 def test_a_development_set_shares_no_anchor_with_the_rest(tmp_path):
