@@ -274,6 +274,7 @@ def test_another_order_of_the_texts_is_seen(files, name):
         ("command:", "the teacher command is empty"),
         ("command:'a b", "no closing quotation"),
         ("absent.npy?texts=t.txt", "absent.npy is no file of vectors"),
+        ("http://me:secret@host/v1", "leave it out and set OPENAI_API_KEY"),
         ("no_such_folder", "no_such_folder is no folder of a saved model"),
     ],
 )

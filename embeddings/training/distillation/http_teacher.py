@@ -44,6 +44,8 @@ class HttpTeacher:
                 f"{url}: give http://HOST:PORT/v1/embeddings?model=NAME&batch=64"
                 + (f"; {unknown[0]!r} is unknown" if parts.hostname else "")
             )
+        if "@" in parts.netloc:
+            raise ValueError("the teacher's address holds a name or password; leave it out and set OPENAI_API_KEY")
         if not options.get("batch", "1").isdigit() or int(options.get("batch", "1")) < 1:
             raise ValueError(f"{url}: batch must be a number of texts, at least 1, got {options['batch']!r}")
         path = parts.path.rstrip("/")
@@ -52,8 +54,7 @@ class HttpTeacher:
         self.url = urlunsplit((parts.scheme, parts.netloc, path, "", ""))
         self._model, self._batch = options.get("model"), int(options.get("batch", _BATCH))
         self._prompt, self._wait = prompt, wait
-        shown = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], path, "", ""))
-        self.identity: dict[str, Any] = {"url": shown, "model": self._model, "prompt": prompt}
+        self.identity: dict[str, Any] = {"url": self.url, "model": self._model, "prompt": prompt}
 
     def stream(self, texts: Sequence[str], window: int) -> Iterator[npt.NDArray[np.floating[Any]]]:
         """Yield the vectors of a window at a time."""
@@ -61,7 +62,7 @@ class HttpTeacher:
             part = texts[first : first + window]
             found = [self._ask(part[n : n + self._batch]) for n in range(0, len(part), self._batch)]
             if len({rows.shape[1] for rows in found}) > 1:
-                raise ValueError(f"{self.identity['url']} gives vectors of different widths")
+                raise ValueError(f"{self.url} gives vectors of different widths")
             yield np.concatenate(found)
 
     def _ask(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
@@ -74,9 +75,9 @@ class HttpTeacher:
             numbers = [row["index"] for row in rows]
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             shown = answer[:60].decode("utf-8", "replace")
-            raise ValueError(f"{self.identity['url']} gave no list of embeddings but {shown!r}") from error
+            raise ValueError(f"{self.url} gave no list of embeddings but {shown!r}") from error
         if numbers != list(range(len(texts))) or vectors.ndim != 2:
-            raise ValueError(f"{self.identity['url']} gave {len(numbers)} embeddings for {len(texts)} texts")
+            raise ValueError(f"{self.url} gave {len(numbers)} embeddings for {len(texts)} texts")
         return vectors
 
     def _post(self, body: bytes) -> bytes:
@@ -98,4 +99,4 @@ class HttpTeacher:
             if not again or tried + 1 == _TRIES:
                 break
             time.sleep(self._wait * 2**tried)
-        raise ValueError(f"{self.identity['url']} {reason}")
+        raise ValueError(f"{self.url} {reason}")
