@@ -316,13 +316,14 @@ def tag_in_name(name: str) -> str | None:
     """
     pieces = [piece for piece in re.split(r"[/\\]", name) if piece]
     for piece in reversed(pieces):
-        for word in re.findall(r"(?<![A-Za-z])[A-Za-z]{2,3}[_-][A-Z][a-z]{3}(?![A-Za-z])", piece):
+        for word in re.findall(r"(?<![A-Za-z])[A-Za-z]{2,3}[_-](?:[A-Z][a-z]{3}|[A-Z]{2})(?![A-Za-z])", piece):
             if (found := canonical_tag(word)) is not None:
                 return found
     for number, piece in enumerate(reversed(pieces)):
         words = re.split(r"[._-]", piece if number else piece.partition(".")[0])
+        whole = number > 0 and piece in ("id", "is", "no")  # as folders of one data set among others
         for word in (words[0], words[-1]):
-            if re.fullmatch(r"[a-z]{2,3}", word) and word not in _NOT_LANGUAGES:
+            if re.fullmatch(r"[a-z]{2,3}", word) and (whole or word not in _NOT_LANGUAGES):
                 found = canonical_tag(word)
                 if found is not None and (
                     found.partition("_")[0] in known_codes() or getattr(_iso(word), "part1", None)

@@ -91,6 +91,7 @@ def read_labelled(
     )
     skipped: Counter[str] = Counter()
     notes: dict[str, None] = {}
+    named_by: dict[str, str] = {}
     taken: dict[str, str] = {}
     rows: dict[str, list[Any]] = {}
     seen: set[str] = set()
@@ -102,6 +103,8 @@ def read_labelled(
         taken |= part.taken
         silent = [None] * len(found["row"])
         own = part.language or language or UNKNOWN
+        if part.language and not all(found.get("language", silent)):
+            named_by.setdefault(part.language, Path(part.place).name)
         found["language"] = [tag or own for tag in found.get("language", silent)]
         seen.update(str(tag) for tag in found["language"])
         found.pop("split", None)
@@ -113,6 +116,10 @@ def read_labelled(
         count += len(keep)
     for note in notes:
         logger.warning("%s: %s", source, note)
+    if named_by:
+        some = ", ".join(f"{tag} ({name})" for tag, name in list(named_by.items())[:_LISTED])
+        more = f" and {len(named_by) - _LISTED} more" if len(named_by) > _LISTED else ""
+        logger.warning("%s: languages are those that names of files and folders say: %s%s", source, some, more)
     if skipped:
         told = (f"{n} rows {f'without {name}' if name in FIELDS else f'({name})'}" for name, n in skipped.items())
         logger.warning("%s: left out %s", source, ", ".join(told))

@@ -36,10 +36,11 @@ def language_of(name: str) -> str | None:
     """
     if re.search(r"(?<![A-Za-z])[a-z]{2,3}[_-][A-Z][a-z]{3}(?![A-Za-z])", name):
         return tag_in_name(name)
+    last = name.rpartition("/")[2]
     for piece in reversed(name.split("/")):
         words = [word for word in re.split(r"[._-]", piece) if word.lower() not in (*_SPLIT_WORDS, *_SUFFIX_WORDS)]
         words = [word for word in words if not word.isdigit()]
         if len(words) == 1 or (len(words) == 2 and re.fullmatch(r"[A-Z]{2}", words[1])):
-            if (found := tag_in_name("-".join(words))) is not None:
+            if (found := tag_in_name("-".join(words) + ("/-" if piece != last else ""))) is not None:
                 return found
     return None

@@ -9,6 +9,7 @@ reads decides whether it is an error or left out and counted.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from .files import BROKEN, KINDS, check_binary, format_of, is_rows, refusal
 from .json_rows import json_file, json_lines
 from .names import language_of, other_names, split_of
 
+_FOLDER = re.compile(r"[a-z]{2,3}[_-][A-Z][a-z]{3}|[a-z]{2}")
 SUFFIXES = tuple(suffix for suffix, kind in KINDS.items() if kind != "text")
 
 
@@ -104,7 +106,13 @@ def file_table(
         except BROKEN as error:
             raise ValueError(f"{path}: cannot be read ({str(error).splitlines()[0]}).") from None
         names, header = class_names(schema), list(schema.names)
-    return Table(str(path), rows, language_of(name), split_of(name), names, header, of_no_split)
+    language = language_of(f"{own}/{name}") if _FOLDER.fullmatch(own := _folder_of(path, name)) else language_of(name)
+    return Table(str(path), rows, language, split_of(name), names, header, of_no_split)
+
+
+def _folder_of(path: Path, name: str) -> str:
+    """Return the name of the folder that a path inside it leaves out: `data/swh_Latn/train.tsv` says Swahili."""
+    return path.parts[-1 - len(Path(name).parts)] if len(path.parts) > len(Path(name).parts) else ""
 
 
 def open_tables(

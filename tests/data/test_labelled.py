@@ -235,6 +235,16 @@ def test_broken_files_are_named(tmp_path, name, text, message):
         read_labelled(tmp_path / name)
 
 
+def test_languages_of_names_are_told(tmp_path, caplog):
+    for name in ("sw/train.csv", "no/train.csv", "zh-TW/train.csv", "mine/reviews.csv"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text("text,label\na,x\n")
+    assert read_labelled(tmp_path)["language"][:] == ["und", "nob_Latn", "swh_Latn", "cmn_Hant"]
+    assert "languages are those that names of files and folders say: nob_Latn (train.csv), swh_Latn" in caplog.text
+    assert read_labelled(tmp_path / "sw")["language"][:] == read_labelled(tmp_path / "sw/train.csv")["language"][:]
+    assert read_labelled(tmp_path / "sw")["language"][:] == ["swh_Latn"]
+
+
 def test_nothing_there(tmp_path):
     with pytest.raises(FileNotFoundError, match="does not exist"):
         read_labelled(tmp_path / "x.csv")
