@@ -28,7 +28,8 @@ class MmBertConfig(ModernBertConfig):
 
     Args:
         mask_token_id: Id of the mask token.
-        sparse_prediction: Score masked positions only when labels are given; the output then has no logits.
+        sparse_prediction: Score masked positions only when labels are given; the output then has no logits, but in an
+            evaluation without gradients.
         global_attn_every_n_layers: Layer i sees the whole sequence when i is a multiple of this, else a window of
             `local_attention` tokens around each position.
 

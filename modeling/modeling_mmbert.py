@@ -328,6 +328,7 @@ class MmBertForMaskedLM(MmBertPreTrainedModel):
         inputs_embeds: Tensor | None = None,
         labels: Tensor | None = None,
         num_items_in_batch: Tensor | int | None = None,
+        return_logits: bool | None = None,
         **kwargs: Any,
     ) -> MaskedLMOutput:
         """Score the masked tokens, or predict every token.
@@ -339,12 +340,16 @@ class MmBertForMaskedLM(MmBertPreTrainedModel):
             inputs_embeds: (B, L, hidden_size) in place of `input_ids`.
             labels: (B, L) the token that was masked; `config.sparse_pred_ignore_index` elsewhere.
             num_items_in_batch: Masked tokens in the whole optimizer step; the loss is divided by it.
+            return_logits: Whether to give logits beside the loss with `sparse_prediction` on; None: in an evaluation
+                (`model.eval()`, no gradients), where a Trainer's `compute_metrics` wants them.
             **kwargs: See `MmBertModel.forward`.
 
         Returns:
-            The loss if there are labels: 0 where none is masked. `logits` (B, L, vocab_size) without labels or with
-            `sparse_prediction` off; what they hold at padding means nothing.
+            The loss if there are labels: 0 where none is masked. `logits` (B, L, vocab_size) without labels, with
+            `sparse_prediction` off or with `return_logits`; what they hold at padding means nothing.
         """
+        if return_logits is None:
+            return_logits = not (self.training or torch.is_grad_enabled())
         inputs = {"attention_mask": attention_mask, "position_ids": position_ids, "inputs_embeds": inputs_embeds}
         outputs = self.model(input_ids, **inputs, **kwargs, return_dict=True)
         hidden = outputs.last_hidden_state
@@ -352,7 +357,7 @@ class MmBertForMaskedLM(MmBertPreTrainedModel):
         if labels is not None:
             require_shape("labels", labels, hidden.shape[:2])
             labels = labels.to(hidden.device)
-        if labels is not None and self.config.sparse_prediction:
+        if labels is not None and self.config.sparse_prediction and not return_logits:
             loss = self._loss_where_masked(hidden, labels, num_items_in_batch)
         else:
             logits = self.decoder(self.head(hidden))

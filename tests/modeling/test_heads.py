@@ -62,6 +62,18 @@ def test_masked_lm_equals_stock(twins, make_batch, mlm_labels, padding, sparse):
     assert ours.logits.shape == (3, 90, 97) and ours.logits.isfinite().all()
 
 
+def test_an_evaluation_has_logits_beside_the_loss(tiny, make_batch, mlm_labels):
+    model = MmBertForMaskedLM(tiny()).eval()
+    ids, _ = make_batch(40, "none")
+    labels = mlm_labels(ids, None)
+    with torch.no_grad():
+        found, spared = model(ids, labels=labels), model(ids, labels=labels, return_logits=False)
+        assert_same(found.logits, model(ids).logits)
+        assert model.train()(ids, labels=labels).logits is None
+    assert spared.logits is None
+    assert_same(found.loss, spared.loss)
+
+
 def test_masked_lm_divides_by_the_items_of_the_whole_step(twins, make_batch, mlm_labels):
     model, stock = twins(MmBertForMaskedLM, ModernBertForMaskedLM)
     ids, mask = make_batch(40, "right")

@@ -30,7 +30,7 @@ def language_losses(model: PreTrainedModel, heldout: HeldOut, accelerator: Accel
             batch = collate([heldout.rows(heldout.languages[min(number, len(heldout.languages) - 1)])])
             placed = {k: v.to(accelerator.device) if isinstance(v, torch.Tensor) else v for k, v in batch.items()}
             with accelerator.autocast():
-                loss = model(**placed).loss
+                loss = model(**placed, return_logits=False).loss  # those of 256,000 words would fill memory
             if number < len(heldout.languages):
                 losses[number] = loss.double().cpu()
     model.train(was_training)
