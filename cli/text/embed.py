@@ -33,7 +33,9 @@ def embed(
     ] = None,
     backend: Annotated[str, typer.Option(help="torch; onnx or openvino for an exported folder.")] = "torch",
     prompt: Annotated[str | None, typer.Option(help="Put before every text.")] = None,
-    field: Annotated[str, typer.Option(help="Column of a table that holds the text.")] = "text",
+    field: Annotated[
+        str | None, typer.Option(help="Column of a table that holds the text; found and told if left out.")
+    ] = None,
     half: Annotated[bool, typer.Option("--half", help="Write float16 instead of float32.")] = False,
     restart: Annotated[bool, typer.Option("--restart", help="Begin anew instead of going on after a kill.")] = False,
     compile_layers: Annotated[
@@ -73,7 +75,7 @@ def _remarks(done: Any) -> str:
     return "".join(f"; {number:,} {what}" for what, number in remarks.items() if number)
 
 
-def _texts(place: str, field: str) -> Iterator[str]:
+def _texts(place: str, field: str | None) -> Iterator[str]:
     """Return an iterator over the texts; that there is one is seen before anything is loaded."""
     from itertools import chain
 

@@ -17,7 +17,9 @@ _SHOWN = 240  # characters of a passage on the screen
 def index_documents(
     documents: Annotated[
         list[Path],
-        typer.Argument(help="Folders (.txt, .md, .rst and .jsonl files, at any depth), or single such files."),
+        typer.Argument(
+            help="Folders of texts (.txt, .md, .rst) and tables (.jsonl, .csv, .parquet, ...), or single files."
+        ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the index; one that is there grows.")],
     model: Annotated[
@@ -35,7 +37,9 @@ def index_documents(
         bool, typer.Option("--graph", help="Build a graph with usearch, for millions of passages.")
     ] = False,
     no_texts: Annotated[bool, typer.Option("--no-texts", help="Look passages up in the files when shown.")] = False,
-    field: Annotated[str, typer.Option(help="Where the text is in an object of a .jsonl file.")] = "text",
+    field: Annotated[
+        str | None, typer.Option(help="Column of a table that holds the text; found and told if left out.")
+    ] = None,
     skip_bad: Annotated[bool, typer.Option(help="Leave out, and count, what cannot be read.")] = False,
     query_prompt: Annotated[str | None, typer.Option(help="Put before a question; as saved if left out.")] = None,
     document_prompt: Annotated[str | None, typer.Option(help="Put before a passage; as saved if left out.")] = None,

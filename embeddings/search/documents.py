@@ -11,6 +11,7 @@ import logging
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +23,8 @@ from ...data.tables.read import records
 logger = logging.getLogger(__name__)
 
 SUFFIXES = (".txt", ".md", ".rst")
+_TEXT = ("text", "content", "body", "passage", "document", "sentence", "abstract", "article", "review", "description")
+_LOOKED_AT = 50  # rows of a table that are looked at for the texts
 _PART = re.compile(r"part-\d{4,}|\.part-\d{4,}\.partial")  # folders of an index of format 1
 
 
@@ -45,7 +48,7 @@ class Document:
 
 
 def read_documents(
-    *places: str | Path, field: str = "text", on_bad: Literal["raise", "skip"] = "raise"
+    *places: str | Path, field: str | None = None, on_bad: Literal["raise", "skip"] = "raise"
 ) -> Iterator[Document]:
     """Read documents from folders, text files and tables.
 
@@ -54,7 +57,8 @@ def read_documents(
             left out; a table (.jsonl, .parquet, .csv, ...) has a row per document, with its name under `id` (the row's
             number if there is none) and its other values as columns. Tables of a folder that lack the field are left
             alone, with a warning, but for .jsonl and .parquet.
-        field: Where the text is in a row, `a.b` inside a nested one.
+        field: Where the text is in a row, `a.b` inside a nested one. None: `text`, else a column of a usual name, else
+            the one with the longest texts; which one it is is logged.
         on_bad: `raise` at a file or row that cannot be read; `skip`: pass it on as what it is, for the index to count.
 
     Returns:
@@ -88,18 +92,40 @@ def _is_documents(path: Path) -> bool:
     return format_of(path) not in (None, "conll") and not ours and is_rows(path)
 
 
-def _has_field(path: Path, field: str) -> bool:
+def _has_field(path: Path, field: str | None) -> bool:
     """Tell whether a table of a folder is one of documents; a settings file beside notes is none."""
     if format_of(path) not in ("csv", "tsv", "json"):
         return True
-    try:
-        first = next(iter(records(path)), None)
-    except (*BROKEN, ValueError):
-        first = None
-    if first is not None and first.values is not None and pick(first.values, field) is not MISSING:
+    rows = _first_rows(path)
+    if rows and (pick(rows[0], field) is not MISSING if field else _usual_name(rows)):
         return True
-    logger.warning("%s is left alone: it has no column %r", path, field)
+    logger.warning("%s is left alone: it has no column %r", path, field or _TEXT[0])
     return False
+
+
+def _first_rows(path: Path) -> list[Mapping[str, Any]]:
+    try:
+        return [one.values for one in islice(records(path), _LOOKED_AT) if one.values is not None]
+    except (*BROKEN, ValueError):  # said when the file is read
+        return []
+
+
+def _usual_name(rows: list[Mapping[str, Any]]) -> str | None:
+    """The first usual name of a text column that the rows have."""
+    there = {str(name).strip().lower(): name for name in rows[0] if isinstance(rows[0][name], str)}
+    return next((there[name] for name in _TEXT if name in there), None)
+
+
+def _text_column(path: Path) -> str:
+    """Where the texts of a table are; `text` if nothing in it looks like them."""
+    if not (rows := _first_rows(path)):
+        return _TEXT[0]
+    lengths = {name: sum(len(str(row.get(name) or "")) for row in rows) for name in rows[0]}
+    words = [name for name in lengths if any(isinstance(row.get(name), str) and " " in row[name] for row in rows)]
+    found = _usual_name(rows) or max(words, key=lambda name: lengths[name], default=_TEXT[0])
+    if found != _TEXT[0] and found in lengths:
+        logger.info("%s: its column %r is the text; %s names another", path, found, option("field", "COLUMN"))
+    return found
 
 
 def file_text(path: str | Path) -> str:
@@ -115,14 +141,14 @@ def file_text(path: str | Path) -> str:
         return file.read().decode("utf-8")
 
 
-def _read(files: list[Path], field: str, on_bad: str) -> Iterator[Document]:
+def _read(files: list[Path], field: str | None, on_bad: str) -> Iterator[Document]:
     for path in files:
         name, read = path.as_posix(), 0
         try:
             if format_of(path) in (None, "text", "conll"):
                 yield Document(name, file_text(path), str(path.absolute()))
                 continue
-            for document in _rows(path, name, field, on_bad):
+            for document in _rows(path, name, field or _text_column(path), on_bad):
                 read += 1
                 yield document
         except (*BROKEN, TableError, UnicodeDecodeError) as broken:

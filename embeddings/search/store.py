@@ -170,17 +170,10 @@ class IndexStore:
         self._commit = self._db.execute("SELECT max(number) FROM commits").fetchone()[0] or 0
         spans = self._spans("")
         self.parts = []
-        dimensions = self.settings["model"]["dimensions"]
         for number, first, rows, blob in self._db.execute("SELECT * FROM parts ORDER BY number").fetchall():
             place, graph = self.vectors(number), self._graph(number)
             self._verify(place)
-            try:
-                vectors = np.load(place, mmap_mode="r", allow_pickle=False)
-            except (OSError, ValueError, EOFError) as error:
-                raise ValueError(f"{place} is broken ({error}); make the index again") from None
-            if vectors.shape != (rows, dimensions):
-                shape = " x ".join(map(str, vectors.shape))
-                raise ValueError(f"{place} holds {shape} values, the index {rows} x {dimensions}; make the index again")
+            vectors = np.load(place, mmap_mode="r", allow_pickle=False)
             ids = np.arange(first, first + rows) if blob is None else np.frombuffer(blob, np.int64)
             has_graph = self._verify(graph)
             self.parts.append(Part(ids, vectors, _within(ids, spans), open_graph(graph) if has_graph else None))

@@ -97,7 +97,7 @@ def test_mixed_dimensions_are_refused(embedder, tmp_path):
     index = SearchIndex.build(tmp_path / "index", ["red house"], embedder)
     vectors = np.load(index.folder / "vectors-0001.npy")
     np.save(index.folder / "vectors-0001.npy", vectors[:, :16])
-    with pytest.raises(ValueError, match=r"vectors-0001.npy holds 1 x 16 values, the index 1 x 48"):
+    with pytest.raises(ValueError, match=r"vectors-0001.npy has 192 bytes instead of 320"):
         SearchIndex.open(index.folder, embedder)
 
 
@@ -242,7 +242,7 @@ def test_documents_are_read_from_rows(tmp_path):
     with pytest.raises(ValueError, match=r"row 3: no text in 'body'"):
         list(read_documents(rows, field="body"))
     with pytest.raises(ValueError, match=r"row 1: no 'text' among id, body"):
-        list(read_documents(rows))
+        list(read_documents(rows, field="text"))
     found = list(read_documents(rows, field="body", on_bad="skip"))
     assert [one.text for one in found] == ["red", "blue", None, None]
     assert [one.name for one in found] == ["x", f"{rows.as_posix()}:2", "3", f"{rows.as_posix()}:4"]
@@ -253,6 +253,42 @@ def test_documents_are_read_from_rows(tmp_path):
     (tmp_path / "latin.txt").write_bytes("é".encode("latin-1"))
     with pytest.raises(ValueError, match="not UTF-8"):
         list(read_documents(tmp_path / "latin.txt"))
+
+
+@pytest.mark.parametrize(
+    "header, column",
+    [("id,lang,text,body", "text"), ("id,lang,Content,note", "Content"), ("id,lang,quelle,satz", "satz")],
+)
+@pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl", "parquet", "folder"])
+def test_the_text_of_a_table_is_found_and_told(tmp_path, caplog, header, column, kind):
+    names = header.split(",")
+    rows = [
+        dict(zip(names, values, strict=True))
+        for values in (("1", "eng_Latn", "a, b", "the red house"), ("2", "deu_Latn", "c d", "ein rotes Haus"))
+    ]
+    path = tmp_path / f"rows.{kind}"
+    if kind == "parquet":
+        import pyarrow
+        from pyarrow import parquet
+
+        parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+    elif kind == "jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    else:
+        path = tmp_path / "rows" / "rows.csv" if kind == "folder" else path
+        path.parent.mkdir(exist_ok=True)
+        separator = "\t" if kind == "tsv" else ","
+        lines = [names, *([value if kind == "tsv" else f'"{value}"' for value in row.values()] for row in rows)]
+        path.write_text("".join(separator.join(line) + "\n" for line in lines))
+    if kind == "folder" and column == "satz":  # a table without a usual name may be something else
+        with pytest.raises(ValueError, match="holds no"):
+            read_documents(path.parent)
+        return
+    with caplog.at_level("INFO"):
+        found = list(read_documents(path.parent if kind == "folder" else path))
+    assert [one.text for one in found] == [row[column] for row in rows]
+    assert [one.name for one in found] == ["1", "2"] and found[1].columns["lang"] == "deu_Latn"
+    assert (f"column {column!r} is the text" in caplog.text) == (column != "text")
 
 
 def test_a_graph_finds_nearly_what_a_comparison_finds(embedder, tmp_path):
