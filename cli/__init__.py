@@ -4,6 +4,7 @@ Help, usage errors and completion answer without torch: each verb imports what i
 user can mend is one line on standard error and exit status 2 (`common.command`).
 """
 
+import difflib
 import sys
 from collections.abc import Callable
 from importlib import import_module
@@ -35,6 +36,19 @@ from .text.tokenize import tokenize
 from .training.demo import demo
 from .training.evaluate import evaluate
 from .training.predict import predict
+
+# What people type who come from other packages, and the verb here.
+_MEANT = {
+    "fine-tune": "finetune", "classify": "finetune classification", "train-classifier": "finetune classification",
+    "text-classification": "classification", "sequence-classification": "classification",
+    "classifier": "classification",
+    "token-classification": "tagging", "ner": "tagging", "pos": "tagging", "tagger": "tagging",
+    "question-answering": "qa", "answering": "qa", "squad": "qa", "multiple-choice": "choice", "choices": "choice",
+    "encode": "embed", "embeddings": "embed", "infer": "predict", "inference": "predict", "eval": "evaluate",
+    "convert": "export", "publish": "push", "upload": "push", "prune": "trim", "benchmark": "bench", "mlm": "pretrain",
+    "sentence-transformer": "embedder", "bi-encoder": "embedder", "cross-encoder": "reranker", "sparse": "splade",
+    "multi-vector": "colbert", "late-interaction": "colbert", "continue-pretraining": "continue",
+}  # fmt: skip
 
 
 class _Command(TyperCommand):
@@ -107,6 +121,15 @@ def _taken(args: list[str], option: str) -> tuple[list[str], list[str]]:
 
 class _Verbs(TyperGroup):
     """The verbs in the order in which they are listed here: what people do first comes first."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        word = args[0].lower().replace("_", "-") if args else ""
+        if args and not word.startswith("-") and self.get_command(ctx, args[0]) is None:
+            names = {name: name for name in self.commands} | {word: _MEANT[word] for word in _MEANT}
+            near = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+            hint = f"did you mean {names[near[0]]}?" if near else f"there are {', '.join(self.commands)}"
+            raise ValueError(f"{ctx.command_path} has no command {args[0]}; {hint}")
+        return super().resolve_command(ctx, args)
 
     def list_commands(self, ctx: Any) -> list[str]:
         return list(self.commands)
@@ -199,4 +222,22 @@ app.add_typer(search, name="search")
 def main() -> None:
     """Run the command line."""
     speak("command", **({"on_bad_row": "--skip-bad-rows"} if "evaluate" in sys.argv[1:2] else {}))
-    run_command(lambda: app(prog_name="mmbert"))
+    run_command(_run)
+
+
+def _run() -> None:
+    """Run it so that wrong usage is one line, as every other error is."""
+    try:
+        status = app(prog_name="mmbert", standalone_mode=False)
+    except typer.Abort as stopped:
+        raise stopped.__cause__ or KeyboardInterrupt from None
+    except Exception as error:
+        if not hasattr(error, "format_message"):
+            raise
+        if "NoArgs" in type(error).__name__:  # asked for nothing: the help
+            typer.echo(error.format_message(), err=True)
+            sys.exit(2)
+        told, context = error.format_message().rstrip("."), getattr(error, "ctx", None)
+        command = context.command_path if context is not None else "mmbert"
+        raise ValueError(f"{command}: {told[:1].lower()}{told[1:]}; `{command} --help` shows how") from None
+    sys.exit(status if isinstance(status, int) else 0)

@@ -31,6 +31,8 @@ def run_command(act: Callable[[], object]) -> None:
     """
     if quiet := _wants_quiet():
         progress.silence()
+    if quiet or not sys.stderr.isatty():
+        _turn_off_bars()
     logging.basicConfig(
         level=logging.WARNING if quiet else logging.INFO, format="%(asctime)s  %(message)s", datefmt="%H:%M:%S"
     )
@@ -82,6 +84,14 @@ def _act(act: Callable[[], object]) -> None:
     except RuntimeError as error:  # torch's signal handler raises wherever the process is at that moment
         refuse_dead_reader(error)
         raise
+
+
+def _turn_off_bars() -> None:
+    """Let other libraries draw no bars: where no terminal is, or none is wanted, they are noise in a log."""
+    for library in ("HUB", "DATASETS"):  # transformers follows the Hub's
+        os.environ.setdefault(f"HF_{library}_DISABLE_PROGRESS_BARS", "1")
+    if (loaded := sys.modules.get("transformers.utils.logging")) is not None:
+        loaded.disable_progress_bar()
 
 
 def _stop(number: int, frame: FrameType | None) -> NoReturn:

@@ -9,6 +9,7 @@ A name that no option has is refused with the nearest one. `--config FILE` reads
 import argparse
 import difflib
 from collections.abc import Collection, Iterable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
@@ -40,6 +41,12 @@ _SAME = (
     ("folder", "checkpoint", "model"),
     ("repo_id", "repo", "hub_model_id"),
 )
+_ELSEWHERE = {
+    "device": "it uses the accelerator that there is; give --use_cpu, or set CUDA_VISIBLE_DEVICES=1 in front",
+    "task": "the task is the word after the verb, as in `mmbert finetune tagging`",
+}
+_REPORTERS = {name: (name,) for name in ("wandb", "trackio", "mlflow", "comet_ml", "clearml", "swanlab")}
+_REPORTERS["tensorboard"] = ("tensorboard", "tensorboardX")
 _FALSE = ("false", "no", "off", "0")
 
 
@@ -81,6 +88,8 @@ def known_name(name: str, spelled: dict[str, str], command: str) -> str:
             for other in row:
                 if other in spelled:
                     return spelled[other]
+    if plain in _ELSEWHERE:
+        raise ValueError(f"{command} has no option --{name}; {_ELSEWHERE[plain]}")
     short = {name for row in _SAME if spelled.keys() & set(row) for name in row}
     near = difflib.get_close_matches(plain, [*spelled, *sorted(short - spelled.keys())], n=1, cutoff=0.6)
     hint = f"; did you mean --{spelled.get(near[0], near[0])}?" if near else f"; `{command} --help` lists the options"
@@ -127,6 +136,13 @@ def one_line_errors(parser: argparse.ArgumentParser) -> None:
     parser.error = error  # type: ignore[method-assign]
 
 
+def require_reporters(names: Iterable[str]) -> None:
+    """Refuse a service of --report_to whose package is not installed, before anything is read or trained."""
+    for name in names:
+        if name in _REPORTERS and not any(find_spec(package) for package in _REPORTERS[name]):
+            raise ValueError(f"--report_to {name} needs its package: pip install {_REPORTERS[name][0]}")
+
+
 def hf_arguments(
     arguments: list[str], records: tuple[type, ...], command: str, description: str | None = None
 ) -> tuple[tuple[Any, ...], frozenset[str]]:
@@ -139,5 +155,10 @@ def hf_arguments(
     written = with_known_names(arguments, known, command)
     remember_words(command, written)
     values = parser.parse_args_into_dataclasses(written)
+    require_reporters(one for value in values for one in _listed(getattr(value, "report_to", ())))
     given = {word.split("=")[0].lstrip("-").replace("-", "_") for word in written if word[:2] == "--"}
     return values, frozenset(name.removeprefix("no_") if name not in known else name for name in given)
+
+
+def _listed(value: Any) -> list[str]:
+    return [value] if isinstance(value, str) else list(value or ())

@@ -19,6 +19,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
+from ..common.checkpoints.hub import local_checkpoint
+from ..common.checkpoints.reader import open_checkpoint
 from ..common.command import run_command
 from ..common.messages import speak
 from ..data.labelled.read import first_look, read_labelled, sample_rows
@@ -204,6 +206,7 @@ def _run(kind: type[Task], arguments: Sequence[str], draw: Callable[[dict[str, A
         script_options(kind), arguments, f"mmbert finetune {kind.name}", sys.modules[kind.__module__].__doc__
     )
     output = Path(str(args.output_dir))
+    open_checkpoint(local_checkpoint(options.model))  # what is wrong with it is told before rows are read
     pretrained_on = options.pretrained_on()  # a wrong path is told now, not after the training
     rows = options.read(require=kind.columns)
     if PartialState().is_main_process:

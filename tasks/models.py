@@ -23,6 +23,7 @@ import numpy as np
 
 from ..common.checkpoints.hub import local_checkpoint
 from ..common.files import read_json
+from ..common.messages import columns_option
 from ..data.features.answers import decode_answers
 from ..data.features.passages import encode_passages
 from ..data.features.running_text import RunningText, join_words, split_words
@@ -83,6 +84,10 @@ class TaskModel(ABC):
         """
         import torch
 
+        from ..embeddings.encoding.backend import known_device
+
+        there: Any = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"
+        place = known_device(device) if device else there  # a wrong one is told before the network is loaded
         folder = local_checkpoint(str(checkpoint))
         own, wanted = read_json(folder / "config.json").get("architectures") or [], MODELS[cls.head]
         if not any(str(name).endswith(wanted.__name__.removeprefix("MmBert")) for name in own):
@@ -94,7 +99,6 @@ class TaskModel(ABC):
         told = _record(folder).get(task_class(cls.task).reading_name) or {}
         given = {one.name: told[one.name] for one in fields(known) if one.name in told} | reading
         model: Any = wanted.from_pretrained(folder, use_safetensors=True, **({} if dtype is None else {"dtype": dtype}))
-        place = device or (torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu")
         return cls(model.to(place), load_tokenizer(folder), known(**given), folder)
 
     @classmethod
@@ -170,7 +174,10 @@ class TaskModel(ABC):
         found = {self.needs[0]: row} if isinstance(row, str) else dict(row)
         missing = [name for name in self.needs if found.get(name) is None]
         if missing:
-            raise ValueError(f"a row has no {missing[0]}; it has {', '.join(map(str, found))[:200]}.")
+            raise ValueError(
+                f"a row has no {missing[0]}; it has {', '.join(map(str, found))[:200]}; name the column that holds it:"
+                f" {columns_option(missing[0], 'COLUMN')}."
+            )
         return found
 
     def save(self, folder: str | Path) -> Path:
@@ -286,7 +293,10 @@ class Tagger(TaskModel):
         found = {"text": row} if isinstance(row, str) else dict(row) if isinstance(row, Mapping) else {"tokens": row}
         words = found.get("tokens")
         if words is None and found.get("text") is None:
-            raise ValueError(f"a row has neither text nor tokens; it has {', '.join(map(str, found))[:200]}.")
+            raise ValueError(
+                f"a row has neither text nor tokens; it has {', '.join(map(str, found))[:200]}; name the column that"
+                f" holds it: {columns_option('text', 'COLUMN')}."
+            )
         running = split_words(str(found["text"])) if words is None else join_words(list(words))
         return {"running": running}
 

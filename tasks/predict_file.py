@@ -23,7 +23,10 @@ from ..common.changes import find_changes
 from ..common.checkpoints.reader import checkpoint_fingerprint
 from ..common.files import read_json, sync_to_disk, write_json
 from ..common.locks import only_writer
+from ..common.messages import columns_option
 from ..common.progress import Progress
+from ..data.labelled.columns import FIELDS, numbered_choices, usual_column
+from ..data.labelled.plausibility import is_written_list, written_list
 from ..data.tables.base import MISSING, pick
 from ..data.tables.files import format_of
 from ..data.tables.read import read_table
@@ -32,6 +35,9 @@ from .models import TaskModel
 logger = logging.getLogger(__name__)
 
 _FLUSH = 1024  # rows between two writes to the disk
+_OTHER_FORMATS = (".csv", ".tsv", ".parquet", ".xlsx", ".txt", ".arrow")
+READ = ("text", "text_pair", "tokens", "question", "context", "choices", "language")
+"""Columns that a network reads."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +82,7 @@ def predict_file(
         ValueError: If a row cannot be used (the message has its number), or the output is of other conditions.
     """
     target = Path(output)
+    refuse_target(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     partial, state = target.with_name(f".{target.name}.partial"), target.with_name(f".{target.name}.json")
     now = json.loads(json.dumps(_conditions(model, source, columns, keep), default=str))
@@ -97,10 +104,10 @@ def predict_file(
             began = time.monotonic()
             while part := list(islice(rows, _FLUSH)):
                 try:
-                    found = list(model.stream(part, batch_size=batch_size))
+                    found = list(model.stream([read for _, read in part], batch_size=batch_size))
                 except ValueError as error:
                     raise ValueError(f"{source}, rows {written + 1} to {written + len(part)}: {error}") from None
-                for row, one in zip(part, found, strict=True):
+                for (row, _), one in zip(part, found, strict=True):
                     line = {**(row if keep else {}), "prediction": one}
                     file.write(json.dumps(line, ensure_ascii=False, default=str) + "\n")
                 file.flush()
@@ -117,18 +124,43 @@ def predict_file(
     return FilePredictions(target, written, done, dict(model.cut))
 
 
-def table_rows(source: str | Path, columns: Mapping[str, str]) -> Iterator[dict[str, Any]]:
-    """Read rows one by one, their columns under our names."""
+def refuse_target(target: Path) -> None:
+    """Refuse an output that is a folder, or that is named as another format."""
+    if target.is_dir():
+        raise ValueError(f"{target} is a folder; name a file in it, such as {target / 'predictions.jsonl'}.")
+    if target.suffix.lower() in _OTHER_FORMATS:
+        raise ValueError(f"{target}: predictions are JSON lines; name the file {target.with_suffix('.jsonl')}.")
+
+
+def table_rows(source: str | Path, columns: Mapping[str, str]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Read rows one by one: as they are with what `columns` names, and with the usual columns under our names."""
     path = Path(source)
     if str(source) != "-" and not path.is_file():
-        raise FileNotFoundError(f"{source} is no file; give a table such as .jsonl, .csv or .parquet, or a .txt file.")
+        folder = " but a folder" if path.is_dir() else ""
+        raise FileNotFoundError(
+            f"{source} is no file{folder}; give a table such as .jsonl, .csv or .parquet, or a .txt file."
+        )
+    if unknown := sorted(set(columns) - set(FIELDS)):
+        raise ValueError(f"{columns_option(unknown[0], columns[unknown[0]])}: the names are {', '.join(READ)}.")
     for place, row in _rows(path):
         for ours, theirs in columns.items():
             value = pick(row, theirs)
             if value is MISSING:
                 raise ValueError(f"{place}: no column {theirs!r}; there are {', '.join(map(str, row))}.")
             row = {**row, ours: value}
-        yield row
+        yield row, _with_usual(row, place)
+
+
+def _with_usual(row: dict[str, Any], place: str) -> dict[str, Any]:
+    """Add what the row has under a usual name, as fine-tuning reads it; lists that are written out become lists."""
+    usual = {name: row[found] for name in READ if name not in row and (found := usual_column(name, row)) is not None}
+    read = {**row, **usual}
+    if read.get("choices") is None and (numbered := numbered_choices(row)):
+        read["choices"] = [row[name] for name in numbered if row[name] not in (None, "")]
+    for name in ("tokens", "choices"):
+        if isinstance(read.get(name), str) and is_written_list([read[name]]):
+            read[name] = written_list(read[name], f"{place}, {name}")
+    return read
 
 
 def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -30,10 +30,11 @@ def predict(
 ) -> None:
     """Predict on every row: a class, tags and entities, an answer or a choice, with scores. A killed run goes on."""
     from ...tasks.models import load_task_model
-    from ...tasks.predict_file import predict_file, table_rows
+    from ...tasks.predict_file import predict_file, refuse_target, table_rows
 
     if dtype not in (None, "float32", "bfloat16", "float16"):
         raise ValueError(f"--dtype is {dtype!r}, but must be float32, bfloat16 or float16.")
+    refuse_target(output)
     named = dict(_pair(one) for one in columns or [])
     if source != "-":
         next(table_rows(source, named), None)  # a wrong path or column is told before the network is loaded

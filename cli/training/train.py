@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from ...common.command import run_command
-from ...common.options import one_line_errors, with_known_names
+from ...common.options import one_line_errors, require_reporters, with_known_names
 from ...common.run_file import remember_words
 
 _SOURCES = """
@@ -166,7 +166,9 @@ def _parsed(parser: argparse.ArgumentParser, arguments: list[str]) -> argparse.N
     one_line_errors(parser)
     words = with_known_names(arguments, known, parser.prog, flags)
     remember_words(parser.prog, words)
-    return parser.parse_args(words)
+    options = parser.parse_args(words)
+    require_reporters(getattr(options, "report_to", None) or ())
+    return options
 
 
 def _dimensions(text: str) -> list[int]:

@@ -18,6 +18,7 @@ from .format import CHECKSUMS, INDEX, PICKLES, SINGLE, find_shards, read_header,
 logger = logging.getLogger(__name__)
 
 _PAPERS = {".md", ".png", ".svg", ".txt", ".log"}
+_UNLISTED = {"pictures", "runs"}  # runs: TensorBoard's files, which grow after all else is written
 _TEXTS = {"vocab.txt", "merges.txt", "kept_ids.txt"}  # .txt, and no papers
 _PICKLED_WEIGHTS = re.compile(r"(pytorch_model.*|adapter_model|model)\.(bin|pt|pth|ckpt)|.*\.bin\.index\.json")
 _PICKLED_STATE = re.compile(r"(optimizer|scheduler|scaler|rng_state\w*)\.(bin|pt|pth)")
@@ -176,7 +177,7 @@ def _listed(directory: Path) -> list[Path]:
         if path.name.startswith(".") or path.is_symlink() or path.name == CHECKSUMS:
             continue
         if path.is_dir():
-            found += [] if path.name.startswith("checkpoint-") or path.name == "pictures" else _listed(path)
+            found += [] if path.name.startswith("checkpoint-") or path.name in _UNLISTED else _listed(path)
         elif path.suffix not in _PAPERS or path.name in _TEXTS:
             found.append(path)
     return found

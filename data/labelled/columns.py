@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -150,8 +150,8 @@ def _tagged(
     if spans is None:
         return rows
     header = _header([row for _, row in rows])
-    text = _usual("text", header) if named.get("text") is None else named["text"]
-    tokens = _usual("tokens", header) if named.get("tokens") is None else named["tokens"]
+    text = usual_column("text", header) if named.get("text") is None else named["text"]
+    tokens = usual_column("tokens", header) if named.get("tokens") is None else named["tokens"]
     found = []
     for number, row in rows:
         try:
@@ -174,7 +174,7 @@ def _header(rows: Sequence[Mapping[str, Any]]) -> dict[str, None]:
 
 def _sentences(part: Part, named: Mapping[str, Any]) -> Part:
     """Put rows of one word each together, by the column that numbers sentences."""
-    word, tag = (named.get(name) or _usual(name, part.columns) for name in ("tokens", "tags"))
+    word, tag = (named.get(name) or usual_column(name, part.columns) for name in ("tokens", "tags"))
     if not (isinstance(word, str) and isinstance(tag, str) and len(part) > 1):
         return part
     words, tags = part.columns.get(word, []), part.columns.get(tag, [])
@@ -225,11 +225,11 @@ def fields_of(part: Part, named: Mapping[str, Any]) -> dict[str, list[Any]]:
             found[name] = _named(part, name, given)
             part.taken[name] = given if isinstance(given, str) else ", ".join(given)
         else:
-            usual = _usual(name, part.columns)
+            usual = usual_column(name, part.columns)
             if usual is not None and not _is_taken(name, usual, named):
                 found[name] = _decoded(part, usual)
                 part.taken[name] = usual
-    if "choices" not in found and (numbered := _numbered(part)):
+    if "choices" not in found and (numbered := numbered_choices(part.columns)):
         found["choices"] = _together(part, numbered)
         part.taken["choices"] = ", ".join(numbered)
     _write_out(part, found)
@@ -325,7 +325,7 @@ def _classes_in_words(part: Part, found: dict[str, list[Any]], named: Mapping[st
             part.notes.append(f"classes are named by {part.taken['label']}_text or the like, beside their numbers")
 
 
-def _usual(name: str, columns: Any) -> str | None:
+def usual_column(name: str, columns: Any) -> str | None:
     """Return the first usual name that the source has, whatever its capitals."""
     usual = FIELDS.get(name, (name,))
     exact = next((one for one in usual if one in columns), None)
@@ -355,8 +355,9 @@ def _named(part: Part, name: str, given: Any) -> list[Any]:
     return _decoded(part, given) if isinstance(given, str) else _together(part, several)
 
 
-def _numbered(part: Part) -> list[str]:
-    found = sorted(name for name in part.columns if _NUMBERED_CHOICES.fullmatch(name))
+def numbered_choices(columns: Iterable[str]) -> list[str]:
+    """The columns that hold a choice each, in their order."""
+    found = sorted(name for name in columns if _NUMBERED_CHOICES.fullmatch(str(name)))
     return found if len(found) > 1 else []
 
 

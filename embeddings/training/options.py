@@ -15,6 +15,8 @@ from .run import TrainingReport, refuse_bad_numbers
 
 _log = logging.getLogger(__name__)
 
+_TOLD = ("logging_steps", "report_to", "run_name")  # of TrainingArguments, as they are
+
 
 def training_parser(description: str, default_preset: str = "pairs") -> argparse.ArgumentParser:
     """Return a parser with the options of every training script, for scripts to add to."""
@@ -50,6 +52,9 @@ def training_parser(description: str, default_preset: str = "pairs") -> argparse
     parser.add_argument("--bf16", action="store_true", default=None)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device")
+    parser.add_argument("--logging_steps", type=int, help="Steps between two lines of progress.")
+    parser.add_argument("--report_to", nargs="+", help="tensorboard (into runs/ beside --output), wandb, trackio, ...")
+    parser.add_argument("--run_name", help="Of the run in these services; the output's name if left out.")
     return parser
 
 
@@ -71,6 +76,8 @@ def run_script(train: Callable[..., TrainingReport], options: argparse.Namespace
     spoken = f" in {count} languages" if (count := len(set(pairs.languages))) > 1 else ""
     _log.info("%d %s%s, left out: %s", len(pairs), pairs.kind, spoken, pairs.skipped or "none")
     limits = {name: getattr(options, name) for name in ("max_steps", "seed", "device")}
+    told = {name: value for name in _TOLD if (value := getattr(options, name)) is not None}
+    limits["arguments"] = told
     return write_report(train(options.model, pairs, options.output, settings=settings, dev=dev, **limits, **own))
 
 

@@ -138,16 +138,30 @@ class TrainingRun:
             "logging_steps": max(1, min(25, steps // 10)),
             "eval_strategy": "no" if evaluator is None else "steps",
             "eval_steps": max(1, math.ceil(steps / (_EVALUATIONS + 1))),
+            "run_name": self.output.name,
             **({} if batches is None else {"batch_sampler": batches}),
             **self.arguments,
         }
         self._record = record = _ScoreRecord(evaluator)
-        with quiet_trainer(family, model, dataset, loss, record, given, evaluator=evaluator) as trainer:
+        with (
+            self._tensorboard_beside(),
+            quiet_trainer(family, model, dataset, loss, record, given, evaluator=evaluator) as trainer,
+        ):
             if settings.active_vocabulary:
                 train_active_rows(trainer)
             record.score(model, 0)
             trainer.train()
             record.score(model, record.steps)
+
+    @contextmanager
+    def _tensorboard_beside(self) -> Iterator[None]:
+        """Let TensorBoard write into runs/ beside the output: the trainer's folder passes, the output appears whole."""
+        name, before = "TENSORBOARD_LOGGING_DIR", os.environ.get("TENSORBOARD_LOGGING_DIR")
+        os.environ[name] = before or str(self.output.absolute().parent / "runs" / self.output.name)
+        try:
+            yield
+        finally:
+            os.environ.pop(name) if before is None else os.environ.update({name: before})
 
     def save(self, model: Any, save: Callable[[Any, Path], Path]) -> TrainingReport:
         """Save in the first of several processes that trained one model; the others wait. Returns the report."""

@@ -1,0 +1,135 @@
+"""What somebody types who has not read the guides: one line with the remedy, and predictions of any table."""
+
+import csv
+import json
+
+import mmbert
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from mmbert import cli
+from mmbert.modeling.tokenization_mmbert import save_tokenizer
+from tests_support import sentences
+
+SIZES = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2}
+HEADS = {"classifier": "SequenceClassification", "tagger": "TokenClassification",
+         "answerer": "QuestionAnswering", "chooser": "MultipleChoice"}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def home(tokenizer, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("newcomer")
+    for name, head in {"base": "MaskedLM", **HEADS}.items():
+        torch.manual_seed(0)
+        config = mmbert.MmBertConfig(vocab_size=len(tokenizer), num_labels=2, **SIZES)
+        getattr(mmbert, f"MmBertFor{head}", None)(config).save_pretrained(folder / name)
+        save_tokenizer(tokenizer, folder / name)
+    texts = sentences("eng_Latn", 12)
+    rows = [{"review": text, "sentence1": text, "stars": "ab"[place % 2]} for place, text in enumerate(texts)]
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    (folder / "only.jsonl").write_text(json.dumps({"what": "x", "stars": 1}) + "\n", encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def mmbert_command(home, monkeypatch, capsys):
+    """Run the command as a process does; returns status, standard output, standard error."""
+    monkeypatch.chdir(home)
+
+    def run(*words):
+        monkeypatch.setattr("sys.argv", ["mmbert", *map(str, words)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        said = capsys.readouterr()
+        return end.value.code, said.out, said.err
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("finetune ner --model base", "mmbert finetune has no command ner; did you mean tagging?"),
+        ("finetune text_classification", "did you mean classification?"),
+        ("train cross-encoder --model base", "mmbert train has no command cross-encoder; did you mean reranker?"),
+        ("fine-tune qa", "mmbert has no command fine-tune; did you mean finetune?"),
+        ("encode base rows.jsonl", "did you mean embed?"),
+        ("predict classifier rows.jsonl", "mmbert predict: missing option '--output'"),
+        ("push base", "mmbert push: missing argument 'repo_id'"),
+        ("predict classifier rows.jsonl --bs 0 -o x.jsonl", "mmbert predict: invalid value for '--batch-size'"),
+        ("predict classifier rows.jsonl -o base", "base is a folder; name a file in it, such as base/predictions"),
+        ("predict classifier rows.jsonl -o x.csv", "predictions are JSON lines; name the file x.jsonl"),
+        ("predict classifier . -o x.jsonl", ". is no file but a folder"),
+        ("predict classifier only.jsonl -o x.jsonl", "a row has no text; it has what, stars; name the column that holds"
+         " it: --columns text=COLUMN"),
+        ("predict classifier rows.jsonl -o x.jsonl --device gpu", "device 'gpu' is none that torch knows"),
+        ("predict classifier rows.jsonl -o x.jsonl --columns txt=review", "--columns txt=review: the names are text,"),
+        ("predict base rows.jsonl -o x.jsonl", "predicts nothing yet; fine-tune it first (mmbert finetune)"),
+        ("finetune qa --model nowhere --data nothing.jsonl --output x", "nowhere does not exist"),
+        ("finetune qa --model base --output x --device cuda", "give --use_cpu, or set CUDA_VISIBLE_DEVICES"),
+        ("finetune qa --model base --output x --task qa", "the task is the word after the verb"),
+        ("embed base rows.jsonl v.npy --config only.jsonl", "--config only.jsonl: mmbert embed has no option --what"),
+    ],
+)  # fmt: skip
+def test_one_line_says_what_to_do(line, told, mmbert_command, home):
+    status, _, said = mmbert_command(*line.split())
+    assert status == 2 and told in said, said
+    assert said.strip().count("\n") == 0, said
+    assert not (home / "x").exists() and not (home / "x.jsonl").exists()
+
+
+def test_nothing_asked_gets_the_help(mmbert_command):
+    status, out, said = mmbert_command("finetune")
+    assert "classification" in out + said and status in (0, 2)
+
+
+def test_completion_of_the_shell_lists_verbs(mmbert_command, monkeypatch):
+    monkeypatch.setenv("_MMBERT_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", "mmbert fin")
+    monkeypatch.setenv("COMP_CWORD", "1")
+    _, out, _ = mmbert_command()
+    assert "finetune" in out.split()
+
+
+def table(path, rows):
+    if path.suffix == ".jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    elif path.suffix == ".parquet":
+        pq.write_table(pa.Table.from_pylist(rows), path)
+    else:
+        with path.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, rows[0])
+            writer.writeheader()
+            writer.writerows(rows)
+
+
+ROWS = {  # columns as public data sets call them
+    "classifier": [{"premise": a, "hypothesis": b} for a, b in zip(*[iter(sentences("eng_Latn", 6))] * 2, strict=True)],
+    "tagger": [{"words": text.split()} for text in sentences("deu_Latn", 3)],
+    "answerer": [{"question": "what stands?", "passage": text} for text in sentences("eng_Latn", 3)],
+    "chooser": [{"premise": text, "ending0": "the house", "ending1": "a river"} for text in sentences("eng_Latn", 3)],
+}
+SAYS = {"classifier": "label", "tagger": "tags", "answerer": "answer", "chooser": "choice"}
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "csv", "parquet"])
+@pytest.mark.parametrize("model", ROWS)
+def test_every_task_predicts_on_every_table(model, ending, mmbert_command, home):
+    source, target = home / f"{model}.{ending}", home / f"{model}-{ending}.jsonl"
+    table(source, ROWS[model])
+    status, out, said = mmbert_command("predict", "--model", model, "--data", source, "--out", target, "-q")
+    assert status == 0, said
+    found = [json.loads(line) for line in target.read_text(encoding="utf-8").splitlines()]
+    assert len(found) == 3 and all(SAYS[model] in line["prediction"] for line in found)
+    assert found[0].keys() == {*ROWS[model][0], "prediction"}, "the file's own columns, under its names"
+    assert "3 rows" in out and "rows/s" not in said
+
+
+def test_regression_predicts_a_number(mmbert_command, home, tokenizer):
+    config = mmbert.MmBertConfig(vocab_size=len(tokenizer), num_labels=1, problem_type="regression", **SIZES)
+    mmbert.MmBertForSequenceClassification(config).save_pretrained(home / "regressor")
+    save_tokenizer(tokenizer, home / "regressor")
+    assert mmbert_command("predict", "regressor", "rows.jsonl", "-o", "numbers.jsonl")[0] == 0
+    lines = (home / "numbers.jsonl").read_text(encoding="utf-8").splitlines()
+    assert all(isinstance(json.loads(line)["prediction"]["score"], float) for line in lines) and len(lines) == 12
