@@ -1,6 +1,15 @@
 """What tests share without a fixture: sentences in five languages and three scripts, and a recipe over them."""
 
+import io
+import logging
+import os
 import random
+import runpy
+import subprocess
+import sys
+import tempfile
+import traceback
+from pathlib import Path
 
 from mmbert.data import Document
 
@@ -65,3 +74,53 @@ variants:
   decay-eng: {languages: {add: []}, shares: {eng_Latn: 0.5}}
   decay-all: {}
 """
+
+
+def run_forked(*command, cwd="/", **variables):
+    """Run `mmbert ...`, or a script by its path, as a process that has this one's imports already.
+
+    Returns:
+        As `subprocess.run(capture_output=True, text=True)`. Starting Python and importing torch takes seconds of a
+        processor; a fork takes none of them, and ends with its own status and output all the same.
+    """
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        if not (child := os.fork()):
+            _become(list(map(str, command)), cwd, variables, out, err)
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        said = []
+        for file in (out, err):
+            file.seek(0)
+            said.append(file.read().decode("utf-8"))
+    return subprocess.CompletedProcess(command, status, *said)
+
+
+def _become(command, cwd, variables, out, err):
+    status = 1
+    try:
+        for number, file in ((1, out), (2, err)):
+            os.dup2(file.fileno(), number)
+        sys.stdout, sys.stderr = (io.TextIOWrapper(os.fdopen(n, "wb", closefd=False), "utf-8") for n in (1, 2))
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        sys.stdin = io.TextIOWrapper(os.fdopen(0, "rb", closefd=False), "utf-8")
+        logging.getLogger().handlers.clear()  # pytest's, which would keep the lines for themselves
+        os.chdir(cwd)
+        os.environ.update(variables)
+        sys.argv = command
+        if command[0] == "mmbert":
+            from mmbert.cli import main
+
+            main()
+        else:
+            sys.path.insert(0, str(Path(command[0]).parent))
+            runpy.run_path(command[0], run_name="__main__")
+        status = 0
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else int(end.code is not None)
+        if isinstance(end.code, str):
+            sys.stderr.write(end.code + "\n")
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)

@@ -11,7 +11,7 @@ from pathlib import Path
 import mmbert
 import pytest
 from safetensors.torch import load_file
-from tests_support import TINY_RECIPE, documents
+from tests_support import TINY_RECIPE, documents, run_forked
 
 ROOT = Path(mmbert.__file__).parent
 SCRIPT = ROOT / "examples" / "run_mlm.py"
@@ -126,9 +126,7 @@ def test_a_full_disk_while_saving_leaves_the_checkpoint_before_it(project):
     ],
 )
 def test_bad_options_get_one_line(project, options, message):
-    done = subprocess.run(
-        [*command(project, "x"), *options], capture_output=True, text=True, timeout=120, env=environment(), cwd=project
-    )
+    done = run_forked(*command(project, "x")[1:], *options, cwd=project)
     assert done.returncode == 2
     assert message in done.stderr.strip().splitlines()[-1]
     assert "Traceback" not in done.stderr

@@ -1,8 +1,6 @@
 """What the export writes, and every input refused; test_remote_code.py reads it back where mmbert is shut out."""
 
 import json
-import subprocess
-import sys
 import textwrap
 
 import mmbert
@@ -11,6 +9,7 @@ import torch
 import typer
 from mmbert.cli.checkpoints.export import export
 from safetensors.torch import load_file, save_file
+from tests_support import run_forked
 from typer.testing import CliRunner
 
 from .conftest import HEADS, tiny
@@ -175,8 +174,10 @@ def test_no_checkpoint_pickle_and_occupied_output(saved, tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "ours"]
 
 
-def test_failing_write_leaves_no_target(saved, tmp_path):
-    script = textwrap.dedent("""
+def test_failing_write_leaves_no_target(saved, tmp_path, tmp_path_factory):
+    script = tmp_path_factory.mktemp("script") / "export.py"
+    script.write_text(
+        textwrap.dedent("""
         import resource, sys
         import mmbert
         resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))
@@ -185,8 +186,8 @@ def test_failing_write_leaves_no_target(saved, tmp_path):
         except ValueError as error:
             sys.exit(str(error))
     """)
-    arguments = [str(saved), str(tmp_path / "out")]
-    done = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=False)
+    )
+    done = run_forked(script, saved, tmp_path / "out")
     assert "cannot write" in done.stderr and "Traceback" not in done.stderr
     assert [p.name for p in tmp_path.iterdir()] == ["ours"]
 

@@ -352,6 +352,7 @@ print("alive")
 """
 
 
+@pytest.mark.slow
 def test_a_signal_is_handled_after_models_of_openvino_have_gone(plain, tmp_path):
     """Each of its Cores lays a signal stack under the others', and takes it away from under them when it goes."""
     folder = export_openvino(plain, tmp_path / "out").output

@@ -4,7 +4,11 @@ import signal
 import subprocess
 import sys
 
+import mmbert as package
+import mmbert.trainers
 import pytest
+import sentence_transformers  # noqa: F401  imported once for all forks, as the trainers are
+from tests_support import run_forked
 
 VERBS = [
     "pretrain", "continue", "finetune", "train", "demo", "doctor", "recipe", "tokenize", "merge", "export", "trim",
@@ -13,8 +17,7 @@ VERBS = [
 
 
 def mmbert(*arguments, cwd="/"):
-    command = [sys.executable, "-c", "from mmbert.cli import main; main()", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=240, cwd=cwd)
+    return run_forked("mmbert", *arguments, cwd=cwd)
 
 
 def test_help_lists_every_verb():
@@ -31,8 +34,6 @@ def test_doctor_says_what_runs_and_what_is_absent():
 
 
 def test_doctor_checks_a_checkpoint(tmp_path):
-    import mmbert as package
-
     config = package.MmBertConfig(
         hidden_size=16, num_attention_heads=2, num_hidden_layers=2, intermediate_size=16, vocab_size=50
     )
@@ -82,8 +83,6 @@ def test_help_and_usage_errors_load_no_torch():
 
 
 def test_the_version_is_shown():
-    import mmbert as package
-
     assert mmbert("--version").stdout.strip() == f"mmbert {package.__version__}"
 
 

@@ -11,6 +11,7 @@ from mmbert import MlmTrainer
 from mmbert.data import MlmStream, write_shards
 from mmbert.data.pretraining.heldout import HeldOut
 from mmbert.modeling.tokenization_mmbert import save_tokenizer
+from mmbert.recipes import Recipe
 from mmbert.trainers import training_arguments
 from mmbert.trainers.pretraining.run import build_model
 from tests_support import TINY_RECIPE, documents
@@ -29,9 +30,8 @@ def quiet():
     log.setLevel(before)
 
 
-@pytest.fixture
-def make_trainer(recipe, shards, heldout_shards, tokenizer, tmp_path):
-    """Return a function that builds a trainer writing to a folder of its own."""
+def trainer_maker(folder, recipe, shards, heldout_shards, tokenizer):
+    """Return a function that builds a trainer writing to a folder of its own below `folder`."""
 
     def make(name, variant="decay-all", recipe=recipe, callbacks=None, evaluate=False, train_on=shards, **arguments):
         stream = MlmStream(recipe, train_on, tokenizer, variant=variant)
@@ -39,7 +39,7 @@ def make_trainer(recipe, shards, heldout_shards, tokenizer, tmp_path):
         options = {"use_cpu": True, "save_steps": 4, "logging_steps": 2, **arguments}
         trainer = MlmTrainer(
             model=build_model(recipe, len(tokenizer)),
-            args=training_arguments(recipe, stream.schedule, tmp_path / name, **options),
+            args=training_arguments(recipe, stream.schedule, folder / name, **options),
             train_dataset=stream,
             eval_dataset=heldout,
             processing_class=tokenizer,
@@ -50,6 +50,20 @@ def make_trainer(recipe, shards, heldout_shards, tokenizer, tmp_path):
         return trainer
 
     return make
+
+
+@pytest.fixture
+def make_trainer(recipe, shards, heldout_shards, tokenizer, tmp_path):
+    """Makes trainers that write to the test's own folder."""
+    return trainer_maker(tmp_path, recipe, shards, heldout_shards, tokenizer)
+
+
+@pytest.fixture(scope="module")
+def make_shared_trainer(shards, heldout_shards, tokenizer, tmp_path_factory):
+    """Makes trainers whose runs several tests of a file look at."""
+    folder = tmp_path_factory.mktemp("shared")
+    (folder / "tiny.yaml").write_text(TINY_RECIPE, encoding="utf-8")
+    return trainer_maker(folder, Recipe.from_yaml(folder / "tiny.yaml"), shards, heldout_shards, tokenizer)
 
 
 @pytest.fixture(scope="module")

@@ -38,9 +38,28 @@ def losses(trainer):
     return {entry["step"]: entry["loss"] for entry in trainer.state.log_history if "loss" in entry}
 
 
-def test_resuming_twice_gives_the_same_weights_and_losses(make_trainer):
-    straight = make_trainer("straight", save_strategy="no")
-    straight.train()
+@pytest.fixture(scope="module")
+def straight(make_shared_trainer):
+    """A run that never stopped."""
+    trainer = make_shared_trainer("straight", save_strategy="no")
+    trainer.train()
+    return trainer
+
+
+@pytest.fixture(scope="module")
+def stopped_at_12(make_shared_trainer):
+    trainer = make_shared_trainer("run", callbacks=[StopAt(12)])
+    trainer.train()
+    return Path(trainer.args.output_dir)
+
+
+@pytest.fixture
+def stopped(stopped_at_12, tmp_path):
+    """The folder of a run that was stopped at step 12, for one test."""
+    return Path(shutil.copytree(stopped_at_12, tmp_path / "run", symlinks=True))
+
+
+def test_resuming_twice_gives_the_same_weights_and_losses(make_trainer, straight):
     # Stops lie between checkpoints (every 4 steps), in different phases.
     for stop in (5, 11):
         broken = make_trainer("broken", callbacks=[StopAt(stop)])
@@ -67,9 +86,8 @@ def test_four_readers_in_bf16_resume_twice_to_the_bit(worker_folder, start):
 
 
 @pytest.mark.parametrize("listed", [True, False], ids=["with SHA256SUMS", "without"])
-def test_half_a_json_file_is_refused_by_its_name(make_trainer, listed):
+def test_half_a_json_file_is_refused_by_its_name(stopped, make_trainer, listed):
     """Each file of a run's state, also in a checkpoint of 0.1, which has no list of checksums."""
-    make_trainer("run", callbacks=[StopAt(4)]).train()
     resumed = make_trainer("run")
     checkpoint = last_checkpoint(Path(resumed.args.output_dir))
     if not listed:
@@ -84,10 +102,9 @@ def test_half_a_json_file_is_refused_by_its_name(make_trainer, listed):
         (checkpoint / name).write_bytes(raw)
 
 
-@pytest.mark.parametrize("workers", [0, 1])
-def test_dropout_goes_on_where_it_was(make_trainer, workers):
+def test_dropout_goes_on_where_it_was(make_trainer):
     def trainer(name, **options):
-        made = make_trainer(name, dataloader_num_workers=workers, **options)
+        made = make_trainer(name, dataloader_num_workers=1, **options)
         made.model.model.layers[1].mlp.drop.p = 0.3
         return made
 
@@ -108,9 +125,7 @@ def test_reading_begins_at_the_step_and_passes_over_nothing(make_trainer, accumu
     assert steps == [(step,) for step in (13, 14) for _ in range(accumulation)]
 
 
-def test_a_variant_branches_from_the_stable_run_as_if_it_had_trained_all_of_it(make_trainer):
-    straight = make_trainer("straight", save_strategy="no")
-    straight.train()
+def test_a_variant_branches_from_the_stable_run_as_if_it_had_trained_all_of_it(make_trainer, straight):
     stable = make_trainer("stable", variant=None)
     stable.train()
     assert stable.state.global_step == 16
@@ -122,21 +137,12 @@ def test_a_variant_branches_from_the_stable_run_as_if_it_had_trained_all_of_it(m
     assert not torch.equal(other.model.decoder.bias, branch.model.decoder.bias)
 
 
-def test_accumulation_changes_rounding_only(make_trainer):
-    one = make_trainer("one", save_strategy="no")
-    one.train()
+def test_accumulation_changes_rounding_only(make_trainer, straight):
     split = make_trainer("split", save_strategy="no", gradient_accumulation_steps=2, per_device_train_batch_size=2)
     split.train()
     assert split.stream.parts == 4
-    for name, value in weights(one).items():
+    for name, value in weights(straight).items():
         assert torch.allclose(value, split.model.state_dict()[name], atol=1e-5)
-
-
-@pytest.fixture
-def stopped(make_trainer):
-    trainer = make_trainer("run", callbacks=[StopAt(12)])
-    trainer.train()
-    return Path(trainer.args.output_dir)
 
 
 def test_a_checkpoint_holds_no_pickle_and_the_phase_is_in_its_config(stopped):
