@@ -113,6 +113,8 @@ def language_name(tag: str) -> str:
     from langcodes import Language as Bcp47
 
     code = tag.partition("_")[0]
+    if not re.fullmatch(r"[A-Za-z]{2,8}", code):
+        return tag
     try:
         language = Language.from_part3(code)
     except LanguageNotFoundError:
@@ -537,6 +539,8 @@ def _find_name(name: str) -> _Spelling | None:
 
     if (len(name) < 3 and name.isascii()) or name.lower() in ("java", "javascript"):  # langcodes: Javanese
         return None
+    if not name.isprintable():  # language_data uses U+0000 itself, and raises
+        return None
     try:
         language = langcodes.find(name)
     except LookupError:
@@ -658,6 +662,8 @@ def _is_strange(code: str, script: str) -> bool:
         return False
     import langcodes
 
+    if not re.fullmatch(r"[A-Za-z0-9]{1,8}", script):
+        return True
     # CLDR knows a territory for scripts that are in use: kk-Arab is Kazakh of China.
     known = _iso(code)
     two = (known.part1 if known else None) or code

@@ -13,6 +13,7 @@ from copy import deepcopy
 from typing import Any, Final, Literal
 
 from huggingface_hub.dataclasses import strict
+from huggingface_hub.errors import StrictDataclassError
 from transformers import ModernBertConfig
 
 FULL: Final = "full_attention"
@@ -118,6 +119,16 @@ class MmBertConfig(ModernBertConfig):
         if self.layer_types != _layer_pattern(self.num_hidden_layers, self.global_attn_every_n_layers):
             fields.pop("global_attn_every_n_layers", None)  # no period describes these layers
         return fields
+
+    @classmethod
+    def from_pretrained(cls, place: Any, *args: Any, **kwargs: Any) -> "MmBertConfig":  # type: ignore[override]
+        """Read config.json as transformers does; a field of another type is refused in one line that names the file."""
+        try:
+            found: MmBertConfig = super().from_pretrained(place, *args, **kwargs)
+        except (StrictDataclassError, ValueError, TypeError, KeyError, AttributeError, ArithmeticError) as error:
+            told = " ".join(str(error).split())[:300]
+            raise ValueError(f"config.json of {place} cannot be used ({told}); restore it") from error
+        return found
 
     @classmethod
     def get_config_dict(cls, *args: Any, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -10,6 +10,7 @@ import logging
 import os
 import re
 from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from ..files import inside, read_list, sha256, write_text
@@ -158,6 +159,29 @@ def refuse_pickles(folder: Path) -> None:
     for path in sorted(folder.rglob("*")):
         if path.suffix in PICKLES and not path.name.startswith("openvino"):
             refuse_pickle(path)
+
+
+@contextmanager
+def one_line_errors(checkpoint: str | os.PathLike[str]) -> Iterator[None]:
+    """Shorten what libraries say in the block about files of a checkpoint that they cannot find, read or understand."""
+    try:
+        yield
+    except ImportError:
+        raise
+    except OSError as error:
+        raise FileNotFoundError(f"cannot load {checkpoint}: {_first_line(error)}") from error
+    except Exception as error:  # for settings of another type each library raises what it happens to
+        if isinstance(error, MemoryError) or type(error).__name__ in ("OutOfMemoryError", "AcceleratorError"):
+            raise
+        if isinstance(error, ValueError) and str(checkpoint) in str(error):
+            raise
+        told = f"{type(error).__name__}: {_first_line(error)}"
+        raise ValueError(f"cannot load {checkpoint}: {told}; restore its settings, config.json first") from error
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return " ".join(lines[:2])[:300] if lines else type(error).__name__
 
 
 def _check_weights(place: Path) -> None:

@@ -15,14 +15,18 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from ...common.files import inside
+
 INDEX = "index.json"
 _VERSION = 2
+_LARGEST = 2**32  # offsets are uint32; no more is ever decompressed of a shard
 _SCALARS = {
     name: np.dtype(name).newbyteorder("<")
     for name in ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float32", "float64")
@@ -57,7 +61,9 @@ def parse_index(text: str | bytes, path: str) -> list[MdsShard]:
         if version != _VERSION:
             raise ValueError(f"{path} has MDS version {version!r}; version {_VERSION} is read.")
         return [_shard(entry, path) for entry in entries]
-    except (KeyError, TypeError, json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
+        if str(error).startswith(path):
+            raise
         raise ValueError(f"{path} is no MDS index ({type(error).__name__}: {error}).") from None
 
 
@@ -70,7 +76,9 @@ def _shard(entry: Mapping[str, Any], path: str) -> MdsShard:
             entry["column_names"], entry["column_encodings"], entry["column_sizes"], strict=True
         )
     }
-    for name, (encoding, _) in columns.items():
+    for name, (encoding, size) in columns.items():
+        if not isinstance(name, str) or not isinstance(encoding, str) or not isinstance(size, int | None):
+            raise ValueError(f"{path}: column {name!r} has encoding {encoding!r} and size {size!r}; fetch it again.")
         if encoding == "pkl":
             raise ValueError(f"{path}: column {name!r} is pickled, and no pickle is loaded; write it again without.")
     compression, packed, raw = entry.get("compression"), entry.get("zip_data"), entry["raw_data"]
@@ -78,6 +86,10 @@ def _shard(entry: Mapping[str, Any], path: str) -> MdsShard:
     if packed and (codec is None or not pa.Codec.is_available(codec)):
         raise ValueError(f"{path}: shards are compressed by {compression!r}; none, {', '.join(_CODECS)} are read.")
     stored = packed or raw
+    for part in (raw, stored):  # names may lie in folders below, as merged indexes have them
+        inside(Path(path).parent, part["basename"], Path(path))
+    if not 0 <= int(raw["bytes"]) < _LARGEST:
+        raise ValueError(f"{path}: a shard of {raw['bytes']:,} bytes; MDS shards are shorter than {_LARGEST:,}.")
     return MdsShard(
         name=raw["basename"],
         stored=stored["basename"],
@@ -85,7 +97,7 @@ def _shard(entry: Mapping[str, Any], path: str) -> MdsShard:
         raw_bytes=int(raw["bytes"]),
         stored_bytes=int(stored["bytes"]),
         columns=columns,
-        hashes=dict(stored.get("hashes") or {}),
+        hashes={str(kind): str(found) for kind, found in dict(stored.get("hashes") or {}).items()},
         codec=codec or "zstd",
     )
 

@@ -41,6 +41,7 @@ METADATA = frozenset(
     {"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json", "index.json", "metadata.json",
      "config.json", "croissant.json", "package.json", "verified.json"}
 )  # fmt: skip
+_UNPACKED, _RATIO = 1 << 30, 200  # a compressed file may unpack to so many bytes, and so many for each of its own
 _MAGIC = {b"\x1f\x8b": "gz", b"BZh": "bz2", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "zst"}
 # What files are that are not what their name says, by their first bytes.
 _OTHERS = {
@@ -103,11 +104,34 @@ def open_bytes(path: Path) -> BinaryIO:
     file: BinaryIO = path.open("rb")
     if kind is None:
         return file
-    if kind == "zst":
-        return cast(BinaryIO, io.BufferedReader(pa.CompressedInputStream(file, "zstd"), 1 << 16))  # type: ignore[type-var]
     openers: dict[str, Any] = {"gz": gzip.open, "bz2": bz2.open, "xz": lzma.open}
-    opened = openers[kind](file, "rb")
-    return cast(BinaryIO, io.BufferedReader(opened, 1 << 16))
+    opened = pa.CompressedInputStream(file, "zstd") if kind == "zst" else openers[kind](file, "rb")
+    return io.BufferedReader(_Bounded(opened, path), 1 << 16)
+
+
+class _Bounded(io.RawIOBase):
+    """What a compressed file unpacks to, up to a bound that no text reaches: a few bytes can stand for terabytes."""
+
+    def __init__(self, unpacked: Any, path: Path) -> None:
+        self._unpacked = unpacked
+        self._left = self._most = _UNPACKED + _RATIO * path.stat().st_size
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        piece = self._unpacked.read(len(buffer))
+        self._left -= len(piece)
+        if self._left < 0:
+            raise TableError(
+                f"it unpacks to more than {self._most:,} bytes, {_RATIO} times its size and more; unpack it"
+            )
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+    def close(self) -> None:
+        self._unpacked.close()
+        super().close()
 
 
 def open_text(path: Path) -> BinaryIO:

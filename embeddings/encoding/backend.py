@@ -14,8 +14,10 @@ from typing import Any
 import torch
 
 from ...common.checkpoints.hub import local_checkpoint
-from ...common.checkpoints.integrity import check_folder
+from ...common.checkpoints.integrity import check_folder, one_line_errors
 from ...modeling import MmBertConfig
+
+__all__ = ["existing", "known_device", "needs_sentence_transformers", "one_line_errors", "use_our_network"]
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -34,16 +36,6 @@ def existing(checkpoint: str | os.PathLike[str], *, verify: bool = True) -> str:
         )
     check_folder(local_checkpoint(str(checkpoint)), verify=verify)
     return str(checkpoint)
-
-
-@contextmanager
-def one_line_errors(checkpoint: str | os.PathLike[str]) -> Iterator[None]:
-    """Shorten what transformers says in the block about files of a checkpoint it cannot find or read."""
-    try:
-        yield
-    except OSError as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise FileNotFoundError(f"cannot load {checkpoint}: {reason}") from error
 
 
 @contextmanager

@@ -244,6 +244,8 @@ def set_length(embedder: Any, max_seq_length: int | None) -> None:
     if max_seq_length is not None and not 2 < max_seq_length <= limit:
         raise ValueError(f"max_seq_length must lie between 3 and the model's {limit} tokens, got {max_seq_length}")
     saved = embedder.max_seq_length or limit
+    if not isinstance(saved, int) or isinstance(saved, bool) or saved < 3:
+        raise ValueError(f"the saved embedder has max_seq_length {saved!r}, no number of tokens; give max_seq_length")
     embedder.max_seq_length = min(saved, limit) if max_seq_length is None else max_seq_length
 
 

@@ -38,6 +38,14 @@ class IndexModel:
     source: dict[str, Any] | None
     stamp: str | None = None
 
+    def check_types(self) -> None:
+        """Refuse values that no index was written with."""
+        kinds = {"fingerprint": str, "dimensions": int, "dtype": str, "max_seq_length": int, "source": dict | None}
+        kinds |= dict.fromkeys(("pooling", "query_prompt", "document_prompt", "stamp"), str | None)
+        for name, kind in kinds.items():
+            if not isinstance(getattr(self, name), kind):
+                raise TypeError(f"{name} is {getattr(self, name)!r}")
+
     @classmethod
     def of(cls, embedder: Any, source: dict[str, Any] | None = None) -> "IndexModel":
         """Describe an embedder, and how to load it again; refuse one whose vectors are not of length 1."""

@@ -30,6 +30,7 @@ import numpy.typing as npt
 from ...common.files import read_json, replacing, sha256, sync_to_disk
 from .diff import Known, columns_as_json, digest
 from .documents import Document, file_text
+from .model import IndexModel
 from .nearest import Floats, build_graph, compare_all, merge, open_graph, walk_graph
 from .passages import Passage
 from .where import Filter
@@ -121,7 +122,7 @@ class IndexStore:
                 self.settings = settings
                 return
             self._check()
-            self.settings = {name: json.loads(value) for name, value in self._db.execute("SELECT * FROM settings")}
+            self.settings = self._settings()
             self._load()
 
     def close(self) -> None:
@@ -138,6 +139,16 @@ class IndexStore:
             raise ValueError(f"{self.file} is a SQLite file of another program; name another folder")
         if version != FORMAT:
             raise ValueError(f"{self.file} has format {version}, this version reads {FORMAT}; make the index again")
+
+    def _settings(self) -> dict[str, Any]:
+        try:
+            found = {name: json.loads(value) for name, value in self._db.execute("SELECT * FROM settings")}
+            IndexModel(**found["model"]).check_types()
+            np.dtype(found["dtype"])
+            found["cut"], found["graph"], found["keep_texts"]
+        except (ValueError, TypeError, KeyError) as error:
+            raise ValueError(f"the settings in {self.file} are broken ({error}); {_ANEW}") from None
+        return found
 
     @contextmanager
     def _one_line(self) -> Iterator[None]:

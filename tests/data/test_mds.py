@@ -141,3 +141,25 @@ def test_no_pickle_and_no_other_version(tokenizer, tmp_path):
 def test_a_place_without_folders():
     with pytest.raises(FileNotFoundError, match="holds no MDS folder"):
         open_row_source("memory://nothing/here", ReadOptions(), vocabulary=10)
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "words"),
+    [
+        (("raw_data", "basename"), "../../secret.mds", "leads out of"),
+        (("raw_data", "basename"), "/etc/hostname", "is not the plain name"),
+        (("raw_data", "bytes"), 2**40, "shorter than 4,294,967,296"),
+        (("column_sizes",), [None, "x", 8, 1], "encoding 'ndarray:int32:4' and size 'x'"),
+        (("column_names",), ["id"], "is no MDS index"),
+    ],
+)
+def test_an_index_that_cannot_be_is_refused_by_name(tmp_path, place, value, words):
+    folder = Path(shutil.copytree(MDS / "fixed" / "deu_Latn", tmp_path / "deu_Latn"))
+    index = json.loads((folder / "index.json").read_text())
+    inner = index["shards"][0]
+    for key in place[:-1]:
+        inner = inner[key]
+    inner[place[-1]] = value
+    (folder / "index.json").write_text(json.dumps(index))
+    with pytest.raises(ValueError, match=rf"index\.json.*{words}"):
+        open_row_source(str(folder), ReadOptions(), vocabulary=600).tasks(0)

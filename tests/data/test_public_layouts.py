@@ -450,3 +450,17 @@ def test_a_published_layout_is_read_as_it_was_meant(tmp_path, layout):
         if len(files) == 1 and "/" not in next(iter(files)):
             place = path
     assert read(place) == expected
+
+
+@pytest.mark.parametrize("ending", ["gz", "bz2", "xz", "zst"])
+def test_what_unpacks_to_more_than_any_text_is_refused_before_memory_is_full(tmp_path, monkeypatch, ending):
+    from mmbert.data.tables import files
+
+    text = b"text\tlabel\n" + b"good\t1\n" * 20_000
+    pack = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress, "zst": pa.Codec("zstd").compress}[ending]
+    (tmp_path / f"rows.tsv.{ending}").write_bytes(memoryview(pack(text)))
+    assert len(read_labelled(tmp_path / f"rows.tsv.{ending}")) == 20_000
+    monkeypatch.setattr(files, "_UNPACKED", 1000)
+    monkeypatch.setattr(files, "_RATIO", 1)
+    with pytest.raises(ValueError, match=rf"rows\.tsv\.{ending}.*unpacks to more than"):
+        read_labelled(tmp_path / f"rows.tsv.{ending}")

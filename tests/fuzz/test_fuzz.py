@@ -1,16 +1,15 @@
 """Valid files with something odd in one place: refused in one line that names the file, or read. Never a traceback.
 
-A few dozen cases per reader here; `make fuzz` runs 100,000 (MMBERT_FUZZ says how many).
+These read formats of our own and of checkpoints; `test_fuzz_rows.py` what users bring, `test_fuzz_search.py` an index.
 """
 
-import copy
 import json
-import os
 import struct
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from fuzz_support import fuzz, mutated, read
+from hypothesis import given
 from hypothesis import strategies as st
 from mmbert import Recipe
 from mmbert.common.checkpoints import verify_checksums
@@ -18,55 +17,6 @@ from mmbert.common.checkpoints.format import read_header
 from mmbert.common.checkpoints.integrity import loaded_folders
 from mmbert.data import TokenShards
 from mmbert.recipes import shipped_recipes
-
-CASES = int(os.environ.get("MMBERT_FUZZ", "60"))
-fuzz = settings(
-    max_examples=CASES, deadline=10_000, derandomize=True, suppress_health_check=list(HealthCheck), database=None
-)
-ODD = st.one_of(
-    st.none(), st.booleans(), st.integers(-3, 10**20), st.floats(allow_nan=False), st.text(max_size=5),
-    st.sampled_from(["../x", "/etc/hostname", "", "no", "1e5", "a" * 300]), st.just([]), st.just({}),
-    st.just([[1], {}]),
-    st.dictionaries(st.text(max_size=3), st.integers(), max_size=2),
-)  # fmt: skip
-
-
-def places(tree, at=()):
-    yield at
-    entries = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
-    for key, value in entries:
-        yield from places(value, (*at, key))
-
-
-@st.composite
-def mutated(draw, tree):
-    """The tree with one to three entries removed, renamed or replaced by something odd."""
-    tree = json.loads(json.dumps(tree))
-    for _ in range(draw(st.integers(1, 3))):
-        found = [place for place in places(tree) if place]
-        if not found:
-            break
-        *way, last = draw(st.sampled_from(found))
-        inside = tree
-        for key in way:
-            inside = inside[key]
-        what = draw(st.sampled_from(["replace", "remove", "rename"]))
-        if what == "replace":
-            inside[last] = copy.deepcopy(draw(ODD))
-        elif what == "remove" or not isinstance(inside, dict):
-            del inside[last]
-        else:
-            inside[draw(st.text(max_size=6))] = inside.pop(last)
-    return tree
-
-
-def read(call, name):
-    try:
-        call()
-    except (ValueError, OSError) as error:
-        assert name in str(error) or isinstance(error, FileNotFoundError)
-        assert "\n" not in str(error)
-
 
 RECIPE = {
     "name": "tiny",
@@ -84,7 +34,7 @@ RECIPE = {
 }  # fmt: skip
 
 
-@fuzz
+@fuzz()
 @given(tree=mutated(RECIPE))
 def test_recipes(tmp_path_factory, tree):
     path = tmp_path_factory.getbasetemp() / "r.yaml"
@@ -92,7 +42,7 @@ def test_recipes(tmp_path_factory, tree):
     read(lambda: Recipe.load(path), "r.yaml")
 
 
-@fuzz
+@fuzz()
 @given(text=st.text(alphabet="&*[]{}:,-?!|>%@`'\"\n #<~=.0aé\t", max_size=60))
 def test_recipes_that_are_hardly_yaml(tmp_path_factory, text):
     path = tmp_path_factory.getbasetemp() / "r.yaml"
@@ -114,7 +64,7 @@ HEADER = {
 }
 
 
-@fuzz
+@fuzz()
 @given(tree=mutated(HEADER), more=st.integers(-3, 3))
 def test_safetensors_headers(tmp_path_factory, tree, more):
     path = tmp_path_factory.getbasetemp() / "w.safetensors"
@@ -129,7 +79,7 @@ INDEX = {
 }  # fmt: skip
 
 
-@fuzz
+@fuzz()
 @given(tree=mutated(INDEX))
 def test_shard_indexes(tmp_path_factory, tree):
     folder = tmp_path_factory.getbasetemp() / "shards"
@@ -138,7 +88,7 @@ def test_shard_indexes(tmp_path_factory, tree):
     read(lambda: TokenShards(folder), "index.json")
 
 
-@fuzz
+@fuzz()
 @given(tree=mutated([{"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"}] * 2))
 def test_modules_of_a_sentence_transformer(tmp_path_factory, tree):
     folder = tmp_path_factory.getbasetemp() / "st"
@@ -147,7 +97,7 @@ def test_modules_of_a_sentence_transformer(tmp_path_factory, tree):
     read(lambda: list(loaded_folders(folder)), "modules.json")
 
 
-@fuzz
+@fuzz()
 @given(
     lines=st.lists(st.one_of(st.just(f"{'0' * 64}  a.json"), st.just("# 2 a.json"), st.text(max_size=80)), max_size=4)
 )
