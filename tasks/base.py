@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
+from ..languages.fertility import count_texts
 from .metrics.classification import Scores
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from ..trainers.finetuning.model import Head
 
 logger = logging.getLogger(__name__)
+
+_MEASURED = 100  # texts per language that `token_facts` reads
 
 OnBadRow = Literal["error", "skip", "wrong"]
 """A row of dev or test that training could not have learned: refuse it, leave it out, or count it as wrong."""
@@ -95,6 +98,35 @@ class Task(ABC):
     @abstractmethod
     def write(self, name: str, result: FineTuned) -> None:
         """Write the predictions of a data set into the folder of a run."""
+
+    def token_facts(self, name: str) -> dict[str, dict[str, float | None]]:
+        """Measure what the vocabulary makes of a data set, by language, on at most so many of its texts.
+
+        Args:
+            name: The data set.
+
+        Returns:
+            By language `rows`, `tokens_per_word` (None where the script writes no blanks), `tokens_per_character`,
+            `byte_share` and `cut`, the share of all its texts that `max_length` cut.
+        """
+        rows = self.sources[name]
+        column = next(one for one in ("text", "context", "tokens", "choices") if one in rows.column_names)
+        places: dict[str, list[int]] = {}
+        for place, tag in enumerate(rows["language"][:]):
+            places.setdefault(tag, []).append(place)
+        cut, facts = self.cut.get(name, {}), dict[str, dict[str, float | None]]()
+        for tag, own in sorted(places.items()):
+            values = rows.select(own[:_MEASURED])[column][:]
+            counts = count_texts((one if isinstance(one, str) else " ".join(map(str, one or ())) for one in values),
+                                 self.tokenizer)  # fmt: skip
+            facts[tag] = {
+                "rows": len(own),
+                "tokens_per_word": counts.tokens / counts.words if counts.words else None,
+                "tokens_per_character": counts.tokens / max(1, counts.characters),
+                "byte_share": counts.byte_tokens / max(1, counts.tokens),
+                "cut": cut.get(tag, 0) / len(own),
+            }
+        return facts
 
     def require_columns(self, *names: str) -> None:
         """Refuse a data set that lacks a column."""

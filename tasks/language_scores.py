@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from ..languages.tags import entry_phase, is_among
+from ..model_cards.plots.style import FEW_ROWS
 
 TRAINED, SEEN, UNSEEN = "trained", "zero-shot, seen in pre-training", "zero-shot, not seen"
 GROUPS = (TRAINED, SEEN, UNSEEN)
 _SHOWN = 40  # languages that a terminal lists
-_SHARES = ("accuracy", "exact", "official_exact")  # of rows; an F1 or a correlation is none
-_FEW = 30  # rows
+SHARES = ("accuracy", "exact", "official_exact")  # of rows; an F1 or a correlation is none
 
 
 def language_table(
@@ -56,7 +56,7 @@ def language_table(
         known = entry_phase(tag) is not None if pretrained_on is None else is_among(tag, pretrained_on)
         group = TRAINED if first["trained"] else SEEN if known else UNSEEN
         found = _spread(values)
-        interval = row_interval(found["mean"], first["rows"]) if score in _SHARES else None
+        interval = row_interval(found["mean"], first["rows"]) if score in SHARES else None
         languages[tag] = {"rows": first["rows"], "group": group, **found, "interval": interval}
     groups = {}
     for name in (*GROUPS, "all"):
@@ -103,9 +103,11 @@ def table_lines(table: dict[str, Any], *, every_language: bool = True) -> str:
         lines += [
             f"| {tag} | {row['group']} | {row['rows']:,} | {written(row)} | {_interval(row)} |" for tag, row in order
         ]
-    few = sum(row["rows"] < _FEW for row in table["languages"].values())
+    few = sum(row["rows"] < FEW_ROWS for row in table["languages"].values())
     if few:
-        lines.append(f"\n{few} of {len(table['languages'])} languages have fewer than {_FEW} rows: see the intervals.")
+        lines.append(
+            f"\n{few} of {len(table['languages'])} languages have fewer than {FEW_ROWS} rows: see the intervals."
+        )
     return "\n".join(lines)
 
 

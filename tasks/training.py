@@ -113,6 +113,7 @@ def train_once(
 ) -> FineTuned:
     """Fine-tune with one seed; dev, where there is one, chooses the network."""
     tests = [name for name in task.encoded if name not in ("train", "dev")] if tests is None else tests
+    tokens = {name: task.token_facts(name) for name in tests}
     return fine_tune(
         checkpoint,
         task.head,
@@ -127,7 +128,7 @@ def train_once(
         output_dir=folder,
         args=args,
         seed=seed,
-        facts={task.reading_name: vars(task.reading), "cut": task.cut, **task.facts, **(facts or {})},
+        facts={task.reading_name: vars(task.reading), "cut": task.cut, "tokens": tokens, **task.facts, **(facts or {})},
         conditions=_conditions(task),
     )
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ...languages.tags import entry_phase
+from ...tasks.language_scores import SHARES, row_interval
 from .catalogue import load_tasks, published_scores
 from .sweep import choose, mean_score
 
@@ -100,6 +101,8 @@ def _language(tag: str, runs: Sequence[Record], metric: str) -> dict[str, Any]:
         "trivial": runs[0]["trivial"]["test"][tag][metric],
         "group": f"phase {phase}" if phase else "unread",
         "script": tag.partition("_")[2] or "none",
+        "interval": row_interval(statistics.fmean(values), own["rows"]) if metric in SHARES else None,
+        "tokens": runs[0].get("tokens", {}).get(tag),
         "other": {key: statistics.fmean(run["scores"]["test"][tag][key] for run in runs) for key in others},
     }
 

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...model_cards.markdown import markdown_table
+from ...model_cards.plots.style import FEW_ROWS
 from .report import GROUP_NAMES, GROUPS
 
 _SHOWN = ("mmBERT-small", "mmBERT-base", "XLM-R base")
 _MANY_SCRIPTS = 40
-_FEW = 30  # rows
 
 
 def markdown_report(report: Mapping[str, Any]) -> str:
@@ -23,7 +23,7 @@ def markdown_report(report: Mapping[str, Any]) -> str:
     if tasks:
         parts += ["## Tasks", task_table(report), "## Settings", _setting_table(tasks)]
         parts += ["## By resource group", group_table(tasks), "## By script", _script_table(tasks)]
-        parts += ["## Languages", _legend(tasks), language_table(tasks)]
+        parts += ["## Languages", _legend(tasks), language_table(tasks), *_token_section(tasks)]
     notes = [f"- {task['title']}: {note}" for task in tasks if task["choice"] == "dev" for note in _notes(task)]
     if notes:
         parts += ["## What to know", "\n".join(notes)]
@@ -143,8 +143,38 @@ def _grid(
 def _cell_of(entry: Mapping[str, Any] | None) -> str:
     if entry is None:
         return ""
-    few = f" (n {entry['rows']})" if entry["rows"] < _FEW else ""
+    few = ""
+    if entry["rows"] < FEW_ROWS:
+        ends = entry.get("interval")
+        few = f" (n {entry['rows']}{f': {100 * ends[0]:.0f} to {100 * ends[1]:.0f}' if ends else ''})"
     return _score(entry) + ("*" if entry["trained"] else "") + few
+
+
+def _token_section(tasks: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Say what the vocabulary makes of each language's test texts, and how many a length cut."""
+    measured = [task for task in tasks if any(entry.get("tokens") for entry in task["languages"].values())]
+    if not measured:
+        return []
+    tags = sorted({tag for task in measured for tag in task["languages"]})
+    rows = [
+        [tag, *(_token_cell((task["languages"].get(tag) or {}).get("tokens")) for task in measured)] for tag in tags
+    ]
+    words = (
+        "Tokens per word of the test texts, or per character (`/char`) where no blanks are written; `cut`: the share of"
+        " texts longer than the length that was read; `bytes`: the share of tokens that are single bytes, from 1 %."
+    )
+    return ["## Tokens", words, markdown_table(["language", *(_title(task) for task in measured)], rows)]
+
+
+def _token_cell(tokens: Mapping[str, Any] | None) -> str:
+    if not tokens:
+        return ""
+    per_word = tokens["tokens_per_word"]
+    said = [f"{tokens['tokens_per_character']:.2f}/char" if per_word is None else f"{per_word:.2f}"]
+    said += [
+        f"{tokens[key]:.0%} {name}" for key, name in (("cut", "cut"), ("byte_share", "bytes")) if tokens[key] >= 0.005
+    ]
+    return ", ".join(said)
 
 
 def _legend(tasks: Sequence[Mapping[str, Any]]) -> str:
@@ -153,7 +183,8 @@ def _legend(tasks: Sequence[Mapping[str, Any]]) -> str:
     rows = sorted({entry["rows"] for task in tasks for entry in task["languages"].values()})
     return (
         f"Per cent, {words}; `*`: training had rows of this language, all others are zero-shot. A language has "
-        f"{rows[0]:,} to {rows[-1]:,} test rows per task; `n` tells where they are fewer than {_FEW}."
+        f"{rows[0]:,} to {rows[-1]:,} test rows per task; `n` tells where they are fewer than {FEW_ROWS}, "
+        "with the interval of 95 % over rows where the metric is a share of them."
     )
 
 

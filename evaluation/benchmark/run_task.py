@@ -79,6 +79,7 @@ def _execute(job: Job, run: Run, identity: Mapping[str, Any]) -> dict[str, Any]:
         "train_languages": list(rows.train_languages),
         "notes": [*rows.notes, *_cut_notes(task, run), *result.record["dropped"]],
         "cut": task.cut,
+        "tokens": result.record["tokens"].get("test", {}),
         "steps": result.record["steps"],
         "best_step": result.record["best_step"],
         "seconds": round(time.perf_counter() - began, 2),

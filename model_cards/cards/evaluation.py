@@ -23,14 +23,28 @@ def evaluation_table(report: dict[str, Any]) -> str:
                 task["title"],
                 task["metric"],
                 len(task["languages"]),
+                f"{task['rows']['test']:,}" if "rows" in task else "",
                 len(task["seeds"]),
                 f"{100 * task['mean']:.1f}{sd}",
                 f"{100 * task['trivial']:.1f}",
+                _cut(task),
                 f"{setting['learning_rate']:g} x {setting['epochs']:g}",
             )
         )
-    header = ("task", "metric", "languages", "seeds", "mean over languages", "trivial", "learning rate x epochs")
+    header = ("task", "metric", "languages", "test rows", "seeds", "mean over languages", "trivial", "texts cut")
+    header += ("learning rate x epochs",)
     return markdown_table(header, rows, text_columns=2) if rows else ""
+
+
+def _cut(task: dict[str, Any]) -> str:
+    """Say which share of the test texts a length cut, and of which language most."""
+    known = {tag: entry["tokens"] for tag, entry in task["languages"].items() if entry.get("tokens")}
+    rows = sum(one["rows"] for one in known.values())
+    if not rows:
+        return ""
+    share = sum(one["cut"] * one["rows"] for one in known.values()) / rows
+    worst = max(known, key=lambda tag: known[tag]["cut"])
+    return f"{share:.0%}" + (f" ({worst} {known[worst]['cut']:.0%})" if known[worst]["cut"] and len(known) > 1 else "")
 
 
 def evaluation_results(report: dict[str, Any]) -> "list[EvalResult]":

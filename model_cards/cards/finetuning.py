@@ -137,11 +137,20 @@ def _language_table(record: dict[str, Any], data_set: str) -> str:
     if not entries:
         return f"The rows of {data_set} name no languages."
     names = list(record["scores"][data_set])
-    rows = [
-        (tag, "" if entry["trained"] else "0-shot", f"{entry['rows']:,}", *(_number(entry.get(name)) for name in names))
-        for tag, entry in entries.items()
-    ]
-    return tables.markdown_table((data_set, "", "rows", *names), rows, text_columns=2)
+    tokens = record.get("tokens", {}).get(data_set, {})  # not in records of 0.1
+    rows = []
+    for tag, entry in entries.items():
+        own = tokens.get(tag)
+        about = (_ratio(own["tokens_per_word"]), f"{own['cut']:.0%}") if own else ("-", "-")
+        scores = (_number(entry.get(name)) for name in names)
+        shot = "" if entry["trained"] else "0-shot"
+        rows.append((tag, shot, f"{entry['rows']:,}", *scores, *(about if tokens else ())))
+    header = (data_set, "", "rows", *names, *(("tokens per word", "texts cut") if tokens else ()))
+    return tables.markdown_table(header, rows, text_columns=2)
+
+
+def _ratio(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
 
 
 def _training(record: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .style import INK, QUIET, new_figure, save
+from .style import FEW_ROWS, INK, QUIET, new_figure, save
 
 _GROUPS = {"phase 1": "phase 1", "phase 2": "phase 2", "phase 3": "phase 3", "unread": "never read by mmBERT"}
 _ROW, _COLUMN = 0.19, 0.72  # inches per cell
@@ -41,6 +41,8 @@ def draw_benchmark(report: Mapping[str, Any], path: str | Path, title: str = "Sc
     width = max(6.4, len(panels) * (1.35 + _COLUMN * len(tasks)))
     height = 1.75 + _ROW * size
     words = "per cent · colour: 0 = no better than knowing the labels only, 1 = perfect · bold: trained on"
+    if any(_few(entry) for task in tasks for entry in task["languages"].values()):
+        words += f" · n: of fewer than {FEW_ROWS} rows"
     figure = new_figure(width, height, title, words)
     grid = figure.subplots(1, len(panels), squeeze=False)[0]
     image: Any = None
@@ -78,7 +80,7 @@ def _panel(axes: Any, rows: Sequence[tuple[str, str]], tasks: Sequence[Mapping[s
                 axes.text(
                     across,
                     down,
-                    f"{100 * entry['mean']:.0f}",
+                    f"{100 * entry['mean']:.0f}" + (_few(entry)),
                     ha="center",
                     va="center",
                     fontsize=6.5,
@@ -94,6 +96,10 @@ def _panel(axes: Any, rows: Sequence[tuple[str, str]], tasks: Sequence[Mapping[s
         side.set_visible(False)
     _borders(axes, rows, len(tasks))
     return image
+
+
+def _few(entry: Mapping[str, Any]) -> str:
+    return f" n{entry['rows']}" if entry.get("rows", FEW_ROWS) < FEW_ROWS else ""
 
 
 def _borders(axes: Any, rows: Sequence[tuple[str, str]], columns: int) -> None:

@@ -6,7 +6,7 @@ Names stay readable for any number of languages: bars go on in another row after
 from pathlib import Path
 from typing import Any
 
-from .style import COLOURS, INK, QUIET, new_figure, save, style
+from .style import COLOURS, FEW_ROWS, INK, QUIET, new_figure, save, style
 
 _A_ROW = 60
 _PALETTE = (COLOURS["high"], COLOURS["low"], COLOURS["mid"])
@@ -36,6 +36,10 @@ def draw_language_scores(table: dict[str, Any], path: str | Path, title: str = "
     what = f"{table['score']} x 100 on {table['data_set']}, " + (
         f"mean of {seeds} seeds, line: standard deviation" if seeds > 1 else "1 seed"
     )
+    if any(row.get("interval") for row in languages.values()):
+        what += "; thin line: 95 % over rows"
+    if any(row["rows"] < FEW_ROWS for row in languages.values()):
+        what += f"; hatched: fewer than {FEW_ROWS} rows (n)"
     with style():
         figure = new_figure(max(7.0, 1.5 + 0.19 * widest), 1.6 + 2.3 * len(rows), title, what)
         panels = figure.subplots(len(rows), 1, sharey=True, squeeze=False)[:, 0]
@@ -44,10 +48,14 @@ def draw_language_scores(table: dict[str, Any], path: str | Path, title: str = "
                 row = languages[tag]
                 error = None if row["sd"] is None else 100 * row["sd"]
                 axes.bar(place, 100 * row["mean"], yerr=error, color=colours[row["group"]], width=0.75, ecolor=INK,
-                         error_kw={"elinewidth": 0.8})  # fmt: skip
+                         error_kw={"elinewidth": 0.8}, hatch="///" if row["rows"] < FEW_ROWS else None,
+                         edgecolor="white", linewidth=0)  # fmt: skip
+                if row.get("interval"):
+                    axes.vlines(place + 0.25, *(100 * end for end in row["interval"]), color=QUIET, linewidth=0.8)
             for name, value in table["baselines"].items():
                 axes.axhline(100 * value, color=QUIET, linewidth=0.9, linestyle="--" if name == "majority" else ":")
-            axes.set_xticks(range(len(members)), members, rotation=90, fontsize=7)
+            told = [f"{tag} n{languages[tag]['rows']}" if languages[tag]["rows"] < FEW_ROWS else tag for tag in members]
+            axes.set_xticks(range(len(members)), told, rotation=90, fontsize=7)
             axes.set_xlim(-0.7, widest - 0.3)
             axes.grid(visible=False, axis="x")
         _legend(panels[0], table, names, colours)

@@ -13,6 +13,7 @@ GROUPS = ("high", "mid", "low", "code")
 COLOURS = {"high": "#0072B2", "mid": "#E69F00", "low": "#009E73", "code": "#CC79A7"}
 MARKERS = {"high": "o", "mid": "s", "low": "^", "code": "D"}
 NAMES = {"high": "high-resource", "mid": "mid-resource", "low": "low-resource", "code": "code"}
+FEW_ROWS = 30  # a score over fewer test rows says how many they are
 INK, QUIET, BAND = "#222222", "#6B6B6B", "#F2F2F0"
 
 _DPI = 160

@@ -186,6 +186,10 @@ def test_the_command_reports_and_a_failing_task_takes_no_other_down(checkpoint, 
     assert set(report["failures"]) == {"afrisenti"}
     text = (tmp_path / "out" / "report.md").read_text()
     assert "| ell_Grek | phase 1 |" in text and "## Failed" in text
+    entry = task["languages"]["ell_Grek"]
+    assert entry["tokens"]["tokens_per_word"] >= 1 and entry["tokens"]["rows"] == entry["rows"] == 8
+    assert "(n 8: " in text and entry["interval"][0] < entry["mean"] < entry["interval"][1]
+    assert "## Tokens" in text and f"| ell_Grek | {entry['tokens']['tokens_per_word']:.2f}" in text
     assert (tmp_path / "out" / "report.png").stat().st_size > 10_000
 
 

@@ -13,7 +13,11 @@ def task(choice, mean):
         "mean": mean,
         "sd": 0.012,
         "trivial": 0.25,
-        "languages": {"eng_Latn": {}, "fao_Latn": {}},
+        "rows": {"test": 1200},
+        "languages": {
+            "eng_Latn": {"tokens": {"rows": 300, "cut": 0.0}},
+            "khm_Khmr": {"tokens": {"rows": 100, "cut": 0.6}},
+        },
         "setting": {"learning_rate": 5e-4, "epochs": 5.0},
     }
 
@@ -30,7 +34,9 @@ def test_the_card_tells_what_fine_tuning_gave(small_record):
     }
     report = {"tasks": [task("dev", 0.6123), task("test (oracle)", 0.9)], "model_index": [entry]}
     card = build_card(small_record, evaluation=report)
-    assert "| SIB-200 | accuracy | 2 | 2 | 61.2 ± 1.2 | 25.0 | 0.0005 x 5 |" in card.content
+    assert (
+        "| SIB-200 | accuracy | 2 | 1,200 | 2 | 61.2 ± 1.2 | 25.0 | 15% (khm_Khmr 60%) | 0.0005 x 5 |" in card.content
+    )
     assert "90.0" not in card.content
     (found,) = [result for result in card.data.eval_results if result.dataset_type == "Davlan/sib200"]
     assert found.metric_value == pytest.approx(61.2)
