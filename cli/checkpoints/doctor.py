@@ -136,11 +136,7 @@ def _version(package: str) -> str | None:
 
 
 def machine_report() -> list[str]:
-    """Describe the device, and what `load_embedder`, `mmbert embed` and `mmbert bench` run on it unasked.
-
-    Returns:
-        Lines to print; the last says what would make it faster.
-    """
+    """Lines on the device and what `mmbert embed` and `bench` run on it unasked; the last: what would be faster."""
     import torch
 
     from ...modeling.hardware import Runtime, default_device, has_fast_bf16
@@ -163,17 +159,7 @@ def machine_report() -> list[str]:
 
 
 def check_checkpoint(path: Path) -> str:
-    """Check a checkpoint's files, checksums and tensors against its configuration.
-
-    Args:
-        path: The directory.
-
-    Returns:
-        One line on what it holds.
-
-    Raises:
-        ValueError: If the network is none of ours, or the tensors do not fit it.
-    """
+    """Check a checkpoint's files, checksums and tensors against its configuration; one line on what it holds."""
     import torch
 
     from ... import modeling

@@ -48,11 +48,7 @@ def main() -> None:
 
 
 def continue_pretraining(arguments: list[str]) -> None:
-    """Train, merge, score and print losses before and after.
-
-    Args:
-        arguments: The command line, see `--help`.
-    """
+    """Train, merge, score and print losses before and after."""
     from accelerate import Accelerator
 
     from ...recipes import Recipe

@@ -4,38 +4,22 @@ import typer
 
 
 def classification(arguments: list[str]) -> None:
-    """Fine-tune a classifier of texts or pairs of texts.
-
-    Args:
-        arguments: The command line, see `--help`.
-    """
+    """Fine-tune a classifier of texts or pairs of texts."""
     _finetune("classification", arguments)
 
 
 def tagging(arguments: list[str]) -> None:
-    """Fine-tune a tagger of words.
-
-    Args:
-        arguments: The command line, see `--help`.
-    """
+    """Fine-tune a tagger of words."""
     _finetune("tagging", arguments)
 
 
 def qa(arguments: list[str]) -> None:
-    """Fine-tune a network that finds answers in a passage.
-
-    Args:
-        arguments: The command line, see `--help`.
-    """
+    """Fine-tune a network that finds answers in a passage."""
     _finetune("qa", arguments)
 
 
 def choice(arguments: list[str]) -> None:
-    """Fine-tune a network that chooses among answers.
-
-    Args:
-        arguments: The command line, see `--help`.
-    """
+    """Fine-tune a network that chooses among answers."""
     _finetune("choice", arguments)
 
 

@@ -33,11 +33,7 @@ def main() -> None:
 
 
 def pretrain(arguments: list[str]) -> None:
-    """Train and say where things are.
-
-    Args:
-        arguments: The command line, see `--help`.
-    """
+    """Train and say where things are."""
     from transformers.utils import logging as transformers_logging
 
     from ...model_cards import draw_language_report

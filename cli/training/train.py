@@ -64,11 +64,7 @@ do not limit the batch. The two weights are the price of tokens that score: high
 
 
 def embedder(arguments: list[str]) -> None:
-    """Train an embedder.
-
-    Args:
-        arguments: The command line, see `--help`.
-    """
+    """Train an embedder."""
     from ...embeddings import train_embedder
 
     parser = _parser("embedder", _EMBEDDER)
@@ -84,11 +80,7 @@ def embedder(arguments: list[str]) -> None:
 
 
 def distilled(arguments: list[str]) -> None:
-    """Distil an embedder from a teacher.
-
-    Args:
-        arguments: The command line, see `--help`.
-    """
+    """Distil an embedder from a teacher."""
     from ...embeddings.training.distillation.options import distillation_parser, run_distillation
 
     parser = distillation_parser(_DISTILLED)
@@ -97,22 +89,14 @@ def distilled(arguments: list[str]) -> None:
 
 
 def reranker(arguments: list[str]) -> None:
-    """Train a reranker.
-
-    Args:
-        arguments: The command line, see `--help`.
-    """
+    """Train a reranker."""
     from ...embeddings import train_reranker
 
     _train(_parser("reranker", _RERANKER), arguments, train_reranker)
 
 
 def colbert(arguments: list[str]) -> None:
-    """Train a multi-vector encoder.
-
-    Args:
-        arguments: The command line, see `--help`.
-    """
+    """Train a multi-vector encoder."""
     from ...embeddings import train_multi_vector
 
     parser = _parser("colbert", _COLBERT)
@@ -121,11 +105,7 @@ def colbert(arguments: list[str]) -> None:
 
 
 def splade(arguments: list[str]) -> None:
-    """Train a SPLADE encoder.
-
-    Args:
-        arguments: The command line, see `--help`.
-    """
+    """Train a SPLADE encoder."""
     from ...embeddings import train_sparse_encoder
 
     parser = _parser("splade", _SPLADE)
@@ -135,11 +115,7 @@ def splade(arguments: list[str]) -> None:
 
 
 def main(kind: str) -> None:
-    """Train with the options of the command line.
-
-    Args:
-        kind: `embedder`, `distilled`, `reranker`, `colbert` or `splade`.
-    """
+    """Train with the options of the command line an `embedder`, `distilled`, `reranker`, `colbert` or `splade`."""
     run_command(lambda: globals()[kind](sys.argv[1:]))
 
 

@@ -84,18 +84,7 @@ class TensorInfo:
 
 
 def find_shards(directory: Path) -> tuple[tuple[str, ...], dict[str, str] | None]:
-    """Name the shards, and give the index's map of tensor to shard if there is an index.
-
-    Args:
-        directory: The checkpoint directory.
-
-    Returns:
-        The shards' names in order, and the index's `weight_map` (None where one file holds all).
-
-    Raises:
-        FileNotFoundError: If there are no weights, or a shard that the index names is absent.
-        ValueError: If the weights are pickles only or the index is damaged.
-    """
+    """Name the shards in order, and the index's map of tensor to shard (None where one file holds all)."""
     if (directory / SINGLE).is_file():
         return (SINGLE,), None
     if not (directory / INDEX).is_file():
@@ -113,17 +102,7 @@ def find_shards(directory: Path) -> tuple[tuple[str, ...], dict[str, str] | None
 
 
 def read_header(path: Path) -> tuple[dict[str, TensorInfo], dict[str, str]]:
-    """Read and check the header of one safetensors file.
-
-    Args:
-        path: The file.
-
-    Returns:
-        Its tensors by name, and its metadata.
-
-    Raises:
-        ValueError: If header and file do not fit together; the message names the file and the tensor.
-    """
+    """Read and check the header of a safetensors file: tensors by name, and metadata."""
     size = path.stat().st_size
     with path.open("rb") as file:
         head = file.read(8)
@@ -165,14 +144,7 @@ def _tensor_info(path: Path, name: str, entry: dict[str, Any], data: int) -> Ten
 
 
 def refuse_pickle(path: Path) -> NoReturn:
-    """Refuse a pickle, with the command that converts one that its owner trusts.
-
-    Args:
-        path: The file.
-
-    Raises:
-        ValueError: Always.
-    """
+    """Refuse a pickle, with the command that converts one that its owner trusts."""
     target = path.with_name(path.name.replace("pytorch_model", "model")).with_suffix(".safetensors")
     raise ValueError(
         f"{path} is a pickle, which can run code when opened, and is never loaded; "

@@ -6,17 +6,7 @@ _HUB_FILES = ("*.json", "*.safetensors", "tokenizer*", "*.txt", "*.model", "SHA2
 
 
 def local_checkpoint(name: str) -> Path:
-    """Return a checkpoint's folder; one of the Hub is fetched, but for files that could hold a pickle.
-
-    Args:
-        name: A folder, or the id of a model on the Hub.
-
-    Returns:
-        The folder; whether it is there and whole is checked on opening.
-
-    Raises:
-        FileNotFoundError: If the Hub was asked and did not give it.
-    """
+    """A checkpoint's folder, checked on opening; one of the Hub is fetched, but for files that could hold a pickle."""
     path = Path(name)
     if path.exists() or path.is_absolute() or len(path.parts) != 2:
         return path

@@ -106,17 +106,7 @@ def check_folder(folder: str | os.PathLike[str], *, verify: bool = True) -> None
 
 
 def loaded_folders(root: Path) -> Iterator[Path]:
-    """The folders that a loader reads weights from: the checkpoint's own and those that modules.json names.
-
-    Args:
-        root: The checkpoint.
-
-    Yields:
-        Folders that exist.
-
-    Raises:
-        ValueError: If modules.json is damaged, leads out of the folder, or names code of another package.
-    """
+    """The folders that a loader reads weights from: the checkpoint's own and those that modules.json names."""
     yield root
     path = root / "modules.json"
     for module in read_list(path) if path.is_file() else []:
@@ -131,14 +121,7 @@ def loaded_folders(root: Path) -> Iterator[Path]:
 
 
 def refuse_pickled_state(checkpoint: Path) -> None:
-    """Refuse a run's checkpoint that keeps optimizer, schedule or random state in pickles, which Trainer would open.
-
-    Args:
-        checkpoint: The checkpoint.
-
-    Raises:
-        ValueError: If it holds one.
-    """
+    """Refuse a run's checkpoint that keeps optimizer, schedule or random state in pickles, which Trainer would open."""
     for path in sorted(checkpoint.iterdir()):
         if _PICKLED_STATE.fullmatch(path.name):
             raise ValueError(
@@ -148,14 +131,7 @@ def refuse_pickled_state(checkpoint: Path) -> None:
 
 
 def refuse_pickles(folder: Path) -> None:
-    """Refuse a folder with any file of a pickle's name in it or below.
-
-    Args:
-        folder: The folder.
-
-    Raises:
-        ValueError: If there is one.
-    """
+    """Refuse a folder with any file of a pickle's name in it or below."""
     for path in sorted(folder.rglob("*")):
         if path.suffix in PICKLES and not path.name.startswith("openvino"):
             refuse_pickle(path)

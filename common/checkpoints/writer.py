@@ -26,18 +26,7 @@ from .reader import Checkpoint
 
 @contextmanager
 def atomic_directory(output: str | os.PathLike[str]) -> Iterator[Path]:
-    """Make a directory, with its SHA256SUMS, that appears under its name only when the block ends without an error.
-
-    Args:
-        output: The directory to make. It may exist if it is empty.
-
-    Yields:
-        Path: A temporary sibling directory to write into.
-
-    Raises:
-        OSError: If a file that the block reads cannot be read.
-        ValueError: If the output exists and is not empty, or cannot be written (the reason is named).
-    """
+    """Make a directory, with its SHA256SUMS, that appears under its name only when the block ends without an error."""
     target = Path(output)
     refuse_existing(target)
     parent = target.absolute().parent
@@ -58,12 +47,7 @@ def atomic_directory(output: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 class CheckpointWriter:
-    """Writes the tensors of a checkpoint in any order and in pieces, with the shards of a template.
-
-    Args:
-        directory: Where to write.
-        template: Names, shapes, types, shards and file metadata of the result.
-    """
+    """Writes the tensors of a checkpoint in any order and in pieces, with the shards of a template."""
 
     def __init__(self, directory: Path, template: Checkpoint) -> None:
         self._directory = directory
@@ -84,14 +68,7 @@ class CheckpointWriter:
             raise RuntimeError(f"{self._left} bytes of the checkpoint were never written")
 
     def write(self, name: str, start: int, values: torch.Tensor, *, again: bool = False) -> None:
-        """Write a run of elements; every element must be written exactly once.
-
-        Args:
-            name: The tensor's key.
-            start: Number of the first element, in row-major order.
-            values: A flat tensor of the type that the template says.
-            again: Whether these elements were written before and are replaced.
-        """
+        """Write flat values from element `start` on, row-major; each element exactly once, unless `again`."""
         raw = values.contiguous().view(torch.uint8).numpy()
         file = self._seek(name, start)
         file.write(raw.data)
@@ -99,16 +76,7 @@ class CheckpointWriter:
             self._left -= raw.nbytes
 
     def read(self, name: str, start: int, length: int) -> torch.Tensor:
-        """Read back a run of elements that was written.
-
-        Args:
-            name: The tensor's key.
-            start: Number of the first element.
-            length: Number of elements.
-
-        Returns:
-            A flat tensor.
-        """
+        """Read back a flat run of elements that was written."""
         dtype = DTYPES[self._template.tensors[name].dtype]
         raw = torch.empty(length * dtype.itemsize, dtype=torch.uint8)
         self._seek(name, start).readinto(raw.numpy().data)
@@ -149,12 +117,7 @@ class CheckpointWriter:
 
 
 def write_index(directory: Path, template: Checkpoint) -> None:
-    """Write the index of a sharded checkpoint; does nothing for a single file.
-
-    Args:
-        directory: Where the shards lie.
-        template: The checkpoint whose layout they have.
-    """
+    """Write the index of a sharded checkpoint; does nothing for a single file."""
     if template.files == (SINGLE,):
         return
     size = sum(info.nbytes for info in template.tensors.values())

@@ -29,15 +29,7 @@ Span = tuple[int, int, str]
 
 
 def span_column(rows: Sequence[Mapping[str, Any]], named: str | None = None) -> str | None:
-    """Find the column that holds spans.
-
-    Args:
-        rows: The rows; the first 200 are looked at.
-        named: The column of tags or labels that the user named.
-
-    Returns:
-        Its name; None if there is none.
-    """
+    """Find the column that holds spans in the first 200 rows; None if there is none."""
     for column in (named,) if named else _SPAN_COLUMNS:
         values = [found for row in rows[:_LOOKED_AT] if (found := _listed(row.get(column))) and isinstance(found, list)]
         if values and all(_span(one) is not None for value in values for one in value):
@@ -58,14 +50,7 @@ def _listed(value: Any) -> Any:
 
 
 def flatten_label_studio(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any] | None]:
-    """Bring Label Studio's tasks into flat rows: their data, and the first annotation that was not cancelled.
-
-    Args:
-        rows: The rows.
-
-    Returns:
-        The same rows if they are no tasks; None for a task that nobody has annotated.
-    """
+    """Bring Label Studio's tasks into flat rows: their data, and the first annotation that was not cancelled."""
     if not rows or not all(
         isinstance(row.get("data"), dict) and _annotations(row) is not None for row in rows[:_LOOKED_AT]
     ):
@@ -96,21 +81,7 @@ def _annotations(row: Mapping[str, Any]) -> Any:
 def tag_words(
     row: Mapping[str, Any], column: str, text: str | None, tokens: str | None, left_out: Counter[str]
 ) -> dict[str, Any]:
-    """Turn the spans of a row into words and tags.
-
-    Args:
-        row: The row.
-        column: Where its spans stand.
-        text: Column of the text.
-        tokens: Column of the words, if it has words.
-        left_out: Counts spans that overlap a longer one.
-
-    Returns:
-        The row with `tokens` and `tags` in place of the spans.
-
-    Raises:
-        ValueError: If a span is none, or lies outside the text or words; the message says which.
-    """
+    """Turn a row's spans into `tokens` and `tags`; `left_out` counts spans that overlap a longer one."""
     given = _listed(row.get(column) or [])
     if not isinstance(given, list):
         raise ValueError(f"{column} holds {given!r:.60}, which is no list of spans: give start, end and label")

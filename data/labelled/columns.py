@@ -90,19 +90,7 @@ class Part:
 
 
 def part_of(table: Table, named: Mapping[str, Any], skipped: Counter[str] | None = None) -> Part:
-    """Read a table; annotations of tools become words and tags, rows of single words sentences.
-
-    Args:
-        table: The table.
-        named: Our name to the source's, as the user gave them.
-        skipped: Counts rows that cannot be read; None: they are errors.
-
-    Returns:
-        Its columns.
-
-    Raises:
-        ValueError: If a row cannot be read; the message names file and row.
-    """
+    """Read a table; annotations of tools become words and tags, rows of single words sentences."""
     left_out: Counter[str] = Counter()
     numbered = _tagged(_read(table, skipped, left_out), table, named, skipped, left_out)
     rows, numbers = [row for _, row in numbered], [number for number, _ in numbered]
@@ -206,18 +194,7 @@ def _sentences(part: Part, named: Mapping[str, Any]) -> Part:
 
 
 def fields_of(part: Part, named: Mapping[str, Any]) -> dict[str, list[Any]]:
-    """Give the columns of a part our names and shapes; `part.taken` and `part.notes` say what was taken for what.
-
-    Args:
-        part: Rows of one place.
-        named: Our name to the source's.
-
-    Returns:
-        Our names, and `split` where there is such a column; all of one length.
-
-    Raises:
-        ValueError: If a column that the user named is not there, or values are of no use under a name.
-    """
+    """Give the columns of a part our names and shapes; `part.taken` and `part.notes` say what was taken for what."""
     found: dict[str, list[Any]] = {}
     for name in (*FIELDS, "split"):
         given = named.get(name)

@@ -30,18 +30,7 @@ def is_written_list(values: Sequence[Any]) -> bool:
 
 
 def written_list(value: Any, place: str) -> Any:
-    """Read a list, or an object, in Python's, numpy's or JSON's spelling.
-
-    Args:
-        value: What stands in the row; what is no text comes back as it is.
-        place: Row and column, for the message.
-
-    Returns:
-        The list or object.
-
-    Raises:
-        ValueError: If it cannot be read.
-    """
+    """Read a list, or an object, in Python's, numpy's or JSON's spelling; what is no text comes back as it is."""
     if not isinstance(value, str) or not value.strip():
         return value
     text = _ARRAY.sub(r"\1", value.strip())
@@ -68,19 +57,7 @@ def is_multi_hot(values: Sequence[Any]) -> bool:
 
 
 def plain_labels(values: Sequence[Any], rows: Sequence[str], notes: list[str]) -> list[Any]:
-    """Bring several classes per row into lists: separated texts, "1 0 1", and {class: 0 or 1}, as spaCy has them.
-
-    Args:
-        values: What stands in the rows.
-        rows: Place of each, for messages.
-        notes: Gets what was understood in a way that the user should know.
-
-    Returns:
-        Lists; what is of no known shape as it is.
-
-    Raises:
-        ValueError: If values are fractions, which are no classes, or only some are lists in a CSV file's spelling.
-    """
+    """Bring several classes per row into lists: separated texts, "1 0 1", and {class: 0 or 1}, as spaCy has them."""
     texts = [value for value in values if isinstance(value, str) and value.strip()]
     written = [value.strip()[0] == "[" and value.strip()[-1] == "]" for value in texts]
     if any(written) and not all(written):
@@ -139,19 +116,7 @@ def are_bits(values: Sequence[Any]) -> bool:
 
 
 def classes_of(values: Sequence[Any], names: Sequence[str] | None, rows: Sequence[str]) -> list[list[str] | None]:
-    """Return the classes whose place in the vector holds a one.
-
-    Args:
-        values: Vectors of zeros and ones.
-        names: Class of each place; None: its number.
-        rows: Place of each row, for messages.
-
-    Returns:
-        The classes of every row.
-
-    Raises:
-        ValueError: If a value is neither 0 nor 1.
-    """
+    """Return the classes of every row whose place in its vector of zeros and ones holds a one."""
     found: list[list[str] | None] = []
     for value, row in zip(values, rows, strict=True):
         if value is None:
@@ -185,19 +150,7 @@ def _bit(value: Any) -> int | None:
 
 
 def check_classes(values: Sequence[str | None], rows: Sequence[str], notes: list[str]) -> list[str | None]:
-    """Refuse numbers among words, a file whose classes come from two codings; 1 and 1.0 are one class.
-
-    Args:
-        values: A class a row.
-        rows: Place of each, for the message.
-        notes: Gets a note on classes that may be one, or none.
-
-    Returns:
-        The classes.
-
-    Raises:
-        ValueError: If some are numbers and others words.
-    """
+    """Refuse numbers among words, a file whose classes come from two codings; 1 and 1.0 are one class."""
     classes = {value: bool(_NUMBER.fullmatch(value)) for value in dict.fromkeys(values) if value}
     if len(set(classes.values())) == 2:
         kinds = list(classes.values())

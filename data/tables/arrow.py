@@ -16,19 +16,7 @@ _BATCH_ROWS = 1024
 
 
 def arrow_rows(path: Path, columns: Sequence[str] | None = None, part: Slice | None = None) -> Iterator[Record]:
-    """Read the rows of a parquet or Arrow file.
-
-    Args:
-        path: The file.
-        columns: Only these (of a nested `a.b` all of `a`); None: all.
-        part: Only these row groups of a parquet file; numbers of rows stay those of the file.
-
-    Yields:
-        Record: The rows; a text that is no UTF-8 comes as bytes.
-
-    Raises:
-        ValueError: If the file lacks a column.
-    """
+    """Read rows of a parquet or Arrow file, or of its row groups; a text that is no UTF-8 comes as bytes."""
     if format_of(path) == "arrow":
         with pa.memory_map(str(path)) as source:
             try:
@@ -49,15 +37,7 @@ def arrow_rows(path: Path, columns: Sequence[str] | None = None, part: Slice | N
 
 
 def batch_rows(batches: Iterable[Any], before: int = 0) -> Iterator[Record]:
-    """Turn record batches, or tables, into rows.
-
-    Args:
-        batches: Of one schema.
-        before: How many rows stand before them.
-
-    Yields:
-        Record: The rows.
-    """
+    """Turn record batches, or tables, of one schema into rows, numbered after those before them."""
     number = before
     for large in batches:
         for begin in range(0, large.num_rows, _BATCH_ROWS):
@@ -81,14 +61,7 @@ def schema_of(path: Path) -> Any:
 
 
 def class_names(schema: Any) -> dict[str, list[str]]:
-    """Read names of classes where `datasets` or pandas' categories left them in a schema.
-
-    Args:
-        schema: Of Arrow.
-
-    Returns:
-        Column to names.
-    """
+    """Names of classes by column, where `datasets` or pandas' categories left them in a schema."""
     if not (schema.metadata or {}).get(b"huggingface"):
         return {}
     from datasets import Features
@@ -97,14 +70,7 @@ def class_names(schema: Any) -> dict[str, list[str]]:
 
 
 def feature_names(features: Any) -> dict[str, list[str]]:
-    """Return the names of the classes of a data set's features, of columns and of lists.
-
-    Args:
-        features: `datasets.Features`.
-
-    Returns:
-        Column to names.
-    """
+    """Return the names of the classes of a data set's features, of columns and of lists."""
     found = {}
     for column, feature in features.items():
         inner = feature[0] if isinstance(feature, list) and feature else getattr(feature, "feature", feature)

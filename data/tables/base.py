@@ -14,19 +14,12 @@ class TableError(ValueError):
 
 
 class Record(NamedTuple):
-    """One row as it stands in a file.
+    """One row as it stands in a file."""
 
-    Attributes:
-        number: Row of the file (or slice), from 1: the line of .jsonl and .txt, else the row below the header.
-        values: Column to value; None if the row cannot be read.
-        problem: Why not, in two or three words to count it under.
-        detail: More about it.
-    """
-
-    number: int
-    values: dict[str, Any] | None
-    problem: str = ""
-    detail: str = ""
+    number: int  # row of the file (or slice), from 1: the line of .jsonl and .txt, else the row below the header
+    values: dict[str, Any] | None  # column to value; None if the row cannot be read
+    problem: str = ""  # why not, in two or three words to count it under
+    detail: str = ""  # more about it
 
 
 class Slice(NamedTuple):
@@ -37,51 +30,28 @@ class Slice(NamedTuple):
 
 
 class TableRow(NamedTuple):
-    """A row and where it stands.
+    """A row and where it stands."""
 
-    Attributes:
-        place: File and row, for messages.
-        values: Column to value.
-    """
-
-    place: str
-    values: dict[str, Any]
+    place: str  # file and row, for messages
+    values: dict[str, Any]  # column to value
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows that come from one place.
+    """Rows that come from one place."""
 
-    Attributes:
-        place: File or Hub id, for messages.
-        rows: Called with the wanted columns (None: all), it reads the rows.
-        language: What the place's name says of the language; None if it says nothing.
-        split: What it says of the split.
-        names: Names of classes, by column, where the source stores numbers for them.
-        header: Its columns, where they are known without reading the rows.
-        of_no_split: Its name says no split, while names of files beside it do: then a column must.
-    """
-
-    place: str
+    place: str  # file or Hub id, for messages
+    # called with the wanted columns (None: all), it reads the rows
     rows: Callable[[Sequence[str] | None], Iterator[Record]]
-    language: str | None = None
-    split: str | None = None
+    language: str | None = None  # what the place's name says of the language; None if it says nothing
+    split: str | None = None  # what it says of the split
+    # names of classes, by column, where the source stores numbers for them
     names: dict[str, list[str]] = field(default_factory=dict)
-    header: Sequence[str] | None = None
-    of_no_split: bool = False
+    header: Sequence[str] | None = None  # its columns, where they are known without reading the rows
+    of_no_split: bool = False  # its name says no split, while names of files beside it do: then a column must
 
     def read(self, columns: Sequence[str] | None = None) -> Iterator[TableRow]:
-        """Read the rows; the first bad one is an error.
-
-        Args:
-            columns: Only these, where leaving the others out saves time.
-
-        Yields:
-            TableRow: The rows.
-
-        Raises:
-            ValueError: If a row cannot be read; the message names file, row and why.
-        """
+        """Read the rows, or only these columns of them; the first bad one is an error."""
         for number, values, problem, detail in self.rows(columns):
             if values is None:
                 raise ValueError(f"{self.place}, row {number}: {problem}{f' ({detail})' if detail else ''}.")

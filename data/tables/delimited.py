@@ -29,21 +29,13 @@ _TATOEBA_NAME = re.compile(r"(^|_)sentences(_detailed|_base|_CC0)?\.")
 
 @dataclass(frozen=True)
 class Dialect:
-    """How a file is separated and quoted.
+    """How a file is separated and quoted."""
 
-    Attributes:
-        delimiter: Between columns; None: the file has one.
-        quotes: "doubled", "backslash" or "none".
-        skip_blank: Whether a blank follows the delimiter.
-        names: Columns of a file without a first line of names.
-        skip: Lines before the names (`sep=;`).
-    """
-
-    delimiter: str | None = ","
-    quotes: str = "doubled"
-    skip_blank: bool = False
-    names: tuple[str, ...] = ()
-    skip: int = 0
+    delimiter: str | None = ","  # between columns; None: the file has one
+    quotes: str = "doubled"  # "doubled", "backslash" or "none"
+    skip_blank: bool = False  # whether a blank follows the delimiter
+    names: tuple[str, ...] = ()  # columns of a file without a first line of names
+    skip: int = 0  # lines before the names (`sep=;`)
 
     def options(self) -> dict[str, Any]:
         """Return what `csv.reader` takes."""
@@ -82,18 +74,7 @@ class _Lines:
 
 
 def delimited(path: Path, kind: str) -> Iterator[Record]:
-    """Read the rows of a CSV or TSV file.
-
-    Args:
-        path: The file, compressed or not.
-        kind: "csv" or "tsv": what its name says.
-
-    Yields:
-        Record: The rows below the names, good and bad.
-
-    Raises:
-        TableError: If the first line names a column twice, or the file is not in UTF-8.
-    """
+    """Read the rows of a CSV or TSV file below the names, good and bad."""
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))  # a long document is a long field
     with open_text(path) as file:
         sample = file.read(_SAMPLE)
@@ -176,17 +157,7 @@ def _fields(source: _Lines, dialect: Dialect) -> Iterator[tuple[list[str], str]]
 
 
 def sniff(sample: bytes, kind: str, whole: bool, name: str = "") -> Dialect:
-    """Find out how a file is separated and quoted.
-
-    Args:
-        sample: Its beginning, up to the end of a line.
-        kind: "csv" or "tsv": what its name says.
-        whole: Whether the sample is all of it.
-        name: Its name, for Tatoeba's files, which have no names of columns.
-
-    Returns:
-        The dialect; where nothing fits, the usual one, so that reading tells the first row that does not.
-    """
+    """Find out how a file is separated and quoted from its beginning; where nothing fits, the usual way."""
     text = sample.decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n")
     skip, named = 0, re.match(r"sep=(.)\n", text)
     if named:  # spreadsheets write this first

@@ -135,17 +135,7 @@ class _Bounded(io.RawIOBase):
 
 
 def open_text(path: Path) -> BinaryIO:
-    """Open a file of text behind its byte order mark; one that is not in UTF-8 is told at once.
-
-    Args:
-        path: The file, compressed or not.
-
-    Returns:
-        Its bytes.
-
-    Raises:
-        TableError: If it is UTF-16, UTF-32 or no text.
-    """
+    """Open a file of text behind its byte order mark; one that is not in UTF-8 is told at once."""
     file = open_bytes(path)
     head = cast(io.BufferedReader, file).peek(4096)[:4096]
     if (other := other_content(head)) is not None:
@@ -190,17 +180,7 @@ def not_utf8(path: Path, error: UnicodeDecodeError) -> TableError:
 
 
 def lines(path: Path, limit: int | None = None, part: Slice | None = None) -> Iterator[tuple[int, bytes | None]]:
-    """Read a file line by line.
-
-    Args:
-        path: The file.
-        limit: Bytes of a line at most; None: any.
-        part: Read only this slice of a plain file.
-
-    Yields:
-        tuple[int, bytes | None]: Number of the line in the slice, from 1, and the line without its end; None for one
-            that is longer than the limit.
-    """
+    """Read (number in the slice, from 1; line without its end, None if longer than `limit`) line by line."""
     if limit is None and part is None:
         with open_text(path) as file:
             yield from ((number, line.rstrip(b"\r\n")) for number, line in enumerate(file, start=1))
@@ -248,16 +228,7 @@ def lines_before(path: Path, begin: int) -> int:
 
 
 def slices(path: Path, size: int, *, blocks: bool = False) -> list[tuple[Slice | None, int]]:
-    """Cut a file into slices.
-
-    Args:
-        path: The file.
-        size: Bytes that a slice should have, about.
-        blocks: Whether a document of a .txt file is a block of lines: only reading tells where one starts.
-
-    Returns:
-        Slices with their bytes; a single None for a file that stays whole.
-    """
+    """Cut a file into slices of about `size` bytes; a single None for a file that stays whole."""
     total, kind = path.stat().st_size, format_of(path)
     found: list[tuple[Slice, int]] = []
     if kind == "parquet":

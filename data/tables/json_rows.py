@@ -17,16 +17,7 @@ _SPLITS = ("train", "test", "dev", "validation", "valid", "val", "training", "ev
 
 
 def json_lines(path: Path, limit: int | None = None, part: Slice | None = None) -> Iterator[Record]:
-    """Read an object a line; blank lines only separate.
-
-    Args:
-        path: The file.
-        limit: Bytes of a document at most.
-        part: Read only this slice.
-
-    Yields:
-        Record: The rows, good and bad.
-    """
+    """Read an object per line, good and bad; blank lines only separate."""
     batch: list[tuple[int, bytes]] = []
     size = 0
     for number, line in lines(path, None if limit is None else limit * _GROWTH, part):
@@ -67,18 +58,7 @@ def _parsed(batch: list[tuple[int, bytes]]) -> Iterator[Record]:
 
 
 def json_file(path: Path, limit: int | None = None) -> Iterator[Record]:
-    """Read a .json file whole; one of JSON lines, as `Dataset.to_json` writes it, line by line.
-
-    Args:
-        path: The file.
-        limit: Bytes of a document at most, for JSON lines.
-
-    Yields:
-        Record: The rows, good and bad.
-
-    Raises:
-        TableError: If it is no JSON or not in UTF-8.
-    """
+    """Read a .json file whole; one of JSON lines, as `Dataset.to_json` writes it, line by line."""
     with open_text(path) as file:
         first = file.readline()
         rest = b"" if _is_object(first) else file.read()

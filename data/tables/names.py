@@ -26,14 +26,7 @@ def other_names(split: str) -> tuple[str, ...]:
 
 
 def language_of(name: str) -> str | None:
-    """Return the language that a path names: a whole tag anywhere in it, a bare code only as all that a name says.
-
-    Args:
-        name: Of a file or folder: "swh_Latn_train.tsv", "sw/train.tsv", "train.pt-BR.csv"; "my_data.csv" says nothing.
-
-    Returns:
-        The tag in use, or None.
-    """
+    """The tag a path names: a whole tag anywhere ("swh_Latn_train.tsv"), a bare code only as all that a name says."""
     if re.search(r"(?<![A-Za-z])[a-z]{2,3}[_-][A-Z][a-z]{3}(?![A-Za-z])", name):
         return tag_in_name(name)
     last = name.rpartition("/")[2]

@@ -68,20 +68,7 @@ def records(
 def file_table(
     path: Path, name: str | None = None, options: Mapping[str, Any] | None = None, of_no_split: bool = False
 ) -> Table:
-    """Open one file as a table.
-
-    Args:
-        path: The file.
-        name: Its path inside the folder that was named, which says split and language; its own name if left out.
-        options: For CoNLL: which columns words and tags stand in.
-        of_no_split: See `Table`.
-
-    Returns:
-        The table.
-
-    Raises:
-        ValueError: If the file is of no known kind, or its schema cannot be read.
-    """
+    """Open one file as a table; its path inside the folder that was named says split and language."""
     if format_of(path) in (None, "text"):
         raise ValueError(refusal(path, SUFFIXES))
 

@@ -20,37 +20,17 @@ _NEVER = -1e9  # score of what no merge makes
 
 @dataclass(frozen=True, slots=True)
 class GgufVocabulary:
-    """Tokens by id.
+    """Tokens by id."""
 
-    Attributes:
-        tokens: Their text.
-        scores: Minus the rank of the merge that makes a token.
-        types: llama.cpp's types.
-        special: Ids of `bos`, `eos`, `unk`, `pad`, `mask`, `sep`, `cls`, where there are such.
-        adds: Whether `bos` and `eos` are put around a text.
-    """
-
-    tokens: list[str]
-    scores: list[float]
-    types: list[int]
-    special: dict[str, int]
-    adds: tuple[bool, bool]
+    tokens: list[str]  # their text
+    scores: list[float]  # minus the rank of the merge that makes a token
+    types: list[int]  # llama.cpp's types
+    special: dict[str, int]  # ids of `bos`, `eos`, `unk`, `pad`, `mask`, `sep`, `cls`, where there are such
+    adds: tuple[bool, bool]  # whether `bos` and `eos` are put around a text
 
 
 def read_vocabulary(folder: Path, rows: int) -> GgufVocabulary:
-    """Read the tokenizer of a checkpoint.
-
-    Args:
-        folder: With tokenizer.json and tokenizer_config.json.
-        rows: Rows of the embedding table; those beyond the tokenizer's tokens become unused ones.
-
-    Returns:
-        The vocabulary.
-
-    Raises:
-        FileNotFoundError: If there is no tokenizer.json.
-        ValueError: If it is none of the mmBERT layout.
-    """
+    """Read the tokenizer of a checkpoint; table rows beyond its tokens become unused ones."""
     path = folder / "tokenizer.json"
     document = read_json(path)
     model = document.get("model") or {}

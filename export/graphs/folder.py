@@ -54,21 +54,7 @@ def write_folder(
     file: str,
     write_graph: Callable[[ExportPlan, Path], None],
 ) -> Exported:
-    """Write the folder of a plan: its graph, what belongs beside it, and the comparison with torch.
-
-    Args:
-        plan: What is exported.
-        output: Folder to make; it appears when it is complete and compared.
-        kind: `onnx` or `openvino`.
-        file: The graph's path in the folder.
-        write_graph: Writes the graph to a path.
-
-    Returns:
-        What was written.
-
-    Raises:
-        ValueError: If the output exists or cannot be written, or the graph gives other numbers.
-    """
+    """Write the graph of a plan, what belongs beside it and the comparison with torch; it appears when all is right."""
     if plan.quantize not in ("none", "fp16", "q4"):
         plan.round_embeddings()
     with atomic_directory(output) as folder:

@@ -14,14 +14,7 @@ LOG = "export.log"
 
 @contextlib.contextmanager
 def output_into(folder: Path) -> Iterator[None]:
-    """Write everything that this process prints meanwhile, native code included, into `export.log` of a folder.
-
-    Args:
-        folder: The folder; paths of this machine are left out of the log.
-
-    Yields:
-        None: Nothing.
-    """
+    """Write everything that this process prints meanwhile, native code too, into a folder's `export.log`."""
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
         saved = _redirected(log.fileno())
         try:

@@ -68,16 +68,7 @@ class Parity:
 
 
 def fixed_batches(tokenizer: Any | None, vocabulary: int, max_length: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """Return the batches that are compared: rows of mixed lengths, and a single long one.
-
-    Args:
-        tokenizer: The checkpoint's; None gives rows of fixed random ids.
-        vocabulary: Size of the embedding table.
-        max_length: Tokens that a row may have.
-
-    Returns:
-        Ids and mask (B, L) each, padded on the right.
-    """
+    """Ids and masks (B, L) that are compared, padded on the right: rows of mixed lengths, and a single long one."""
     if tokenizer is None:
         draw = np.random.default_rng(0)
         rows = [draw.integers(5, vocabulary, size).tolist() for size in (3, 17, 40, 9)] if vocabulary > 5 else [[0]]
@@ -98,18 +89,7 @@ def padded(rows: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
 def compare(
     kind: tuple[str, str], output: str, expected: list[np.ndarray], found: Iterator[np.ndarray], masks: list[np.ndarray]
 ) -> Parity:
-    """Compare outputs batch by batch, at real tokens.
-
-    Args:
-        kind: Format and dtype of the file.
-        output: Name of the output.
-        expected: torch's, (B, n) or (B, L, n).
-        found: The file's, in the same order.
-        masks: (B, L) each.
-
-    Returns:
-        The comparison.
-    """
+    """Compare torch's outputs, (B, n) or (B, L, n), with the file's batch by batch, at real tokens."""
     differences, cosines, same = [], [], []
     for ours, theirs, mask in zip(expected, found, masks, strict=True):
         a, b = (x[mask.astype(bool)] if x.ndim == 3 else x for x in (ours, theirs))
@@ -130,13 +110,6 @@ def compare(
 
 
 def refuse_another_network(parity: Parity) -> None:
-    """Refuse an export in fp32 whose numbers are not torch's.
-
-    Args:
-        parity: The comparison.
-
-    Raises:
-        ValueError: If a cosine is below 0.9999 or not a number.
-    """
+    """Refuse an export in fp32 whose numbers are not torch's."""
     if parity.dtype == "float32" and not parity.cosine >= _SHARE:
         raise ValueError(f"the export does not give the numbers of the checkpoint and was not written: {parity}")

@@ -58,33 +58,19 @@ _ADAPTER_TASKS = {
 
 @dataclass(frozen=True, slots=True)
 class ExportPlan:
-    """Everything that an exported folder is made of.
+    """Everything that an exported folder is made of."""
 
-    Attributes:
-        task: One of `TASKS`.
-        network: What is recorded, in fp32; `round_embeddings` puts its embedding table in int8.
-        config: config.json as stock ModernBERT reads it.
-        tokenizer: The checkpoint's; None if it has none.
-        head: How an embedding is made; None for other tasks.
-        settings: What an embedder does with a text beside its network; empty for other tasks.
-        quantize: `none` or a kind of quantisation.
-        calibration: Inputs to measure activations on; None without.
-        batches: Ids and masks on which the export is compared with torch.
-        expected: torch's output for each of `batches`.
-        max_length: Tokens that a row may have.
-    """
-
-    task: str
-    network: TraceableModel
-    config: dict[str, Any]
-    tokenizer: Any | None
-    head: EmbeddingHead | None
-    settings: dict[str, Any]
-    quantize: str
-    calibration: list[dict[str, np.ndarray]] | None
-    batches: list[tuple[torch.Tensor, torch.Tensor]]
-    expected: list[np.ndarray]
-    max_length: int
+    task: str  # one of `TASKS`
+    network: TraceableModel  # what is recorded, in fp32; `round_embeddings` puts its embedding table in int8
+    config: dict[str, Any]  # config.json as stock ModernBERT reads it
+    tokenizer: Any | None  # the checkpoint's; None if it has none
+    head: EmbeddingHead | None  # how an embedding is made; None for other tasks
+    settings: dict[str, Any]  # what an embedder does with a text beside its network; empty for other tasks
+    quantize: str  # `none` or a kind of quantisation
+    calibration: list[dict[str, np.ndarray]] | None  # inputs to measure activations on; None without
+    batches: list[tuple[torch.Tensor, torch.Tensor]]  # ids and masks on which the export is compared with torch
+    expected: list[np.ndarray]  # torch's output for each of `batches`
+    max_length: int  # tokens that a row may have
 
     def round_embeddings(self) -> None:
         """Put the embedding table of the network in int8, a scale for each row."""
@@ -102,24 +88,7 @@ def read_plan(
     normalize: bool | None = None,
     dims: int | None = None,
 ) -> ExportPlan:
-    """Read a checkpoint for an export; `export_onnx` says what the options mean.
-
-    Args:
-        checkpoint: Checkpoint, folder of sentence-transformers, or adapter.
-        task: One of `TASKS`; None: what the checkpoint is made for.
-        quantize: `none` or a kind of quantisation.
-        calibration: Texts to measure activations on.
-        pooling: For embeddings.
-        normalize: For embeddings.
-        dims: For embeddings.
-
-    Returns:
-        The plan.
-
-    Raises:
-        ValueError: If files are damaged or pickles, the model is no mmBERT, an option does not fit it, or it has no
-            head for the task. (What is absent is a FileNotFoundError, peft for an adapter an ImportError.)
-    """
+    """Read a checkpoint for an export; `export_onnx` says what the options mean."""
     folder = Path(checkpoint)
     task, model, files = read_network(folder, task)
     width, limit = model.config.hidden_size, model.config.max_position_embeddings
@@ -151,19 +120,7 @@ def read_plan(
 
 
 def read_network(folder: Path, task: str | None, encoder_of: Sequence[str] = ()) -> tuple[str, Any, Path]:
-    """Load the network that a task needs, with adapters merged.
-
-    Args:
-        folder: Checkpoint, folder of sentence-transformers, or adapter.
-        task: One of `TASKS`; None: what the checkpoint is made for.
-        encoder_of: Own tasks of checkpoints that are read as embedding where no task is named.
-
-    Returns:
-        The task, the network in fp32 and evaluation mode, and the folder with its tokenizer.
-
-    Raises:
-        ValueError: See `read_plan`.
-    """
+    """The task, the network in fp32 and eval mode with adapters merged, and the folder with its tokenizer."""
     if task is not None and task not in TASKS:
         raise ValueError(f"task {task!r} is unknown; choose one of {', '.join(TASKS)}")
     if (folder / _ADAPTER).is_file():

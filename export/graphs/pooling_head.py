@@ -21,17 +21,11 @@ _ACTIVATIONS = ("Identity", "Tanh", "ReLU", "GELU", "Sigmoid")
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingHead:
-    """How token vectors become one.
+    """How token vectors become one."""
 
-    Attributes:
-        pooling: Mean over the tokens, or the first.
-        normalized: Whether the result has length 1.
-        dims: Dimensions kept; None keeps all.
-    """
-
-    pooling: Literal["mean", "cls"] = "mean"
-    normalized: bool = True
-    dims: int | None = None
+    pooling: Literal["mean", "cls"] = "mean"  # mean over the tokens, or the first
+    normalized: bool = True  # whether the result has length 1
+    dims: int | None = None  # dimensions kept; None keeps all
 
     @classmethod
     def read(
@@ -42,21 +36,7 @@ class EmbeddingHead:
         normalize: bool | None = None,
         dims: int | None = None,
     ) -> "EmbeddingHead":
-        """Take what a SentenceTransformer says, and what the user says of the rest.
-
-        Args:
-            folder: The checkpoint.
-            width: Of the token vectors.
-            pooling: `mean` or `cls`; None: as saved, mean for a plain encoder.
-            normalize: Whether the result has length 1; None: as saved, True for a plain encoder.
-            dims: Dimensions to keep; None: all.
-
-        Returns:
-            The head.
-
-        Raises:
-            ValueError: If an option is out of range or contradicts the checkpoint, or its modules cannot be exported.
-        """
+        """Take what a SentenceTransformer says (plain encoder: mean, length 1), and what the user says of the rest."""
         if pooling not in (None, "mean", "cls"):
             raise ValueError(f"pooling must be mean or cls, got {pooling!r}")
         if dims is not None and not 1 <= dims <= width:
@@ -87,13 +67,7 @@ class EmbeddingHead:
         return normalize(vector, dim=-1) if self.normalized else vector
 
     def write_modules(self, folder: Path, width: int, saved: dict[str, Any]) -> None:
-        """Write the modules as every sentence-transformers reads them, so that its `backend=` finds the graph.
-
-        Args:
-            folder: The exported folder.
-            width: Of the token vectors.
-            saved: What `saved_settings` gave.
-        """
+        """Write the modules as every sentence-transformers reads them, so that its `backend=` finds the graph."""
         names = ["Transformer", "Pooling", *(["Normalize"] if self.normalized else [])]
         modules = [
             {"idx": i, "name": str(i), "path": f"{i}_{name}" if i else "", "type": name} for i, name in enumerate(names)
@@ -128,17 +102,7 @@ class TokenHead(nn.Module):
 
     @classmethod
     def read(cls, folder: Path) -> "TokenHead":
-        """Read the modules behind the encoder.
-
-        Args:
-            folder: The checkpoint.
-
-        Returns:
-            The head.
-
-        Raises:
-            ValueError: If a module cannot be exported.
-        """
+        """Read the modules behind the encoder."""
         layers: list[nn.Module] = []
         kinds = []
         for module in read_modules(folder)[1:]:
@@ -169,16 +133,7 @@ def _dense(folder: Path) -> list[nn.Module]:
 
 
 def saved_settings(folder: Path, tokenizer: Any | None, limit: int) -> dict[str, Any]:
-    """Read what an embedder does with a text beside its network: an exported folder has to do the same.
-
-    Args:
-        folder: The checkpoint, a SentenceTransformer or not.
-        tokenizer: Its tokenizer, which knows the limit of tokens; None if there is none.
-        limit: Tokens that the network reads at most.
-
-    Returns:
-        `prompts`, `default_prompt_name`, `max_seq_length`; of a saved pooling `pooling` and `include_prompt`, too.
-    """
+    """Read what an embedder does with a text beside its network: prompts, limit of tokens, pooling."""
     own = folder / "config_sentence_transformers.json"
     said = read_json(own) if own.is_file() else {}
     old = read_json(folder / "sentence_bert_config.json") if (folder / "sentence_bert_config.json").is_file() else {}

@@ -22,16 +22,7 @@ _ROW = 512  # tokens of a calibration text that are read
 
 
 def check_quantisation(quantize: str, calibration: Sequence[str] | None, tokenizer: Any | None) -> None:
-    """Refuse combinations that cannot work, before anything is loaded.
-
-    Args:
-        quantize: One of `QUANTISATIONS`.
-        calibration: The user's texts.
-        tokenizer: The checkpoint's, or None.
-
-    Raises:
-        ValueError: If the kind is unknown, texts are missing or given for nothing, or there is no tokenizer for them.
-    """
+    """Refuse combinations that cannot work, before anything is loaded."""
     if quantize not in QUANTISATIONS:
         raise ValueError(f"quantize must be one of {', '.join(QUANTISATIONS)}, got {quantize!r}")
     if quantize != "int8-static" and calibration is not None:
@@ -44,28 +35,14 @@ def check_quantisation(quantize: str, calibration: Sequence[str] | None, tokeniz
 
 
 def calibration_batches(texts: Sequence[str], tokenizer: Any) -> list[dict[str, np.ndarray]]:
-    """Tokenise calibration texts, one a batch, so that no padding is measured.
-
-    Args:
-        texts: The user's; empty ones are left out, the first 256 are read.
-        tokenizer: The checkpoint's.
-
-    Returns:
-        Inputs of the graph.
-    """
+    """Tokenise the first 256 calibration texts that are not empty, one per batch, so that no padding is measured."""
     rows = [tokenizer(text, truncation=True, max_length=_ROW)["input_ids"] for text in texts if text.strip()]
     batches = [padded([row]) for row in rows[:MAX_CALIBRATION_TEXTS]]
     return [{"input_ids": ids.numpy(), "attention_mask": mask.numpy()} for ids, mask in batches]
 
 
 def quantise_onnx(source: Path, target: Path, batches: list[dict[str, np.ndarray]] | None) -> None:
-    """Quantise the weight matrices of an ONNX file.
-
-    Args:
-        source: File in fp32, of standard operators only.
-        target: File to write.
-        batches: Calibration; None measures activations while running.
-    """
+    """Quantise the matrices of an fp32 ONNX file; without `batches` activations are measured while running."""
     from onnxruntime.quantization import (
         CalibrationDataReader,
         QuantFormat,
@@ -99,18 +76,7 @@ def quantise_onnx(source: Path, target: Path, batches: list[dict[str, np.ndarray
 
 
 def quantise_openvino(model: Any, batches: list[dict[str, np.ndarray]] | None) -> Any:
-    """Quantise an OpenVINO model with nncf.
-
-    Args:
-        model: In fp32.
-        batches: Calibration; None rounds the weights only, and OpenVINO measures activations while running.
-
-    Returns:
-        The quantised model.
-
-    Raises:
-        ImportError: If nncf is not installed.
-    """
+    """Quantise an fp32 OpenVINO model with nncf; without `batches` only weights, activations while running."""
     try:
         import nncf
     except ImportError as missing:

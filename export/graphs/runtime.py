@@ -27,23 +27,14 @@ _PRECISIONS = ("f32", "bf16")
 
 @dataclass(frozen=True, slots=True)
 class ExportRecord:
-    """What an exported folder holds, as `export.json` says.
-
-    Attributes:
-        task: See `export_onnx`.
-        file: The graph, as a path below the folder.
-        output: The output that the task is about, such as `sentence_embedding` or `logits`; two for question answering.
-        max_length: Tokens that a row may have.
-        dimensions: Length of an embedding, or width of the vectors; number of classes, or words, for logits.
-        normalized: Whether embeddings have length 1.
-    """
+    """What an exported folder holds, as `export.json` says."""
 
     task: str
-    file: str
-    output: str
-    max_length: int
-    dimensions: int
-    normalized: bool
+    file: str  # the graph, as a path below the folder
+    output: str  # the output that the task is about, such as `sentence_embedding`; two for question answering
+    max_length: int  # tokens that a row may have
+    dimensions: int  # length of an embedding or width of vectors; number of classes, or words, for logits
+    normalized: bool  # whether embeddings have length 1
 
     @property
     def is_int8(self) -> bool:
@@ -52,18 +43,7 @@ class ExportRecord:
 
     @classmethod
     def read(cls, folder: str | os.PathLike[str]) -> "ExportRecord":
-        """Read the record of an exported folder.
-
-        Args:
-            folder: The folder.
-
-        Returns:
-            The record.
-
-        Raises:
-            FileNotFoundError: If there is none.
-            ValueError: If it is damaged.
-        """
+        """Read the record of an exported folder."""
         fields = read_json(Path(folder) / RECORD)
         try:
             return cls(**{name: fields[name] for name in cls.__slots__})
@@ -72,11 +52,7 @@ class ExportRecord:
 
 
 class Runtime(ABC):
-    """What both engines share: checks of the input, and the output that matters.
-
-    Args:
-        folder: Exported folder.
-    """
+    """What both engines share: checks of the input, and the output that matters."""
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.record = ExportRecord.read(folder)
@@ -224,14 +200,7 @@ def open_runtime(
 
 
 def import_onnxruntime() -> Any:
-    """Import onnxruntime, or name the extra.
-
-    Returns:
-        The package.
-
-    Raises:
-        ImportError: If it is not installed.
-    """
+    """Import onnxruntime, or name the extra."""
     try:
         import onnxruntime
     except ImportError as missing:
@@ -240,14 +209,7 @@ def import_onnxruntime() -> Any:
 
 
 def import_openvino() -> Any:
-    """Import openvino, or name the extra.
-
-    Returns:
-        The package.
-
-    Raises:
-        ImportError: If it is not installed.
-    """
+    """Import openvino, or name the extra."""
     try:
         import openvino
     except ImportError as missing:

@@ -25,11 +25,7 @@ _UNSEEN = -1e9  # finite, so that a query with nothing to see gives numbers; exp
 
 
 class TraceableEncoder(nn.Module):
-    """`MmBertModel.forward` on a padded batch, for `torch.export`; shares the modules it is given.
-
-    Args:
-        encoder: The network, in evaluation mode.
-    """
+    """`MmBertModel.forward` on a padded batch, for `torch.export`; shares the modules it is given."""
 
     def __init__(self, encoder: MmBertModel) -> None:
         super().__init__()
@@ -188,14 +184,7 @@ class TraceableModel(nn.Module):
 
 
 def record(model: TraceableModel) -> torch.export.ExportedProgram:
-    """Record the network for every batch and length.
-
-    Args:
-        model: In evaluation mode.
-
-    Returns:
-        The recorded program.
-    """
+    """Record a network in evaluation mode for every batch and length."""
     # Longer than two blocks and no multiple of one, so that neither counts as a constant.
     ids = torch.full((2, 3 * model.encoder.half_window + 5), 5)
     any_size = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}

@@ -85,17 +85,7 @@ def auto_map() -> dict[str, str]:
 
 
 def write_remote_code(directory: Path) -> list[str]:
-    """Copy the network's files into a checkpoint directory and write the module that `auto_map` names.
-
-    Args:
-        directory: The checkpoint directory.
-
-    Returns:
-        The names of the files written.
-
-    Raises:
-        ValueError: If the network imports what a bare transformers does not bring along.
-    """
+    """Copy the network's files into a checkpoint and write the module that `auto_map` names; return their names."""
     files = network_files()
     for name, source in files.items():
         (directory / f"{name}.py").write_text(source, encoding="utf-8", newline="\n")
@@ -107,14 +97,7 @@ def write_remote_code(directory: Path) -> list[str]:
 
 @cache
 def network_files() -> dict[str, str]:
-    """Follow the network's imports from the classes on.
-
-    Returns:
-        Source text by module name, in order of the names.
-
-    Raises:
-        ValueError: If a file imports from outside its folder or a package that transformers does not bring along.
-    """
+    """Source text by module name: follow the network's imports from the classes on."""
     folder = Path(configuration_mmbert.__file__).parent
     found: dict[str, str] = {}
     waiting = list(_ROOTS)

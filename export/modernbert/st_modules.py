@@ -24,15 +24,7 @@ _POOLINGS = {  # of version 6 -> the flag of version 5
 
 
 def copy_modules(source: Path, target: Path) -> None:
-    """Copy the folders that modules.json names; where there is none, do nothing.
-
-    Args:
-        source: A SentenceTransformer's folder.
-        target: The folder being written.
-
-    Raises:
-        ValueError: If modules.json is damaged or leads out of the folder, or a module holds a pickle.
-    """
+    """Copy the folders that modules.json names; where there is none, do nothing."""
     for name in (module["path"] for module in read_modules(source)):
         if not name or not (source / name).is_dir():
             continue
@@ -42,17 +34,7 @@ def copy_modules(source: Path, target: Path) -> None:
 
 
 def read_modules(folder: Path) -> list[dict[str, str]]:
-    """Read modules.json of a SentenceTransformer, if there is one.
-
-    Args:
-        folder: The checkpoint.
-
-    Returns:
-        Type and path of each, or an empty list.
-
-    Raises:
-        ValueError: If the file is damaged.
-    """
+    """Type and path of each module of a SentenceTransformer's modules.json; empty without one."""
     path = folder / MODULES
     if not path.is_file():
         return []
@@ -63,14 +45,7 @@ def read_modules(folder: Path) -> list[dict[str, str]]:
 
 
 def saved_kind(folder: Path) -> str | None:
-    """Return which class of sentence-transformers saved a folder; None for a plain checkpoint.
-
-    Args:
-        folder: The checkpoint.
-
-    Returns:
-        Such as `SentenceTransformer` or `CrossEncoder`; version 5 names no class, which means the former.
-    """
+    """Which class of sentence-transformers saved a folder (version 5 names none); None for a plain checkpoint."""
     if not (folder / MODULES).is_file():
         return None
     said = read_json(folder / SETTINGS) if (folder / SETTINGS).is_file() else {}
@@ -108,14 +83,7 @@ def write_old_layout(folder: Path, max_seq_length: int | None) -> None:
 
 
 def old_pooling(fields: dict[str, Any]) -> dict[str, Any]:
-    """Give the settings of a pooling in the keys of sentence-transformers 5, which version 6 reads too.
-
-    Args:
-        fields: config.json of the module; of another module, or of version 5, it comes back as it is.
-
-    Returns:
-        The settings.
-    """
+    """Give the settings of a pooling in the keys of sentence-transformers 5, which version 6 reads too."""
     if "pooling_mode" not in fields:
         return fields
     said = fields["pooling_mode"]

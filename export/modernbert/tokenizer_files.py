@@ -19,14 +19,7 @@ _VERSION_5_ONLY = ("backend", "is_local", "local_files_only")  # bookkeeping tha
 
 
 def portable_cut(pre_tokenizer: Any) -> Any:
-    """Write the cut before every mark so that all engines know it; other pre-tokenizers stay as they are.
-
-    Args:
-        pre_tokenizer: That of a tokenizer.json.
-
-    Returns:
-        The same cut.
-    """
+    """Write a pre-tokenizer's cut before every mark so that all engines know it; others stay as they are."""
     if not isinstance(pre_tokenizer, dict):
         return pre_tokenizer
     if pre_tokenizer.get("type") == "Sequence":
@@ -42,11 +35,7 @@ def portable_cut(pre_tokenizer: Any) -> Any:
 
 
 def write_portable_cut(path: Path) -> None:
-    """Rewrite the cut of a tokenizer.json, if there is one; see `portable_cut`.
-
-    Args:
-        path: The file.
-    """
+    """Rewrite the cut of a tokenizer.json, if there is one; see `portable_cut`."""
     if not path.is_file():
         return
     document = read_json(path)
@@ -57,15 +46,7 @@ def write_portable_cut(path: Path) -> None:
 
 
 def check_tokenizer(path: Path, rows: int) -> None:
-    """Refuse a tokenizer that gives ids for which the model has no embedding.
-
-    Args:
-        path: tokenizer.json, which may be absent.
-        rows: Rows of the embedding table.
-
-    Raises:
-        ValueError: If it does, or is no tokenizer.
-    """
+    """Refuse a tokenizer that gives ids for which the model has no embedding."""
     if not path.is_file():
         return
     tokenizer = read_json(path)
@@ -82,12 +63,7 @@ def check_tokenizer(path: Path, rows: int) -> None:
 
 
 def rewrite_tokenizer_config(path: Path, max_length: int) -> None:
-    """Make tokenizer_config.json readable by transformers 4 and 5 alike.
-
-    Args:
-        path: The file, which may be absent.
-        max_length: Tokens that the network reads at most.
-    """
+    """Make tokenizer_config.json, where there is one, readable by transformers 4 and 5 alike."""
     if not path.is_file():
         return
     fields = {key: value for key, value in read_json(path).items() if key not in _VERSION_5_ONLY}

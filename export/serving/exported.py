@@ -20,17 +20,7 @@ _BLANKS = "runs of blanks have the checkpoint's ids, except before a line end or
 
 
 def describe_export(folder: Path) -> str:
-    """Say in a line what an exported folder holds.
-
-    Args:
-        folder: The folder.
-
-    Returns:
-        Task, file, size and limits.
-
-    Raises:
-        FileNotFoundError: If the file that export.json names is absent.
-    """
+    """Say in a line the task, file, size and limits of an exported folder."""
     record = ExportRecord.read(folder)
     file = folder / record.file
     if not file.is_file():
@@ -43,15 +33,7 @@ def describe_export(folder: Path) -> str:
 
 
 def export_verdicts(folder: Path, *, run: bool) -> list[Verdict]:
-    """Judge what each engine does with an exported folder.
-
-    Args:
-        folder: The folder.
-        run: Whether to run it in the engine that it was exported for, if that is installed here.
-
-    Returns:
-        One verdict for each engine.
-    """
+    """Judge what each engine does with an exported folder; `run` tries the one it is for, if that is installed."""
     record = ExportRecord.read(folder)
     if record.file.endswith(".gguf"):
         return list(_gguf(folder, record, run))

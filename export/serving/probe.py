@@ -25,11 +25,7 @@ _DEFAULT_IDS = list(range(5, 21))
 
 
 def main(folder: Path) -> None:
-    """Try everything that is installed and print what came of it.
-
-    Args:
-        folder: The checkpoint.
-    """
+    """Try everything that is installed on a checkpoint and print what came of it."""
     sys.modules["mmbert"] = None  # type: ignore[assignment]  # importing it now fails, as where it is not installed
     config = json.loads((folder / "config.json").read_bytes())
     test = folder / "self_test.json"

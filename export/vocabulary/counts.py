@@ -22,27 +22,15 @@ _BATCH = 512  # documents tokenised at once
 
 @dataclass(slots=True)
 class TextCounts:
-    """Words of one language.
+    """Words of one language."""
 
-    Attributes:
-        seen: Word to number of occurrences, in the documents that rank tokens.
-        heldout: The same in those set aside.
-        documents: Number of documents.
-    """
-
+    # word to number of occurrences, in the documents that rank tokens
     seen: Counter[Word] = field(default_factory=Counter)
-    heldout: Counter[Word] = field(default_factory=Counter)
-    documents: int = 0
+    heldout: Counter[Word] = field(default_factory=Counter)  # the same in those set aside
+    documents: int = 0  # number of documents
 
     def token_counts(self, *, heldout: bool) -> Counter[int]:
-        """Count tokens.
-
-        Args:
-            heldout: Whether the documents set aside count too.
-
-        Returns:
-            Id to number of occurrences.
-        """
+        """Count tokens by id, with or without the documents set aside."""
         counts: Counter[int] = Counter()
         for words in (self.seen, self.heldout) if heldout else (self.seen,):
             for word, number in words.items():
@@ -52,19 +40,7 @@ class TextCounts:
 
 
 def count_texts(tokenizer: Tokenizer, texts: Iterable[str], label: str) -> TextCounts:
-    """Tokenise and count, holding a batch of documents and the distinct words.
-
-    Args:
-        tokenizer: The original tokenizer.
-        texts: Documents.
-        label: Their language, for messages.
-
-    Returns:
-        The counts.
-
-    Raises:
-        ValueError: If something is no text.
-    """
+    """Tokenise and count, holding a batch of documents and the distinct words."""
     counts = TextCounts()
     unspaced = {token for text, token in tokenizer.get_vocab().items() if is_unspaced(text)}
     stream = iter(texts)

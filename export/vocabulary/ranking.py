@@ -23,17 +23,11 @@ _TEXT_SHARE = (
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """Tokens in the order in which they are kept.
+    """Tokens in the order in which they are kept."""
 
-    Attributes:
-        order: Ids; every beginning holds the parents of what it holds.
-        required: How many are always kept.
-        used: How many it takes to keep all that texts and word lists use.
-    """
-
-    order: list[int]
-    required: int
-    used: int
+    order: list[int]  # ids; every beginning holds the parents of what it holds
+    required: int  # how many are always kept
+    used: int  # how many it takes to keep all that texts and word lists use
 
 
 def rank_tokens(
@@ -44,18 +38,7 @@ def rank_tokens(
     *,
     heldout: bool,
 ) -> Ranking:
-    """Order all tokens that any of the languages may need.
-
-    Args:
-        vocabulary: The vocabulary.
-        tokenizer: The tokenizer it belongs to.
-        counts: Words by language.
-        frequencies: Word lists by language; may lack any.
-        heldout: Whether held-out documents count too.
-
-    Returns:
-        The ranking.
-    """
+    """Order all tokens that any of the languages may need, by its texts and word lists."""
     weights: dict[int, float] = {}
     for tag, count in counts.items():
         texts = count.token_counts(heldout=heldout)

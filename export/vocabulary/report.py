@@ -25,34 +25,19 @@ _COLUMNS = ("language", "documents", "running words", "covered", "different word
 
 @dataclass(frozen=True, slots=True)
 class LanguageCoverage:
-    """Coverage of one language's held-out words.
+    """Coverage of one language's held-out words."""
 
-    Attributes:
-        language: Its tag, or "texts".
-        documents: All documents of the language, held-out ones included.
-        words: Running held-out words.
-        covered: Share of them that is read as before.
-        distinct: Different held-out words.
-        distinct_covered: Share of those.
-        tokens: Share of running held-out tokens that is kept.
-    """
-
-    language: str
-    documents: int
-    words: int
-    covered: float
-    distinct: int
-    distinct_covered: float
-    tokens: float
+    language: str  # its tag, or "texts"
+    documents: int  # all documents of the language, held-out ones included
+    words: int  # running held-out words
+    covered: float  # share of them that is read as before
+    distinct: int  # different held-out words
+    distinct_covered: float  # share of those
+    tokens: float  # share of running held-out tokens that is kept
 
 
 class CoverageCurve:
-    """Coverage of words as a function of the number of kept tokens.
-
-    Args:
-        words: Word to number of occurrences; at least one.
-        order: The ranking.
-    """
+    """Coverage of words as a function of the number of kept tokens."""
 
     def __init__(self, words: Mapping[Word, int], order: Sequence[int]) -> None:
         place = {token: number for number, token in enumerate(order, start=1)}

@@ -30,18 +30,7 @@ _TRUST = 2  # occurrences in the text that weigh as much as the average
 
 
 def word_frequencies(tag: str) -> dict[str, float]:
-    """Look up the words of a language.
-
-    Args:
-        tag: Language tag.
-
-    Returns:
-        Word in lower case to its share of running words.
-
-    Raises:
-        ImportError: If wordfreq is not installed.
-        ValueError: If it does not know the language, or lists it in another script only.
-    """
+    """Look up the words of a language: lower case to share of running words."""
     try:
         from wordfreq import get_frequency_dict
     except ImportError:
@@ -62,17 +51,7 @@ def word_frequencies(tag: str) -> dict[str, float]:
 def token_shares(
     tokenizer: Tokenizer, tokens: Sequence[str], frequencies: Mapping[str, float], seen: Mapping[Word, int]
 ) -> dict[int, float]:
-    """Turn word frequencies into shares of running tokens.
-
-    Args:
-        tokenizer: The original tokenizer.
-        tokens: Token by id.
-        frequencies: Word in lower case to frequency.
-        seen: Words of the user's text, which tell how often a word is capitalised.
-
-    Returns:
-        Id to share; they add up to 1.
-    """
+    """Turn word frequencies into shares of running tokens, by id; `seen` words tell how often one is capitalised."""
     words = list(frequencies)
     cases, average = _case_counts(tokens, seen)
     weights: defaultdict[int, float] = defaultdict(float)
