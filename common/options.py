@@ -45,7 +45,9 @@ _ELSEWHERE = {
     "device": "it uses the accelerator that there is; give --use_cpu, or set CUDA_VISIBLE_DEVICES=1 in front",
     "task": "the task is the word after the verb, as in `mmbert finetune tagging`",
 }
-_REPORTERS = {name: (name,) for name in ("wandb", "trackio", "mlflow", "comet_ml", "clearml", "swanlab")}
+_REPORTERS: dict[str, tuple[str, ...]] = {
+    name: (name,) for name in ("wandb", "trackio", "mlflow", "comet_ml", "clearml", "swanlab")
+}
 _REPORTERS["tensorboard"] = ("tensorboard", "tensorboardX")
 _FALSE = ("false", "no", "off", "0")
 

@@ -180,7 +180,11 @@ class QuestionAnswering(Task):
         write_predictions(result.folder / f"predictions_{name}", by_id, unanswerable=self.reading.unanswerable)
         with (result.folder / f"predictions_{name}.jsonl").open("w", encoding="utf-8") as file:
             for number, one in found.items():
-                line = {"id": part.ids[number], "language": part.languages[number], "question": part.questions[number]}
+                line: dict[str, Any] = {
+                    "id": part.ids[number],
+                    "language": part.languages[number],
+                    "question": part.questions[number],
+                }
                 line |= {"right": part.gold[number], "predicted": one.best.text}
                 line["f1"] = token_f1(*self._judged(name, number, one.best.text))
                 file.write(json.dumps(line, ensure_ascii=False) + "\n")

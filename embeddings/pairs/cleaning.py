@@ -132,7 +132,8 @@ class _Cleaner:
         given = row["negative"]
         listed = _listed(given)
         found = [_text(_passage(text), where, "negative") for text in (listed if isinstance(listed, list) else [given])]
-        scores = _scores(row.get("negative_scores"), len(found), f"{where}, negative_scores") or [None] * len(found)
+        given_scores = _scores(row.get("negative_scores"), len(found), f"{where}, negative_scores")
+        scores: Sequence[float | None] = given_scores or [None] * len(found)
         usable = [(text, score) for text, score in zip(found, scores, strict=True) if text is not None and text.strip()]
         different = [one for one in usable if same_text(one[0]) not in (same_text(anchor), same_text(positive))]
         if self.negatives is None and different:
@@ -193,8 +194,8 @@ class _Cleaner:
             told = " and ".join(sorted(self._unused))
             logger.warning("%s: rows with negatives take no %s; a teacher's are pos_scores and neg_scores", place, told)
         teacher: Any = (scored if width > 2 else None) or None
-        used = tags_in_use(place, self.languages, "")
-        languages = [used[tag] for tag in self.languages]
+        in_use = tags_in_use(place, self.languages, "")
+        languages = [in_use[tag] for tag in self.languages]
         return PairSet(names, self.rows, scores, languages, dict(self.skipped), teacher)
 
 

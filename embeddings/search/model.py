@@ -40,7 +40,13 @@ class IndexModel:
 
     def check_types(self) -> None:
         """Refuse values that no index was written with."""
-        kinds = {"fingerprint": str, "dimensions": int, "dtype": str, "max_seq_length": int, "source": dict | None}
+        kinds: dict[str, Any] = {
+            "fingerprint": str,
+            "dimensions": int,
+            "dtype": str,
+            "max_seq_length": int,
+            "source": dict | None,
+        }
         kinds |= dict.fromkeys(("pooling", "query_prompt", "document_prompt", "stamp"), str | None)
         for name, kind in kinds.items():
             if not isinstance(getattr(self, name), kind):

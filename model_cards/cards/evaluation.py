@@ -31,8 +31,8 @@ def evaluation_table(report: dict[str, Any]) -> str:
                 f"{setting['learning_rate']:g} x {setting['epochs']:g}",
             )
         )
-    header = ("task", "metric", "languages", "test rows", "seeds", "mean over languages", "trivial", "texts cut")
-    header += ("learning rate x epochs",)
+    counts = ("task", "metric", "languages", "test rows", "seeds")
+    header = (*counts, "mean over languages", "trivial", "texts cut", "learning rate x epochs")
     return markdown_table(header, rows, text_columns=2) if rows else ""
 
 

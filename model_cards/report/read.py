@@ -100,7 +100,7 @@ def _pretraining(record: Mapping[str, Any], retrieval: Mapping[str, Any] | None)
         ["hours", round(record.get("seconds", 0) / 3600, 2)],
         *record.get("versions", {}).items(),
     ]
-    phases = []
+    phases: list[list[Any]] = []
     for row in steps:
         if not phases or phases[-1][0] != row.get("phase"):
             phases.append([row.get("phase"), row["tokens"], row["tokens"]])
@@ -279,7 +279,7 @@ def _error(right: Any, said: Any) -> float:
         return round(abs(right - said), 4)
     if isinstance(right, list) and isinstance(said, list) and len(right) == len(said) and right:
         return round(sum(one != other for one, other in zip(right, said, strict=True)) / len(right), 4)
-    return float(right != said and not (isinstance(right, list) and isinstance(said, str) and said in right))
+    return float(bool(right != said) and not (isinstance(right, list) and isinstance(said, str) and said in right))
 
 
 # Parts of a page

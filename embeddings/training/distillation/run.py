@@ -227,7 +227,7 @@ def _evaluator(dev: DistillationRows, store: LabelStore, train: DistillationRows
         """Closeness to the teacher on held-out texts."""
 
         def __init__(self) -> None:
-            super().__init__()
+            super().__init__()  # type: ignore[no-untyped-call]
             self.primary_metric = "dev_teacher_cosine"
 
         def __call__(self, model: Any, *args: Any, **options: Any) -> dict[str, float]:
