@@ -356,7 +356,11 @@ def tag_of_locale(locale: str, text: str) -> str | None:
 
 # Codes of languages that are words of file names first.
 _NOT_LANGUAGES = frozenset(
-    "all csv dev out tmp ner pos raw run set sub tar tok tsv txt val web zip gold id in is no".split()
+    (
+        "all csv dev out tmp ner pos raw run set sub tar tok tsv txt val web zip gold id in is no aim any are arm big "
+        "bin box bus cap car cat cpu cut did due far fat fit for got gun hot hub ice law leg log man max may med men "
+        "met new not old pad pen per pot row sml spy src too top vol way "
+    ).split()
 )
 
 

@@ -1,6 +1,9 @@
 """`mmbert inspect`: what the reader sees in a file for each task, and what would be left out; nothing is trained."""
 
+import logging
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,7 +16,7 @@ _NEEDS: dict[str, tuple[str | tuple[str, ...], ...]] = {
     "qa": ("question", "context", "answers"),
     "choice": ("choices", "label"),
 }
-_EXAMPLES, _SHOWN, _WIDTH = 3, 12, 70
+_WIDTH = 70
 
 
 def inspect(
@@ -26,6 +29,7 @@ def inspect(
     configuration: Annotated[str | None, typer.Option(help="Of a Hub dataset with several.")] = None,
 ) -> None:
     """Show what a file holds for each task: rows, columns taken, languages, classes, examples, and what is left out."""
+    from ...data.labelled.read import read_labelled
     from ...data.tables.files import format_of
 
     named = _named(columns or [])
@@ -36,9 +40,29 @@ def inspect(
         return
     typer.echo("\n".join(_table(place, split, configuration)))
     given = {"split": split, "language": language, "columns": named, "configuration": configuration}
-    for task, needs in _NEEDS.items():
-        typer.echo("\n".join(_task(place, task, needs, given)))
-    typer.echo(_pairs(place))
+    with _once() as notes:
+        whole = len(read_labelled(place, on_bad_row="skip", **given))
+        said = [line for task, needs in _NEEDS.items() for line in _task(place, task, needs, whole, given)]
+        said.append(_pairs(place))
+    typer.echo("\n".join([*(f"  note: {note.removeprefix(f'{place}: ')}" for note in notes), *said]))
+
+
+@contextmanager
+def _once() -> Iterator[dict[str, None]]:
+    """Collect what readers note, each note once: every task reads the file anew."""
+    notes: dict[str, None] = {}
+
+    class Collector(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            notes[record.getMessage()] = None
+
+    logger, collector = logging.getLogger("mmbert"), Collector(logging.WARNING)
+    kept, propagated = logger.handlers, logger.propagate
+    logger.handlers, logger.propagate = [collector], False
+    try:
+        yield notes
+    finally:
+        logger.handlers, logger.propagate = kept, propagated
 
 
 def _named(columns: list[str]) -> dict[str, Any]:
@@ -77,16 +101,15 @@ def _table(place: str, split: str | None, configuration: str | None) -> list[str
     return said
 
 
-def _task(place: str, task: str, needs: Any, given: dict[str, Any]) -> list[str]:
+def _task(place: str, task: str, needs: Any, whole: int, given: dict[str, Any]) -> list[str]:
     """Say what one task would take, or in one line why nothing."""
     from ...data.labelled.read import first_look, read_labelled
 
     try:
-        whole = read_labelled(place, on_bad_row="skip", **given)
         rows = read_labelled(place, require=needs, on_bad_row="skip", **given)
     except ValueError as error:
         return [f"{task}: no. {str(error).replace(f'{place} ', '')}"]
-    left = len(whole) - len(rows)
+    left = whole - len(rows)
     return [f"{task}: {first_look(rows)}", *([f"  left out: {left:,} rows that lack a value"] if left else [])]
 
 

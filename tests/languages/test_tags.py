@@ -193,7 +193,10 @@ def test_languages_are_chosen_from_what_is_there():
         *(("hau/test.txt", "hau_Latn"), ("train-de.jsonl.gz", "deu_Latn"), ("zh-CN.jsonl", "cmn_Hans")),
         *(("zh-TW.jsonl", "cmn_Hant"), ("no/train.tsv", "nob_Latn"), ("zh_TW/dev.csv", "cmn_Hant")),
         *(("fineweb/swh_Latn/000.parquet", "swh_Latn"), ("da_ddt-ud-train.conllu", "dan_Latn")),
-        *((name, None) for name in ("dev.jsonl", "data/all.tsv", "train.csv", "reviews.csv", "id.csv", "out/run.txt")),
+        *(
+            (name, None)
+            for name in ("dev.jsonl", "data/all.tsv", "train.csv", "reviews.csv", "id.csv", "out/run.txt", "hot.csv")
+        ),
     ],
 )
 def test_language_of_a_file_name(name, tag):
