@@ -18,7 +18,7 @@ import torch
 
 from ..files import read_json
 from .format import CHECKSUMS, DTYPES, INDEX, SIDE_FILES, SINGLE, TensorInfo, find_shards, read_header
-from .integrity import verify_checksums
+from .integrity import loaded_folders, verify_checksums
 
 __all__ = [
     "CHECKSUMS",
@@ -31,6 +31,7 @@ __all__ = [
     "all_finite",
     "checkpoint_fingerprint",
     "open_checkpoint",
+    "require_finite_weights",
 ]
 
 _PIECE = 1 << 22  # elements looked at together
@@ -166,6 +167,24 @@ def all_finite(values: torch.Tensor) -> bool:
     """
     # a sum costs a tenth of the exact test, which is needed only where the sum itself overflows
     return math.isfinite(values.sum().item()) or bool(torch.isfinite(values).all())
+
+
+def require_finite_weights(folder: str | os.PathLike[str]) -> None:
+    """Refuse NaN and infinity in the weights that a loader is about to open.
+
+    The files are read piece by piece: rows of an embedding table that nobody asks for stay out of memory, where a
+    look at loaded weights, which are mapped, would bring them in.
+
+    Args:
+        folder: A checkpoint or a SentenceTransformer; a Hub id that is no folder here is left to its loader.
+
+    Raises:
+        ValueError: If a tensor holds one; the message names it.
+    """
+    for place in loaded_folders(Path(folder)) if Path(folder).is_dir() else ():
+        for file in sorted(place.glob("*.safetensors")):
+            tensors, metadata = read_header(file)
+            Checkpoint(place, {}, tensors, (file.name,), {file.name: metadata}).require_finite()
 
 
 def open_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:

@@ -15,6 +15,7 @@ import torch
 
 from ...common.checkpoints.hub import local_checkpoint
 from ...common.checkpoints.integrity import check_folder, one_line_errors
+from ...common.checkpoints.reader import require_finite_weights
 from ...modeling import MmBertConfig
 
 __all__ = ["existing", "known_device", "needs_sentence_transformers", "one_line_errors", "use_our_network"]
@@ -34,7 +35,9 @@ def existing(checkpoint: str | os.PathLike[str], *, verify: bool = True) -> str:
         raise FileNotFoundError(
             f"{path} is no folder of a saved model; give one, or a Hub id like jhu-clsp/mmBERT-base"
         )
-    check_folder(local_checkpoint(str(checkpoint)), verify=verify)
+    folder = local_checkpoint(str(checkpoint))
+    check_folder(folder, verify=verify)
+    require_finite_weights(folder)
     return str(checkpoint)
 
 
@@ -54,9 +57,6 @@ def use_our_network(model: Any, ours: Any, what: str) -> None:
     kind = getattr(getattr(network, "config", None), "model_type", None)
     if kind not in (MmBertConfig.model_type, "modernbert"):
         raise ValueError(f"the checkpoint is of type {kind!r}, {what} needs mmbert or modernbert")
-    for name, parameter in model.named_parameters():
-        if parameter.is_floating_point() and not bool(parameter.isfinite().all()):
-            raise ValueError(f"{name} of the checkpoint holds NaN or infinity; take an earlier checkpoint")
     if isinstance(network, ours):
         return
     config = MmBertConfig.from_dict(network.config.to_dict() | {"model_type": MmBertConfig.model_type})

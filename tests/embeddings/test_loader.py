@@ -70,6 +70,16 @@ def test_empty_and_blank_texts_have_finite_vectors(encoder):
     assert np.isfinite(vectors).all() and vectors.shape == (3, 48)
 
 
+@pytest.mark.parametrize("number", [float("nan"), float("-inf")])
+def test_weights_that_are_not_finite_are_refused(encoder, tmp_path, number):
+    model = MmBertModel.from_pretrained(encoder)
+    with torch.no_grad():
+        model.embeddings.tok_embeddings.weight[7, 3] = number
+    model.to(torch.bfloat16).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=r"tensor 'embeddings.tok_embeddings.weight' holds NaN or infinity"):
+        load_embedder(tmp_path, device="cpu")
+
+
 def test_long_texts_are_cut_at_the_limit(encoder, toy_tokenizer):
     embedder = load_embedder(encoder, max_seq_length=16, dtype="float32", device="cpu")
     head = toy_tokenizer.decode(toy_tokenizer(LONG)["input_ids"][1:15])
