@@ -278,7 +278,7 @@ def _error(right: Any, said: Any) -> float:
     if isinstance(right, float) and isinstance(said, int | float):
         return round(abs(right - said), 4)
     if isinstance(right, list) and isinstance(said, list) and len(right) == len(said) and right:
-        return round(sum(one != other for one, other in zip(right, said, strict=True)) / len(right), 4)
+        return float(round(sum(one != other for one, other in zip(right, said, strict=True)) / len(right), 4))
     return float(bool(right != said) and not (isinstance(right, list) and isinstance(said, str) and said in right))
 
 
