@@ -1,19 +1,17 @@
 """examples/evaluate_embeddings.py: report, picture, summary and card; a second call evaluates nothing anew."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import mmbert
 import pytest
+from tests_support import run_forked
 
 SCRIPT = Path(mmbert.__file__).parent / "examples" / "evaluate_embeddings.py"
 
 
 def run(*arguments):
-    command = [sys.executable, str(SCRIPT), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    return run_forked(SCRIPT, *arguments)
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ from mmbert import MmBertConfig, MmBertForMaskedLM
 from mmbert.embeddings.training.options import rows_of, settings_of, training_parser
 from mmbert.modeling import train_tokenizer
 from mmbert.modeling.tokenization_mmbert import save_tokenizer
+from tests_support import run_forked
 
 EXAMPLES = Path(mmbert.__file__).parent / "examples"
 WORDS = "red blue old new small big river house tree dog bread snow".split()
@@ -83,9 +84,8 @@ def test_numbers_out_of_range_are_refused_before_anything_is_read(named, message
 
 
 def run(script, folder, *given):
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
-    command = [sys.executable, str(EXAMPLES / script), "--model", "model", "--train", "pairs.jsonl", "--device", "cpu"]
-    return subprocess.run([*command, *given], capture_output=True, text=True, cwd=folder, env=environment)
+    command = [EXAMPLES / script, "--model", "model", "--train", "pairs.jsonl", "--device", "cpu"]
+    return run_forked(*command, *given, cwd=folder)
 
 
 @pytest.mark.slow
