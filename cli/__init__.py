@@ -170,6 +170,7 @@ def _version(wanted: bool) -> None:
 def _main(
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only warnings and errors.")] = False,
+    no_verify: Annotated[bool, typer.Option("--no-verify", help="Compare no checksums of what is read.")] = False,
 ) -> None:
     """Train, fine-tune, search with, shrink and publish mmBERT, the multilingual ModernBERT."""
 

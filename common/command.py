@@ -24,12 +24,14 @@ def run_command(act: Callable[[], object]) -> None:
 
     Status 2 for a wrong option, file or value, 130 after Ctrl-C, 143 after SIGTERM. MMBERT_TRACEBACK=1 shows where
     an error came from. `--quiet` or `-q`, anywhere in the command line, is taken out of it: only warnings and errors
-    are shown then, and what the command prints as its result.
+    are shown then, and what the command prints as its result. `--no-verify` reads files without comparing checksums.
 
     Args:
         act: The command.
     """
-    if quiet := _wants_quiet():
+    if _taken("--no-verify", "--no_verify"):
+        os.environ["MMBERT_VERIFY"] = "0"  # what this command starts must not compare either
+    if quiet := _taken("-q", "--quiet"):
         progress.silence()
     if quiet or not sys.stderr.isatty():
         _turn_off_bars()
@@ -56,9 +58,10 @@ def run_command(act: Callable[[], object]) -> None:
         sys.exit(143 if isinstance(stop, Stopped) else 130)
 
 
-def _wants_quiet() -> bool:
+def _taken(*flags: str) -> bool:
+    """Take a flag out of the command line, wherever it stands; whether it was there."""
     end = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
-    rest = [word for word in sys.argv[:end] if word not in ("-q", "--quiet")]
+    rest = [word for word in sys.argv[:end] if word not in flags]
     wanted, sys.argv[:end] = len(rest) < end, rest
     return wanted
 

@@ -3,7 +3,8 @@
 Every folder that this package writes holds `SHA256SUMS`, the list of coreutils (`sha256sum -c SHA256SUMS` checks it
 without us), with the size of each file in a comment. Readers compare it: sizes first, then bytes, once per process.
 Papers (README, licences, pictures) are left out of it, because people edit them. A folder from elsewhere has no list;
-it is read, and that is said once. Trade-off: a gigabyte costs about a second; MMBERT_VERIFY=0 leaves the bytes out.
+it is read, and that is said once. Trade-off: a gigabyte costs about a second; `--no-verify` or MMBERT_VERIFY=0
+compares nothing.
 """
 
 import logging

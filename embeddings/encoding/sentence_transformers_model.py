@@ -12,15 +12,18 @@ Trade-off: the cut of `dims` belongs to this object, not to the save: who loads 
 
 import json
 import logging
+import multiprocessing
 import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 import torch
 from sentence_transformers import SentenceTransformer
 
+from ...common.checkpoints.reader import all_finite
 from ...common.checkpoints.writer import atomic_directory
 from ...common.files import write_json
 from ...export.modernbert.st_modules import saved_kind, write_old_layout
@@ -37,6 +40,14 @@ _RESOLVED = (
     "prompt", "batch_size", "show_progress_bar", "output_value", "save_to_cpu", "normalize_embeddings", "truncate_dim",
 )  # fmt: skip
 _STOCK_ROWS = 32  # default of sentence-transformers, where it encodes for us
+
+
+class NonFiniteVector(ValueError):
+    """A vector that holds NaN or infinity, of the text `row`."""
+
+    def __init__(self, row: int) -> None:
+        self.row = row
+        super().__init__(f"the vector of text {row} is not finite; embed in float32")
 
 
 class Embedder(SentenceTransformer):
@@ -80,7 +91,7 @@ class Embedder(SentenceTransformer):
             Shape (dimensions,) for one text, (texts, dimensions) for several, in the order of the input.
 
         Raises:
-            ValueError: If something is not a text, or holds half a surrogate pair.
+            ValueError: If something is not a text, or holds half a surrogate pair, or a vector is not finite.
         """
         several = hasattr(inputs, "__iter__") and not isinstance(inputs, str | Mapping)
         texts = list(inputs) if several else [inputs]
@@ -92,7 +103,9 @@ class Embedder(SentenceTransformer):
         self._refuse_dims(options.get("truncate_dim"))
         self.last_encoding = None
         options["normalize_embeddings"] = normalize
-        return super().encode(checked, prompt_name, prompt, rows, *args, **options)
+        found = super().encode(checked, prompt_name, prompt, rows, *args, **options)
+        _refuse_not_finite(found)  # of a pool, too
+        return found
 
     def encode_query(self, inputs: Any, *args: Any, **options: Any) -> Any:
         """Turn queries into vectors, with the prompt named `query` if there is one; see `encode`."""
@@ -130,6 +143,8 @@ class Embedder(SentenceTransformer):
             task=options.get("task"),
         )
         self.last_encoding = record
+        if multiprocessing.parent_process() is None:  # an error in a pool's worker would leave its parent waiting
+            _refuse_not_finite(vectors)
         if record.cut:
             _log.warning(
                 "%d of %d texts had more than %d tokens and were cut there", record.cut, record.texts, record.limit
@@ -166,6 +181,21 @@ class Embedder(SentenceTransformer):
                 f"the weights were rounded from {self.rounded_from} to embed faster and must not be {done} like that; "
                 f'load with load_embedder(..., dtype="{self.rounded_from}")'
             )
+
+
+def _refuse_not_finite(vectors: Any) -> None:
+    """Refuse NaN and infinity before anything is rounded to int8 or kept; other outputs than vectors are left alone."""
+    rows = vectors if isinstance(vectors, list) else [vectors]
+    first = 0
+    for part in rows:
+        if isinstance(part, np.ndarray) and part.dtype.kind == "f":
+            part = torch.from_numpy(part)
+        if not isinstance(part, torch.Tensor) or not part.is_floating_point() or part.is_sparse or part.ndim > 2:
+            continue
+        flat = part if part.ndim == 2 else part[None]
+        if not all_finite(flat):
+            raise NonFiniteVector(first + int((~flat.isfinite().all(dim=1)).int().argmax()))
+        first += len(flat)
 
 
 def save_embedder(embedder: SentenceTransformer, output: str | os.PathLike[str]) -> Path:

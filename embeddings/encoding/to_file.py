@@ -211,7 +211,12 @@ class _Run:
         return window, bad
 
     def _encode(self, texts: list[str], first: int, state: dict[str, Any]) -> Any:
-        found = self.embedder.encode(texts, show_progress_bar=False, **self.options)
+        try:
+            found = self.embedder.encode(texts, show_progress_bar=False, **self.options)
+        except ValueError as error:
+            if (row := getattr(error, "row", None)) is None:
+                raise
+            raise type(error)(first + row) from None
         record = getattr(self.embedder, "last_encoding", None)
         for key in ("tokens", "cut"):
             state[key] = None if record is None or state[key] is None else state[key] + getattr(record, key)

@@ -16,7 +16,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypedDict
@@ -24,6 +24,7 @@ from typing import Any, TypedDict
 from transformers import PrinterCallback, TrainerCallback
 
 from ...common.files import refuse_existing
+from ...common.locks import only_writer
 from ..pairs.pair_set import PairSet
 from .active_rows import train_active_rows
 from .presets import TrainingPreset
@@ -108,7 +109,7 @@ class TrainingRun:
             raise ValueError(f"max_steps must be at least 1, got {max_steps}")
         self.output, self.pairs, self.settings = Path(output), pairs, settings
         self.max_steps, self.seed, self.device, self.arguments = max_steps, seed, device, arguments or {}
-        self._record = _ScoreRecord(None)
+        self._record, self._lock = _ScoreRecord(None), ExitStack()
 
     @contextmanager
     def shortened(self, model: Any) -> Iterator[None]:
@@ -144,6 +145,7 @@ class TrainingRun:
         }
         self._record = record = _ScoreRecord(evaluator)
         with (
+            self._alone() as kept,
             self._tensorboard_beside(),
             quiet_trainer(family, model, dataset, loss, record, given, evaluator=evaluator) as trainer,
         ):
@@ -152,6 +154,18 @@ class TrainingRun:
             record.score(model, 0)
             trainer.train()
             record.score(model, record.steps)
+            self._lock = kept.pop_all()
+
+    @contextmanager
+    def _alone(self) -> Iterator[ExitStack]:
+        """Hold the output's lock in the block; who takes it out of the stack holds it on, until the output is saved."""
+        from accelerate import PartialState
+
+        refuse_existing(self.output)
+        with ExitStack() as held:
+            if PartialState().is_main_process:
+                held.enter_context(only_writer(self.output))
+            yield held
 
     @contextmanager
     def _tensorboard_beside(self) -> Iterator[None]:
@@ -172,6 +186,7 @@ class TrainingRun:
             if state.is_main_process:
                 save(model.eval(), self.output)
         finally:
+            self._lock.close()
             state.wait_for_everyone()
         record, rows = self._record, len(self.pairs)
         _log.info("trained on %d rows: %d steps in %.0f s", rows, record.steps, record.seconds)

@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from mmbert import load_embedder
 from mmbert.embeddings import encode_to_file
 
@@ -173,6 +174,19 @@ def test_a_vector_that_is_not_finite_is_refused(encoder, tmp_path):
     with pytest.raises(ValueError, match="the vector of text 9 is not finite; embed in float32"):
         encode_to_file(broken, TEXTS, tmp_path / "v.npy", window=8)
     assert not (tmp_path / "v.npy").exists()
+
+
+@pytest.mark.parametrize("options", [{}, {"convert_to_tensor": True}, {"precision": "int8"}], ids=str)
+def test_nor_is_one_given_back_by_encode(encoder, tmp_path, options):
+    broken = load_embedder(encoder, dtype="float32", device="cpu")
+    with torch.no_grad():  # as fp16 does with a weight that is too large for it
+        broken[0].model.embeddings.tok_embeddings.weight[broken.tokenizer(TEXTS[9])["input_ids"][1]] = float("inf")
+    kept = [text for text in TEXTS[:3] if not set(text.split()) & set(TEXTS[9].split())]
+    for texts in (TEXTS[9], [*kept, TEXTS[9]]):
+        with pytest.raises(ValueError, match=r"the vector of text \d+ is not finite; embed in float32"):
+            broken.encode(texts, **options)
+    with pytest.raises(ValueError, match=r"the vector of text \d+ is not finite"):
+        encode_to_file(broken, TEXTS, tmp_path / "v.npy", window=8)
 
 
 def test_a_json_file_of_the_user_is_not_overwritten(embedder, tmp_path):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from mmbert import MmBertForMaskedLM, MmBertModel, load_embedder
+from mmbert.common.locks import only_writer
 from mmbert.embeddings import (
     PairSet,
     align_encoder,
@@ -60,6 +61,14 @@ def test_an_embedder_learns_and_says_so(tuned):
     np.testing.assert_allclose(
         load_embedder(output, dtype="float32", device="cpu").encode(["red river", "rud rio"]), stock, atol=1e-5
     )
+
+
+def test_a_second_training_into_the_same_folder_is_told_who_is_at_it(encoder, pairs, tmp_path):
+    with only_writer(tmp_path / "out"), pytest.raises(ValueError, match=r"out is being written by another run \("):
+        train_embedder(encoder, pairs, tmp_path / "out", settings=preset("parallel", **FAST), max_steps=1)
+    train_embedder(encoder, pairs, tmp_path / "out", settings=preset("parallel", **FAST), max_steps=1)
+    with only_writer(tmp_path / "out"):  # let go of
+        assert (tmp_path / "out" / "modules.json").is_file()
 
 
 def test_only_low_rank_updates_reach_the_weights(encoder, pairs, tmp_path):

@@ -120,6 +120,21 @@ def test_options_have_short_forms_and_a_file(tmp_path):
     ]  # fmt: skip
 
 
+def test_checksums_are_not_compared_where_they_are_not_wanted(tmp_path):
+    (tmp_path / "SHA256SUMS").write_text(f"# 3 config.json\n{'0' * 64}  config.json\n")
+    (tmp_path / "config.json").write_text("{}\n")
+    code = (
+        "import sys, pathlib; from mmbert.common.checkpoints import verify_checksums\n"
+        "from mmbert.common.command import run_command\n"
+        "run_command(lambda: print(verify_checksums(pathlib.Path(sys.argv[1])), sys.argv[2:]))"
+    )
+    line = [sys.executable, "-c", code, str(tmp_path)]
+    for words, status, said in ([], 2, ""), (["--no-verify", "x"], 0, "False ['x']"), (["--", "--no-verify"], 2, ""):
+        done = subprocess.run([*line, *words], capture_output=True, text=True, timeout=100)
+        assert (done.returncode, done.stdout.strip()) == (status, said)
+    assert "its bytes are not those recorded in SHA256SUMS" in done.stderr
+
+
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_who_is_told_to_stop_ends_with_one_line(number, status):
     code = (

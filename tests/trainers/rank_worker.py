@@ -15,6 +15,7 @@ from mmbert.data import MlmStream, TokenShards
 from mmbert.data.pretraining.heldout import HeldOut
 from mmbert.trainers import training_arguments
 from mmbert.trainers.checkpointing.paths import last_checkpoint
+from mmbert.trainers.checkpointing.trainer import NonFiniteLoss
 from mmbert.trainers.pretraining.run import build_model
 from transformers import AutoTokenizer, TrainerCallback
 
@@ -25,6 +26,17 @@ class StopAt(TrainerCallback):
 
     def on_step_end(self, args, state, control, **kwargs):
         control.should_training_stop = state.global_step >= self.step
+
+
+class Poison(TrainerCallback):
+    """Breaks the network of the last rank alone before a step."""
+
+    def __init__(self, step):
+        self.step = step
+
+    def on_step_begin(self, args, state, control, model=None, **kwargs):
+        if state.global_step == self.step and args.process_index == args.world_size - 1:
+            next(model.parameters()).data.fill_(float("nan"))
 
 
 class Layout(TrainerCallback):
@@ -64,15 +76,20 @@ def job(folder, name, stop, source, options):
     stream = MlmStream(recipe, TokenShards(folder / "train"), tokenizer, variant="decay-all")
     layout = Layout()
     options = {"use_cpu": True, "logging_steps": 1, "save_steps": 5, **options}
+    poison = [Poison(step)] if (step := options.pop("poison", None)) else []
     trainer = MlmTrainer(
         model=build_model(recipe, len(tokenizer)),
         args=training_arguments(recipe, stream.schedule, folder / name, **options),
         train_dataset=stream,
         eval_dataset=HeldOut(TokenShards(folder / "train"), tokenizer, context_length=32, tokens_per_language=100),
         processing_class=tokenizer,
-        callbacks=[StopAt(stop), layout],
+        callbacks=[StopAt(stop), layout, *poison],
     )
-    trainer.train(resume_from_checkpoint=str(last_checkpoint(folder / source)) if source else None)
+    try:
+        trainer.train(resume_from_checkpoint=str(last_checkpoint(folder / source)) if source else None)
+    except NonFiniteLoss as error:
+        (folder / name / f"said-{trainer.args.process_index}").write_text(str(error))
+        return trainer
     weights, tokens_read = trainer.whole_weights(), trainer.tokens_read()
     if trainer.is_world_process_zero():
         trainer.model.save_pretrained(folder / name / "final", state_dict=weights)

@@ -100,3 +100,11 @@ def test_a_checkpoint_of_shards_is_like_any_other(sharded):
         assert {name: value.shape for name, value in one.items()} == {name: value.shape for name, value in two.items()}
     assert not [path for path in cut.rglob("*") if path.suffix in (".bin", ".pt", ".pth", ".distcp")]
     assert json.loads((cut / "config.json").read_text())["architectures"] == ["MmBertForMaskedLM"]
+
+
+@pytest.mark.slow
+def test_all_ranks_end_with_the_line_of_the_one_whose_loss_is_not_finite(worker_folder, start):
+    start(worker_folder, 2, '{"poison": 7}', "broken:24:")
+    said = [(worker_folder / "broken" / f"said-{rank}").read_text() for rank in (0, 1)]
+    assert said[0] == said[1] and "loss is nan at step 7; the batch holds" in said[0]
+    assert [path.name for path in (worker_folder / "broken").glob("checkpoint-*")] == ["checkpoint-5"]

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from accelerate.utils import gather_object
 from safetensors import SafetensorError
 from torch import nn
 from torch.optim import Optimizer
@@ -110,6 +111,15 @@ class CheckpointingTrainer(Trainer):
                     f"{name} is not finite after step {self.state.global_step}; it was not saved. The checkpoints "
                     "before it are intact: resume from the last one with a lower learning rate."
                 )
+
+    def stop_together(self, told: str) -> None:
+        """End every rank with the words of the first that has any, as the others would wait for it; all must call."""
+        if self.accelerator.num_processes > 1:
+            flag = torch.tensor(float(bool(told)), device=self.accelerator.device)
+            if self.accelerator.reduce(flag, reduction="sum").item():
+                told = next(filter(None, gather_object([told])))
+        if told:
+            raise NonFiniteLoss(told)
 
     def whole_weights(self) -> dict[str, torch.Tensor] | None:
         """Whole tensors on rank 0 where ranks hold shards, None where the model is whole; every rank must call."""

@@ -29,7 +29,7 @@ from ...common.checkpoints.integrity import verify_checksums, write_checksums
 from ...common.files import replacing
 from ..checkpointing.paths import check_resumable, rotate
 from ..checkpointing.state import load_scheduler, save_scheduler
-from ..checkpointing.trainer import CheckpointingTrainer, NonFiniteLoss
+from ..checkpointing.trainer import CheckpointingTrainer
 from ..pretraining.run_fingerprint import FILE as IDENTITY_FILE
 from .class_weights import WeightedLoss
 from .layerwise_lr import parameter_groups
@@ -221,16 +221,18 @@ class FineTuneTrainer(FineTuneCheckpoints):
     def compute_loss(  # type: ignore[override]
         self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, **options: Any
     ) -> Any:
-        """Compute the loss of a batch; while training, one that is not finite stops the run."""
+        """Compute the loss of a batch; while training, one that is not finite stops the run, on all ranks alike."""
         languages = inputs.pop(_LANGUAGES, [])
         loss, outputs = super().compute_loss(model, inputs, return_outputs=True, **options)
+        told, mask = "", inputs["attention_mask"]
         if model.training and not torch.isfinite(loss):
-            mask = inputs["attention_mask"]
-            raise NonFiniteLoss(
+            told = (
                 f"the loss is {loss.item()} at step {self.state.global_step + 1}, languages "
                 f"{', '.join(sorted(set(languages)))}, lengths {mask.flatten(0, -2).sum(-1).tolist()}; lower "
                 "learning_rate, or train without bf16."
             )
+        if model.training:
+            self.stop_together(told)
         return (loss, outputs) if return_outputs else loss
 
     def prediction_step(self, model: nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:

@@ -211,14 +211,13 @@ class MlmTrainer(CheckpointingTrainer):
         self._losses.append(loss)
         if len(self._losses) == len(self._batches):  # once per step: on a GPU each check waits for all work before it
             finite = torch.stack(self._losses).isfinite()
-            if not bool(finite.all()):
-                raise self._non_finite(finite.tolist().index(False))
+            self.stop_together("" if bool(finite.all()) else self._non_finite(finite.tolist().index(False)))
         return loss
 
-    def _non_finite(self, number: int) -> NonFiniteLoss:
+    def _non_finite(self, number: int) -> str:
         metadata = self._batches[number][1]
         names = sorted({self.stream.languages[language] for language in metadata.languages.tolist()})
-        return NonFiniteLoss(
+        return (
             f"loss is {self._losses[number].item()} at step {self.state.global_step}; the batch holds "
             f"{len(metadata.lengths)} sequences of {metadata.lengths.min()} to {metadata.lengths.max()} tokens in "
             f"{', '.join(names)}. The last checkpoint is intact: resume from it with a lower learning rate, or look at "
