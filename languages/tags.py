@@ -60,7 +60,7 @@ def canonical_tag(tag: str) -> str | None:
         is known by that name.
     """
     found = _parse(tag)
-    if found is None:
+    if found is None or found.code == "und":
         return None
     if found.code == CODE:
         return CODE
@@ -510,8 +510,8 @@ def _by_code(words: list[str]) -> _Spelling | None:
             script = found
         elif re.fullmatch(r"[A-Za-z]{2}|\d{3}", word) and territory is None:
             territory = word.upper()
-        elif number == 0 and re.fullmatch(r"[a-z]{3}", word) and _code(word, None):
-            head = word  # an extended language: zh-yue
+        elif number == 0 and re.fullmatch(r"[a-z]{3}", word) and _is_member(word, head):
+            head = word  # an extended language: zh-yue; not cbk-zam, the Chavacano of Zamboanga
         elif not _is_variant(head, word):
             return None
     if script is None and head == "sh":
@@ -520,6 +520,11 @@ def _by_code(words: list[str]) -> _Spelling | None:
         script = _script_of_territory(head, territory)
     code = _code(head, script)
     return _Spelling(code, script) if code else None
+
+
+def _is_member(code: str, macro: str) -> bool:
+    one, other = _iso(code), _iso(macro)
+    return one is not None and other is not None and one.macrolanguage == other.part3
 
 
 def _is_variant(head: str, word: str) -> bool:

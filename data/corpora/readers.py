@@ -9,8 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ...common.messages import option
 from ..tables.base import MISSING, Record, Slice, TableError, pick
 from ..tables.files import BROKEN, format_of, lines, lines_before
+from ..tables.names import language_of
 from ..tables.read import records
 from .rows import ReadOptions, Row
 
@@ -60,7 +62,13 @@ def _rows(path: Path, language: str | None, options: ReadOptions, part: Slice | 
             first = False
             if gone := [name for name in columns if pick(record.values, name) is MISSING]:
                 there = ", ".join(map(repr, record.values))
-                raise ValueError(f"{path} has no column {gone[0]!r}; there are {there}. Name the right one.")
+                remedy = f"name the right one, {option('text_column', 'COLUMN')}"
+                if gone[0] == options.language_column:
+                    remedy = (
+                        f"name the right one, {option('language_column', 'COLUMN')}, or the language of all its rows, "
+                        f"{option('language', language_of(path.name) or 'swh_Latn')}"
+                    )
+                raise ValueError(f"{path} has no column {gone[0]!r}; there are {there}; {remedy}.")
         place: object = LinePlace(path, "row", record.number, begin) if begin else f"{path}, row {record.number}"
         yield row_of(place, record, language, options)
 

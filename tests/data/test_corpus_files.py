@@ -290,3 +290,11 @@ def test_options_out_of_range(folder, options, message):
 def test_unknown_split(folder):
     with pytest.raises(ValueError, match="'train' and 'heldout'"):
         open_corpus(folder).documents("test")
+
+
+def test_a_table_without_a_language_column_is_told_how_to_say_its_language(tmp_path):
+    (tmp_path / "sw.csv").write_text("text\nmto\n")
+    with pytest.raises(ValueError, match=r"no column 'lang'; there are 'text'; .*all its rows, language='swh_Latn'"):
+        list(open_corpus(tmp_path / "sw.csv").documents("train"))
+    (found,) = open_corpus(tmp_path / "sw.csv", language="swh_Latn", heldout_fraction=0.0).documents("train")
+    assert (found.language, found.text) == ("swh_Latn", "mto")

@@ -310,3 +310,8 @@ def test_labelled_rows_come_in_mmberts_tags(tmp_path, caplog):
         read_labelled(path, languages=["deu_Latn"])
     path.write_text("".join(json.dumps({"lang": tag, "text": tag}) + "\n" for tag in ("python", "c++", "java", "rust")))
     assert read_labelled(path)["language"][:] == ["python", "c++", "java", "rust"]
+
+
+def test_what_says_no_language_is_none():
+    assert [canonical_tag(tag) for tag in ("und", "und_Latn", "mul", "zxx", "cbk-zam")] == [None] * 5
+    assert [canonical_tag(tag) for tag in ("zh-yue", "ar-ary", "ms-zsm")] == ["yue_Hant", "ary_Arab", "zsm_Latn"]
