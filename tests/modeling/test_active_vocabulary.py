@@ -70,9 +70,9 @@ def largest_difference(one, other):
         ({"weight_decay": 0.0}, 1e-6),
         ({"weight_decay": 0.1}, 2e-6),
         ({"weight_decay": 0.1, "max_grad_norm": 0.05, "gradient_accumulation_steps": 2}, 2e-6),
-        ({"weight_decay": 0.1, "optim": "adamw_torch"}, 2e-6),
-        ({"weight_decay": 0.1, "bf16": True}, 2e-3),
-        ({"weight_decay": 0.1, "dtype": torch.bfloat16}, 2e-2),
+        pytest.param({"weight_decay": 0.1, "optim": "adamw_torch"}, 2e-6, marks=pytest.mark.slow),
+        pytest.param({"weight_decay": 0.1, "bf16": True}, 2e-3, marks=pytest.mark.slow),
+        pytest.param({"weight_decay": 0.1, "dtype": torch.bfloat16}, 2e-2, marks=pytest.mark.slow),
     ],
     ids=["plain", "decay", "clipping, accumulation", "not fused", "autocast", "bf16 weights"],
 )

@@ -57,7 +57,7 @@ def test_activations_are_no_further_from_the_truth_than_stock(trio, kind, length
                 assert_within(allowed, states[index] - true, of_stock[backend][index] - true, what)
 
 
-@pytest.mark.parametrize("lengths", ["just beyond it", "hundreds", "mixed"])
+@pytest.mark.parametrize("lengths", ["just beyond it", pytest.param("hundreds", marks=pytest.mark.slow), "mixed"])
 @pytest.mark.parametrize("kind", GRADIENTS)
 def test_gradients_are_no_further_from_the_truth_than_stock(trio, kind, lengths):
     sequences = Sequences(LENGTHS[lengths])

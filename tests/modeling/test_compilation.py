@@ -52,6 +52,7 @@ def test_two_graphs_without_a_break_serve_every_length_and_number_of_sequences(t
             assert counter.frame_count == (2 if inputs["input_ids"].numel() <= 64 else 1)
 
 
+@pytest.mark.slow
 def test_dropout_acts_in_a_compiled_packed_network_in_training_only(tiny, lay_out):
     model = MmBertModel(tiny(num_hidden_layers=2, attention_dropout=0.5))
     for layer in model.layers:
@@ -65,9 +66,14 @@ def test_dropout_acts_in_a_compiled_packed_network_in_training_only(tiny, lay_ou
             assert torch.equal(first, second) is not training
 
 
-@pytest.mark.parametrize("layout", ["masked", "packed"])
 # None, as Trainer compiles: lengths count as constants until a second one is seen.
-@pytest.mark.parametrize("dynamic", [True, pytest.param(None, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("dynamic", "layout"),
+    [
+        (True, "packed"),
+        *(pytest.param(*one, marks=pytest.mark.slow) for one in ((True, "masked"), (None, "masked"), (None, "packed"))),
+    ],
+)
 def test_gradient_checkpointing_may_be_compiled(tiny, lay_out, layout, dynamic):
     torch.manual_seed(0)
     model = MmBertModel(tiny(num_hidden_layers=2)).train()

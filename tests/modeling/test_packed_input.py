@@ -200,6 +200,12 @@ def test_heads_read_sequences_off_positions(tiny):
         with torch.no_grad():
             told, found = model(ids, **targets, **sequences), model(ids, **targets, position_ids=starts)
         assert torch.equal(told.loss, found.loss)
+
+
+@pytest.mark.slow
+def test_a_compiled_network_reads_sequences_off_positions(tiny):
+    ids, sequences = packed(LENGTHS)
+    starts = torch.cat([torch.arange(length) for length in LENGTHS])[None]
     compiled = torch.compile(MmBertModel(tiny()).eval(), backend="eager", dynamic=True)
     with torch.no_grad():
         one, other = compiled(ids, position_ids=starts), compiled(ids, **sequences)
