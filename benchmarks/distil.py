@@ -8,6 +8,7 @@ a data.parquet each. What it does, each step kept in the output and not done aga
 
     sentences.parquet   single sentences, as many of each language as there are, up to --labels in all
     parallel.parquet    news, health notices, human rights, each with the English side
+    rows.parquet        both, without what is evaluated on
     labels/             the teacher's vectors: of the sentences and of the English sides
     tokenizer/          32,000 tokens, from those texts
     table/              the ridge regression from tokens to the teacher, an embedder of its own
@@ -34,6 +35,7 @@ import torch
 from bitext_quality import TRIGRAMS, read, trigram_scores
 from mmbert import MmBertConfig, MmBertModel
 from mmbert.embeddings import (
+    PairSet,
     TrainingReport,
     distil_embedder,
     distil_static,
@@ -62,6 +64,7 @@ EVALUATION = ("tatoeba", "stsb_multi_mt", "xquad", "sib200", "nc_xnli")
 ENGLISH_TURNS = 6  # sentences of English for one of another language: the teacher knows it best
 SHORT, LONG = (5, 20), (12, 50)  # characters of a sentence in scripts without blanks, and in others
 LONGEST_ARTICLE = 300  # characters of a parallel text
+TOKENIZER_TEXTS = 400  # of each language
 WIDTH, LAYERS = 256, 4
 
 
@@ -111,7 +114,22 @@ def parallel(source: Path, lines: int) -> Iterator[dict[str, str]]:
 
 
 def texts_of(options: argparse.Namespace) -> DistillationRows:
-    """Write the two tables of texts, and read them without the evaluation sets."""
+    """Choose the texts, leave the evaluation sets out, and keep the rows; a later call reads them."""
+    kept = options.output / "rows.parquet"
+    asked = json.dumps({"labels": options.labels, "lines": options.lines})
+    if not kept.is_file() or (parquet.read_schema(kept).metadata or {}).get(b"asked") != asked.encode():
+        write_rows(options, kept, asked)
+    table = parquet.read_table(kept)
+    pairs = list(zip(table["anchor"].to_pylist(), table["positive"].to_pylist(), strict=True))
+    skipped = json.loads(table.schema.metadata[b"left_out"])
+    spoken = dict(zip(table["anchor"].to_pylist(), table["anchor_language"].to_pylist(), strict=True))
+    return DistillationRows(
+        PairSet(("anchor", "positive"), pairs, None, table["language"].to_pylist(), skipped), spoken
+    )
+
+
+def write_rows(options: argparse.Namespace, kept: Path, asked: str) -> None:
+    """Read the sets, leave out what is evaluated on, and write the rows that are trained on."""
     single, joined = options.output / "sentences.parquet", options.output / "parallel.parquet"
     found = list(sentences(options.source, options.labels))
     parquet.write_table(pa.table({"text": [t for t, _ in found], "language": [tag for _, tag in found]}), single)
@@ -119,7 +137,16 @@ def texts_of(options: argparse.Namespace) -> DistillationRows:
     sets = [options.source / name / "data.parquet" for name in EVALUATION]
     excluded = set().union(*(read_texts(str(path)) for path in sets if path.is_file()))
     sources = f"{joined}?key=key&text=text&language=language", f"{single}?text=text&language=language"
-    return read_distillation_rows(*sources, exclude=excluded)
+    rows = read_distillation_rows(*sources, exclude=excluded)
+    anchors = [row[0] for row in rows.pairs.rows]
+    columns = {
+        "anchor": anchors,
+        "positive": [row[1] for row in rows.pairs.rows],
+        "language": rows.pairs.languages,
+        "anchor_language": rows.languages_of(anchors),
+    }
+    about = {"asked": asked, "left_out": json.dumps(rows.pairs.skipped)}
+    parquet.write_table(pa.table(columns).replace_schema_metadata(about), kept)
 
 
 def new_student(folder: Path, rows: DistillationRows, vocabulary: int) -> Path:
@@ -129,7 +156,7 @@ def new_student(folder: Path, rows: DistillationRows, vocabulary: int) -> Path:
         for (_, text), tag in zip(rows.pairs.rows, rows.pairs.languages, strict=True):
             by_language[tag].append(text)
         tokenizer = train_tokenizer(
-            [text for texts in by_language.values() for text in in_fixed_order(texts)[:1500]], vocabulary
+            [text for texts in by_language.values() for text in in_fixed_order(texts)[:TOKENIZER_TEXTS]], vocabulary
         )
         torch.manual_seed(0)
         config = MmBertConfig(

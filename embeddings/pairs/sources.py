@@ -15,7 +15,7 @@ A source is one string, `PLACE?role=column&...`, so that every source of a run c
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -77,7 +77,7 @@ class PairSource:
 
     def rows(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield (place, values by role: anchor, positive, negative, score, label, language; or `left_out`)."""
-        if self.holds_texts and self.columns:
+        if self.columns and self.holds_texts:
             raise ValueError(f"{self.place}: single texts are for `mmbert train distilled`; name anchor and positive")
         if "document" in self.columns and self._is_text():
             yield from _cropped((found.name, {"document": found.text}) for found in read_documents(self.place))
@@ -92,9 +92,9 @@ class PairSource:
 
     @property
     def holds_texts(self) -> bool:
-        """Whether it gives single texts: lines of a text file, or one column named `text` without a key."""
+        """Whether it gives single texts: lines of a text file, `text=` without a key, or a table without an anchor."""
         if not self.columns:
-            return format_of(Path(self.place)) == "text"
+            return format_of(Path(self.place)) == "text" or self._text_column() is not None
         return "text" in self.columns and not {"key", "document", "anchor", "positive"} & set(self.columns)
 
     def texts(self) -> Iterator[tuple[str, str]]:
@@ -116,11 +116,21 @@ class PairSource:
             except (UnicodeDecodeError, TableError) as error:
                 raise ValueError(f"{path}: {error}; convert it to UTF-8 first") from None
             return
-        for table in self.tables():
-            for place, row in self._chosen(table):
+        named = self if self.columns else replace(self, columns={"text": str(self._text_column())})
+        for table in named.tables():
+            for place, row in named._chosen(table):
                 if (text := row["text"]) is not None:
                     check_text(text, f"{place}, text")
                 yield text or "", str(row.get("language") or "")
+
+    def _text_column(self) -> str | None:
+        """The column of texts in a table that has nothing to pair them with."""
+        table = self.tables()[0]
+        row = next(iter(table.read()), None)
+        names = table.header or (row.values if row else {})
+        if row is None or any(name in names for name in USUAL_NAMES["anchor"]) or _translations(row.values):
+            return None
+        return next((name for name in ("text", "sentence") if name in names), None)
 
     def _chosen(self, table: Table) -> Iterator[TableRow]:
         """Yield the rows of the split, by role; where no header says the columns, the rows do."""

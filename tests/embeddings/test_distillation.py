@@ -2,8 +2,10 @@
 
 import json
 import random
+import subprocess
 import sys
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import numpy as np
@@ -432,7 +434,8 @@ def test_translations_learn_the_vector_of_the_pivot(tmp_path):
     }  # fmt: skip
     assert rows.teacher_texts == ["red dog", "old tree", "big snow"]
     assert set(rows.teacher_languages.values()) == {"eng_Latn"}
-    (tmp_path / "evaluation.txt").write_text("eld bom\n")
+    (tmp_path / "bare.csv").write_text("text,topic\nbig snow,1\nold road,2\n")
+    assert read_distillation_rows(f"{tmp_path}/bare.csv").teacher_texts == ["big snow", "old road"]
     kept = read_distillation_rows(f"{tmp_path}/parallel.parquet?key=line&text=text&language=lang", exclude=["eld bom"])
     assert len(kept) == 3 and kept.pairs.skipped["excluded"] == 1
 
@@ -488,3 +491,36 @@ def test_options_out_of_range_are_refused(encoder, rows, tmp_path, options, mess
 def test_tokenizers_of_any_kind_give_bags():
     tokenizer = train_tokenizer(sentences(50), 300)
     assert bag_of_tokens(tokenizer.backend_tokenizer, ["red dog"], 300).sum() == pytest.approx(1.0)
+
+
+@pytest.mark.slow
+def test_a_killed_command_goes_on_where_it_was(tmp_path):
+    """The whole command is killed, twice, while a slow teacher answers; nothing is asked for twice but a window."""
+    texts = sentences(90)
+    (tmp_path / "texts.txt").write_text("\n".join(texts) + "\n")
+    (tmp_path / "slow.py").write_text(
+        "import json, sys, time\n"
+        "for line in sys.stdin:\n"
+        "    open('asked', 'a').write(line)\n"
+        "    time.sleep(0.05)\n"
+        "    print([float(len(json.loads(line)['text'])), 1.0], flush=True)\n"
+    )
+    words = ["train", "distilled", "--labels_only", "--labels", "labels", "--train", "texts.txt"]
+    code = (
+        "import sys; from mmbert.embeddings.training.distillation import command_teacher as t; t.PATIENCE = 0.5\n"
+        "from mmbert.cli import main; main()"
+    )
+    command = [sys.executable, "-c", code, *words, "--teacher", f"command:{sys.executable} slow.py"]
+    store = tmp_path / "labels" / "texts.digests"
+    for least in (5, 25):
+        process = subprocess.Popen(command, cwd=tmp_path)
+        until = time.monotonic() + 120
+        while (store.stat().st_size if store.is_file() else 0) < 16 * least and time.monotonic() < until:
+            time.sleep(0.02)
+        process.kill()
+        process.wait()
+    subprocess.run(command, cwd=tmp_path, check=True)
+    labels = LabelStore(tmp_path / "labels")
+    np.testing.assert_array_equal(labels.vectors()[labels.rows(texts)][:, 0], [len(text) for text in texts])
+    asked = (tmp_path / "asked").read_text().count("\n")
+    assert len(texts) <= asked <= len(texts) + 2 * 40

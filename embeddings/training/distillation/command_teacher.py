@@ -14,12 +14,15 @@ import shlex
 import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
+
+from .teachers import PATIENCE
 
 _SHOWN = 200  # characters of the command's own message
 
@@ -73,7 +76,7 @@ class CommandTeacher:
                     into.write(line.encode("utf-8") + b"\n")
 
     def _read(self, process: Any, count: int, window: int, errors: BinaryIO) -> Iterator[Any]:
-        done = 0
+        done, last = 0, time.monotonic()
         rows: list[npt.NDArray[np.float32]] = []
         failure: ValueError | None = None
         for line in process.stdout:
@@ -86,9 +89,9 @@ class CommandTeacher:
             except ValueError as error:
                 failure = error
                 break
-            if len(rows) == window:
+            if len(rows) == window or time.monotonic() - last > PATIENCE:
                 yield np.stack(rows)
-                done, rows = done + len(rows), []
+                done, last, rows = done + len(rows), time.monotonic(), []
         if rows:
             yield np.stack(rows)
             done += len(rows)

@@ -57,13 +57,10 @@ class HttpTeacher:
         self.identity: dict[str, Any] = {"url": self.url, "model": self._model, "prompt": prompt}
 
     def stream(self, texts: Sequence[str], window: int) -> Iterator[npt.NDArray[np.floating[Any]]]:
-        """Yield the vectors of a window at a time."""
-        for first in range(0, len(texts), window):
-            part = texts[first : first + window]
-            found = [self._ask(part[n : n + self._batch]) for n in range(0, len(part), self._batch)]
-            if len({rows.shape[1] for rows in found}) > 1:
-                raise ValueError(f"{self.url} gives vectors of different widths")
-            yield np.concatenate(found)
+        """Yield the vectors of a request at a time."""
+        size = min(window, self._batch)
+        for first in range(0, len(texts), size):
+            yield self._ask(texts[first : first + size])
 
     def _ask(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         named = {"model": self._model} if self._model else {}

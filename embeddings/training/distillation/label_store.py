@@ -30,7 +30,7 @@ from ...encoding.texts import check_text
 
 _log = logging.getLogger(__name__)
 _DIGEST = 16  # bytes; two of 10**9 texts share one with a probability of 10**-21
-_WINDOW = 1024  # texts between two writes: what a kill costs
+_WINDOW = 1024  # texts between two writes at most: what a kill costs; slow teachers write every 20 seconds
 
 
 class LabelStore:

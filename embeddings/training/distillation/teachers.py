@@ -12,6 +12,7 @@ Each has `identity`, plain JSON that tells it from other teachers, and `stream(t
 """
 
 import os
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,6 +23,10 @@ import numpy.typing as npt
 from ...encoding.fingerprint import model_fingerprint
 from ...encoding.load import load_embedder
 
+PATIENCE = 20.0
+"""Seconds of work that a kill may cost a slow teacher."""
+_FIRST = 64  # texts
+_OTHERS = ("command:", "lines:", "http://", "https://")
 VECTOR_FILES = (".npy", ".safetensors", ".parquet")
 
 
@@ -55,12 +60,12 @@ def open_teacher(teacher: str | os.PathLike[str], *, prompt: str | None = None, 
     """
     name = str(teacher)
     place = name.partition("?")[0]
-    if name.startswith(("command:", "lines:")):
+    if name.startswith(_OTHERS[:2]):
         from .command_teacher import CommandTeacher
 
         kind, _, command = name.partition(":")
         return CommandTeacher(command, plain=kind == "lines", prompt=prompt or "")
-    if name.startswith(("http://", "https://")):
+    if name.startswith(_OTHERS[2:]):
         from .http_teacher import HttpTeacher
 
         return HttpTeacher(name, prompt=prompt or "")
@@ -91,11 +96,15 @@ class ModelTeacher:
         self.identity = {"model": model_fingerprint(self.model), "prompt": default if prompt is None else prompt}
 
     def stream(self, texts: Sequence[str], window: int) -> Iterator[npt.NDArray[np.floating[Any]]]:
-        """Yield vectors of length 1."""
-        for first in range(0, len(texts), window):
-            part = list(texts[first : first + window])
+        """Yield vectors of length 1, at first few at a time, then as many as take some ten seconds."""
+        first, size = 0, min(window, _FIRST)
+        while first < len(texts):
+            began = time.monotonic()
+            part = list(texts[first : first + size])
             found = self.model.encode(part, prompt=self._prompt, normalize_embeddings=True, show_progress_bar=False)
             yield np.asarray(found, dtype=np.float32)
+            first += len(part)
+            size = min(window, 2 * size) if time.monotonic() - began < PATIENCE / 2 else size
 
 
 def load_teacher(teacher: str | os.PathLike[str], device: str | None) -> Any:
@@ -107,7 +116,12 @@ def load_teacher(teacher: str | os.PathLike[str], device: str | None) -> Any:
 
     Returns:
         The SentenceTransformer, for embedding.
+
+    Raises:
+        ValueError: If it is another kind of teacher.
     """
+    if str(teacher).startswith(_OTHERS) or str(teacher).partition("?")[0].lower().endswith(VECTOR_FILES):
+        raise ValueError(f"{teacher} is no SentenceTransformer; `mmbert train distilled` takes teachers of all kinds")
     try:
         return load_embedder(teacher, device=device)
     except (ValueError, AttributeError):  # another family, or a model without a network
