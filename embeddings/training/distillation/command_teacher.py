@@ -22,7 +22,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from .teachers import PATIENCE
+from .label_store import PATIENCE
 
 _SHOWN = 200  # characters of the command's own message
 

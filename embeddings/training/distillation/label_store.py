@@ -30,6 +30,8 @@ from ...encoding.texts import check_text
 
 _log = logging.getLogger(__name__)
 _DIGEST = 16  # bytes; two of 10**9 texts share one with a probability of 10**-21
+PATIENCE = 20.0
+"""Seconds of work that a kill may cost a slow teacher."""
 _WINDOW = 1024  # texts between two writes at most: what a kill costs; slow teachers write every 20 seconds
 
 

@@ -22,9 +22,8 @@ import numpy.typing as npt
 
 from ...encoding.fingerprint import model_fingerprint
 from ...encoding.load import load_embedder
+from .label_store import PATIENCE
 
-PATIENCE = 20.0
-"""Seconds of work that a kill may cost a slow teacher."""
 _FIRST = 64  # texts
 _OTHERS = ("command:", "lines:", "http://", "https://")
 VECTOR_FILES = (".npy", ".safetensors", ".parquet")
