@@ -68,6 +68,7 @@ def test_an_interrupted_preparation_goes_on_with_its_tokenizer(planned, tmp_path
     assert not (tmp_path / ".data.tokenizing").exists()
 
 
+@pytest.mark.slow
 def test_the_catalogues_are_a_source_like_any_other(tmp_path):
     """Shards of the demo's corpus against its own documents, in two processes."""
     pytest.importorskip("pycountry")

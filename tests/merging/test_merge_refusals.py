@@ -2,14 +2,13 @@
 
 import json
 import shutil
-import subprocess
-import sys
 import textwrap
 
 import mmbert
 import pytest
 import torch
 from mmbert.merging import merge_weighted_average
+from tests_support import run_forked
 
 
 @pytest.fixture
@@ -191,8 +190,10 @@ def test_changed_shard_is_found_by_its_checksum(pair, tmp_path):
 
 
 @pytest.mark.parametrize("end", ["full disk", "kill"])
-def test_a_full_disk_or_a_kill_leaves_no_target(pair, tmp_path, end):
-    script = textwrap.dedent("""
+def test_a_full_disk_or_a_kill_leaves_no_target(pair, tmp_path, tmp_path_factory, end):
+    script = tmp_path_factory.mktemp("script") / "merge.py"
+    script.write_text(
+        textwrap.dedent("""
         import os, resource, signal, sys
         import mmbert
         from mmbert.common.checkpoints import writer as checkpoint_writer
@@ -206,8 +207,8 @@ def test_a_full_disk_or_a_kill_leaves_no_target(pair, tmp_path, end):
         except ValueError as error:
             sys.exit(str(error))
     """)
-    arguments = [*map(str, pair), str(tmp_path / "out"), end]
-    done = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=False)
+    )
+    done = run_forked(script, *pair, tmp_path / "out", end)
     assert not (tmp_path / "out").exists()
     if end == "kill":
         assert done.returncode == -9

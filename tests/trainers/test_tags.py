@@ -54,6 +54,7 @@ def test_a_run_goes_on_from_a_phase_boundary_by_its_tag(make_trainer):
     assert all((a == b).all() for a, b in zip(straight.model.parameters(), again.model.parameters(), strict=True))
 
 
+@pytest.mark.slow
 def test_a_variant_planned_later_branches_where_the_others_did(make_run):
     first = make_run(save_total_limit=1)
     first.run(["decay-eng"])
