@@ -1,7 +1,7 @@
 """What a vocabulary does to a language: tokens per word and character, bytes, texts that a length cuts, and what to do.
 
 Two sources. `measure_texts` counts on the user's own text with the user's own tokenizer. `shipped_facts` reads
-fertility.csv: mmBERT's vocabulary on the Universal Declaration of Human Rights (public domain) in 450 languages,
+fertility.csv: mmBERT's vocabulary on the Universal Declaration of Human Rights (public domain) in 445 languages,
 measured by benchmarks/language_facts.py; it holds numbers only. The declaration says the same in all languages, so
 that tokens can be set against English article by article; a user's text is set against it by tokens per character.
 """

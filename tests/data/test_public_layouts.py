@@ -7,6 +7,7 @@ import bz2
 import gzip
 import json
 import lzma
+from pathlib import Path
 
 import datasets
 import pandas
@@ -422,6 +423,48 @@ LAYOUTS = {
         labelled("text"),
         ['a "b" c', "two\nlines"],
     ),
+    "doccano (CSV)": (
+        {"d.csv": f"id,text,label\n1,{SPANS},\"[[0, 9, 'PER'], [19, 23, 'LOC']]\"\n"},
+        labelled(("tokens", "tags")),
+        [BIO],
+    ),
+    "spaCy 2 (text and annotations)": (
+        {"s.json": json.dumps([[SPANS, {"entities": [[0, 9, "PER"], [19, 23, "LOC"]]}]])},
+        labelled(("tokens", "tags")),
+        [BIO],
+    ),
+    "spaCy textcat (cats)": (
+        {
+            "c.jsonl": lines(
+                [{"text": "a", "labels": {"joy": 1.0, "sad": 0.0}}, {"text": "b", "labels": {"joy": 0.0, "sad": 1.0}}]
+            )
+        },
+        labelled("labels"),
+        [["joy"], ["sad"]],
+    ),
+    "ARC (choices as an object)": (
+        {
+            "arc.jsonl": lines(
+                [{"question": "q", "choices": {"text": ["wet", "dry"], "label": ["A", "B"]}, "answerKey": "B"}]
+            )
+        },
+        labelled(("choices", "label")),
+        [(["wet", "dry"], "B")],
+    ),
+    "OPUS on the Hub (translation)": (
+        {
+            "o.parquet": parquet(
+                [{"translation": {"en": "who?", "de": "wer?"}}, {"translation": {"en": "b", "de": "c"}}]
+            )
+        },
+        pairs(),
+        [("who?", "wer?"), ("b", "c")],
+    ),
+    "FLORES (a column per language)": (
+        {"f.jsonl": lines([{"id": n, "eng_Latn": f"one {n}", "swh_Latn": f"moja {n}"} for n in (1, 2)])},
+        pairs(),
+        [("one 1", "moja 1"), ("one 2", "moja 2")],
+    ),
     "BEIR corpus (documents)": (
         {"corpus.jsonl": lines([{"_id": "1", "title": "t", "text": "one"}])},
         documents,
@@ -464,3 +507,11 @@ def test_what_unpacks_to_more_than_any_text_is_refused_before_memory_is_full(tmp
     monkeypatch.setattr(files, "_RATIO", 1)
     with pytest.raises(ValueError, match=rf"rows\.tsv\.{ending}.*unpacks to more than"):
         read_labelled(tmp_path / f"rows.tsv.{ending}")
+
+
+def test_the_guide_lists_these_layouts():
+    guide = (Path(__file__).parents[2] / "docs/data.md").read_text(encoding="utf-8")
+    rows = guide.partition("| layout | file |\n|---|---|\n")[2].partition("\n\n")[0].splitlines()
+    listed = [[cell.strip() for cell in row.replace("`", "").strip("| ").split(" | ")] for row in rows]
+    shown = [[name, "a folder" if callable(files) else ", ".join(files)] for name, (files, _, _) in LAYOUTS.items()]
+    assert listed == shown and len(listed) >= 40
