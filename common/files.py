@@ -43,6 +43,16 @@ def _read(path: Path, kind: type, called: str) -> Any:
     return value
 
 
+@contextmanager
+def record_of(path: Path) -> Iterator[None]:
+    """Name the file where a record lacks what the block needs, or has it in another type."""
+    try:
+        yield
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        told = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        raise ValueError(f"{path} is damaged or of another version ({told}); restore or remove it") from error
+
+
 def write_json(
     path: Path, value: Mapping[str, Any] | Sequence[Any], *, indent: int | None = 2, default: Any = None
 ) -> None:

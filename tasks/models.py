@@ -22,6 +22,8 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from ..common.checkpoints.hub import local_checkpoint
+from ..common.checkpoints.integrity import write_checksums
+from ..common.checkpoints.reader import open_checkpoint
 from ..common.files import read_json
 from ..common.messages import columns_option
 from ..data.features.answers import decode_answers
@@ -89,13 +91,16 @@ class TaskModel(ABC):
         there: Any = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"
         place = known_device(device) if device else there  # a wrong one is told before the network is loaded
         folder = local_checkpoint(str(checkpoint))
-        own, wanted = read_json(folder / "config.json").get("architectures") or [], MODELS[cls.head]
+        opened = open_checkpoint(folder)
+        opened.verify()
+        own, wanted = opened.config.get("architectures") or [], MODELS[cls.head]
         if not any(str(name).endswith(wanted.__name__.removeprefix("MmBert")) for name in own):
             raise ValueError(
                 f"{checkpoint} is a {', '.join(map(str, own)) or 'nameless network'}, which {cls.__name__} cannot use; "
                 f"train one with {cls.__name__}.train."
             )
         known = task_class(cls.task).reading_class
+        opened.require_finite()
         told = _record(folder).get(task_class(cls.task).reading_name) or {}
         given = {one.name: told[one.name] for one in fields(known) if one.name in told} | reading
         model: Any = wanted.from_pretrained(folder, use_safetensors=True, **({} if dtype is None else {"dtype": dtype}))
@@ -198,6 +203,7 @@ class TaskModel(ABC):
             record = self.folder / "fine_tune_record.json"
             if record.is_file():
                 shutil.copy2(record, target / record.name)
+        write_checksums(target)
         return target
 
     def push(self, repo_id: str, **options: Any) -> Any:

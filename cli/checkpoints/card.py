@@ -2,9 +2,11 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+from ...common.files import record_of
 
 
 def card(
@@ -17,10 +19,15 @@ def card(
     pictures: Annotated[bool, typer.Option(help="Draw the pictures as well.")] = True,
 ) -> None:
     """Write README.md and pictures/ beside the record of a run, from that record alone."""
-    from ...model_cards import build_card, draw_all, read_records
-
     if evaluation is not None and not evaluation.is_file():
         raise FileNotFoundError(f"{evaluation} does not exist; give report.json of `mmbert evaluate`")
+    with record_of(run_dir):
+        _write(run_dir, evaluation, pictures, name=name, repo_id=repo_id, licence=licence, base_model=base_model)
+
+
+def _write(run_dir: Path, evaluation: Path | None, pictures: bool, **said: Any) -> None:
+    from ...model_cards import build_card, draw_all, read_records
+
     record, retrieval, merge = read_records(run_dir)
     drawn = draw_all(record, run_dir / "pictures", retrieval) if pictures else []
     filled = build_card(
@@ -29,10 +36,7 @@ def card(
         merge=merge,
         evaluation=json.loads(evaluation.read_text(encoding="utf-8")) if evaluation else None,
         pictures={path.stem: f"pictures/{path.name}" for path in drawn},
-        name=name,
-        repo_id=repo_id,
-        licence=licence,
-        base_model=base_model,
+        **said,
     )
     filled.save(run_dir / "README.md")
     typer.echo(f"{run_dir / 'README.md'}" + (f" and {len(drawn)} pictures in {run_dir / 'pictures'}" if drawn else ""))

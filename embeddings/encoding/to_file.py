@@ -296,7 +296,7 @@ class VectorFile:
     def read_state(self) -> dict[str, Any] | None:
         """Return the state of a run that did not end, or None if there is none that can be continued."""
         state = _read(self._state)
-        if state is None:
+        if state is None or not _is_state(state):
             return None
         if not self._partial.is_file() and self.output.is_file() and _read(self.side) == state:
             self.output.replace(self._partial)  # killed after the result had its name, before the state went
@@ -344,6 +344,13 @@ class VectorFile:
         header = BytesIO()
         self._write_header(header, rows)
         return len(header.getvalue()) + rows * self._width * self._dtype.itemsize
+
+
+def _is_state(state: dict[str, Any]) -> bool:
+    kinds = {"conditions": dict, "texts": str, "rows": int, "dimensions": int, "blank": int, "zeroed": int}
+    kinds |= {"tokens": int | None, "cut": int | None}
+    numbers = [value for name in kinds if isinstance(value := state.get(name), int)]
+    return all(isinstance(state.get(name, ""), kind) for name, kind in kinds.items()) and min(numbers, default=0) >= 0
 
 
 def _read(path: Path) -> dict[str, Any] | None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from ...common.checkpoints.integrity import refuse_pickles, write_checksums
 from ...common.checkpoints.reader import SIDE_FILES
-from ...common.files import copy_files, read_json
+from ...common.files import copy_files, read_json, record_of
 from ...common.local_paths import hide_local_paths
 from ...common.run_file import NAME as RUN_FILE
 from ..modernbert.convert import export_modernbert
@@ -181,9 +181,13 @@ def _complete_card(directory: Path, source: Path) -> None:
 
 def _build_card(directory: Path, source: Path) -> "ModelCard":
     """Fill a card from the records that lie there; say only what the files say where there are none."""
+    with record_of(source):
+        return _card_of_records(directory, _name(source))
+
+
+def _card_of_records(directory: Path, name: str) -> "ModelCard":
     from ...model_cards import build_card, build_fine_tune_card, build_merge_card, build_plain_card, read_records
 
-    name = _name(source)
     if (directory / "run_record.json").is_file():
         record, retrieval, merge = read_records(directory)
         pictures = {path.stem: path.relative_to(directory).as_posix() for path in _pictures(directory)}

@@ -167,6 +167,18 @@ def test_what_is_not_text_is_refused_or_a_counted_row_of_zeros(embedder, tmp_pat
     assert not vectors[10].any() and np.allclose(np.linalg.norm(np.delete(vectors, 10, 0), axis=1), 1, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    "change", [{"rows": "x"}, {"rows": None}, {"rows": -3}, {"conditions": []}, {"tokens": {}}], ids=str
+)
+def test_a_state_that_no_run_wrote_is_begun_anew(embedder, tmp_path, change):
+    whole = np.load(encode_to_file(embedder, TEXTS[:9], tmp_path / "v.npy").path)
+    state = json.loads((tmp_path / "v.json").read_text())
+    (tmp_path / ".v.npy.partial").write_bytes((tmp_path / "v.npy").read_bytes())
+    (tmp_path / ".v.json.partial").write_text(json.dumps({**state, **change}))
+    done = encode_to_file(embedder, TEXTS[:9], tmp_path / "v.npy")
+    assert done.resumed == 0 and (np.load(done.path) == whole).all()
+
+
 def test_a_vector_that_is_not_finite_is_refused(encoder, tmp_path):
     broken = load_embedder(encoder, dtype="float32", device="cpu")
     plain = broken.encode

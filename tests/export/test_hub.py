@@ -271,6 +271,16 @@ def test_loads_back(hub, saved, tmp_path, tokenizer, blocked):
     torch.testing.assert_close(torch.tensor(told["adapter"]), logits, atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("record", [{}, {"recipe": []}, {"recipe": {"name": "a"}, "steps": 3}], ids=str)
+def test_a_record_of_another_shape_is_refused_in_one_line(saved, tmp_path, record):
+    from mmbert.export.hub.assemble import assemble
+
+    (saved / "run_record.json").write_text(json.dumps(record))
+    with pytest.raises(ValueError, match=r"model is damaged or of another version \(\w+Error") as refused:
+        assemble(saved, tmp_path / "published")
+    assert "\n" not in str(refused.value)
+
+
 def test_records_name_no_folder_of_this_machine(saved, tmp_path):
     from mmbert.export.hub.assemble import assemble
 

@@ -12,6 +12,7 @@ from mmbert import Answerer, Chooser, Classifier, Tagger
 from mmbert.modeling.tokenization_mmbert import save_tokenizer
 from mmbert.tasks import load_task_model
 from mmbert.tasks.predict_file import predict_file
+from safetensors.torch import load_file, save_file
 from tests_support import WORDS, sentences
 from transformers import pipeline
 
@@ -59,6 +60,20 @@ def test_a_classifier_predicts_what_the_pipeline_does(classifier, tmp_path):
     assert [one["label"] for one in classifier.predict([row["text"] for row in rows])] == [
         row["predicted"] for row in rows
     ]
+
+
+def test_a_damaged_folder_and_weights_that_are_not_finite_are_refused(classifier, tmp_path):
+    copy = classifier.save(tmp_path / "copy")
+    weights = load_file(copy / "model.safetensors")
+    weights["head.norm.weight"][0] = float("inf")
+    save_file(weights, copy / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ValueError, match=r"model\.safetensors: its bytes are not those recorded in SHA256SUMS"):
+        Classifier.load(copy)
+    (copy / "SHA256SUMS").unlink()
+    with pytest.raises(ValueError, match=r"tensor 'head\.norm\.weight' holds NaN or infinity"):
+        Classifier.load(copy)
+    with pytest.raises(ValueError, match=r"tensor 'head\.norm\.weight' holds NaN or infinity"):
+        Classifier.train(copy, {"train": [{"text": "a", "label": "x"}, {"text": "b", "label": "y"}]}, tmp_path / "on")
 
 
 def test_what_is_cut_is_told(classifier, caplog):
