@@ -177,7 +177,8 @@ class Remembered:
 
     def __init__(self, folder: Path, texts: list[str]) -> None:
         embedder = load_teacher(folder, "cpu")
-        embedder.max_seq_length = min(embedder.max_seq_length or 64, 64)
+        if folder.joinpath("config.json").is_file():  # a table of tokens has no limit
+            embedder.max_seq_length = min(embedder.max_seq_length or 64, 64)
         self.parameters = sum(parameter.numel() for parameter in embedder.parameters())
         began = time.process_time()
         found = embedder.encode(sorted(texts, key=len), batch_size=256, show_progress_bar=False)
