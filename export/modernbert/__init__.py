@@ -2,8 +2,6 @@
 
 from ...common.lazy import lazy_exports
 
-_HOMES = {
-    "export_modernbert": "convert",
-}
+_HOMES = {"export_modernbert": "convert"}
 
 __getattr__, __dir__, __all__ = lazy_exports(__name__, _HOMES)

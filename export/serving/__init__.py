@@ -2,9 +2,6 @@
 
 from ...common.lazy import lazy_exports
 
-_HOMES = {
-    "Verdict": "check",
-    "read_verdicts": "check",
-}
+_HOMES = {"Verdict": "check", "read_verdicts": "check"}
 
 __getattr__, __dir__, __all__ = lazy_exports(__name__, _HOMES)

@@ -84,10 +84,7 @@ def read_verdicts(checkpoint: Checkpoint) -> list[Verdict]:
     """
     path = checkpoint.path / "tokenizer_config.json"
     files = _Files(
-        checkpoint.path,
-        checkpoint.config,
-        read_json(path) if path.is_file() else {},
-        frozenset(checkpoint.tensors),
+        checkpoint.path, checkpoint.config, read_json(path) if path.is_file() else {}, frozenset(checkpoint.tensors)
     )
     judges: dict[str, Callable[[_Files], Iterator[tuple[Loads, str]]]] = {
         "transformers 4": _transformers_4,

@@ -5,8 +5,6 @@
 
 from ...common.lazy import lazy_exports
 
-_HOMES = {
-    "Vocabulary": "bpe",
-}
+_HOMES = {"Vocabulary": "bpe"}
 
 __getattr__, __dir__, __all__ = lazy_exports(__name__, _HOMES)

@@ -23,14 +23,7 @@ _EMBEDDING = re.compile(r"(?:^|\.)embeddings\.tok_embeddings\.weight$")
 _BY_TOKEN = re.compile(r"(?:^|\.)(?:embeddings\.tok_embeddings\.weight|decoder\.weight|decoder\.bias)$")
 _BLOCK = 4_000_000  # elements read at once
 _PADDING_LIMIT = 1024  # more rows than that beyond the tokenizer's tokens are no padding
-_COPIED = (
-    "special_tokens_map.json",
-    "LICENSE",
-    "LICENSE.txt",
-    "NOTICE",
-    "merge.json",
-    *MODULE_FILES,
-)
+_COPIED = ("special_tokens_map.json", "LICENSE", "LICENSE.txt", "NOTICE", "merge.json", *MODULE_FILES)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ and saved:
     result.by_language["test"]["swh_Latn"]["f1"]
 
 The folder holds the network (adapters merged into it), its tokenizer, `predictions.safetensors` (logits of every row
-judged) and `fine_tune_record.json`; `adapter/` in it holds the adapters alone.
+evaluated) and `fine_tune_record.json`; `adapter/` in it holds the adapters alone.
 """
 
 from __future__ import annotations
@@ -121,11 +121,11 @@ def fine_tune(
     if head == "sequence":
         problem_type = problem_type or "single_label_classification"
     check_rows(train, tokenizer)
-    judged = {**({} if dev is None else {"dev": dev}), **(tests or {})}
+    evaluated = {**({} if dev is None else {"dev": dev}), **(tests or {})}
     identity = identity_of(
         checkpoint,
         head,
-        {"train": train, **judged},
+        {"train": train, **evaluated},
         args,
         seed=seed,
         labels=labels,
@@ -136,16 +136,12 @@ def fine_tune(
         before = find_previous_run(folder, identity, overwrite=args.overwrite_output_dir)
         own = args.of_run(head, folder, seed, has_dev=dev is not None)
         if before.record is not None:
-            logger.info("%s is finished: read back, not trained again", folder)
-            if args.push_to_hub:
-                logger.warning("it is not pushed again; by hand: mmbert push %s %s", folder, own.hub_model_id)
-            return _read_back(folder, before.record, judged)
+            return _read_back(folder, before.record, evaluated, own)
         PartialState().wait_for_everyone()  # every process has looked
         set_seed(seed)
         model, dropped = build_network(checkpoint, head, labels, problem_type)
         callbacks: list[TrainerCallback] = _active_vocabulary(args, own, model, train, tokenizer, folder)
-        if args.patience and dev is not None:
-            callbacks.append(EarlyStoppingCallback(args.patience))
+        callbacks += [EarlyStoppingCallback(args.patience)] if args.patience and dev is not None else []
         grouped = args.train_sampling_strategy == "group_by_length"
         trainer = FineTuneTrainer(
             model=add_lora(model, head, args, _tokens(train) if args.lora_embeddings else None) if args.lora else model,
@@ -161,14 +157,8 @@ def fine_tune(
             class_weights=class_weights(args.class_weights, train, labels, problem_type),
             callbacks=callbacks,
         )
-        if before.checkpoint is not None:
-            logger.info("%s goes on from %s", folder, before.checkpoint.name)
-        elif PartialState().is_main_process:
-            clear(folder)
-        started = time.perf_counter()
-        trainer.train_from(before.checkpoint)
-        seconds = time.perf_counter() - started
-        predictions, scores, by_language = score_by_language(trainer, judged, languages_of(train))
+        seconds = _train(trainer, before.checkpoint, folder)
+        predictions, scores, by_language = score_by_language(trainer, evaluated, languages_of(train))
         record = {
             "checkpoint": str(checkpoint),
             "head": head,
@@ -178,7 +168,7 @@ def fine_tune(
             "options": {**args.choices(), "seed": seed},
             "resumed_from": before.checkpoint and before.checkpoint.name,
             "seconds": seconds,
-            **_of_training(trainer, train, judged),
+            **_of_training(trainer, train, evaluated),
             "scores": scores,
             "by_language": by_language,
             "identity": identity,
@@ -201,11 +191,22 @@ def _active_vocabulary(
     return [ActiveVocabularyCallback(model, [*_tokens(train), *tokenizer.all_special_ids], place)]
 
 
-def _of_training(trainer: FineTuneTrainer, train: Dataset, judged: Mapping[str, Dataset]) -> dict[str, Any]:
+def _train(trainer: FineTuneTrainer, checkpoint: Path | None, folder: Path) -> float:
+    """Train from the beginning, or from the checkpoint of a run that was stopped; return the seconds."""
+    if checkpoint is not None:
+        logger.info("%s goes on from %s", folder, checkpoint.name)
+    elif PartialState().is_main_process:
+        clear(folder)
+    started = time.perf_counter()
+    trainer.train_from(checkpoint)
+    return time.perf_counter() - started
+
+
+def _of_training(trainer: FineTuneTrainer, train: Dataset, evaluated: Mapping[str, Dataset]) -> dict[str, Any]:
     model: Any = trainer.model
     return {
         "processes": trainer.accelerator.num_processes,
-        "rows": {"train": row_count(train), **{name: row_count(rows) for name, rows in judged.items()}},
+        "rows": {"train": row_count(train), **{name: row_count(rows) for name, rows in evaluated.items()}},
         "train_languages": languages_of(train),
         "steps": trainer.state.global_step,
         "best_step": trainer.state.best_global_step,
@@ -215,18 +216,23 @@ def _of_training(trainer: FineTuneTrainer, train: Dataset, judged: Mapping[str, 
     }
 
 
-def _read_back(folder: Path, record: dict[str, Any], judged: Mapping[str, Dataset]) -> FineTuned:
-    return FineTuned(folder, record["scores"], record["by_language"], read_predictions(folder, [*judged]), record)
+def _read_back(
+    folder: Path, record: dict[str, Any], evaluated: Mapping[str, Dataset], own: FineTuningArguments
+) -> FineTuned:
+    logger.info("%s is finished: read back, not trained again", folder)
+    if own.push_to_hub:
+        logger.warning("it is not pushed again; by hand: mmbert push %s %s", folder, own.hub_model_id)
+    return FineTuned(folder, record["scores"], record["by_language"], read_predictions(folder, [*evaluated]), record)
 
 
 def score_by_language(
-    trainer: FineTuneTrainer, judged: Mapping[str, Dataset], trained: Sequence[str]
+    trainer: FineTuneTrainer, evaluated: Mapping[str, Dataset], trained: Sequence[str]
 ) -> tuple[dict[str, Predictions], dict[str, dict[str, float]], dict[str, dict[str, dict[str, Any]]]]:
     """Predict and score data sets, whole and by language."""
     predictions: dict[str, Predictions] = {}
     scores: dict[str, dict[str, float]] = {}
     by_language: dict[str, dict[str, dict[str, Any]]] = {}
-    for name, rows in judged.items():
+    for name, rows in evaluated.items():
         found, _ = trainer.predict_rows(rows)
         predictions[name], scores[name], by_language[name] = found, trainer.metrics(found, rows), {}
         tags = rows["language"] if "language" in rows.column_names else []
