@@ -158,6 +158,9 @@ def query_index(
     where: Annotated[
         str | None, typer.Option(help="Only documents whose columns meet a condition, such as \"lang = 'khm_Khmr'\".")
     ] = None,
+    hubness: Annotated[
+        str, typer.Option(help="none; centre: passages and languages that are near to every query come up less.")
+    ] = "none",
     reranker: Annotated[
         str | None, typer.Option(help="Folder or Hub id of a cross-encoder, to order the hits.")
     ] = None,
@@ -174,6 +177,7 @@ def query_index(
 
     opened = SearchIndex.open(index, model, device=device, load_model=False)
     options: dict[str, Any] = {"mode": mode, "where": where, "candidates": candidates, "one_per_document": per_document}
+    options["hubness"] = hubness
     if reranker is not None:
         from ...embeddings import load_reranker
 

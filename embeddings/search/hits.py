@@ -16,8 +16,9 @@ class SearchHit:
     """A passage that was found.
 
     Attributes:
-        score: What the hits are ordered by: the reranker's; else the cosine (vectors), or the sum of 1 / (60 + rank)
-            over the rankings that hold the passage (words, hybrid).
+        score: What the hits are ordered by: the reranker's; else the cosine (vectors; with `hubness="centre"` less the
+            passage's product with the mean of all), or the sum of 1 / (60 + rank) over the rankings that hold it
+            (words, hybrid).
         document: Name of the document.
         text: The passage; None if it is not stored and its file has changed since.
         file: File of the document, if it is one.

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 Mode = Literal["vectors", "words", "hybrid"]
-_MODES = ("vectors", "words", "hybrid")
+Hubness = Literal["none", "centre"]
+_MODES, _HUBNESS = ("vectors", "words", "hybrid"), ("none", "centre")
 _RANK = 60  # of reciprocal rank fusion (Cormack, Clarke and Buettcher, SIGIR 2009)
 _FUSED = 100  # passages of each ranking that are fused, at least
 _COMMON = 0.1  # a word in more than this share of the passages tells little
@@ -334,6 +335,7 @@ class SearchIndex:
         reranker: Any = None,
         candidates: int = 50,
         one_per_document: bool = False,
+        hubness: Hubness = "none",
     ) -> Any:
         """Find the passages that answer a question best.
 
@@ -347,6 +349,8 @@ class SearchIndex:
             reranker: What `load_reranker` gives, to put the best of them in order.
             candidates: So many passages the reranker reads.
             one_per_document: Find every document at most once, by its best passage.
+            hubness: `centre` takes the mean of all vectors from the query's, so that passages that are near to every
+                query, and languages whose vectors lie so, come up less; a score is then no cosine.
 
         Returns:
             Hits, the best first; for several questions a list of those.
@@ -357,8 +361,9 @@ class SearchIndex:
         """
         if top_k < 1 or candidates < 1:
             raise ValueError(f"top_k and candidates must be at least 1, got {top_k} and {candidates}")
-        if mode not in _MODES:
-            raise ValueError(f"mode must be one of {', '.join(_MODES)}, got {mode!r}")
+        for name, value, kinds in (("mode", mode, _MODES), ("hubness", hubness, _HUBNESS)):
+            if value not in kinds:
+                raise ValueError(f"{name} must be one of {', '.join(kinds)}, got {value!r}")
         questions = check_questions(queries)
         if not questions:
             return []
@@ -372,12 +377,11 @@ class SearchIndex:
         with self.store.snapshot():
             if condition is not None:
                 self.store.check_filter(condition)
-            found = [
-                self._hits(
-                    question, None if vectors is None else vectors[number], count, mode, condition, one_per_document
-                )
-                for number, question in enumerate(questions)
-            ]
+            shift = self.store.mean() if vectors is not None and hubness == "centre" else None
+            found = []
+            for number, question in enumerate(questions):
+                vector = None if vectors is None else vectors[number]
+                found.append(self._hits(question, vector, shift, count, mode, condition, one_per_document))
         if reranker is not None:
             found = rerank(questions, found, reranker, top_k)
         return found[0] if isinstance(queries, str) else found
@@ -390,14 +394,16 @@ class SearchIndex:
         return vectors
 
     def _hits(
-        self, question: str, vector: Any, count: int, mode: Mode, where: Filter | None, one_per_document: bool
+        self, question: str, vector: Any, shift: Any, count: int, mode: Mode, where: Filter | None, single: bool
     ) -> list[SearchHit]:
+        """Hits of one question, whose vector is searched less `shift`; of a document at most one if `single`."""
+        asked = vector if shift is None else vector - shift
         total, wanted = sum(len(part.ids) for part in self.store.parts), count
         while True:
-            scores = self._ranked(question, vector, min(wanted, total), mode, where)
-            chosen = list(scores)[: wanted if one_per_document else count]
+            scores = self._ranked(question, asked, min(wanted, total), mode, where)
+            chosen = list(scores)[: wanted if single else count]
             passages = self.store.passages(chosen)
-            if one_per_document:
+            if single:
                 best: dict[str, int] = {}
                 for number in chosen:
                     best.setdefault(passages[number]["document"], number)
@@ -408,7 +414,7 @@ class SearchIndex:
             cosines = [None] * len(chosen) if vector is None else (self.store.vectors_of(chosen) @ vector).tolist()
             return [
                 SearchHit(
-                    score=cosine if mode == "vectors" else scores[number],
+                    score=scores[number],
                     cosine=cosine,
                     highlights=highlights(passages[number]["text"] or "", question),
                     **passages[number],

@@ -143,6 +143,7 @@ class _Service:
                 where=" AND ".join(conditions) or None,
                 reranker=self.reranker if asked.get("rerank") else None,
                 one_per_document=bool(asked.get("one_per_document")),
+                hubness=asked.get("hubness", "none"),
             )
         return {"hits": [self._shown(hit) for hit in hits]}
 

@@ -102,6 +102,7 @@ class IndexStore:
         self.folder, self.file = folder, folder / FILE
         self._lock, self._commit = threading.RLock(), 0
         self.parts: list[Part] = []
+        self._mean: tuple[int, Floats] = -1, np.empty(0, np.float32)
         if settings is None and not self.file.is_file():
             if (folder / "index.json").is_file():
                 raise ValueError(
@@ -274,6 +275,16 @@ class IndexStore:
         """In how many passages a word stands."""
         found = self._db.execute("SELECT doc FROM vocabulary WHERE term = ?", [word]).fetchone()
         return int(found[0]) if found else 0
+
+    def mean(self) -> Floats:
+        """The mean of the vectors that count, computed once per commit."""
+        if self._mean[0] != self._commit:
+            total = np.zeros(self.settings["model"]["dimensions"], np.float32)
+            for part in self.parts:
+                for rows in np.array_split(np.flatnonzero(part.alive), len(part.ids) // 65_536 + 1):
+                    total += np.asarray(part.vectors[rows], np.float32).sum(axis=0)
+            self._mean = self._commit, total / max(1, sum(int(part.alive.sum()) for part in self.parts))
+        return self._mean[1]
 
     def vectors_of(self, ids: Sequence[int]) -> Floats:
         """The vectors of some passages."""

@@ -40,6 +40,21 @@ def test_hits_are_those_of_a_comparison_of_all(index, embedder, texts):
     assert [hit.text for hit in hits] == [texts[hit.document] for hit in hits]
 
 
+@pytest.mark.parametrize("mode", ["vectors", "hybrid"])
+def test_hubs_come_up_less_when_vectors_are_centred(index, embedder, texts, mode):
+    names, query = list(texts), "red river nok"
+    vectors = embedder.encode(list(texts.values()))
+    scores = vectors @ (embedder.encode([query])[0] - vectors.mean(axis=0))
+    hits = index.search(query, 9, mode=mode, hubness="centre")
+    if mode == "vectors":
+        assert [hit.document for hit in hits] == [names[place] for place in np.argsort(-scores, kind="stable")[:9]]
+        np.testing.assert_allclose([hit.score for hit in hits], np.sort(scores)[::-1][:9], atol=1e-5)
+    cosines = {hit.document: hit.score for hit in index.search(query, len(index))}
+    assert all(hit.cosine == pytest.approx(cosines[hit.document], abs=1e-5) for hit in hits)
+    with pytest.raises(ValueError, match="hubness must be one of none, centre, got 'csls'"):
+        index.search(query, hubness="csls")
+
+
 def test_several_questions_are_asked_at_once(index):
     together = index.search(["red", "blue house"], top_k=3)
     for question, hits in zip(["red", "blue house"], together, strict=True):
