@@ -162,8 +162,8 @@ def rare_words(texts: dict[str, str], tag: str, count: int) -> dict[str, set[str
     if script in ("Hans", "Jpan"):
         pieces = r"\p{Han}{2}|\p{Katakana}{4}"
     elif script in UNSPACED_SCRIPTS:  # a piece of a run
-        pieces = r"(?<=[\p{L}\p{M}])\p{L}[\p{L}\p{M}]{3}(?=\p{L})"
-    candidates = sorted({match[0] for text in texts.values() for match in regex.finditer(pieces, text)})
+        pieces = r"(?<=[\p{L}\p{M}])[\p{L}--\p{Latin}][[\p{L}\p{M}]--\p{Latin}]{3}(?=\p{L})"
+    candidates = sorted({match[0] for text in texts.values() for match in regex.finditer(pieces, text, regex.V1)})
     random.Random(0).shuffle(candidates)
     found: dict[str, set[str]] = {}
     for word in candidates:
@@ -179,6 +179,7 @@ def words(index: Any, documents: Any, count: int, modes: Sequence[str]) -> list[
     for name, text, columns in documents:
         by_language[columns["lang"]][name] = text
     asked = {tag: rare_words(by_language[tag], tag, count) for tag in LANGUAGES[:24]}
+    index.embedder.encode([word for known in asked.values() for word in known])  # a program is started once
     rows = []
     for mode in modes:
         for filtered in (True, False):
