@@ -283,7 +283,8 @@ class IndexStore:
             for part in self.parts:
                 for rows in np.array_split(np.flatnonzero(part.alive), len(part.ids) // 65_536 + 1):
                     total += np.asarray(part.vectors[rows], np.float32).sum(axis=0)
-            self._mean = self._commit, total / max(1, sum(int(part.alive.sum()) for part in self.parts))
+            total /= max(1, sum(int(part.alive.sum()) for part in self.parts))
+            self._mean = self._commit, total
         return self._mean[1]
 
     def vectors_of(self, ids: Sequence[int]) -> Floats:
