@@ -80,6 +80,11 @@ class MmBertPreTrainedModel(PreTrainedModel):
             )
         return super().from_pretrained(*args, use_safetensors=True, **kwargs)
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype that the network computes in, also where its embedding table lies in a file of another."""
+        return getattr(self.get_input_embeddings(), "into", None) or super().dtype
+
     def compile(self, *, dynamic: bool | None = True, **options: Any) -> None:
         """Compile what works on each token alone, once for all layers; padding, lengths and attention stay as they are.
 

@@ -14,8 +14,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from transformers import PretrainedConfig
 
+from ...common.checkpoints.format import DTYPES, read_header
+from ...common.checkpoints.hub import local_checkpoint
 from ...modeling import MmBertModel, quantise_weights, register
 from ...modeling.hardware import compiler_obstacle, describe_runtime, preferred_attention, preferred_dtype
+from ...modeling.stored_embedding import widen_all_but_table
 from .backend import existing, known_device, needs_sentence_transformers, one_line_errors, use_our_network
 
 if TYPE_CHECKING:
@@ -110,10 +113,22 @@ def _torch(checkpoint: str, dtype: str | None, pooling: str | None, device: str 
     if dtype == "int8" and (compiled or where.type != "cpu"):
         raise ValueError(f"dtype='int8' is for the CPU and not compiled, the device is {where}; choose bfloat16 there")
     wanted = "float32" if dtype == "int8" else dtype or _name(preferred_dtype(where))
+    into: torch.dtype = getattr(torch, wanted, torch.float32)
+    stored = _uniform_dtype(checkpoint) if dtype in (None, "int8") and where.type == "cpu" else None
+    stored = stored if stored and stored.itemsize < into.itemsize else None
     with one_line_errors(checkpoint):
-        embedder = _assemble(checkpoint, pooling or "mean", {"dtype": wanted}, device)
+        embedder = _assemble(checkpoint, pooling or "mean", {"dtype": _name(stored) if stored else wanted}, device)
     use_our_network(embedder, MmBertModel, "an embedder")
+    if stored:  # to embed only: rows of the table that no text asks for are neither read nor widened
+        widen_all_but_table(embedder[0].model, into)
     return embedder
+
+
+def _uniform_dtype(checkpoint: str) -> torch.dtype | None:
+    """Return the dtype of all weights of a folder's or snapshot's files; None if they have several."""
+    files = sorted(local_checkpoint(checkpoint).glob("*.safetensors"))
+    found = {info.dtype for file in files for info in read_header(file)[0].values() if info.is_floating}
+    return DTYPES[found.pop()] if len(found) == 1 else None
 
 
 def _exported(

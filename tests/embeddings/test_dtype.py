@@ -54,6 +54,35 @@ def test_a_processor_with_bf16_instructions_embeds_in_bf16(with_bf16, encoder, h
     assert dtype_of(encoder) == dtype_of(half_encoder) == torch.bfloat16
 
 
+def test_a_table_in_bf16_stays_in_its_file_and_gives_the_same_numbers(without_bf16, half_encoder, tmp_path):
+    lazy, wide = (load_embedder(half_encoder, device="cpu", dtype=dtype) for dtype in (None, "float32"))
+    dtypes = {name: parameter.dtype for name, parameter in lazy.named_parameters()}
+    assert dtypes.pop("0.model.embeddings.tok_embeddings.weight") == torch.bfloat16
+    assert set(dtypes.values()) == {torch.float32} and lazy[0].model.dtype == torch.float32
+    np.testing.assert_array_equal(lazy.encode(TEXTS), wide.encode(TEXTS))
+    assert model_fingerprint(lazy) == model_fingerprint(wide)
+    for embedder in (copy.deepcopy(lazy), lazy):
+        optimizer = torch.optim.SGD(embedder.parameters(), lr=0.1)  # made before training begins, as Trainer does
+        features = embedder.train().preprocess(TEXTS[:2])
+        embedder(features)["sentence_embedding"][:, 0].sum().backward()
+        optimizer.step()
+        assert embedder[0].model.get_input_embeddings().weight.dtype == torch.float32
+    wide.train()(wide.preprocess(TEXTS[:2]))["sentence_embedding"][:, 0].sum().backward()
+    torch.optim.SGD(wide.parameters(), lr=0.1).step()
+    for name, tensor in wide.state_dict().items():
+        assert torch.equal(tensor, lazy.state_dict()[name]), name
+    lazy.eval().save(str(tmp_path / "saved"))
+    saved = load_file(tmp_path / "saved" / "model.safetensors")
+    assert {tensor.dtype for tensor in saved.values()} == {torch.float32}
+
+
+def test_weights_put_over_a_table_in_its_file_keep_their_precision(without_bf16, encoder, half_encoder):
+    lazy, wide = load_embedder(half_encoder, device="cpu"), load_embedder(encoder, device="cpu", dtype="float32")
+    lazy.load_state_dict(wide.state_dict())
+    np.testing.assert_array_equal(lazy.encode(TEXTS), wide.encode(TEXTS))
+    assert lazy.to(torch.bfloat16).encode(TEXTS).shape == (4, 48)
+
+
 def test_a_processor_without_them_embeds_in_fp32(without_bf16, encoder, half_encoder):
     assert dtype_of(encoder) == dtype_of(half_encoder) == torch.float32
 
