@@ -62,6 +62,7 @@ def run(base, tokenizer, tmp_path):
             metrics=accuracy,
             labels=["german", "english"],
             output_dir=tmp_path / name,
+            facts={"tokens": {"test": {"deu_Latn": {"tokens_per_word": 1.444, "cut": 0.25}}}},
             args=FineTuningArguments(**{"max_steps": 2, "seed": seed, **plan, **options}),
         )
 
@@ -85,7 +86,7 @@ def test_a_finished_network_is_one_commit_of_the_export_format_with_a_card_of_it
     assert [(one.metric_type, one.metric_value) for one in card.data.eval_results] == [("accuracy", round(score, 4))]
     for tag, scores in result.by_language["test"].items():
         row = next(line for line in card.content.splitlines() if line.startswith(f"| {tag} "))
-        assert f"{scores['accuracy']:.4f}" in row
+        assert f"{scores['accuracy']:.4f} | {'1.44 | 25%' if tag == 'deu_Latn' else '- | -'} |" in row
     assert "`base`" in card.content and str(base.parent) not in card.content and "german, english" in card.content
 
 
