@@ -274,7 +274,7 @@ def main() -> None:
     start = new_student(options.output / "tokenizer", rows, options.vocabulary)
     done("tokenizer")
     train, dev = rows.split(500)
-    settings = preset("distilled", max_seq_length=64, learning_rate=1.5e-3, bf16=True, epochs=options.epochs)
+    settings = preset("distilled", max_seq_length=64, learning_rate=1e-4, warmup=0.1, bf16=True, epochs=options.epochs)
     shared: dict[str, Any] = {"teacher": teacher, "labels": labels, "settings": settings, "dev": dev}
     shared["centre"] = "language"
     report: TrainingReport
