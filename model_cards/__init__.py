@@ -6,6 +6,7 @@ _HOMES = {
     "add_embedding_scores": "cards.embedding_scores",
     "build_card": "cards.pretraining",
     "build_fine_tune_card": "cards.finetuning",
+    "write_card": "cards.folder",
     "build_merge_card": "cards.merge",
     "build_plain_card": "cards.minimal",
     "draw_agreement": "plots.agreement",

@@ -173,7 +173,7 @@ def _describe(output: Path, licence: str, parent_ids: Sequence[str]) -> None:
     """Write card and picture beside the merged model; the picture only where matplotlib is."""
     from ...common.files import read_json
     from ...merging import read_report
-    from ...model_cards import build_merge_card
+    from ...model_cards import build_merge_card, write_card
 
     record, picture = read_json(output / "merge.json"), None
     if "report" in record:
@@ -183,3 +183,4 @@ def _describe(output: Path, licence: str, parent_ids: Sequence[str]) -> None:
             typer.echo(str(missing))
     card = build_merge_card(record, name=output.name, licence=licence, parent_ids=parent_ids, picture=picture)
     card.save(output / "README.md")
+    write_card(output)

@@ -9,7 +9,11 @@ import typer
 
 def push(
     folder: Annotated[Path, typer.Argument(help="Checkpoint, SentenceTransformer, adapter, or a part of a run.")],
-    repo_id: Annotated[str, typer.Argument(help="Repository on the Hub, owner/name.")],
+    repo_id: Annotated[
+        str,
+        typer.Argument(help="Repository on the Hub, owner/name; or a folder: ./name, /name, ~/name."),
+    ],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be sent; ask and send nothing.")] = False,
     tag: Annotated[str | None, typer.Option(help="Revision tag, such as decay-all/step3000 or merged.")] = None,
     replace_tag: Annotated[bool, typer.Option("--replace-tag", help="Move a tag that exists.")] = False,
     history: Annotated[
@@ -25,6 +29,11 @@ def push(
     from ...export.hub.upload import ensure_repository, published_tags
 
     final = folder / "final"
+    if dry_run or repo_id.startswith((".", "/", "~")):
+        if history or tag or revision:
+            raise ValueError("--history, --tag and --revision belong to the Hub; leave them out")
+        _push_locally(final if final.is_dir() else folder, repo_id, base_model, dry_run)
+        return
     if history:
         checkpoints = _tagged(folder)
         repo_id = ensure_repository(repo_id, private=private)
@@ -46,6 +55,22 @@ def push(
         base_model=base_model,
     )
     typer.echo(f"published: {done.address}" + (f", tag {done.tag}" if done.tag else ""))
+
+
+def _push_locally(folder: Path, place: str, base_model: str | None, dry_run: bool) -> None:
+    """Put together what would be sent, here; or show it only."""
+    from ...export.hub import assemble_locally
+    from ...model_cards.cards.metadata import check_repo_id
+
+    output = Path(place).expanduser() if place.startswith((".", "/", "~")) else None
+    if output is None:
+        check_repo_id(place, "repository")
+    name = place if output is None else None
+    sizes = assemble_locally(folder, None if dry_run else output, base_model=base_model, name=name)
+    for file, size in sizes.items():
+        typer.echo(f"  {size:>13,}  {file}")
+    told = f"{len(sizes)} files, {sum(sizes.values()) / 1e6:,.1f} MB"
+    typer.echo(f"would be sent to {place}: {told}; nothing was" if dry_run else f"published: {output}, {told}")
 
 
 def _tagged(folder: Path) -> dict[str, Path]:

@@ -25,6 +25,7 @@ from transformers import PrinterCallback, TrainerCallback
 
 from ...common.files import refuse_existing
 from ...common.locks import only_writer
+from ...model_cards.cards.folder import write_card
 from ..pairs.pair_set import PairSet
 from .active_rows import train_active_rows
 from .presets import TrainingPreset
@@ -185,6 +186,7 @@ class TrainingRun:
         try:
             if state.is_main_process:
                 save(model.eval(), self.output)
+                write_card(self.output)
         finally:
             self._lock.close()
             state.wait_for_everyone()

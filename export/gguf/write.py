@@ -15,6 +15,7 @@ import torch
 
 from ...common.checkpoints.writer import atomic_directory
 from ...common.files import refuse_existing, write_json
+from ...model_cards.cards.folder import write_card
 from ..graphs.plan import EMBEDDERS, read_network
 from ..graphs.pooling_head import EmbeddingHead, saved_settings
 from .tokenizer import read_vocabulary
@@ -126,6 +127,7 @@ def export_gguf(
         writer.close()
         (directory / "Modelfile").write_text(f"FROM ./{file}\n", encoding="utf-8")
         _write_record(directory, folder, file, task, kind, limit, config)
+        write_card(directory, Path(output).name)
     return GgufExport(Path(output), file, task, kind)
 
 

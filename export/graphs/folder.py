@@ -19,6 +19,7 @@ import torch
 
 from ...common.checkpoints.writer import atomic_directory
 from ...common.files import read_json, write_json
+from ...model_cards.cards.folder import write_card
 from ...modeling.tokenization_mmbert import save_tokenizer
 from ..modernbert.tokenizer_files import write_portable_cut
 from .noise import output_into
@@ -75,6 +76,7 @@ def write_folder(
         parity = _compare(runtime, kind, plan)
         refuse_another_network(parity)
         write_json(folder / PARITY, parity.as_fields())
+        write_card(folder, Path(output).name)
     return Exported(Path(output), file, plan.task, parity)
 
 

@@ -12,17 +12,14 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ...common.checkpoints.integrity import refuse_pickles, write_checksums
 from ...common.checkpoints.reader import SIDE_FILES
 from ...common.files import copy_files, read_json, record_of
 from ...common.local_paths import hide_local_paths
 from ...common.run_file import NAME as RUN_FILE
+from ...model_cards.cards.folder import address_usage, pictures_of, write_card
 from ..modernbert.convert import export_modernbert
-
-if TYPE_CHECKING:
-    from huggingface_hub import ModelCard
 
 logger = logging.getLogger(__name__)
 
@@ -45,11 +42,9 @@ _REPORTS = (
     "trim.json",
 )
 _FORMATS = ("onnx", "openvino", "gguf")  # folders that hold the same model for other runtimes
-_PICTURES = (".png", ".svg")
 _FORMAT_FILES = (".onnx", ".onnx_data", ".data", ".xml", ".bin", ".gguf", ".json")
 _WITHOUT_PATHS = ("tokenizer.json", "self_test.json", "kept_ids.txt", "LICENSE.txt", "added_tokens.json")
 _TEXTS = (".json", ".md", ".txt", ".yaml", ".svg", ".xml")
-_EMPTY_FORM = "[More Information Needed]"
 
 
 def assemble(
@@ -58,6 +53,7 @@ def assemble(
     *,
     base_model: str | None = None,
     papers: str | os.PathLike[str] | None = None,
+    address: str | None = None,
 ) -> None:
     """Put together what is published of a checkpoint, a SentenceTransformer or an adapter.
 
@@ -66,6 +62,7 @@ def assemble(
         directory: A directory that does not exist or is empty.
         base_model: Hub id of the model that an adapter belongs to; None keeps the one that it names.
         papers: A further folder in which records, card and pictures are looked for.
+        address: What the lines of the card load, such as owner/name; None: the name that they have.
 
     Raises:
         FileNotFoundError: If there is no such folder.
@@ -79,7 +76,7 @@ def assemble(
     if (source / ADAPTER).is_file():
         _assemble_adapter(source, directory, base_model)
     else:
-        export_modernbert(source, directory)
+        export_modernbert(source, directory, card=False)  # written when its records have come
         if (source / "adapter" / ADAPTER).is_file():
             _add_merged_adapter(source / "adapter", directory / "adapter", base_model)
     for place in (*_places(source), *([Path(papers)] if papers else [])):
@@ -87,7 +84,10 @@ def assemble(
     for name in _FORMATS:
         if (source / name).is_dir():
             shutil.copytree(source / name, directory / name, ignore=_unknown_files)
-    _complete_card(directory, source)
+    with record_of(source):
+        card = write_card(directory, _name(source))
+    if address is not None:
+        address_usage(card, address)
     _hide_paths(directory, source)
     write_checksums(directory)
 
@@ -125,7 +125,7 @@ def _copy_papers(place: Path, directory: Path) -> None:
     for name in (*_PAPERS, *_REPORTS):
         if not (directory / name).exists():
             copy_files(place, directory, [name])
-    for picture in _pictures(place):
+    for picture in pictures_of(place):
         target = directory / picture.relative_to(place)
         target.parent.mkdir(exist_ok=True)
         shutil.copyfile(picture, target)
@@ -161,48 +161,6 @@ def _places(source: Path) -> Iterator[Path]:
     yield source
     if source.name == "final" and (source.parent / "run_record.json").is_file():
         yield source.parent
-
-
-def _pictures(place: Path) -> list[Path]:
-    return sorted(p for folder in (place, place / "pictures") for p in folder.glob("*") if p.suffix in _PICTURES)
-
-
-def _complete_card(directory: Path, source: Path) -> None:
-    """Keep a card that somebody wrote; give it the Hub's metadata if it has none; write one where there is none."""
-    path = directory / "README.md"
-    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
-    if not text.strip() or _EMPTY_FORM in text:  # peft leaves an empty form that names folders of this machine
-        _build_card(directory, source).save(path)
-    elif not text.startswith("---"):
-        card = _build_card(directory, source)
-        title = "" if text.startswith("# ") else f"# {_name(source)}\n\n"
-        path.write_text(f"---\n{card.data.to_yaml()}\n---\n\n{title}{text}", encoding="utf-8", newline="\n")
-
-
-def _build_card(directory: Path, source: Path) -> "ModelCard":
-    """Fill a card from the records that lie there; say only what the files say where there are none."""
-    with record_of(source):
-        return _card_of_records(directory, _name(source))
-
-
-def _card_of_records(directory: Path, name: str) -> "ModelCard":
-    from ...model_cards import build_card, build_fine_tune_card, build_merge_card, build_plain_card, read_records
-
-    if (directory / "run_record.json").is_file():
-        record, retrieval, merge = read_records(directory)
-        pictures = {path.stem: path.relative_to(directory).as_posix() for path in _pictures(directory)}
-        card: ModelCard = build_card(record, retrieval=retrieval, merge=merge, pictures=pictures)
-    elif (directory / "merge.json").is_file():
-        picture = "agreement.png" if (directory / "agreement.png").is_file() else None
-        card = build_merge_card(read_json(directory / "merge.json"), name=name, picture=picture)
-    elif (directory / "fine_tune_record.json").is_file():
-        card = build_fine_tune_card(read_json(directory / "fine_tune_record.json"), name=name)
-    elif (directory / ADAPTER).is_file():
-        card = build_plain_card(name, adapter=read_json(directory / ADAPTER))
-    else:
-        embedder = (directory / "modules.json").is_file()
-        card = build_plain_card(name, config=read_json(directory / "config.json"), embedder=embedder)
-    return card
 
 
 def _name(source: Path) -> str:

@@ -8,12 +8,15 @@ even if only the card changed, but the Hub's client skips those whose bytes it k
 """
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...common.checkpoints.writer import atomic_directory
+from ...common.files import refuse_existing
 from .assemble import assemble
 
 # What makes a model: all of it belongs to one version. Cards, reports and pictures may have come from elsewhere.
@@ -37,6 +40,48 @@ _MODEL_FILES = (
     "kept_ids.txt",
     "merge.json",
 )
+
+
+def assemble_locally(
+    folder: str | os.PathLike[str],
+    output: str | os.PathLike[str] | None = None,
+    *,
+    base_model: str | None = None,
+    papers: str | os.PathLike[str] | None = None,
+    name: str | None = None,
+) -> dict[str, int]:
+    """Put together what `push` would send, without the Hub: in a folder of this machine, or only to be looked at.
+
+    Args:
+        folder: See `push`.
+        output: Folder to make; None: nothing stays.
+        base_model: See `push`.
+        papers: See `push`.
+        name: What the lines of the card shall load; None: the output, or the folder's name.
+
+    Returns:
+        Bytes by file.
+
+    Raises:
+        FileNotFoundError: If there is no such folder.
+        ValueError: If the folder is not fit to publish, or the output exists.
+    """
+    if output is not None:
+        refuse_existing(output)
+    with tempfile.TemporaryDirectory(prefix="mmbert-push-") as temporary:
+        directory = Path(temporary) / "published"
+        named = name or (None if output is None else Path(output).name)
+        assemble(folder, directory, base_model=base_model, papers=papers, address=named)
+        sizes = {
+            path.relative_to(directory).as_posix(): path.stat().st_size
+            for path in sorted(directory.rglob("*"))
+            if path.is_file()
+        }
+        if output is not None:
+            Path(output).parent.mkdir(parents=True, exist_ok=True)
+            with atomic_directory(output) as partial:
+                shutil.copytree(directory, partial, dirs_exist_ok=True)
+    return sizes
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +142,7 @@ def push(
     api = HfApi(token=token)
     with tempfile.TemporaryDirectory(prefix="mmbert-push-") as temporary:
         directory = Path(temporary) / "published"
-        assemble(folder, directory, base_model=base_model, papers=papers)
+        assemble(folder, directory, base_model=base_model, papers=papers, address=repo_id)
         repo_id = ensure_repository(repo_id, private=private, token=token)
         known = published_tags(repo_id, token=token) if tag is not None else frozenset()
         if revision is not None:

@@ -20,6 +20,7 @@ import torch
 from ...common.checkpoints.reader import SIDE_FILES, Checkpoint, open_checkpoint
 from ...common.checkpoints.writer import atomic_directory, write_index
 from ...common.files import copy_files, read_json, refuse_existing, write_json
+from ...model_cards.cards.folder import write_card
 from .remote_code import auto_map, write_remote_code
 from .self_test import Comparison, make_self_test
 from .st_modules import LENGTH, MODULE_FILES, copy_modules, saved_kind, write_old_layout
@@ -37,7 +38,9 @@ _HEADS = (
 _PAPERS = ("README.md", "LICENSE", "LICENSE.txt", "NOTICE", "merge.json")
 
 
-def export_modernbert(checkpoint: str | os.PathLike[str], output: str | os.PathLike[str], *, code: bool = True) -> Path:
+def export_modernbert(
+    checkpoint: str | os.PathLike[str], output: str | os.PathLike[str], *, code: bool = True, card: bool = True
+) -> Path:
     """Write a checkpoint in the format that every ModernBERT reader loads, with the same numbers.
 
     Before the output appears, stock transformers computes it from the written files and must agree with us; the numbers
@@ -53,6 +56,7 @@ def export_modernbert(checkpoint: str | os.PathLike[str], output: str | os.PathL
         output: Directory to make; it appears when it is complete.
         code: Also write our network's files and the `auto_map` that leads to them. Only readers who say
             `trust_remote_code=True` run them; all others get stock ModernBERT, unasked.
+        card: Also write README.md, or complete the one that comes along.
 
     Returns:
         The output directory.
@@ -79,6 +83,8 @@ def export_modernbert(checkpoint: str | os.PathLike[str], output: str | os.PathL
         rewrite_tokenizer_config(directory / "tokenizer_config.json", config["max_position_embeddings"])
         test.write(directory)
         _require_same_numbers(test.compare(directory, stock=True), source.path)
+        if card:
+            write_card(directory, Path(output).name)
     return Path(output)
 
 

@@ -24,6 +24,7 @@ from ...common.checkpoints.writer import atomic_directory
 from ...common.files import refuse_existing, write_json
 from ...languages.scripts import scripts_of_tags
 from ...languages.tags import is_tag
+from ...model_cards.cards.folder import write_card
 from ...version import __version__
 from ..modernbert.self_test import SELF_TEST, make_self_test
 from .bpe import Vocabulary
@@ -104,6 +105,7 @@ def trim_vocabulary(
         write_json(directory / RECORD, record)
         if (source.path / SELF_TEST).is_file():  # that one feeds ids which may be gone
             make_self_test(directory).write(directory)
+        write_card(directory, Path(output).name)
     return Path(output)
 
 

@@ -17,6 +17,7 @@ from transformers import PreTrainedTokenizerFast
 from ...common.checkpoints.format import CHECKSUMS
 from ...common.checkpoints.integrity import write_checksums
 from ...common.files import read_json, replacing, write_json
+from ...model_cards.cards.folder import write_card
 from ...modeling.tokenization_mmbert import save_tokenizer
 from .trainer import FineTuneTrainer, Predictions
 
@@ -48,6 +49,7 @@ def save_fine_tuned(
             tokenizer.save_pretrained(folder)  # type: ignore[union-attr]
         write_predictions(folder, predictions)
         write_json(folder / RECORD, record, indent=1, default=_plain)
+        write_card(folder, replace=True)
         write_checksums(folder)
         for old in folder.glob("checkpoint-*"):
             shutil.rmtree(old)
