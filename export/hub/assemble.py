@@ -85,7 +85,7 @@ def assemble(
         if (source / name).is_dir():
             shutil.copytree(source / name, directory / name, ignore=_unknown_files)
     with record_of(source):
-        card = write_card(directory, _name(source))
+        card = write_card(directory, _name(source), extend=False)
     if address is not None:
         address_usage(card, address)
     _hide_paths(directory, source)

@@ -1,6 +1,7 @@
 """The card of any folder that this package writes: chosen by the records that lie there, with lines that use it.
 
-A card that somebody wrote stays; what it lacks is added: the Hub's metadata at its head, `## How to use` at its end.
+A card that is there stays; the Hub's metadata are added at its head, and `## How to use` at its end where we write
+the folder (what is published of somebody's own card is what they wrote).
 """
 
 import os
@@ -129,13 +130,16 @@ def build_folder_card(folder: Path, name: str) -> "ModelCard":
     return build_plain_card(name, config=config, embedder=(folder / "modules.json").is_file())
 
 
-def write_card(folder: str | os.PathLike[str], name: str | None = None, *, replace: bool = False) -> Path:
+def write_card(
+    folder: str | os.PathLike[str], name: str | None = None, *, replace: bool = False, extend: bool = True
+) -> Path:
     """Write README.md into a folder, or complete the one that lies there.
 
     Args:
         folder: A checkpoint, an export, or anything else that this package writes.
         name: Title; None: the folder's name.
         replace: Write it anew, as after another training.
+        extend: Add lines of use to a card that is there and has none.
 
     Returns:
         The file.
@@ -145,11 +149,11 @@ def write_card(folder: str | os.PathLike[str], name: str | None = None, *, repla
     path = root / "README.md"
     text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() and not replace else ""
     if not text.strip() or _EMPTY_FORM in text:
-        text = str(build_folder_card(root, name))
+        text, extend = str(build_folder_card(root, name)), True
     elif not text.startswith("---"):
         title = "" if text.startswith("# ") else f"# {name}\n\n"
         text = f"---\n{build_folder_card(root, name).data.to_yaml()}\n---\n\n{title}{text}"
-    if _USAGE not in text and not (root / "adapter_config.json").is_file():
+    if extend and _USAGE not in text and not (root / "adapter_config.json").is_file():
         text = f"{text.rstrip()}\n\n{usage(root, name)}"
     write_text(path, text)
     return path

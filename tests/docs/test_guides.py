@@ -24,6 +24,7 @@ ORDER = [
     "data", "recipes", "stream", "pretraining", "continuing", "merging", "classification", "multiple_choice", "tagging",
     "answering", "evaluating", "reporting", "trimming", "languages", "embeddings",
     "searching", "training_embeddings", "distillation", "speed", "publishing", "onnx", "scaling",
+    "coming_from", "faq",
 ]  # fmt: skip
 PAGES = [DOCS / f"{name}.md" for name in ORDER]
 FENCE = re.compile(r"^```([^\n`]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
