@@ -9,7 +9,6 @@ as JSON and is shown as text, never as HTML. Who may ask: everybody on this mach
 """
 
 import base64
-import hashlib
 import json
 import logging
 import re
@@ -21,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from ...model_cards.report.write import content_policy
 from .hits import SearchHit, check_questions
 from .index import SearchIndex
 from .served import INSTANCE
@@ -59,10 +59,11 @@ def make_app(index: SearchIndex, *, token: str | None = None, reranker: Any = No
     if getattr(reranker, "untrained", False):
         raise ValueError("the reranker's head was never trained, so its order means nothing; train it, or leave it out")
     service, page, instance = _Service(index, reranker), _PAGE.read_text(encoding="utf-8"), secrets.token_hex(8)
+    policy = content_policy(page, "connect-src 'self'", "frame-ancestors 'none'")
     headers = {**_HEADERS, INSTANCE: instance}
 
     async def show(request: Any) -> Any:
-        return HTMLResponse(page, headers={**_HEADERS, "Content-Security-Policy": _policy(page)})
+        return HTMLResponse(page, headers={**_HEADERS, "Content-Security-Policy": policy})
 
     routes = [Route("/", show)]
     for path in ("/api/about", "/api/map"):
@@ -239,20 +240,3 @@ def _objection(request: Any, token: str | None) -> tuple[int, str] | None:
     if request.method == "POST" and not request.headers.get("content-type", "").startswith("application/json"):
         return 415, "send JSON with Content-Type: application/json"
     return None
-
-
-def _policy(page: str) -> str:
-    """Only the page's own style and script run, and it talks to this server only."""
-    parts = {"script-src": r"<script>(.*?)</script>", "style-src": r"<style>(.*?)</style>"}
-    rules = [
-        "default-src 'none'",
-        "connect-src 'self'",
-        "base-uri 'none'",
-        "form-action 'none'",
-        "frame-ancestors 'none'",
-    ]
-    for name, pattern in parts.items():
-        content = re.search(pattern, page, re.DOTALL)
-        digest = hashlib.sha256((content[1] if content else "").encode()).digest()
-        rules.append(f"{name} 'sha256-{base64.b64encode(digest).decode()}'")
-    return "; ".join(rules)

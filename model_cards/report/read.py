@@ -1,7 +1,7 @@
 """What a page shows of a run, from the records that runs leave: facts, curves, tables, heat maps, predictions.
 
     run_record.json (pre-training)    fine_tune_record.json, one per seed, with predictions_*.jsonl
-    report.json (mmbert evaluate, evaluate_embeddings.py)    retrieval.json (bitext accuracy)
+    report.json (mmbert evaluate, mmbert train, evaluate_embeddings.py)    retrieval.json (bitext accuracy)
 
 A run is a plain dict that JSON can hold; nothing is recomputed but means over seeds and languages.
 """
@@ -63,7 +63,8 @@ def read_run(place: str | Path, predictions: int = 5_000) -> list[Run]:
 def _records(folder: Path) -> list[Path]:
     """The records of a folder, else those of its folders; retrieval beside a pre-training belongs to that."""
     for depth in ("", "*/", "*/*/"):
-        found = [one for name in RECORDS for one in sorted(folder.glob(depth + name)) if one.is_file()]
+        every = [one for name in RECORDS for one in sorted(folder.glob(depth + name)) if one.is_file()]
+        found = list({one.resolve(): one for one in reversed(every)}.values())[::-1]  # a link to a run is no other run
         if found:
             return [one for one in found if one.name != "retrieval.json" or not (one.parent / RECORDS[0]).is_file()]
     return []
@@ -79,6 +80,8 @@ def _part(records: Sequence[Mapping[str, Any]], files: Sequence[Path], predictio
         return empty | _fine_tuning(records, [one.parent for one in files], predictions)
     if "tasks" in first:
         return empty | _evaluation(first)
+    if "losses" in first:
+        return empty | _embedder_training(first)
     if "languages" in first or "after" in first:
         return empty | {"kind": "Retrieval of translations", **_retrieval(first, {})}
     raise ValueError(f"it has {', '.join(list(first)[:8]) or 'nothing'}")
@@ -212,6 +215,17 @@ def _fine_tuning(records: Sequence[Mapping[str, Any]], folders: Sequence[Path], 
     kind = {"kind": "Fine-tuning", "facts": facts, "curves": curves, "tables": tables, "heat": heat}
     dropped = first.get("dropped") or []
     return {**kind, "predictions": shown, "notes": [str(one) for one in dropped]}
+
+
+def _embedder_training(report: Mapping[str, Any]) -> Run:
+    curves = [_curve("Training loss", "step", "loss", [_series("loss", report["losses"])])]
+    names = dict.fromkeys(name for _, scores in report["scores"] for name in scores)
+    lines = [_series(name, [(step, scores.get(name)) for step, scores in report["scores"]]) for name in names]
+    curves += [_curve("Scores on held-out rows", "step", "score", lines)] if lines else []
+    facts = [[name, report.get(name)] for name in ("output", "rows", "steps", "seconds")]
+    facts[0][1] = Path(str(facts[0][1])).name
+    notes = [f"left out: {count:,} {why}" for why, count in report.get("skipped", {}).items()]
+    return {"kind": "Training of an embedder", "facts": facts, "curves": curves, "notes": notes}
 
 
 def _judges(key: str) -> bool:

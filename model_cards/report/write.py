@@ -60,12 +60,25 @@ def page(data: object) -> str:
         HTML.
     """
     html = _PAGE.read_text(encoding="utf-8")
-    rules = ["default-src 'none'", "base-uri 'none'", "form-action 'none'", "img-src data:"]
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), default=str)
+    escaped = re.sub("[<>&\u2028\u2029]", lambda found: _ESCAPES[found[0]], text)
+    escaped = escaped.encode("utf-8", "replace").decode()  # half a surrogate pair is shown as ?
+    return html.replace("__POLICY__", content_policy(html), 1).replace("__DATA__", escaped, 1)
+
+
+def content_policy(html: str, *more: str) -> str:
+    """The Content-Security-Policy under which only the script and style that stand in a page run.
+
+    Args:
+        html: The page, with one plain script and one style.
+        *more: Further rules.
+
+    Returns:
+        The rules.
+    """
+    rules = ["default-src 'none'", "base-uri 'none'", "form-action 'none'", *more]
     for rule, pattern in (("script-src", r"<script>(.*?)</script>"), ("style-src", r"<style>(.*?)</style>")):
         content = re.search(pattern, html, re.DOTALL)
         digest = hashlib.sha256((content[1] if content else "").encode()).digest()
         rules.append(f"{rule} 'sha256-{base64.b64encode(digest).decode()}'")
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), default=str)
-    escaped = re.sub("[<>&\u2028\u2029]", lambda found: _ESCAPES[found[0]], text)
-    escaped = escaped.encode("utf-8", "replace").decode()  # half a surrogate pair is shown as ?
-    return html.replace("__POLICY__", "; ".join(rules), 1).replace("__DATA__", escaped, 1)
+    return "; ".join(rules)

@@ -175,6 +175,17 @@ def test_an_evaluation_shows_tasks_and_languages(tmp_path):
     assert [row["XQuAD"] for row in table_of(run, "Languages")] == [0.5, 1.0]
 
 
+def test_the_training_of_an_embedder_and_links_to_runs(tmp_path):
+    report = {"output": str(tmp_path / "tuned"), "rows": 7, "skipped": {"blank": 2}, "steps": 2, "seconds": 1.5}
+    report |= {"losses": [[1, 2.5], [2, 1.5]], "scores": [[0, {"accuracy": 0.25}], [2, {"accuracy": 0.5}]]}
+    (tmp_path / "runs" / "tuned").mkdir(parents=True)
+    (tmp_path / "runs" / "tuned" / "report.json").write_text(json.dumps(report))
+    (tmp_path / "runs" / "under another name").symlink_to(tmp_path / "runs" / "tuned")
+    (run,) = runs_of(write_report([tmp_path / "runs"], tmp_path / "report.html"))
+    assert [one["series"][0]["points"] for one in run["curves"]] == [[[1, 2.5], [2, 1.5]], [[0, 0.25], [2, 0.5]]]
+    assert run["title"] == "tuned" and run["notes"] == ["left out: 2 blank"] and ["output", "tuned"] in run["facts"]
+
+
 def test_the_command_and_its_one_line_errors(classified, tmp_path):
     done = CliRunner().invoke(app, ["report", str(classified), "--output", str(tmp_path / "out" / "page.html")])
     assert done.exit_code == 0 and "page.html" in done.stdout, done.exception
