@@ -39,7 +39,7 @@ def inspect(
         )
         return
     typer.echo("\n".join(_table(place, split, configuration)))
-    given = {"split": split, "language": language, "columns": named, "configuration": configuration}
+    given: dict[str, Any] = {"split": split, "language": language, "columns": named, "configuration": configuration}
     with _once() as notes:
         whole = len(read_labelled(place, on_bad_row="skip", **given))
         said = [line for task, needs in _NEEDS.items() for line in _task(place, task, needs, whole, given)]
