@@ -347,8 +347,8 @@ class VectorFile:
 
 
 def _is_state(state: dict[str, Any]) -> bool:
-    kinds = {"conditions": dict, "texts": str, "rows": int, "dimensions": int, "blank": int, "zeroed": int}
-    kinds |= {"tokens": int | None, "cut": int | None}
+    kinds: dict[str, Any] = {"conditions": dict, "texts": str, "tokens": int | None, "cut": int | None}
+    kinds |= dict.fromkeys(("rows", "dimensions", "blank", "zeroed"), int)
     numbers = [value for name in kinds if isinstance(value := state.get(name), int)]
     return all(isinstance(state.get(name, ""), kind) for name, kind in kinds.items()) and min(numbers, default=0) >= 0
 
