@@ -123,3 +123,27 @@ def tiny_run(tmp_path):
     recipe = Recipe.from_yaml(tmp_path / "tiny.yaml")
     RecipeRun(recipe, tmp_path / "done", arguments={"use_cpu": True}, tokens_per_language=100).run([])
     return recipe, tmp_path / "done"
+
+
+def test_every_module_of_the_list_is_somewhere():
+    from mmbert.common.moved import MODULES, NAMES
+
+    root = Path(mmbert.callbacks.__file__).parents[1]
+    gone = [
+        new
+        for new in MODULES.values()
+        if not (
+            (path := root.joinpath(*new.split("."))).with_suffix(".py").is_file() or (path / "__init__.py").is_file()
+        )
+    ]
+    assert not gone
+    for new in NAMES.values():
+        home, _, name = new.rpartition(".")
+        assert hasattr(importlib.import_module(f"mmbert.{home}"), name), new
+
+
+def test_every_old_option_of_fine_tuning_is_told_in_the_migration_page():
+    from mmbert.trainers.finetuning.config import _OLD_FLAGS, RENAMED
+
+    page = (Path(mmbert.callbacks.__file__).parents[1] / "docs" / "migration.md").read_text(encoding="utf-8")
+    assert not [name for name in {*RENAMED, *_OLD_FLAGS} if name not in page]
