@@ -54,6 +54,9 @@ def demo(
     typer.echo("  embedder/             loads with SentenceTransformer(...), without this package")
     typer.echo("  embedder/README.md    its model card; pictures beside it in pictures/")
     typer.echo("  stable/, decay-*/      every run with its checkpoints and run_record.json")
+    typer.echo(f"look at the runs: mmbert report {output_dir} --output report.html")
+    typer.echo(f"search your texts: mmbert search index FOLDER --output my.index --model {output_dir / 'embedder'}")
+    typer.echo("                   mmbert search serve my.index")
 
 
 @contextmanager
