@@ -96,7 +96,7 @@ KINDS = {
     "embed": kind("embed model texts.txt OUT.npy --dtype float32", digests("*.npy")),
     "search index": kind("search index documents.jsonl --output OUT --model model", of_index),
     "finetune": kind(
-        "finetune classification --model model --train rows.jsonl --test rows.jsonl --output_dir OUT --seeds 0 "
+        "finetune classification --model model --train rows.jsonl --test rows.jsonl --output_dir OUT --seeds 1 "
         "--max_steps 60 --save_steps 5 --use_cpu",
         WEIGHTS,
     ),
