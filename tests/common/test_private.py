@@ -42,8 +42,8 @@ def test_nor_of_a_fine_tuned_network_its_record_card_and_graphs(folders, fine_tu
     (folder / "scores.json").write_text(json.dumps({"argv": [f"--data={folders}/a.csv", f"from {folders} on"]}))
     (folder / "loss.svg").write_text(f'<svg xmlns="http://www.w3.org/2000/svg" id="{folders}/loss.svg"></svg>')
     if graphs:
-        for kind in ("onnx", "gguf"):
-            shutil.copytree(request.getfixturevalue(f"{kind}_folder"), folder / kind)
+        shutil.copytree(request.getfixturevalue("onnx_folder") / "onnx", folder / "onnx")
+        shutil.copytree(request.getfixturevalue("gguf_folder"), folder / "gguf")
     try:
         assemble(folder, tmp_path / "published")
     finally:
