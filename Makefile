@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= true
 
-.PHONY: demo test slow fuzz check fix docs clean
+.PHONY: demo test slow engines fuzz check fix docs clean
 
 demo: $(READY)  ## the whole way on real text in more than a hundred languages, a few minutes on two cores
 	$(BIN)/mmbert demo --output-dir demo_run
@@ -18,6 +18,9 @@ test: $(READY)  ## the default suite, offline, on all cores (eight at most)
 
 slow: $(READY)  ## the longer tests, on all cores (eight at most)
 	$(BIN)/python -m pytest -m "slow and not gpu and not network" --numprocesses auto --maxprocesses 8 --dist loadfile --durations=10
+
+engines: $(READY)  ## inference engines and libraries really run, each in an environment of its own; outside CI
+	$(BIN)/python benchmarks/engines.py
 
 fuzz: $(READY)  ## 100,000 odd inputs for each of the readers, some hours (FUZZ=2000: some ten minutes)
 	MMBERT_FUZZ=$(or $(FUZZ),100000) $(BIN)/python -m pytest tests/fuzz -m "slow or not slow" --timeout 86400

@@ -18,7 +18,7 @@ def export(
     ] = "modernbert",
     auto_map: Annotated[
         bool, typer.Option(help="Add our network's code, for readers who say trust_remote_code=True.")
-    ] = True,
+    ] = False,
     from_: Annotated[
         str, typer.Option("--from", help="mmbert, or composer: FlexBERT's state dict as safetensors.")
     ] = "mmbert",
@@ -37,7 +37,9 @@ def export(
     ] = None,
     quantize: Annotated[
         str | None,
-        typer.Option(help="onnx, openvino: none, int8, int8-static; gguf: f32, f16, bf16, q8_0, q5_0, q4_0, ..."),
+        typer.Option(
+            help="onnx: none, fp16, int8, int8-static, q4; openvino: none, int8, int8-static; gguf: f32, f16, q8_0, ..."
+        ),
     ] = None,
     calibration: Annotated[Path | None, typer.Option(help="For int8-static: text file, one text per line.")] = None,
     pooling: Annotated[str | None, typer.Option(help="For embedding: mean or cls.")] = None,
@@ -46,9 +48,11 @@ def export(
 ) -> None:
     """Write a checkpoint as `modernbert`, ONNX, OpenVINO or GGUF, checked against its own numbers before it appears."""
     from rich.console import Console
+    from transformers.utils import logging as transformers_logging
 
     from ...export import convert_composer, export_modernbert
 
+    transformers_logging.disable_progress_bar()  # of reading weights, a moment
     graph: dict[str, Any] = {"task": task, "optimize": optimize, "quantize": quantize, "calibration": calibration}
     graph |= {"pooling": pooling, "normalize": normalize, "dims": dims}
     graph = {name: value for name, value in graph.items() if value is not None}

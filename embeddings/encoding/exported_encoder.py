@@ -9,7 +9,8 @@ Trade-off: an exported embedder embeds, and nothing else. To train or save it, l
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ class ExportedEncoder(InputModule):
     """Reads rows of tokens with ONNX Runtime or OpenVINO; `bfloat16` lets OpenVINO round products."""
 
     reads_packed = False
+    wants_tokens = False  # of a graph that pools
     modality_config = {"text": {"method": "forward", "method_output_name": None}}  # noqa: RUF012
 
     def __init__(self, folder: str, backend: str, dtype: str | None) -> None:
@@ -52,10 +54,11 @@ class ExportedEncoder(InputModule):
         self.max_seq_length = min(self.longest, int(self.saved.get("max_seq_length") or self.longest))
 
     def forward(self, features: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        """Add `sentence_embedding` (B, dimensions) or `token_embeddings` (B, L, width) of a padded batch (B, L)."""
-        found = torch.from_numpy(self.runtime.encode_batch(features["input_ids"], features["attention_mask"]))
-        features["sentence_embedding" if self.gives_vectors else "token_embeddings"] = found
-        return features
+        """Add `sentence_embedding` (B, dimensions), `token_embeddings` (B, L, width) or both of a padded batch."""
+        names = {"sentence_embedding": "sentence_embedding"} if self.gives_vectors else {}
+        names |= {"token_embeddings": "last_hidden_state"} if self.wants_tokens or not names else {}
+        found = self.runtime.run(features["input_ids"], features["attention_mask"], list(names.values()))
+        return features | {name: torch.from_numpy(values) for name, values in zip(names, found, strict=True)}
 
     def preprocess(self, inputs: Sequence[Any], prompt: str | None = None, **kwargs: Any) -> dict[str, Any]:
         """Turn texts into a padded batch, each behind the prompt."""
@@ -98,12 +101,25 @@ class ExportedEncoder(InputModule):
         return open_runtime(self.folder, backend, **self.options)
 
     def _refuse_other_dtype(self, dtype: str | None) -> None:
-        has = "int8" if self.runtime.record.is_int8 else "float32"
+        has = self.runtime.record.dtype
         rounds = "precision" in self.options and has == "float32"
         if dtype not in (None, "auto", has) and not rounds:
             raise ValueError(
                 f"{self.folder} was exported in {has}, got dtype {dtype!r}; export it so, or leave dtype out"
             )
+
+
+@contextmanager
+def wanting_tokens(module: Any) -> Iterator[None]:
+    """Have an exported encoder give vectors of tokens too; leaves other modules as they are."""
+    if not isinstance(module, ExportedEncoder):
+        yield
+        return
+    module.wants_tokens = True
+    try:
+        yield
+    finally:
+        module.wants_tokens = False
 
 
 def exported_embedder(folder: str, backend: str, dtype: str | None, pooling: str | None) -> Any:

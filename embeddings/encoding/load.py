@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 _DTYPES = {  # None and auto are everywhere
     "torch": ("float32", "bfloat16", "float16", "int8"),
-    "onnx": ("float32", "int8"),
+    "onnx": ("float32", "float16", "int8"),
     "openvino": ("float32", "bfloat16", "int8"),
 }
 _announced: set[str] = set()  # what this process has said already
@@ -54,7 +54,8 @@ def load_embedder(
     Args:
         checkpoint: A folder with config.json (an encoder of type `mmbert` or `modernbert`) or modules.json (a saved
             SentenceTransformer), or the Hub id of either.
-        dims: Keep only the first so many dimensions; None keeps all. Useful for models trained with Matryoshka.
+        dims: Keep only the first so many dimensions, for models trained with Matryoshka; None: as saved, all for a
+            plain encoder.
         max_seq_length: Cut texts after so many tokens; None: what the checkpoint allows, 8,192 for mmBERT.
         normalize: Give back vectors of length 1, so that a dot product is the cosine.
         pooling: Mean over the tokens of a text, or its first token; None: as saved, mean for a plain encoder.
@@ -265,8 +266,11 @@ def set_length(embedder: Any, max_seq_length: int | None) -> None:
 
 
 def set_dims(embedder: Any, dims: int | None) -> None:
-    """Cut vectors after so many dimensions."""
-    width = embedder.get_embedding_dimension()
-    if dims is not None and not 1 <= dims <= width:
+    """Cut vectors after so many dimensions; None: where the saved embedder cuts them."""
+    if dims is None:
+        return
+    with embedder.truncate_embeddings(None):
+        width = embedder.get_embedding_dimension()
+    if not 1 <= dims <= width:
         raise ValueError(f"dims must lie between 1 and the model's {width} dimensions, got {dims}")
     embedder.truncate_dim = dims

@@ -7,7 +7,7 @@ normalises before it, so its cut vectors are shorter than 1). A save has `model_
 plain sentence-transformers reads it without this package. Weights that were rounded for speed without the user's word
 are neither trained (AdamW's small steps vanish in bf16) nor saved.
 
-Trade-off: the cut of `dims` belongs to this object, not to the save: who loads it elsewhere passes `truncate_dim`.
+Trade-off: a save keeps the cut of `dims`; who wants all dimensions again names them when it is loaded.
 """
 
 import json
@@ -22,6 +22,7 @@ from typing import Any, Self
 import numpy as np
 import torch
 from sentence_transformers import SentenceTransformer
+from sentence_transformers.util.decorators import deprecated_kwargs
 
 from ...common.checkpoints.reader import all_finite
 from ...common.checkpoints.writer import atomic_directory
@@ -30,6 +31,7 @@ from ...export.modernbert.st_modules import saved_kind, write_old_layout
 from ...modeling.configuration_mmbert import MmBertConfig
 from ...modeling.tokenization_mmbert import save_tokenizer
 from .backend import known_device
+from .exported_encoder import wanting_tokens
 from .packed import EncodingRecord, can_encode, encode_texts
 from .texts import check_text
 
@@ -66,6 +68,7 @@ class Embedder(SentenceTransformer):
     token_budget: int | None = None
     last_encoding: EncodingRecord | None = None
 
+    @deprecated_kwargs(sentences="inputs")
     def encode(
         self,
         inputs: Any,
@@ -107,10 +110,12 @@ class Embedder(SentenceTransformer):
         _refuse_not_finite(found)  # of a pool, too
         return found
 
+    @deprecated_kwargs(sentences="inputs")
     def encode_query(self, inputs: Any, *args: Any, **options: Any) -> Any:
         """Turn queries into vectors, with the prompt named `query` if there is one; see `encode`."""
         return super().encode_query(inputs, *args, **self._without_row_limit(args, options))
 
+    @deprecated_kwargs(sentences="inputs")
     def encode_document(self, inputs: Any, *args: Any, **options: Any) -> Any:
         """Turn documents into vectors, with a prompt named `document` or like it if there is one; see `encode`."""
         return super().encode_document(inputs, *args, **self._without_row_limit(args, options))
@@ -128,7 +133,8 @@ class Embedder(SentenceTransformer):
         device = options.pop("device", None)
         if named["output_value"] != "sentence_embedding" or not can_encode(self, options):
             named["batch_size"] = _STOCK_ROWS if named["batch_size"] == _NO_ROW_LIMIT else named["batch_size"]
-            return super()._inference(inputs, device=device, **named, **options)
+            with wanting_tokens(self[0]):
+                return super()._inference(inputs, device=device, **named, **options)
         self.eval()
         vectors, record = encode_texts(
             self,
@@ -167,6 +173,7 @@ class Embedder(SentenceTransformer):
         self._refuse_if_rounded("saved")
         super().save(path, *args, **options)
         make_portable(Path(path), self.max_seq_length)
+        save_tokenizer(self.tokenizer, path)
 
     def train(self, mode: bool = True) -> Self:
         """Switch to training, or with False to embedding; see `torch.nn.Module.train`."""

@@ -2,8 +2,7 @@
 
 All are classes of sentence-transformers, built from the same checkpoint as an embedder: a CrossEncoder reads question
 and passage together, a MultiVectorEncoder keeps a vector a token, a SparseEncoder scores words of the vocabulary. The
-network underneath computes no padding. A save has `model_type` `modernbert` and stock modules, so that plain
-sentence-transformers loads it without this package.
+network underneath computes no padding.
 
 Trade-off: these three are trained and saved in float32 unless another dtype is named; `load_embedder`, which mostly
 embeds, chooses the fast one.
@@ -17,12 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from ...common.checkpoints.writer import atomic_directory
-from ...common.files import write_json
 from ...modeling import MmBertForMaskedLM, MmBertForSequenceClassification, MmBertModel, register
-from ...modeling.tokenization_mmbert import save_tokenizer
 from ..encoding.backend import existing, needs_sentence_transformers, one_line_errors, use_our_network
 from ..encoding.load import set_length
-from ..encoding.sentence_transformers_model import make_portable
 
 _MULTI_VECTOR_DIMS = 128  # a token; ColBERT's choice (arXiv 2004.12832)
 
@@ -51,7 +47,7 @@ def load_reranker(
         ValueError: If it is no mmBERT or ModernBERT, has more outputs than one, or the length is beyond it.
     """
     with _loading(checkpoint) as (libraries, place):
-        model = libraries.CrossEncoder(place, device=device, model_kwargs={"dtype": dtype}, num_labels=1)
+        model = libraries.Reranker(place, device=device, model_kwargs={"dtype": dtype}, num_labels=1)
     if (outputs := model[0].model.config.num_labels) != 1:
         raise ValueError(f"a reranker has one output, the checkpoint has {outputs}")
     names = getattr(model[0].model.config, "architectures", None) or ()
@@ -94,9 +90,9 @@ def load_multi_vector(
     options: dict[str, Any] = {"device": device}
     with _loading(checkpoint) as (libraries, place):
         if _saved_kind(place) == "MultiVectorEncoder":
-            model = libraries.MultiVectorEncoder(place, model_kwargs={"dtype": dtype}, **options)
+            model = libraries.MultiVector(place, model_kwargs={"dtype": dtype}, **options)
         else:
-            model = libraries.MultiVectorEncoder(modules=_token_modules(place, dims, dtype), **options)
+            model = libraries.MultiVector(modules=_token_modules(place, dims, dtype), **options)
     use_our_network(model, MmBertModel, "a retriever")
     set_length(model, max_seq_length)
     return model
@@ -130,7 +126,7 @@ def load_sparse_encoder(
     with _loading(checkpoint) as (libraries, place):
         from .splade import stream_vocabulary
 
-        model = libraries.SparseEncoder(place, device=device, model_kwargs={"dtype": dtype})
+        model = libraries.Splade(place, device=device, model_kwargs={"dtype": dtype})
     if type(model[0].model).__name__ not in ("MmBertForMaskedLM", "ModernBertForMaskedLM"):
         raise ValueError(
             f"SPLADE scores words with the masked-LM head, {checkpoint} is a {type(model[0].model).__name__}; "
@@ -158,36 +154,18 @@ def save_retriever(model: Any, output: str | os.PathLike[str]) -> Path:
     """
     with atomic_directory(output) as partial:
         model.save_pretrained(str(partial), create_model_card=False)
-        architectures = json.loads((partial / "config.json").read_text(encoding="utf-8")).get("architectures") or []
-        make_portable(partial)
-        fields = json.loads((partial / "config.json").read_text(encoding="utf-8"))
-        fields["architectures"] = [name.replace("MmBert", "ModernBert") for name in architectures]
-        write_json(partial / "config.json", fields)
-        _name_stock_modules(partial / "modules.json")
-        save_tokenizer(model.tokenizer, partial)
     return Path(output)
-
-
-def _name_stock_modules(path: Path) -> None:
-    modules = json.loads(path.read_text(encoding="utf-8"))
-    if any(module["type"].startswith(f"{__package__}.") for module in modules):
-        from .splade import STOCK_MODULES
-
-        for module in modules:
-            name = module["type"].rpartition(".")[2]
-            module["type"] = STOCK_MODULES.get(name, module["type"])
-        write_json(path, modules)
 
 
 @contextmanager
 def _loading(checkpoint: str | os.PathLike[str]) -> Iterator[tuple[Any, str]]:
-    """Hand out the library and the checkpoint's place; what goes wrong in the block is told in one line."""
+    """Hand out the classes and the checkpoint's place; what goes wrong in the block is told in one line."""
     place = existing(checkpoint)
     with needs_sentence_transformers():
-        import sentence_transformers
+        from . import sentence_transformers_models
     register()
     with one_line_errors(place):
-        yield sentence_transformers, place
+        yield sentence_transformers_models, place
 
 
 def _saved_kind(checkpoint: str) -> str | None:

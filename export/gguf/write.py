@@ -101,11 +101,12 @@ def export_gguf(
     refuse_existing(output)
     folder = Path(checkpoint)
     task, model, files = read_network(folder, task, encoder_of=("fill-mask", "feature-extraction"))
-    config = model.config
+    config, dims = model.config, None
     _check(config, task, dtype, folder)
     if task == "embedding":
         head = EmbeddingHead.read(folder, config.hidden_size, pooling)
         kind: str = head.pooling
+        dims = head.dims
         limit = saved_settings(folder, None, config.max_position_embeddings)["max_seq_length"]
     elif pooling is not None:
         raise ValueError(f"pooling is for task embedding, the task is {task}; leave it out")
@@ -126,7 +127,7 @@ def export_gguf(
         writer.write_tensors_to_file()
         writer.close()
         (directory / "Modelfile").write_text(f"FROM ./{file}\n", encoding="utf-8")
-        _write_record(directory, folder, file, task, kind, limit, config)
+        _write_record(directory, folder, file, task, kind, limit, dims, config)
         write_card(directory, Path(output).name)
     return GgufExport(Path(output), file, task, kind)
 
@@ -228,7 +229,9 @@ def _name(name: str) -> str | None:
     return f"blk.{number}.{_LAYER[rest]}.weight" if rest in _LAYER else None
 
 
-def _write_record(directory: Path, folder: Path, file: str, task: str, pooling: str, limit: int, config: Any) -> None:
+def _write_record(
+    directory: Path, folder: Path, file: str, task: str, pooling: str, limit: int, dims: int | None, config: Any
+) -> None:
     from ...version import __version__
 
     settings = saved_settings(folder, None, limit) if task == "embedding" else {}
@@ -241,6 +244,7 @@ def _write_record(directory: Path, folder: Path, file: str, task: str, pooling: 
         "normalized": False,
         "pooling": pooling,
         "prompts": settings.get("prompts") or {},
+        "truncate_dim": dims,  # llama.cpp gives all dimensions: cut and scale them yourself
         "mmbert": __version__,
     }
     write_json(directory / "export.json", record)

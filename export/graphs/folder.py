@@ -18,13 +18,15 @@ import numpy as np
 import torch
 
 from ...common.checkpoints.writer import atomic_directory
-from ...common.files import read_json, write_json
+from ...common.files import read_json, refuse_existing, write_json
 from ...model_cards.cards.folder import write_card
 from ...modeling.tokenization_mmbert import save_tokenizer
+from ..modernbert.st_modules import LENGTH
 from ..modernbert.tokenizer_files import write_portable_cut
 from .noise import output_into
 from .parity import Parity, compare, refuse_another_network
-from .plan import ExportPlan
+from .plan import ExportPlan, read_plan
+from .quantization import ROUNDED
 from .runtime import RECORD, ExportRecord, open_runtime
 
 PARITY = "parity.json"
@@ -48,24 +50,51 @@ class Exported:
     parity: Parity
 
 
+@dataclass(frozen=True, slots=True)
+class GraphFormat:
+    """One kind of graph.
+
+    Attributes:
+        kind: `onnx` or `openvino`.
+        file: Its path in the folder, with * for what the quantisation adds to the name.
+        suffixes: What each quantisation that the format has adds to it.
+        write: Writes the graph of a plan to a path.
+    """
+
+    kind: str
+    file: str
+    suffixes: dict[str, str]
+    write: Callable[[ExportPlan, Path], None]
+
+
 def write_folder(
-    plan: ExportPlan,
+    target: GraphFormat,
+    checkpoint: str | os.PathLike[str],
     output: str | os.PathLike[str],
-    kind: str,
-    file: str,
-    write_graph: Callable[[ExportPlan, Path], None],
+    *,
+    quantize: str,
+    **options: Any,
 ) -> Exported:
-    """Write the graph of a plan, what belongs beside it and the comparison with torch; it appears when all is right."""
-    if plan.quantize not in ("none", "fp16", "q4"):
+    """Read a checkpoint and write its graph, what belongs beside it and the comparison with torch, or nothing."""
+    refuse_existing(output)
+    if quantize not in target.suffixes:
+        raise ValueError(f"quantize must be one of {', '.join(target.suffixes)} for {target.kind}, got {quantize!r}")
+    plan = read_plan(checkpoint, quantize=quantize, **options)
+    kind, file = target.kind, target.file.replace("*", target.suffixes[quantize])
+    if quantize in ROUNDED:
         plan.round_embeddings()
     with atomic_directory(output) as folder:
         (folder / file).parent.mkdir()
         with output_into(folder):
-            write_graph(plan, folder / file)
+            target.write(plan, folder / file)
         write_json(folder / "config.json", plan.config)
         if plan.tokenizer is not None:
             save_tokenizer(plan.tokenizer, folder)
             write_portable_cut(folder / "tokenizer.json")
+        limit = plan.settings.get("max_seq_length") or min(
+            plan.max_length, getattr(plan.tokenizer, "model_max_length", plan.max_length)
+        )
+        write_json(folder / LENGTH, {"max_seq_length": limit, "do_lower_case": False})  # readers cut at 512 without it
         settings = dict(plan.settings)
         if plan.head is not None:
             plan.head.write_modules(folder, plan.config["hidden_size"], settings)

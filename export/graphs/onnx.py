@@ -12,17 +12,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ...common.files import refuse_existing
-from .folder import Exported, write_folder
-from .plan import ExportPlan, read_plan
-from .quantization import quantise_onnx
+from .folder import Exported, GraphFormat, write_folder
+from .plan import ExportPlan
+from .quantization import quantise_onnx, save_graph
 from .runtime import ONNX_FOLDER, import_onnxruntime
 from .traceable import record
 
 OPSET = 20  # the first with Gelu as an operation of its own
 LEVELS = (0, 1, 2, 3)
-SUFFIXES = {"none": "", "int8": "_quantized", "int8-static": "_qint8_static"}  # transformers.js looks for _quantized
-_PROTOBUF_LIMIT = 2**31 - 2**20  # bytes of one ONNX file; beyond, weights lie in a file of their own
+_SUFFIXES = {  # as transformers.js looks for them by its dtype fp32, fp16, q8, q4
+    "none": "",
+    "fp16": "_fp16",
+    "int8": "_quantized",
+    "int8-static": "_qint8_static",
+    "q4": "_q4",
+}
 
 
 def export_onnx(
@@ -47,7 +51,8 @@ def export_onnx(
             None: what the checkpoint is made for.
         optimize: 0: the graph as recorded. 1: constants folded, standard operators only. 2: fused, for ONNX Runtime.
             3: also what fits this very processor.
-        quantize: `none`, `int8` (activations measured while running) or `int8-static` (measured on `calibration`).
+        quantize: `none`; `fp16`, for GPUs and browsers; `int8` (activations measured while running) or `int8-static`
+            (measured on `calibration`); `q4`: matrices in 4 bits, 32 numbers a scale, and the table in int8.
         calibration: Texts like those the model will read; 50 to 200 are enough, the first 256 are used.
         pooling: For embeddings: `mean` or `cls`; None: as saved, mean for a plain encoder.
         normalize: For embeddings: whether they have length 1; None: as saved, True for a plain encoder.
@@ -64,19 +69,23 @@ def export_onnx(
     """
     if optimize not in LEVELS:
         raise ValueError(f"optimize must be 0, 1, 2 or 3, got {optimize}")
+    if quantize == "fp16" and optimize > 1:
+        raise ValueError(f"optimize {optimize} would write fp16 back into fp32 on this processor; choose 0 or 1")
     _import_exporter()
-    refuse_existing(output)
-    plan = read_plan(
+    target = GraphFormat(
+        "onnx", f"{ONNX_FOLDER}/model*.onnx", _SUFFIXES, lambda plan, path: _write_graph(plan, path, optimize)
+    )
+    return write_folder(
+        target,
         checkpoint,
-        task=task,
+        output,
         quantize=quantize,
+        task=task,
         calibration=calibration,
         pooling=pooling,
         normalize=normalize,
         dims=dims,
     )
-    file = f"{ONNX_FOLDER}/model{SUFFIXES[quantize]}.onnx"
-    return write_folder(plan, output, "onnx", file, lambda plan, path: _write_graph(plan, path, optimize))
 
 
 def _import_exporter() -> None:
@@ -95,7 +104,7 @@ def _write_graph(plan: ExportPlan, path: Path, optimize: int) -> None:
         _record_onnx(plan, recorded)
         if plan.quantize != "none":
             recorded = _optimised(recorded, Path(scratch) / "basic.onnx", min(optimize, 1))
-            quantise_onnx(recorded, Path(scratch) / "quantised.onnx", plan.calibration)
+            quantise_onnx(recorded, Path(scratch) / "quantised.onnx", plan.quantize, plan.calibration)
             recorded = Path(scratch) / "quantised.onnx"
             optimize = 0 if optimize < 2 else optimize
         _optimised(recorded, path, optimize)
@@ -106,7 +115,6 @@ def _write_graph(plan: ExportPlan, path: Path, optimize: int) -> None:
 
 
 def _record_onnx(plan: ExportPlan, path: Path) -> None:
-    import onnx
     import torch
 
     program: Any = torch.onnx.export(
@@ -120,10 +128,7 @@ def _record_onnx(plan: ExportPlan, path: Path) -> None:
     )
     proto = program.model_proto
     _name_axes(proto)
-    if proto.ByteSize() < _PROTOBUF_LIMIT:
-        onnx.save(proto, path)
-    else:
-        onnx.save(proto, path, save_as_external_data=True, location="model.onnx_data")
+    save_graph(proto, path)
 
 
 def _name_axes(proto: Any) -> None:

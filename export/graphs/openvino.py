@@ -10,9 +10,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from ...common.files import refuse_existing
-from .folder import Exported, write_folder
-from .plan import ExportPlan, read_plan
+from .folder import Exported, GraphFormat, write_folder
+from .plan import ExportPlan
 from .quantization import quantise_openvino
 from .runtime import OPENVINO_FOLDER, import_openvino
 from .traceable import record
@@ -53,18 +52,18 @@ def export_openvino(
             or the graph gives other numbers than the checkpoint.
     """
     import_openvino()
-    refuse_existing(output)
-    plan = read_plan(
+    target = GraphFormat("openvino", f"{OPENVINO_FOLDER}/openvino_model*.xml", _SUFFIXES, _write_graph)
+    return write_folder(
+        target,
         checkpoint,
-        task=task,
+        output,
         quantize=quantize,
+        task=task,
         calibration=calibration,
         pooling=pooling,
         normalize=normalize,
         dims=dims,
     )
-    file = f"{OPENVINO_FOLDER}/openvino_model{_SUFFIXES[quantize]}.xml"
-    return write_folder(plan, output, "openvino", file, _write_graph)
 
 
 def _write_graph(plan: ExportPlan, path: Path) -> None:

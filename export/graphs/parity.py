@@ -26,7 +26,10 @@ SENTENCES = (
     "def add(a, b):\n    return a + b",
 )
 _LONG = 300  # tokens of the longest row: more than two windows
-_SHARE = 0.9999  # cosine under which an export in fp32 is not the same network
+# Cosine under which an export is not the same network: the least one, and the mean one of what was rounded coarsely.
+_LEAST = {"float32": 0.9999, "fp16": 0.999}
+_MEAN = {"int8": 0.98, "int8-static": 0.9, "q4": 0.9}
+_FEW = 8  # numbers a row below which all rows count as one vector: the cosine of a single score is its sign
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,7 @@ class Parity:
         output: Which output was compared, at real tokens.
         max_difference: Largest absolute difference.
         mean_difference: Mean absolute difference.
-        cosine: Smallest cosine of two vectors.
+        cosine: Smallest cosine of two vectors; of outputs of a few classes or scores, all together are one.
         mean_cosine: Mean cosine.
         same_choice: Share of equal largest logits; None where there are no logits.
     """
@@ -73,7 +76,7 @@ def fixed_batches(tokenizer: Any | None, vocabulary: int, max_length: int) -> li
         draw = np.random.default_rng(0)
         rows = [draw.integers(5, vocabulary, size).tolist() for size in (3, 17, 40, 9)] if vocabulary > 5 else [[0]]
     else:
-        rows = [tokenizer(text)["input_ids"] for text in SENTENCES]
+        rows = [tokenizer(text, verbose=False)["input_ids"] for text in SENTENCES]  # a word on long ones is no news
     long = [token for _ in range(_LONG) for row in rows for token in row][: min(_LONG, max_length)]
     return [padded([row[:max_length] for row in rows]), padded([long])]
 
@@ -90,13 +93,16 @@ def compare(
     kind: tuple[str, str], output: str, expected: list[np.ndarray], found: Iterator[np.ndarray], masks: list[np.ndarray]
 ) -> Parity:
     """Compare torch's outputs, (B, n) or (B, L, n), with the file's batch by batch, at real tokens."""
-    differences, cosines, same = [], [], []
+    differences, rows, same = [], [], []
     for ours, theirs, mask in zip(expected, found, masks, strict=True):
         a, b = (x[mask.astype(bool)] if x.ndim == 3 else x for x in (ours, theirs))
         differences.append(np.abs(a - b).ravel())
-        norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-        cosines.append((a * b).sum(1) / np.maximum(norms, 1e-30))
+        rows.append((a, b))
         same.append(a.argmax(1) == b.argmax(1))
+    if rows[0][0].shape[1] < _FEW:
+        rows = [tuple(np.concatenate([pair[side] for pair in rows]).reshape(1, -1) for side in (0, 1))]
+    norms = [np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1) for a, b in rows]
+    cosines = [(a * b).sum(1) / np.maximum(norm, 1e-30) for (a, b), norm in zip(rows, norms, strict=True)]
     all_differences, all_cosines = np.concatenate(differences), np.concatenate(cosines)
     return Parity(
         *kind,
@@ -110,6 +116,14 @@ def compare(
 
 
 def refuse_another_network(parity: Parity) -> None:
-    """Refuse an export in fp32 whose numbers are not torch's."""
-    if parity.dtype == "float32" and not parity.cosine >= _SHARE:
-        raise ValueError(f"the export does not give the numbers of the checkpoint and was not written: {parity}")
+    """Refuse an export whose numbers are too far from torch's for what its weights are in."""
+    if parity.dtype in _LEAST:
+        found, bound, which, remedy = parity.cosine, _LEAST[parity.dtype], "least", "export it in fp32"
+    else:
+        found, bound, which, remedy = parity.mean_cosine, _MEAN[parity.dtype], "mean", "choose more bits"
+    if not found >= bound:
+        remedy = "please report this" if parity.dtype == "float32" else remedy
+        raise ValueError(
+            f"the export does not give the numbers of the checkpoint and was not written: {which} cosine {found:.6f}, "
+            f"{parity.dtype} wants {bound}; {remedy} ({parity})"
+        )

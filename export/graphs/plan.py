@@ -10,6 +10,7 @@ Trade-off: a base that an adapter names must lie on this machine; nothing is fet
 
 import os
 import re
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,7 +101,7 @@ def read_plan(
     tokenizer = _tokenizer(files)
     check_quantisation(quantize, calibration, tokenizer)
     last = TokenHead.read(folder) if task == "token-embedding" else head
-    network = TraceableModel(model, task, last, tied=quantize == "none").eval()
+    network = TraceableModel(model, task, last, tied=quantize in ("none", "fp16")).eval()
     batches = fixed_batches(tokenizer, model.config.vocab_size, limit)
     with torch.no_grad():
         expected = [network.result(*batch).numpy() for batch in batches]
@@ -206,8 +207,16 @@ def _read_adapter(folder: Path, task: str | None) -> tuple[str, Any, Path]:
         labels = {"id2label": {int(number): name for number, name in said["id2label"].items()}}
     elif heads:
         labels = {"num_labels": heads[0]}
-    network = _loaded(TASKS[task], base, **labels)
-    return task, _merged(network, folder), folder if (folder / "tokenizer.json").is_file() else base
+    whole = any(name.startswith("base_model.model.model.") for name in tensors)  # trained with a head on it
+    if whole and TASKS[task] == "MmBertModel":
+        network = _merged(_loaded("MmBertForMaskedLM", base), folder, set(tensors)).model
+    else:
+        network = _loaded(TASKS[task], base, **labels)
+        if whole or TASKS[task] == "MmBertModel":
+            network = _merged(network, folder, set(tensors))
+        else:
+            network.model = _merged(network.model, folder, set(tensors))
+    return task, network, folder if (folder / "tokenizer.json").is_file() else base
 
 
 def _base_of(folder: Path, named: str) -> Path:
@@ -219,13 +228,19 @@ def _base_of(folder: Path, named: str) -> Path:
     )
 
 
-def _merged(network: Any, folder: Path) -> Any:
+def _merged(network: Any, folder: Path, trained: set[str]) -> Any:
+    """Merge an adapter, and refuse one that has no tensor for a place of it: peft leaves such a place as it was."""
     try:
-        from peft import PeftModel
+        from peft import PeftModel, get_peft_model_state_dict
     except ImportError as missing:
         raise ImportError('adapters need peft: pip install "mmbert[finetune]"') from missing
     try:
-        adapted = PeftModel.from_pretrained(network, str(folder))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            adapted = PeftModel.from_pretrained(network, str(folder))
+        absent = sorted(set(get_peft_model_state_dict(adapted, save_embedding_layers=False)) - trained)
+        if absent:
+            raise KeyError(f"it has no {absent[0]} ({len(absent)} such), it was trained on another class or base")
     except (RuntimeError, KeyError, TypeError) as error:
         raise ValueError(
             f"{folder}: the adapter does not fit its base: {' '.join(str(error).split())[:200]}"

@@ -13,7 +13,7 @@ from torch.nn.functional import normalize
 
 from ...common.files import read_json, write_json
 from ...modeling.pooling import pool
-from ..modernbert.st_modules import MODULES, read_modules, write_old_layout
+from ..modernbert.st_modules import LENGTH, MODULES, SETTINGS, read_modules, write_old_layout
 
 _KNOWN = ("Transformer", "Pooling", "Normalize")
 _ACTIVATIONS = ("Identity", "Tanh", "ReLU", "GELU", "Sigmoid")
@@ -42,6 +42,8 @@ class EmbeddingHead:
         if dims is not None and not 1 <= dims <= width:
             raise ValueError(f"dims must lie between 1 and the model's {width} dimensions, got {dims}")
         modules = read_modules(folder)
+        if dims is None and (folder / SETTINGS).is_file():
+            dims = read_json(folder / SETTINGS).get("truncate_dim")
         kinds = [module["type"].rsplit(".", 1)[-1] for module in modules]
         if unknown := [kind for kind in kinds if kind not in _KNOWN]:
             raise ValueError(
@@ -79,7 +81,7 @@ class EmbeddingHead:
         write_old_layout(folder, saved["max_seq_length"])
         said = {name: saved[name] for name in ("prompts", "default_prompt_name")}
         fields = {"model_type": "SentenceTransformer", "similarity_fn_name": "cosine", "truncate_dim": self.dims}
-        write_json(folder / "config_sentence_transformers.json", {**fields, **said})
+        write_json(folder / SETTINGS, {**fields, **said})
 
     def as_fields(self) -> dict[str, Any]:
         """Return the head for the record of an export."""
@@ -134,9 +136,7 @@ def _dense(folder: Path) -> list[nn.Module]:
 
 def saved_settings(folder: Path, tokenizer: Any | None, limit: int) -> dict[str, Any]:
     """Read what an embedder does with a text beside its network: prompts, limit of tokens, pooling."""
-    own = folder / "config_sentence_transformers.json"
-    said = read_json(own) if own.is_file() else {}
-    old = read_json(folder / "sentence_bert_config.json") if (folder / "sentence_bert_config.json").is_file() else {}
+    said, old = (read_json(folder / name) if (folder / name).is_file() else {} for name in (SETTINGS, LENGTH))
     lengths = (limit, getattr(tokenizer, "model_max_length", None), old.get("max_seq_length"))
     found = {
         "prompts": said.get("prompts") or {},

@@ -23,6 +23,7 @@ from ...common.files import read_json
 ONNX_FOLDER, OPENVINO_FOLDER = "onnx", "openvino"
 RECORD = "export.json"
 _PRECISIONS = ("f32", "bf16")
+_DTYPES = {"_fp16": "float16", "_quantized": "int8", "_qint8": "int8", "_qint8_static": "int8", "_q4": "q4"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +38,10 @@ class ExportRecord:
     normalized: bool  # whether embeddings have length 1
 
     @property
-    def is_int8(self) -> bool:
-        """Whether the graph has its weights in int8."""
-        return any(part in self.file for part in ("_quantized", "_qint8"))
+    def dtype(self) -> str:
+        """What the graph has its weights in, by its name: float32, float16, int8 or q4."""
+        stem = Path(self.file).stem
+        return next((dtype for suffix, dtype in _DTYPES.items() if stem.endswith(suffix)), "float32")
 
     @classmethod
     def read(cls, folder: str | os.PathLike[str]) -> "ExportRecord":
@@ -71,6 +73,22 @@ class Runtime(ABC):
         Raises:
             ValueError: If the shapes differ or are empty, rows are too long, or an id lies outside the vocabulary.
         """
+        return _one_array(self.run(input_ids, attention_mask, self.record.output.split()))
+
+    def run(self, input_ids: Any, attention_mask: Any, outputs: list[str]) -> list[np.ndarray]:
+        """Run a padded batch and give the named outputs.
+
+        Args:
+            input_ids: See `encode_batch`.
+            attention_mask: See `encode_batch`.
+            outputs: Such as `last_hidden_state`.
+
+        Returns:
+            float32, in their order.
+
+        Raises:
+            ValueError: See `encode_batch`.
+        """
         ids, mask = (np.ascontiguousarray(given, dtype=np.int64) for given in (input_ids, attention_mask))
         if ids.ndim != 2 or ids.shape != mask.shape or 0 in ids.shape:
             raise ValueError(f"need ids and mask of one shape (batch, length), got {ids.shape} and {mask.shape}")
@@ -78,12 +96,12 @@ class Runtime(ABC):
             raise ValueError(
                 f"rows have {ids.shape[1]} tokens, the model reads at most {self.record.max_length}; truncate them"
             )
-        found = self._run(ids, (mask != 0).astype(np.int64))
-        return np.asarray(found, dtype=np.float32)
+        found = self._run(ids, (mask != 0).astype(np.int64), outputs)
+        return [np.array(values, dtype=np.float32) for values in found]
 
     @abstractmethod
-    def _run(self, ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        """Give the output that matters for ids and a mask of ones and zeros."""
+    def _run(self, ids: np.ndarray, mask: np.ndarray, outputs: list[str]) -> list[Any]:
+        """Give outputs for ids and a mask of ones and zeros."""
 
 
 class OnnxEncoder(Runtime):
@@ -122,12 +140,12 @@ class OnnxEncoder(Runtime):
         except Exception as error:  # its exceptions share no base class of their own
             raise ValueError(f"{file}: ONNX Runtime cannot load it: {_one_line(error)}") from error
 
-    def _run(self, ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    def _run(self, ids: np.ndarray, mask: np.ndarray, outputs: list[str]) -> list[Any]:
         try:
-            found = self.session.run(self.record.output.split(), {"input_ids": ids, "attention_mask": mask})
+            found: list[Any] = self.session.run(outputs, {"input_ids": ids, "attention_mask": mask})
         except Exception as error:
             raise ValueError(f"ONNX Runtime refuses the batch: {_one_line(error)}") from error
-        return _one_array(found)
+        return found
 
 
 class OpenVinoEncoder(Runtime):
@@ -166,12 +184,12 @@ class OpenVinoEncoder(Runtime):
         except RuntimeError as error:
             raise ValueError(f"{file}: OpenVINO cannot load it: {_one_line(error)}") from error
 
-    def _run(self, ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    def _run(self, ids: np.ndarray, mask: np.ndarray, outputs: list[str]) -> list[Any]:
         try:
             found = self.model({"input_ids": ids, "attention_mask": mask})
         except RuntimeError as error:
             raise ValueError(f"OpenVINO refuses the batch: {_one_line(error)}") from error
-        return _one_array([found[name] for name in self.record.output.split()])
+        return [found[name] for name in outputs]
 
 
 def open_runtime(
@@ -228,9 +246,9 @@ def _openvino_core() -> Any:
     return import_openvino().Core()
 
 
-def _one_array(outputs: list[Any]) -> np.ndarray:
+def _one_array(outputs: list[np.ndarray]) -> np.ndarray:
     """Give a task's output; the two of question answering as one array (B, L, 2)."""
-    return np.array(outputs[0]) if len(outputs) == 1 else np.stack(outputs, -1)
+    return outputs[0] if len(outputs) == 1 else np.stack(outputs, -1)
 
 
 def _existing(file: Path) -> Path:

@@ -71,7 +71,7 @@ def convert_composer(
     output: str | os.PathLike[str],
     *,
     tokenizer: str | os.PathLike[str] | None = None,
-    code: bool = True,
+    code: bool = False,
 ) -> Path:
     """Write a Composer checkpoint's weights as a `modernbert` checkpoint, checked like every export.
 

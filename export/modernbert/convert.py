@@ -39,7 +39,7 @@ _PAPERS = ("README.md", "LICENSE", "LICENSE.txt", "NOTICE", "merge.json")
 
 
 def export_modernbert(
-    checkpoint: str | os.PathLike[str], output: str | os.PathLike[str], *, code: bool = True, card: bool = True
+    checkpoint: str | os.PathLike[str], output: str | os.PathLike[str], *, code: bool = False, card: bool = True
 ) -> Path:
     """Write a checkpoint in the format that every ModernBERT reader loads, with the same numbers.
 
@@ -54,8 +54,8 @@ def export_modernbert(
         checkpoint: Local mmBERT or ModernBERT checkpoint directory, with or without a head; a SentenceTransformer
             directory keeps its modules.
         output: Directory to make; it appears when it is complete.
-        code: Also write our network's files and the `auto_map` that leads to them. Only readers who say
-            `trust_remote_code=True` run them; all others get stock ModernBERT, unasked.
+        code: Also write our network's files and the `auto_map` that leads to them, for readers who say
+            `trust_remote_code=True`. Some libraries cannot reload their own saves of a configuration with `auto_map`.
         card: Also write README.md, or complete the one that comes along.
 
     Returns:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ...common.checkpoints.integrity import refuse_pickles
-from ...common.files import inside, read_json, write_json
+from ...common.files import inside, read_json, read_list, write_json
 
 MODULES = "modules.json"
 LENGTH, SETTINGS = "sentence_bert_config.json", "config_sentence_transformers.json"
@@ -39,7 +39,7 @@ def read_modules(folder: Path) -> list[dict[str, str]]:
     if not path.is_file():
         return []
     try:
-        return [{"type": str(module["type"]), "path": str(module["path"])} for module in _read_list(path)]
+        return [{"type": str(module["type"]), "path": str(module["path"])} for module in read_list(path)]
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(f"{path}: not a list of modules with a type and a path each ({error!r})") from None
 
@@ -62,7 +62,7 @@ def write_old_layout(folder: Path, max_seq_length: int | None) -> None:
         folder: The folder; its modules.json may name modules without their package.
         max_seq_length: Tokens that a text may have; None leaves it out.
     """
-    modules = _read_list(folder / MODULES)
+    modules = read_list(folder / MODULES)
     kinds = [str(module["type"]).rsplit(".", 1)[-1] for module in modules]
     if kinds[:1] != ["Transformer"] or not set(kinds) <= set(_EMBEDDER_MODULES):
         return
@@ -91,10 +91,3 @@ def old_pooling(fields: dict[str, Any]) -> dict[str, Any]:
     flags = {f"pooling_mode_{flag}": name in modes for name, flag in _POOLINGS.items()}
     width = fields.get("embedding_dimension", fields.get("word_embedding_dimension"))
     return {"word_embedding_dimension": width, **flags, "include_prompt": fields.get("include_prompt", True)}
-
-
-def _read_list(path: Path) -> list[dict[str, Any]]:
-    import json
-
-    found: list[dict[str, Any]] = json.loads(path.read_bytes())
-    return found

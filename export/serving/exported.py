@@ -15,7 +15,14 @@ from ...common.files import read_json
 from ..graphs.runtime import RECORD, ExportRecord, open_runtime
 from .check import Verdict
 
-_TOLERANCE = {False: 1e-3, True: 5e-2}  # relative error, in fp32 and in int8, whose kernels differ by processor
+_TOLERANCE = {"float32": 1e-3, "float16": 1e-2}  # relative error
+_ROUNDED_TOLERANCE = 5e-2  # in int8 and q4, whose kernels differ by processor
+_JAVASCRIPT = {  # file -> dtype of transformers.js
+    "model.onnx": "fp32",
+    "model_fp16.onnx": "fp16",
+    "model_quantized.onnx": "q8",
+    "model_q4.onnx": "q4",
+}
 _BLANKS = "runs of blanks have the checkpoint's ids, except before a line end or the end of the text"
 
 
@@ -61,16 +68,16 @@ def _ran(folder: Path, record: ExportRecord, engine: str, package: str, extra: s
         return Verdict(engine, "yes", "no self-test in export.json to compare with: export it again for one", "ran")
     wanted: Any = np.array(test["values"])
     gap = float(np.linalg.norm(found[: len(wanted)] - wanted) / max(float(np.linalg.norm(wanted)), 1e-12))
-    tolerance = _TOLERANCE[record.is_int8]
+    tolerance = _TOLERANCE.get(record.dtype, _ROUNDED_TOLERANCE)
     told = f"self-test: relative error {gap:.1e} {'<=' if gap <= tolerance else '>'} {tolerance:g}"
     return Verdict(engine, "yes" if gap <= tolerance else "wrong", told, "ran")
 
 
 def _around_onnx(record: ExportRecord) -> Iterator[Verdict]:
     name = Path(record.file).name
-    dtype = {"model.onnx": "fp32", "model_quantized.onnx": "q8"}.get(name)
+    dtype = _JAVASCRIPT.get(name)
     if dtype is None:
-        yield Verdict("transformers.js", "no", f"looks for model.onnx or model_quantized.onnx, not {name}", "4.3.2")
+        yield Verdict("transformers.js", "no", f"looks for {', '.join(_JAVASCRIPT)}, not {name}", "4.3.2")
     else:
         yield Verdict("transformers.js", "yes", f'dtype: "{dtype}"; {_BLANKS}', "measured with 4.3.2")
     if record.task in ("embedding", "feature-extraction"):

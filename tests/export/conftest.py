@@ -5,6 +5,7 @@ import sys
 import mmbert
 import pytest
 import torch
+from mmbert.modeling.tokenization_mmbert import save_tokenizer
 
 SIZES = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 5, "num_attention_heads": 2}
 VOCABULARY = 300
@@ -36,6 +37,24 @@ def tokenizer():
     return mmbert.train_tokenizer(["el sol sale", "the sun rises", "das Licht", "太陽が昇る"] * 20, 300)
 
 
+@pytest.fixture(scope="session")
+def make(tokenizer, tmp_path_factory):
+    """Save a tiny checkpoint of a head with its tokenizer."""
+
+    def build(head="Model", **fields):
+        folder = tmp_path_factory.mktemp(head)
+        tiny(head, **{"num_hidden_layers": 3, **fields}).save_pretrained(folder)
+        save_tokenizer(tokenizer, folder)
+        return folder
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def plain(make):
+    return make()
+
+
 @pytest.fixture
 def saved(tmp_path):
     tiny().save_pretrained(tmp_path / "ours")
@@ -54,7 +73,7 @@ def exported(tmp_path_factory, tokenizer):
         model = tiny(head)
         model.save_pretrained(folder / f"ours-{head}")
         tokenizer.save_pretrained(folder / f"ours-{head}")
-        mmbert.export_modernbert(folder / f"ours-{head}", folder / head)
+        mmbert.export_modernbert(folder / f"ours-{head}", folder / head, code=True)
         batch = {"input_ids": ids, "attention_mask": mask}
         if head == "ForMultipleChoice":
             batch = {name: value[None] for name, value in batch.items()}

@@ -162,7 +162,7 @@ def test_config_and_tensors_have_modernberts_names(tmp_path):
     write_run(tmp_path)
     mmbert.train_tokenizer(["the sun rises"] * 20, 290).save_pretrained(tmp_path / "words")
     paths = (tmp_path / "state.safetensors", tmp_path / "run.yaml", tmp_path / "out")
-    out = convert_composer(*paths, tokenizer=tmp_path / "words", code=False)
+    out = convert_composer(*paths, tokenizer=tmp_path / "words")
     config = json.loads((out / "config.json").read_text())
     assert config["vocab_size"] == 304 and config["max_position_embeddings"] == 512
     assert (config["global_rope_theta"], config["local_rope_theta"]) == (20000.0, 90.0)
@@ -331,7 +331,7 @@ def test_command(tmp_path):
     app = typer.Typer()
     app.command()(export)
     state, run, out = (str(tmp_path / name) for name in ("state.safetensors", "run.yaml", "out"))
-    result = CliRunner().invoke(app, [state, out, "--from", "composer", "--composer-config", run, "--no-auto-map"])
+    result = CliRunner().invoke(app, [state, out, "--from", "composer", "--composer-config", run])
     assert result.exit_code == 0, result.output
     assert (tmp_path / "out" / "config.json").is_file() and not list((tmp_path / "out").glob("*.py"))
     result = CliRunner().invoke(app, [state, out, "--from", "composer"])

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import torch
 from mmbert.export import export_gguf, trim_vocabulary
-from mmbert.modeling.tokenization_mmbert import save_tokenizer
 
 gguf = pytest.importorskip("gguf")
 TEXTS = ["a small house by the river", "old", "we cross the old bridge every morning, 早上 ñ", "the river " * 40]
@@ -21,25 +20,10 @@ LLAMA_CPP = sys.executable if importlib.util.find_spec("xllamacpp") else os.envi
 
 
 @pytest.fixture(scope="module")
-def tokenizer():
-    return mmbert.train_tokenizer(TEXTS * 20, 330)
-
-
-@pytest.fixture(scope="module")
-def make(tokenizer, tmp_path_factory):
-    """Save a tiny checkpoint with two thetas and a window that the longest text exceeds."""
-
-    def build(head="Model", **fields):
-        torch.manual_seed(0)
-        folder = tmp_path_factory.mktemp(head)
-        sizes = {"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 4, "num_attention_heads": 2}
-        settings = {"local_attention": 8, "initializer_range": 0.1, "num_labels": 1, "local_rope_theta": 70.0}
-        config = mmbert.MmBertConfig(vocab_size=len(tokenizer) + 3, **{**sizes, **settings, **fields})
-        getattr(mmbert, f"MmBert{head}")(config).save_pretrained(folder)
-        save_tokenizer(tokenizer, folder)
-        return folder
-
-    return build
+def make(make, tokenizer):
+    """Save a tiny checkpoint of widths that quantise, with three rows that no token has."""
+    ours = {"intermediate_size": 96, "num_labels": 1, "vocab_size": len(tokenizer) + 3, "norm_eps": 1e-5}
+    return lambda head="Model", **fields: make(head, **{**ours, **fields})
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +45,7 @@ def test_the_file_holds_the_network(plain, tmp_path, dtype, error):
         "context_length": 8192,
         "attention.sliding_window": 8,
         "attention.sliding_window_pattern": 3,
-        "rope.freq_base": 160_000.0,
+        "rope.freq_base": 5e4,
         "rope.freq_base_swa": 70.0,
         "attention.causal": False,
         "pooling_type": 1,

@@ -124,9 +124,9 @@ def test_auto_map_names_every_class(exported):
 
 
 def test_without_code_no_python_file_is_written(saved, tmp_path):
-    out = mmbert.export_modernbert(saved, tmp_path / "plain", code=False)
+    out = mmbert.export_modernbert(saved, tmp_path / "plain")
     assert not list(out.glob("*.py")) and "auto_map" not in json.loads((out / "config.json").read_text())
-    again = mmbert.export_modernbert(mmbert.export_modernbert(saved, tmp_path / "code"), tmp_path / "again", code=False)
+    again = mmbert.export_modernbert(mmbert.export_modernbert(saved, tmp_path / "code", code=True), tmp_path / "again")
     assert not list(again.glob("*.py")) and "auto_map" not in json.loads((again / "config.json").read_text())
 
 

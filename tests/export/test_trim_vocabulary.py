@@ -183,7 +183,7 @@ def test_modules_outside_the_folder_are_refused(tmp_path, vocabulary_tokenizer, 
 
 
 def test_what_told_of_the_whole_model_is_told_anew(tmp_path, checkpoint):
-    whole = mmbert.export_modernbert(checkpoint, tmp_path / "exported")
+    whole = mmbert.export_modernbert(checkpoint, tmp_path / "exported", code=True)
     (whole / "onnx").mkdir()
     (whole / "onnx" / "model.onnx").write_bytes(b"another vocabulary's graph")
     small = mmbert.trim_vocabulary(whole, GERMAN_GREEK, tmp_path / "small")
