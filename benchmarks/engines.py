@@ -30,7 +30,7 @@ import torch
 from mmbert.export import export_gguf, export_onnx, export_openvino
 from mmbert.export.graphs.parity import SENTENCES
 from mmbert.model_cards.markdown import markdown_table
-from mmbert.modeling.tokenization_mmbert import save_tokenizer
+from mmbert.modeling.tokenization_mmbert import build_tokenizer, save_tokenizer
 
 PROGRAMS = Path(__file__).with_name("engine_rows")
 NODE = ("@huggingface/transformers@4.3.2",)
@@ -75,7 +75,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--rows", nargs="*", default=None, help="names of rows; all of them if left out")
     parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "mmbert-engines")
-    parser.add_argument("--tokenizer", type=Path, help="folder of the tokenizer; a small trained one if left out")
+    parser.add_argument(
+        "--tokenizer", type=Path, help="its folder, or tokenizer.json of such a vocabulary; a small one if left out"
+    )
     parser.add_argument("--ids", type=Path, nargs="*", help="JSON lines with `text`: compare ids of all, nothing else")
     parser.add_argument("--timeout", type=int, default=1800, help="seconds a row may take")
     parser.add_argument("--speed", action="store_true", help="time llama.cpp and ONNX Runtime beside ours")
@@ -136,7 +138,10 @@ def make_folders(work: Path, tokenizer: Path | None, files: list[Path] | None) -
     from transformers import AutoTokenizer
 
     work.mkdir(parents=True)
-    words = AutoTokenizer.from_pretrained(tokenizer) if tokenizer else mmbert.train_tokenizer([*SENTENCES] * 20, 800)
+    if tokenizer is None:
+        words = mmbert.train_tokenizer([*SENTENCES] * 20, 800)
+    else:
+        words = AutoTokenizer.from_pretrained(tokenizer) if tokenizer.is_dir() else build_tokenizer(tokenizer)
     make_checkpoint(work, words)
     embedder = mmbert.load_embedder(work / "checkpoint", dtype="float32", device="cpu", prompts={"query": "query: "})
     embedder.save(str(work / "embedder"))

@@ -117,14 +117,14 @@ def openvino(folder: Path, texts: list[str]) -> dict[str, Any]:
     return {"ids": ids, "vectors": vectors}
 
 
-def llama_server(file: Path) -> Callable[[str, dict[str, Any]], Any]:
+def llama_server(file: Path, pooling: str = "mean") -> Callable[[str, dict[str, Any]], Any]:
     """Start llama.cpp's server on a GGUF, one thread; give what asks it."""
     import xllamacpp
 
     settings = xllamacpp.CommonParams()
     settings.model.path = str(file)
     settings.embedding = True
-    settings.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
+    settings.pooling_type = getattr(xllamacpp.llama_pooling_type, f"LLAMA_POOLING_TYPE_{pooling.upper()}")
     settings.n_ctx = settings.n_batch = settings.n_ubatch = 8192
     settings.n_parallel = settings.cpuparams.n_threads = 1
     settings.warmup, settings.port = False, 0

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 _DTYPES = {  # None and auto are everywhere
     "torch": ("float32", "bfloat16", "float16", "int8"),
-    "onnx": ("float32", "float16", "int8"),
+    "onnx": ("float32", "int8"),
     "openvino": ("float32", "bfloat16", "int8"),
 }
 _announced: set[str] = set()  # what this process has said already

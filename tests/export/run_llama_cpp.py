@@ -6,33 +6,15 @@ interpreter has xllamacpp; never imports mmbert.
 
 import json
 import sys
-import urllib.request
 from pathlib import Path
 
-import xllamacpp
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks" / "engine_rows"))
+from run import llama_server
 
 
 def main(model: str, texts: str, out: str, pooling: str = "mean") -> None:
     rows = json.loads(Path(texts).read_text(encoding="utf-8"))
-    settings = xllamacpp.CommonParams()
-    settings.model.path = model
-    settings.embedding = True
-    settings.pooling_type = getattr(xllamacpp.llama_pooling_type, f"LLAMA_POOLING_TYPE_{pooling.upper()}")
-    settings.n_ctx = settings.n_batch = settings.n_ubatch = 8192
-    settings.n_parallel = 1
-    settings.cpuparams.n_threads = 1
-    settings.warmup = False
-    settings.port = 0
-    server = xllamacpp.Server(settings)
-
-    def ask(path: str, body: dict) -> dict:
-        data = json.dumps(body).encode()
-        request = urllib.request.Request(
-            f"{server.listening_address}{path}", data, {"Content-Type": "application/json"}
-        )
-        with urllib.request.urlopen(request, timeout=600) as answer:
-            return json.loads(answer.read())
-
+    ask = llama_server(Path(model), pooling)
     found: dict = {}
     if pooling == "rank":
         scores = ask("/rerank", {"query": rows[0], "documents": rows[1:]})["results"]
