@@ -179,7 +179,7 @@ def run(row: str, work: Path, cache: Path, timeout: int) -> dict[str, Any]:
     if done.returncode or not out.is_file():
         said = [line for line in done.stderr.splitlines() if line.strip()] or [f"exit status {done.returncode}"]
         print(f"{row}: {done.stderr[-2000:]}", file=sys.stderr)
-        return {"failed": said[-1][:150]}
+        return {"failed": next((line for line in reversed(said) if "Error" in line), said[-1])[:150]}
     return dict(json.loads(out.read_text(encoding="utf-8")))
 
 

@@ -1,11 +1,9 @@
 // Runs transformers.js on an exported ONNX folder: node run.mjs ROW FOLDER TEXTS.json OUT.json, where ROW ends in a dtype.
 import fs from "node:fs";
 import path from "node:path";
-import { createRequire } from "node:module";
 
 const [row, folder, texts, out] = process.argv.slice(2);
-const require = createRequire(path.join(process.cwd(), "package.json"));
-const home = path.dirname(require.resolve("@huggingface/transformers/package.json"));
+const home = path.join(process.cwd(), "node_modules", "@huggingface", "transformers");
 const { env, AutoModel, AutoTokenizer } = await import(path.join(home, "dist", "transformers.node.mjs"));
 env.allowRemoteModels = false;
 env.localModelPath = folder;
