@@ -9,8 +9,7 @@ Trade-off: an exported embedder embeds, and nothing else. To train or save it, l
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -107,19 +106,6 @@ class ExportedEncoder(InputModule):
             raise ValueError(
                 f"{self.folder} was exported in {has}, got dtype {dtype!r}; export it so, or leave dtype out"
             )
-
-
-@contextmanager
-def wanting_tokens(module: Any) -> Iterator[None]:
-    """Have an exported encoder give vectors of tokens too; leaves other modules as they are."""
-    if not isinstance(module, ExportedEncoder):
-        yield
-        return
-    module.wants_tokens = True
-    try:
-        yield
-    finally:
-        module.wants_tokens = False
 
 
 def exported_embedder(folder: str, backend: str, dtype: str | None, pooling: str | None) -> Any:

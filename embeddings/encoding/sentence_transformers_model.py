@@ -15,7 +15,8 @@ import logging
 import multiprocessing
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -31,7 +32,6 @@ from ...export.modernbert.st_modules import saved_kind, write_old_layout
 from ...modeling.configuration_mmbert import MmBertConfig
 from ...modeling.tokenization_mmbert import save_tokenizer
 from .backend import known_device
-from .exported_encoder import wanting_tokens
 from .packed import EncodingRecord, can_encode, encode_texts
 from .texts import check_text
 
@@ -133,7 +133,7 @@ class Embedder(SentenceTransformer):
         device = options.pop("device", None)
         if named["output_value"] != "sentence_embedding" or not can_encode(self, options):
             named["batch_size"] = _STOCK_ROWS if named["batch_size"] == _NO_ROW_LIMIT else named["batch_size"]
-            with wanting_tokens(self[0]):
+            with _wanting_tokens(self[0]):
                 return super()._inference(inputs, device=device, **named, **options)
         self.eval()
         vectors, record = encode_texts(
@@ -258,3 +258,16 @@ def to_float32(module: Any, inputs: Any, features: dict[str, Any]) -> dict[str, 
     """
     features[module.module_output_name] = features[module.module_output_name].float()
     return features
+
+
+@contextmanager
+def _wanting_tokens(module: Any) -> Iterator[None]:
+    """Have the graph of an exported encoder give vectors of tokens too; other modules give them anyway."""
+    if not hasattr(module, "wants_tokens"):
+        yield
+        return
+    module.wants_tokens = True
+    try:
+        yield
+    finally:
+        module.wants_tokens = False
