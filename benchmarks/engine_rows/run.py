@@ -185,7 +185,7 @@ def haystack(folder: Path, texts: list[str]) -> dict[str, Any]:
     from haystack.utils import ComponentDevice
     from haystack_integrations.components.embedders.sentence_transformers import SentenceTransformersTextEmbedder
 
-    model = SentenceTransformersTextEmbedder(str(folder / "embedder"), device=ComponentDevice.from_str("cpu"))
+    model = SentenceTransformersTextEmbedder(model=str(folder / "embedder"), device=ComponentDevice.from_str("cpu"))
     getattr(model, "warm_up", lambda: None)()
     return {"vectors": [model.run(text)["embedding"] for text in texts[:VECTORS]]}
 
@@ -215,7 +215,7 @@ def txtai(folder: Path, texts: list[str]) -> dict[str, Any]:
     again = Embeddings()
     again.load(str(folder / "txtai"))
     assert again.search(texts[1], 1)[0][0] == "1"
-    return {"vectors": again.batchtransform(texts[:VECTORS]).tolist(), "said": "indexed, saved, reloaded, found"}
+    return {"vectors": again.batchtransform(texts[:VECTORS], "data").tolist(), "said": "indexed, saved, reloaded, found"}
 
 
 def _stored(folder: Path, texts: list[str]) -> Any:
