@@ -215,7 +215,10 @@ def txtai(folder: Path, texts: list[str]) -> dict[str, Any]:
     again = Embeddings()
     again.load(str(folder / "txtai"))
     assert again.search(texts[1], 1)[0][0] == "1"
-    return {"vectors": again.batchtransform(texts[:VECTORS], "data").tolist(), "said": "indexed, saved, reloaded, found"}
+    return {
+        "vectors": again.batchtransform(texts[:VECTORS], "data").tolist(),
+        "said": "indexed, saved, reloaded, found",
+    }
 
 
 def _stored(folder: Path, texts: list[str]) -> Any:
