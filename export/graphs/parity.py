@@ -100,7 +100,8 @@ def compare(
         rows.append((a, b))
         same.append(a.argmax(1) == b.argmax(1))
     if rows[0][0].shape[1] < _FEW:
-        rows = [tuple(np.concatenate([pair[side] for pair in rows]).reshape(1, -1) for side in (0, 1))]
+        whole = [np.concatenate([pair[side] for pair in rows]).reshape(1, -1) for side in (0, 1)]
+        rows = [(whole[0], whole[1])]
     norms = [np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1) for a, b in rows]
     cosines = [(a * b).sum(1) / np.maximum(norm, 1e-30) for (a, b), norm in zip(rows, norms, strict=True)]
     all_differences, all_cosines = np.concatenate(differences), np.concatenate(cosines)
