@@ -92,7 +92,7 @@ def mmbert_command(*words):
 
 def content(path):
     """What must be equal: the bytes, of a report all but times."""
-    return hashlib.sha256(path.read_bytes()).hexcontent() if path.name != "report.json" else lasting(read_json(path))
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.name != "report.json" else lasting(read_json(path))
 
 
 def lasting(value):
