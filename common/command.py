@@ -31,8 +31,8 @@ def run_command(act: Callable[[], object]) -> None:
     """
     if _taken("--no-verify", "--no_verify"):
         os.environ["MMBERT_VERIFY"] = "0"  # what this command starts must not compare either
-    if quiet := _taken("-q", "--quiet"):
-        progress.silence()
+    quiet = _taken("-q", "--quiet")
+    progress.silence(quiet)
     if quiet or not sys.stderr.isatty():
         _turn_off_bars()
     logging.basicConfig(
@@ -56,6 +56,8 @@ def run_command(act: Callable[[], object]) -> None:
         said = " ".join(str(stop).split()) or "what is done is kept; the same command goes on"
         sys.stderr.write(f"mmbert: stopped: {said}\n")
         sys.exit(143 if isinstance(stop, Stopped) else 130)
+    finally:
+        progress.silence(False)
 
 
 def _taken(*flags: str) -> bool:

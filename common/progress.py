@@ -13,9 +13,11 @@ _FRAME = 0.1  # seconds between two drawings of the bar
 _silent: set[bool] = set()
 
 
-def silence() -> None:
-    """Show no progress in this process, whoever asks for it: `--quiet`."""
-    _silent.add(True)
+def silence(wanted: bool) -> None:
+    """Show no progress in this process from now on, whoever asks for it (`--quiet`), or show it again."""
+    _silent.clear()
+    if wanted:
+        _silent.add(True)
 
 
 class Progress:

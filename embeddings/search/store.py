@@ -41,7 +41,7 @@ FORMAT = 2
 _APPLICATION = 0x6D6D4254  # application_id of the file: mmBT
 _COMPARED = 10_000  # names that a misspelt one is compared with
 _ANEW = "make the index again"
-_verified: set[tuple[Path, str]] = set()  # files of this process with their digests
+_verified: set[tuple[object, ...]] = set()  # files of this process as they were when their digest was compared
 _SCHEMA = f"""
 CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE commits (number INTEGER PRIMARY KEY, time TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP, about TEXT NOT NULL);
@@ -185,7 +185,10 @@ class IndexStore:
         for number, first, rows, blob in self._db.execute("SELECT * FROM parts ORDER BY number").fetchall():
             place, graph = self.vectors(number), self._graph(number)
             self._verify(place)
-            vectors = np.load(place, mmap_mode="r", allow_pickle=False)
+            try:
+                vectors = np.load(place, mmap_mode="r", allow_pickle=False)
+            except (ValueError, EOFError, SyntaxError) as error:
+                raise ValueError(f"{place} cannot be read ({' '.join(str(error).split())}); {_ANEW}") from None
             ids = np.arange(first, first + rows) if blob is None else np.frombuffer(blob, np.int64)
             has_graph = self._verify(graph)
             self.parts.append(Part(ids, vectors, _within(ids, spans), open_graph(graph) if has_graph else None))
@@ -199,10 +202,11 @@ class IndexStore:
             size = path.stat().st_size
             if size != recorded[0]:
                 raise ValueError(f"{path} has {size:,} bytes instead of {recorded[0]:,}; restore it, or {_ANEW}")
-            if os.environ.get("MMBERT_VERIFY") != "0" and (path, recorded[1]) not in _verified:
+            seen = _as_it_is(path, recorded[1])
+            if os.environ.get("MMBERT_VERIFY") != "0" and seen not in _verified:
                 if sha256(path) != recorded[1]:
                     raise ValueError(f"{path}: its bytes are not those that were written; restore it, or {_ANEW}")
-                _verified.add((path, recorded[1]))
+                _verified.add(seen)
         except OSError as error:
             raise ValueError(f"{path} cannot be read ({error.strerror}); restore it, or {_ANEW}") from None
         return True
@@ -396,7 +400,7 @@ class IndexStore:
             build_graph(np.load(self.vectors(number), mmap_mode="r"), self._graph(number))
         for path in [self.vectors(number), *([self._graph(number)] if self.settings["graph"] else [])]:
             digest = sha256(path)
-            _verified.add((path, digest))
+            _verified.add(_as_it_is(path, digest))
             self._db.execute("INSERT INTO files VALUES (?, ?, ?)", [path.name, path.stat().st_size, digest])
         blob = None if ids is None else ids.astype(np.int64).tobytes()
         self._db.execute("INSERT INTO parts VALUES (?, ?, ?, ?)", [number, first, rows, blob])
@@ -496,6 +500,12 @@ def _looked_up(passage: dict[str, Any], text_digest: str) -> str | None:
     except (OSError, UnicodeDecodeError, TypeError):
         return None
     return text[passage["start"] : passage["end"]] if digest(text) == text_digest else None
+
+
+def _as_it_is(path: Path, digest: str) -> tuple[object, ...]:
+    """Name a state of a file: another one of the same size is compared anew."""
+    found = path.stat()
+    return path, digest, found.st_ino, found.st_mtime_ns
 
 
 def _plain(value: Any) -> Any:

@@ -109,7 +109,8 @@ def train_multi_vector(
     else:
         parts: dict[str, Any] = {"mini_batch_num_tokens": settings.mini_batch_tokens}
         loss = losses.CachedMultiVectorMultipleNegativesRankingLoss(model, **parts)
-    return _train_to_search(run, model, loss, evaluation.MultiVectorInformationRetrievalEvaluator, dev)
+    evaluator = evaluation.MultiVectorInformationRetrievalEvaluator
+    return _train_to_search(run, "MultiVectorEncoder", model, loss, evaluator, dev)
 
 
 def train_sparse_encoder(
@@ -155,13 +156,16 @@ def train_sparse_encoder(
         loss: Any = losses.SpladeLoss(model, inner, **prices)
     else:
         loss = losses.CachedSpladeLoss(model, inner, mini_batch_num_tokens=settings.mini_batch_tokens, **prices)
-    return _train_to_search(run, model, loss, evaluation.SparseInformationRetrievalEvaluator, dev)
+    evaluator = evaluation.SparseInformationRetrievalEvaluator
+    return _train_to_search(run, "SparseEncoder", model, loss, evaluator, dev)
 
 
-def _train_to_search(run: TrainingRun, model: Any, loss: Any, evaluator: Any, dev: PairSet | None) -> TrainingReport:
+def _train_to_search(
+    run: TrainingRun, family: str, model: Any, loss: Any, evaluator: Any, dev: PairSet | None
+) -> TrainingReport:
     with run.shortened(model):
         searched = None if dev is None else search_evaluator(evaluator, dev)
-        run.train(type(model).__name__, model, run.pairs.dataset(), loss, evaluator=searched)
+        run.train(family, model, run.pairs.dataset(), loss, evaluator=searched)
     return run.save(model, save_retriever)
 
 

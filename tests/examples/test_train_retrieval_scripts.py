@@ -52,7 +52,7 @@ def test_what_is_named_wins_over_the_preset():
 def test_rows_are_read_excluded_and_held_out(workspace):
     given = options("--train", workspace / "pairs.jsonl", "--exclude", workspace / "judged.jsonl", "--heldout", 20)
     train, dev = rows_of(given, settings_of(given))
-    assert len(dev) == 20 and train.skipped["held out"] >= 1
+    assert len(dev) == 20 and train.skipped["excluded"] >= 1
     same = options("--train", workspace / "pairs.jsonl", "--dev", workspace / "pairs.jsonl")
     with pytest.raises(ValueError, match=r"0 rows are left to train on .*in --dev"):
         rows_of(same, settings_of(same))

@@ -129,7 +129,7 @@ def test_pooling_and_prefixes(exported, tmp_path):
 
 
 def test_runs_here_without_mmbert(saved, tmp_path):
-    folder = mmbert.export_modernbert(saved, tmp_path / "out")
+    folder = mmbert.export_modernbert(saved, tmp_path / "out", code=True)
     ran = run_verdicts(folder, sys.executable)
     version = transformers.__version__
     assert [(one.engine, one.loads, one.basis) for one in ran] == [

@@ -144,7 +144,10 @@ def test_who_is_told_to_stop_ends_with_one_line(number, status):
         "run_command(act)"
     )
     command = [sys.executable, "-c", code]
-    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    running = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a suite in the background ignores it
+    )  # fmt: skip
     assert running.stdout.readline() == "started\n"
     running.send_signal(number)
     _, said = running.communicate(timeout=60)
