@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+_digests: dict[tuple[str, int, int, int], str] = {}  # of files, by path and state
 _LONGEST = 255  # bytes of a file's name on every common file system
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -145,6 +146,15 @@ def sha256(path: Path) -> str:
     """Digest a file, as 64 hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def known_sha256(path: Path) -> str:
+    """Digest a file once per process; another state of it (inode, size, time of change) is read anew."""
+    found = path.stat()
+    key = (str(path.resolve()), found.st_ino, found.st_size, found.st_mtime_ns)
+    if key not in _digests:
+        _digests[key] = sha256(path)
+    return _digests[key]
 
 
 def inside(folder: Path, name: Any, named_by: Path) -> Path:

@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..files import inside, read_list, sha256, write_text
+from ..files import inside, known_sha256, read_list, sha256, write_text
 from .format import CHECKSUMS, INDEX, PICKLES, SINGLE, find_shards, read_header, refuse_pickle
 
 logger = logging.getLogger(__name__)
@@ -24,7 +24,6 @@ _UNLISTED = {"pictures", "runs"}  # runs: TensorBoard's files, which grow after 
 _TEXTS = {"vocab.txt", "merges.txt", "kept_ids.txt"}  # .txt, and no papers
 _PICKLED_WEIGHTS = re.compile(r"(pytorch_model.*|adapter_model|model)\.(bin|pt|pth|ckpt)|.*\.bin\.index\.json")
 _PICKLED_STATE = re.compile(r"(optimizer|scheduler|scaler|rng_state\w*)\.(bin|pt|pth)")
-_known: dict[tuple[str, int, int], str] = {}  # digests of files by path, size and time of change
 _told: set[str] = set()
 
 
@@ -79,10 +78,7 @@ def _compare(path: Path, digest: str, size: int | None) -> None:
     found = path.stat()
     if size not in (None, found.st_size):
         raise ValueError(f"{path} has {found.st_size} bytes instead of {size}; {_remedy('restore it')}")
-    key = (str(path.resolve()), found.st_size, found.st_mtime_ns)
-    if key not in _known:
-        _known[key] = sha256(path)
-    if _known[key] != digest:
+    if known_sha256(path) != digest:
         raise ValueError(f"{path}: its bytes are not those recorded in {CHECKSUMS}; {_remedy('restore it')}")
 
 

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...common.files import read_json, replacing, sha256, sync_to_disk
+from ...common.files import known_sha256, read_json, replacing, sync_to_disk
 from .diff import Known, columns_as_json, digest
 from .documents import Document, file_text
 from .model import IndexModel
@@ -41,7 +41,6 @@ FORMAT = 2
 _APPLICATION = 0x6D6D4254  # application_id of the file: mmBT
 _COMPARED = 10_000  # names that a misspelt one is compared with
 _ANEW = "make the index again"
-_verified: set[tuple[object, ...]] = set()  # files of this process as they were when their digest was compared
 _SCHEMA = f"""
 CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE commits (number INTEGER PRIMARY KEY, time TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP, about TEXT NOT NULL);
@@ -202,11 +201,8 @@ class IndexStore:
             size = path.stat().st_size
             if size != recorded[0]:
                 raise ValueError(f"{path} has {size:,} bytes instead of {recorded[0]:,}; restore it, or {_ANEW}")
-            seen = _as_it_is(path, recorded[1])
-            if os.environ.get("MMBERT_VERIFY") != "0" and seen not in _verified:
-                if sha256(path) != recorded[1]:
-                    raise ValueError(f"{path}: its bytes are not those that were written; restore it, or {_ANEW}")
-                _verified.add(seen)
+            if os.environ.get("MMBERT_VERIFY") != "0" and known_sha256(path) != recorded[1]:
+                raise ValueError(f"{path}: its bytes are not those that were written; restore it, or {_ANEW}")
         except OSError as error:
             raise ValueError(f"{path} cannot be read ({error.strerror}); restore it, or {_ANEW}") from None
         return True
@@ -399,9 +395,8 @@ class IndexStore:
         if self.settings["graph"]:
             build_graph(np.load(self.vectors(number), mmap_mode="r"), self._graph(number))
         for path in [self.vectors(number), *([self._graph(number)] if self.settings["graph"] else [])]:
-            digest = sha256(path)
-            _verified.add(_as_it_is(path, digest))
-            self._db.execute("INSERT INTO files VALUES (?, ?, ?)", [path.name, path.stat().st_size, digest])
+            recorded = [path.name, path.stat().st_size, known_sha256(path)]
+            self._db.execute("INSERT INTO files VALUES (?, ?, ?)", recorded)
         blob = None if ids is None else ids.astype(np.int64).tobytes()
         self._db.execute("INSERT INTO parts VALUES (?, ?, ?, ?)", [number, first, rows, blob])
 
@@ -500,12 +495,6 @@ def _looked_up(passage: dict[str, Any], text_digest: str) -> str | None:
     except (OSError, UnicodeDecodeError, TypeError):
         return None
     return text[passage["start"] : passage["end"]] if digest(text) == text_digest else None
-
-
-def _as_it_is(path: Path, digest: str) -> tuple[object, ...]:
-    """Name a state of a file: another one of the same size is compared anew."""
-    found = path.stat()
-    return path, digest, found.st_ino, found.st_mtime_ns
 
 
 def _plain(value: Any) -> Any:
