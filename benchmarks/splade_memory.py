@@ -9,10 +9,8 @@ peak above what stood there before the first product; the gradient of the table 
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
-import time
 
 from support import parser_of
 
@@ -21,6 +19,7 @@ def measure(kind: str, rows: int, length: int, words: int, hidden: int) -> dict[
     """Run one pooling forward and backward in this process."""
     import torch
     from mmbert.embeddings.retrievers.splade import max_linear, splade_scores
+    from mmbert.evaluation.efficiency.memory import measure_peak
     from sentence_transformers.sparse_encoder.modules import SpladePooling
 
     torch.set_num_threads(1)
@@ -30,19 +29,23 @@ def measure(kind: str, rows: int, length: int, words: int, hidden: int) -> dict[
     table = (torch.randn(words, hidden) * hidden**-0.5).requires_grad_()
     bias = torch.full((words,), -3.0, requires_grad=True)
     pooling = SpladePooling("max").train()
-    before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
-    if kind == "ours":
-        scores = splade_scores(max_linear(tokens.flatten(0, 1), table, bias, [length] * rows))
-    else:
-        logits = torch.nn.functional.linear(tokens, table, bias)
-        features = {"token_embeddings": logits, "attention_mask": torch.ones(rows, length)}
-        scores = pooling(features)["sentence_embedding"]
-        del logits, features
-    active = float((scores > 0).sum(1).float().mean())
-    scores.sum().backward()
-    peak = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-    checks = [float(scores.detach().double().sum()), float(tokens.grad.double().abs().sum())]
-    return {"MB": peak, "seconds": time.process_time() - start, "active": active, "checks": checks}
+    found: dict[str, float] = {}
+
+    def work() -> None:
+        if kind == "ours":
+            scores = splade_scores(max_linear(tokens.flatten(0, 1), table, bias, [length] * rows))
+        else:
+            logits = torch.nn.functional.linear(tokens, table, bias)
+            features = {"token_embeddings": logits, "attention_mask": torch.ones(rows, length)}
+            scores = pooling(features)["sentence_embedding"]
+            del logits, features
+        found["active"] = float((scores > 0).sum(1).float().mean())
+        scores.sum().backward()
+        found["scores"] = float(scores.detach().double().sum())
+
+    peak = measure_peak(work)
+    checks = [found["scores"], float(tokens.grad.double().abs().sum())]
+    return {"MB": peak.over_weights / 2**20, "seconds": peak.cpu_seconds, "active": found["active"], "checks": checks}
 
 
 def main() -> None:

@@ -1,10 +1,12 @@
 """What tests share without a fixture: sentences in five languages and three scripts, and a recipe over them."""
 
+import functools
 import io
-import logging
+import json
 import os
 import random
 import runpy
+import signal
 import subprocess
 import sys
 import tempfile
@@ -77,33 +79,67 @@ variants:
 
 
 def run_forked(*command, cwd="/", **variables):
-    """Run `mmbert ...`, or a script by its path, as a process that has this one's imports already.
+    """Run `mmbert ...`, or a script by its path, as a process that has its imports already.
+
+    Starting Python and importing torch takes seconds of a processor, a fork none of them. What is forked is a process
+    that imported and did nothing else: this one has threads of its own by now (tqdm, OpenMP, arrow), and whoever waits
+    for one of those in a fork waits for ever.
 
     Returns:
-        As `subprocess.run(capture_output=True, text=True)`. Starting Python and importing torch takes seconds of a
-        processor; a fork takes none of them, and ends with its own status and output all the same.
+        As `subprocess.run(capture_output=True, text=True)`.
     """
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        if not (child := os.fork()):
-            _become(list(map(str, command)), cwd, variables, out, err)
-        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        said = []
-        for file in (out, err):
-            file.seek(0)
-            said.append(file.read().decode("utf-8"))
+    with tempfile.TemporaryDirectory() as folder:
+        out, err = Path(folder, "out"), Path(folder, "err")
+        request = {"command": list(map(str, command)), "cwd": str(cwd), "out": str(out), "err": str(err)}
+        server = _fork_server()
+        try:
+            server.stdin.write(json.dumps(request | {"variables": dict(os.environ) | variables}) + "\n")
+            server.stdin.flush()
+            status = int(server.stdout.readline())
+        except BaseException:  # the test's time is over: the next one gets another server
+            os.killpg(server.pid, signal.SIGKILL)
+            server.communicate()
+            _fork_server.cache_clear()
+            raise
+        said = [path.read_text("utf-8") for path in (out, err)]
     return subprocess.CompletedProcess(command, status, *said)
+
+
+@functools.cache
+def _fork_server():
+    serve = "import tests_support; tests_support.serve_forks()"
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    return subprocess.Popen([sys.executable, "-c", serve], env=environment, start_new_session=True, **pipes)
+
+
+def serve_forks():
+    """Fork for every request on standard input, and answer with the status that the fork ended with."""
+    import mmbert.cli
+    import sentence_transformers
+    import torch
+
+    imported = mmbert.cli, sentence_transformers, torch
+    assert all(imported)
+    torch.set_num_threads(1)
+    for line in sys.stdin:
+        request = json.loads(line)
+        if not (child := os.fork()):
+            _become(**request)
+        sys.stdout.write(f"{os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}\n")
+        sys.stdout.flush()
 
 
 def _become(command, cwd, variables, out, err):
     status = 1
     try:
-        for number, file in ((1, out), (2, err)):
-            os.dup2(file.fileno(), number)
+        for number, path in ((1, out), (2, err)):
+            os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
         sys.stdout, sys.stderr = (io.TextIOWrapper(os.fdopen(n, "wb", closefd=False), "utf-8") for n in (1, 2))
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         sys.stdin = io.TextIOWrapper(os.fdopen(0, "rb", closefd=False), "utf-8")
-        logging.getLogger().handlers.clear()  # pytest's, which would keep the lines for themselves
         os.chdir(cwd)
+        os.environ.clear()
         os.environ.update(variables)
         sys.argv = command
         if command[0] == "mmbert":

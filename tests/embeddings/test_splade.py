@@ -78,18 +78,17 @@ def test_wrong_sizes_are_refused(lengths, chunk_size, message):
 
 
 PEAK = """
-import resource, sys, torch
+import sys, torch
 from mmbert.embeddings.retrievers.splade import max_linear, splade_scores
+from mmbert.evaluation.efficiency.memory import measure_peak
 torch.set_num_threads(1)
 hidden, weight = torch.randn(2048, 32, requires_grad=True), torch.randn(60_000, 32, requires_grad=True)
 lengths = [256] * 8
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-if sys.argv[1] == "ours":
-    scores = splade_scores(max_linear(hidden, weight, None, lengths, 64))
-else:
-    scores = (hidden @ weight.t()).view(8, 256, -1).relu().log1p().amax(1)
-scores.sum().backward()
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+def ours():
+    splade_scores(max_linear(hidden, weight, None, lengths, 64)).sum().backward()
+def dense():
+    (hidden @ weight.t()).view(8, 256, -1).relu().log1p().amax(1).sum().backward()
+print(measure_peak({"ours": ours, "dense": dense}[sys.argv[1]]).over_weights // 2**20)
 """
 
 
