@@ -41,6 +41,7 @@ _MEMBERS_BY_SCRIPT = {("kur", "Arab"): "ckb", ("aze", "Arab"): "azb", ("pan", "A
 _RETIRED = {"daf": "dnj", "kzj": "dtp", "tpw": "tpn"}
 _SAME_SCRIPTS = {"Hang": "Kore", "Hrkt": "Jpan", "Hira": "Jpan", "Kana": "Jpan"}
 _CHINESE = {"Hani", "Hans", "Hant"}
+_ENOUGH_LETTERS = 200  # some sentences: fewer may be names and numbers in another script
 
 
 class _Spelling(NamedTuple):
@@ -364,22 +365,19 @@ _NOT_LANGUAGES = frozenset(
 )
 
 
-def questions_about(tags: Iterable[str]) -> list[str]:
+def questions_about(tags: Iterable[str], texts: Mapping[str, str] | None = None) -> list[str]:
     """What looks wrong with the tags of one source: an unlikely script, one language under two tags.
 
     Args:
         tags: Tags in use.
+        texts: Some text of each tag, where there is any. It decides: Bosnian that is in Cyrillic is not questioned, nor is
+            any other language in the script of its tag.
 
     Returns:
         A sentence per question; usually none.
     """
     there = sorted(set(tags))
-    said = []
-    for tag in there:
-        code, _, script = tag.partition("_")
-        if script and _is_strange(code, script):
-            usual = " or ".join(f"{code}_{one}" for one in known_scripts(code))
-            said.append(f"{tag}: {language_name(tag)} is not known to be written in {script}; did you mean {usual}?")
+    said = [question for tag in there if (question := _script_question(tag, (texts or {}).get(tag, "")))]
     by_code: dict[str, list[str]] = {}
     for tag in there:
         found = _parse(tag)
@@ -467,16 +465,17 @@ def tags_in_use(where: object, tags: Iterable[str], unknown: str = "und") -> dic
     return used
 
 
-def note_tags(where: object, read: Mapping[str, str]) -> None:
+def note_tags(where: object, read: Mapping[str, str], texts: Mapping[str, str] | None = None) -> None:
     """Logs in one line what was read as something else, and what is questionable.
 
     Args:
         where: What was read.
         read: The source's spelling to the tag in use.
+        texts: Some text of each tag in use, where there is any.
     """
     pairs = [f"{theirs} as {ours}" for theirs, ours in sorted(read.items()) if theirs != ours]
     more = f" and {len(pairs) - _LISTED} more" if len(pairs) > _LISTED else ""
-    lines = questions_about(read.values())
+    lines = questions_about(read.values(), texts)
     if pairs:
         lines.insert(0, f"language tags are read as mmBERT writes them: {', '.join(pairs[:_LISTED])}{more}.")
     if lines:
@@ -661,6 +660,26 @@ def _script_of_territory(code: str, territory: str) -> str | None:
     own = _code(code, there)
     likely = own is not None and (there in _CHINESE or there in known_scripts(own))
     return there if there != general and likely else None
+
+
+def _script_question(tag: str, text: str) -> str | None:
+    code, _, script = tag.partition("_")
+    if not script:
+        return None
+    found = script_of(text)
+    if found is not None and _one_script(found) == _one_script(script):
+        return None
+    if found is not None and sum(map(str.isalpha, text)) >= _ENOUGH_LETTERS:
+        return f"{tag}: most of its text is in {found}, as the first documents show; did you mean {code}_{found}?"
+    if not _is_strange(code, script):
+        return None
+    usual = " or ".join(f"{code}_{one}" for one in known_scripts(code))
+    return f"{tag}: {language_name(tag)} is not known to be written in {script}; did you mean {usual}?"
+
+
+def _one_script(script: str) -> str:
+    """Fold scripts that letters alone cannot tell apart."""
+    return "Hani" if script in _CHINESE else _SAME_SCRIPTS.get(script, script)
 
 
 def _is_strange(code: str, script: str) -> bool:

@@ -18,6 +18,8 @@ from ...common.messages import option
 from ...languages.tags import canonical_names, choose_tags, is_language_tag, known_tag, note_tags, unknown_tag_message
 from .base import Corpus, Document, Source, Split, check_fraction, check_split, is_heldout
 
+_SAMPLE = 2_000  # characters of each language that show which script its text is in
+
 OnBadRow = Literal["error", "skip"]
 
 
@@ -129,6 +131,7 @@ class RowCorpus(Corpus):
     def _accepted(self, skipped: Counter[str]) -> Iterator[Document]:
         """Yields every good row as a document; a language that was asked for and never came is an error."""
         read: dict[str, str] = {}
+        samples: dict[str, str] = {}
         for theirs in self.rows():
             row = with_known_tag(theirs, self.options)
             problem, detail = find_problem(row, self.options)
@@ -136,6 +139,12 @@ class RowCorpus(Corpus):
                 read[theirs.language] = row.language
                 if not self.options.wants(row.language):
                     continue
+                if (
+                    not self._noted
+                    and len(seen := samples.get(row.language, "")) < _SAMPLE
+                    and isinstance(row.text, str)
+                ):
+                    samples[row.language] = seen + row.text[: _SAMPLE - len(seen)]
                 key = None if row.key is None else str(row.key)
                 yield Document(row.language, row.text, self._source.name, key)
             elif self.options.on_bad_row == "skip":
@@ -146,7 +155,8 @@ class RowCorpus(Corpus):
             choose_tags(self.options.languages, set(read.values()), self._source.name, "holds no document in {}")
         if not self._noted:
             self._noted = True
-            note_tags(self._source.name, {theirs: ours for theirs, ours in read.items() if self.options.wants(ours)})
+            kept = {theirs: ours for theirs, ours in read.items() if self.options.wants(ours)}
+            note_tags(self._source.name, kept, samples)
 
 
 def with_known_tag(row: Row, options: ReadOptions) -> Row:

@@ -178,6 +178,22 @@ def test_a_source_is_read_in_mmberts_tags_with_one_line(caplog):
     assert near_matches("deu_Hant") == ["deu_Latn"]
 
 
+def test_the_text_decides_whether_a_script_is_questioned():
+    tags = ["bos_Cyrl", "ccp_Cakm", "jpn_Jpan", "kor_Hang", "cmn_Hant", "srp_Cyrl"]
+    texts = {
+        "bos_Cyrl": "Сва људска бића рађају се слободна и једнака у достојанству и правима.",
+        "ccp_Cakm": "\U00011103\U00011104\U00011105",
+        "jpn_Jpan": "すべての人間は、生れながらにして自由であり" * 20,
+        "kor_Hang": "모든 인간은 태어날 때부터 자유로우며" * 20,
+        "cmn_Hant": "人人生而自由在尊嚴和權利上一律平等" * 20,
+        "srp_Cyrl": "Sva ljudska bića rađaju se slobodna i jednaka. " * 10,
+    }
+    (question,) = questions_about(tags, texts)
+    assert question == ("srp_Cyrl: most of its text is in Latn, as the first documents show; did you mean srp_Latn?")
+    assert not questions_about(["srp_Cyrl"], {"srp_Cyrl": "COVID-19, Wikipedia"})  # too little to say
+    assert len(questions_about(["bos_Cyrl", "deu_Hant"])) == 2
+
+
 def test_languages_are_chosen_from_what_is_there():
     there = ["cmn_Hans", "cmn_Hant", "eng_Latn", "srp_Latn"]
     assert choose_tags(["zh", "English"], there, "x") == ["cmn_Hans", "cmn_Hant", "eng_Latn"]
