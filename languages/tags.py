@@ -370,8 +370,8 @@ def questions_about(tags: Iterable[str], texts: Mapping[str, str] | None = None)
 
     Args:
         tags: Tags in use.
-        texts: Some text of each tag, where there is any. It decides: Bosnian that is in Cyrillic is not questioned, nor is
-            any other language in the script of its tag.
+        texts: Some text of each tag, where there is any. It decides: a language that is in the script of its tag is not
+            questioned, however rare that is.
 
     Returns:
         A sentence per question; usually none.
