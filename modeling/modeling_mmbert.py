@@ -250,9 +250,12 @@ class MmBertModel(MmBertPreTrainedModel):
             flat = None if inputs_embeds is None else stream.take(inputs_embeds.flatten(0, 1))
             hidden: Tensor = self.embeddings(inputs_embeds=flat)
         else:
-            tokens = stream.take(input_ids.flatten())
-            refuse_ids_beyond("token id", tokens, _rows_of(self.embeddings.tok_embeddings))
-            hidden = self.embeddings(tokens)
+            tokens, table = stream.take(input_ids.flatten()), self.embeddings.tok_embeddings
+            refuse_ids_beyond("token id", tokens, _rows_of(table))
+            if table._forward_hooks:  # NEFTune's and others' are written for (B, L, hidden_size)
+                hidden = self.embeddings(inputs_embeds=stream.take(table(input_ids).flatten(0, 1)))
+            else:
+                hidden = self.embeddings(tokens)
         return hidden
 
     def _encode(

@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from mmbert import MmBertModel
+from transformers.integrations.neftune import neftune_post_forward_hook
 
 
 def on_real_tokens(tensor, mask):
@@ -45,6 +46,23 @@ def test_random_masks_equal_stock(pairs, lengths, seed, window, backend):
         ours, theirs = model(ids, mask), stock(ids, attention_mask=mask)
     assert_same(ours.last_hidden_state, theirs.last_hidden_state, mask)
     assert not ours.last_hidden_state[~mask.bool()].any()
+
+
+def test_neftune_adds_the_noise_that_stock_would_add(twins):
+    """A Trainer's `neftune_noise_alpha` hooks the table of embeddings and expects (B, L, hidden_size) of it."""
+    ids, mask = torch.randint(5, 97, (2, 20)), torch.ones(2, 20, dtype=torch.long)
+    mask[1, 12:] = 0
+    outputs, plain = [], None
+    for model in twins():
+        if plain is None:
+            plain = model.train()(ids, attention_mask=mask).last_hidden_state
+        table = model.get_input_embeddings()
+        table.neftune_noise_alpha = 5.0
+        table.register_forward_hook(neftune_post_forward_hook)
+        torch.manual_seed(3)
+        outputs.append(model.train()(ids, attention_mask=mask).last_hidden_state)
+    assert_same(*outputs, mask)
+    assert (plain - outputs[0]).abs().max() > 0.01
 
 
 @pytest.mark.parametrize("padding", ["none", "right", "left", "holes"])
