@@ -283,7 +283,8 @@ def main() -> None:
             if name == "table":
                 report = distil_static(str(start), train, options.output / name, **shared)
             else:
-                report = distil_embedder(start, train, options.output / name, start="tokens", device="cpu", **shared)
+                table = options.output / "table"  # solved already
+                report = distil_embedder(start, train, options.output / name, start=table, device="cpu", **shared)
             report.save(options.output / name / "report.json")
             print(report.table())
         done(name)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import NoReturn
 
-from . import progress
+from .progress import Progress
 from .run_file import write_run_file
 
 CHATTY = ("httpx", "sentence_transformers", "transformers", "datasets", "matplotlib")
@@ -32,7 +32,7 @@ def run_command(act: Callable[[], object]) -> None:
     if _taken("--no-verify", "--no_verify"):
         os.environ["MMBERT_VERIFY"] = "0"  # what this command starts must not compare either
     quiet = _taken("-q", "--quiet")
-    progress.silence(quiet)
+    Progress.silent = quiet
     if quiet or not sys.stderr.isatty():
         _turn_off_bars()
     logging.basicConfig(
@@ -57,7 +57,7 @@ def run_command(act: Callable[[], object]) -> None:
         sys.stderr.write(f"mmbert: stopped: {said}\n")
         sys.exit(143 if isinstance(stop, Stopped) else 130)
     finally:
-        progress.silence(False)
+        Progress.silent = False
 
 
 def _taken(*flags: str) -> bool:

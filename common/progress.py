@@ -5,19 +5,11 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 logger = logging.getLogger(__name__)
 
 _FRAME = 0.1  # seconds between two drawings of the bar
-_silent: set[bool] = set()
-
-
-def silence(wanted: bool) -> None:
-    """Show no progress in this process from now on, whoever asks for it (`--quiet`), or show it again."""
-    _silent.clear()
-    if wanted:
-        _silent.add(True)
 
 
 class Progress:
@@ -30,12 +22,17 @@ class Progress:
         shown: Whether to show anything.
         interval: Seconds between two lines where no terminal is.
         clock: Gives seconds; for tests.
+
+    Attributes:
+        silent: Whether no progress of this process is shown, whoever asks for it (`--quiet`).
     """
+
+    silent: ClassVar[bool] = False
 
     def __init__(
         self, title: str, *, shown: bool = True, interval: float = 5.0, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        shown = shown and not _silent
+        shown = shown and not Progress.silent
         self.title, self._shown, self._interval, self._clock = title, shown, interval, clock
         self._before, self._began = 0.0, clock()
         self._last: float = self._began

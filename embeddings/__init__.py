@@ -18,6 +18,7 @@ _HOMES = {
     "RunOptions": "training.run",
     "SearchHit": "search.hits",
     "SearchIndex": "search.index",
+    "TeacherOptions": "training.distillation.run",
     "TrainingPreset": "training.presets",
     "TrainingReport": "training.run",
     "align_encoder": "training.alignment",

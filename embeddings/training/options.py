@@ -81,10 +81,10 @@ def run_script(train: Callable[..., TrainingReport], options: argparse.Namespace
     return write_report(train(options.model, pairs, options.output, settings=settings, dev=dev, **limits, **own))
 
 
-def settings_of(options: argparse.Namespace) -> TrainingPreset:
-    """Return the preset with what the user named."""
-    fields = TrainingPreset.__dataclass_fields__
-    given = {name: value for name, value in vars(options).items() if name in fields and name != "train"}
+def settings_of(options: argparse.Namespace, without: tuple[str, ...] = ("train",)) -> TrainingPreset:
+    """Return the preset with what the user named; options `without` are no settings."""
+    fields = TrainingPreset.__dataclass_fields__.keys() - set(without)
+    given = {name: value for name, value in vars(options).items() if name in fields}
     return preset(options.preset, **given)
 
 

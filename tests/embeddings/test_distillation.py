@@ -26,6 +26,7 @@ from mmbert.embeddings.training.distillation.losses import DistillationLoss
 from mmbert.embeddings.training.distillation.ridge import bag_of_tokens, fit_tokens
 from mmbert.embeddings.training.distillation.static_start import start_from_tokens
 from mmbert.modeling import train_tokenizer
+from safetensors.torch import load_file
 from sentence_transformers import SentenceTransformer
 
 WORDS = "red blue old new small big river house tree dog bread snow night stone road fire".split()
@@ -467,6 +468,23 @@ def test_a_start_from_tokens_is_near_the_teacher_before_training(encoder, rows, 
         settings=preset("distilled", batch_size=16, max_seq_length=32), max_steps=2, device="cpu", centre="all",
     )  # fmt: skip
     assert report.scores[0][1]["dev_teacher_cosine"] > 0.95
+
+
+def test_a_start_from_a_saved_table_is_the_start_from_tokens(encoder, toy_tokenizer, rows, tmp_path):
+    shared = {"teacher": Counting(), "labels": tmp_path / "labels", "settings": preset("distilled", max_seq_length=32)}
+    distil_static(encoder, rows, tmp_path / "table", **shared)
+    found = []
+    for start in ("tokens", tmp_path / "table"):
+        out = tmp_path / f"student-{len(found)}"
+        distil_embedder(encoder, rows, out, start=start, max_steps=1, device="cpu", **shared)
+        found.append(load_file(out / "model.safetensors"))
+    assert all(torch.equal(found[0][name], value) for name, value in found[1].items())
+    other = train_tokenizer(sentences(50), 300)
+    distil_static(other, rows, tmp_path / "other", **shared)
+    with pytest.raises(ValueError, match="other: its vocabulary is not the student's; make it with --static"):
+        distil_embedder(encoder, rows, tmp_path / "out", start=tmp_path / "other", device="cpu", **shared)
+    with pytest.raises(ValueError, match=r"start needs a static embedder .*, this is another"):
+        distil_embedder(encoder, rows, tmp_path / "out", start=tmp_path / "student-0", device="cpu", **shared)
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,12 @@ from pathlib import Path
 
 from ....common.files import refuse_existing
 from ...pairs.sources import read_texts
-from ..options import write_report
-from ..presets import TrainingPreset, preset
+from ..options import settings_of, write_report
 from ..run import refuse_bad_numbers
 from .label_store import label_texts
 from .losses import refuse_bad_weights
 from .rows import DistillationRows, read_distillation_rows
-from .run import DEFAULT_LOSS, distil_embedder, distil_static
+from .run import DEFAULT_LOSS, TeacherOptions, distil_embedder, distil_static
 from .targets import CENTRES
 from .teachers import open_teacher
 
@@ -39,9 +38,7 @@ def distillation_parser(description: str) -> argparse.ArgumentParser:
     add("--labels_only", action="store_true", help="Compute the teacher's vectors and stop.")
     add("--teacher_prompt", help="Put before every text for the teacher, such as 'query: '.")
     add("--static", action="store_true", help="A table of token vectors in closed form; no network, no training.")
-    add(
-        "--start", choices=("model", "tokens"), default="model", help="tokens: begin with that table, for new networks."
-    )
+    add("--start", default="model", help="tokens: begin with that table, for new networks; or the folder of one.")
     add("--ridge", type=float, default=1.0, help="Penalty of the regression from tokens to the teacher.")
     add("--loss", type=_weights, default=dict(DEFAULT_LOSS), help="Weights: cosine=1,contrastive=0.5,mse=0,kl=0.")
     add("--center", choices=CENTRES, default="none", help="Mean that is taken off the teacher's vectors.")
@@ -55,6 +52,7 @@ def distillation_parser(description: str) -> argparse.ArgumentParser:
     add("--bf16", action="store_true", default=None)
     add("--seed", type=int, default=0)
     add("--device")
+    parser.set_defaults(preset="distilled")
     return parser
 
 
@@ -71,7 +69,7 @@ def run_distillation(options: argparse.Namespace) -> str:
         ValueError: If options contradict each other, or the rows do not do.
     """
     labels = _labels_folder(options)
-    settings = _settings(options)
+    settings = settings_of(options, without=("train", "seed"))
     refuse_bad_numbers(settings)
     refuse_bad_weights(options.loss, options.loss_temperature, options.margin)
     if not options.labels_only:
@@ -90,18 +88,19 @@ def run_distillation(options: argparse.Namespace) -> str:
     dev: DistillationRows | None = None
     if heldout := min(settings.heldout, len(rows) // 10):
         rows, dev = rows.split(heldout, settings.seed)
-    given = {"teacher": teacher, "labels": labels, "settings": settings, "dev": dev, "centre": options.center}
+    given: TeacherOptions = {"teacher": teacher, "labels": labels, "dev": dev}
+    given |= {"centre": options.center, "ridge": options.ridge}
     if options.static:
-        return write_report(distil_static(options.model, rows, options.output, ridge=options.ridge, **given))
+        return write_report(distil_static(options.model, rows, options.output, settings=settings, **given))
     report = distil_embedder(
         options.model,
         rows,
         options.output,
+        settings=settings,
         loss=options.loss,
         temperature=options.loss_temperature,
         margin=options.margin,
         start=options.start,
-        ridge=options.ridge,
         max_steps=options.max_steps,
         seed=options.seed,
         device=options.device,
@@ -118,11 +117,6 @@ def _labels_folder(options: argparse.Namespace) -> Path:
         raise ValueError("--labels is missing; name the folder that the teacher's vectors shall go to")
     folder: Path = options.labels or options.output.with_name(f"{options.output.name}-labels")
     return folder
-
-
-def _settings(options: argparse.Namespace) -> TrainingPreset:
-    fields = {name for name in TrainingPreset.__dataclass_fields__ if name not in ("train", "seed")}
-    return preset("distilled", **{name: value for name, value in vars(options).items() if name in fields})
 
 
 def _weights(text: str) -> dict[str, float]:
