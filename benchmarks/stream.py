@@ -7,7 +7,7 @@
 Prints the tables; writes stream.json, stream.md and stream.png (seen over target share by language). Tokens a second
 are of CPU time on one thread, ids uint32 on disk and int64 in the batch, specials included; start is the time from
 opening the index to the first collated batch, after imports and with the tokenizer loaded; memory is above that.
-Targets are judged by CPU time, which other work on the machine hardly touches.
+Targets are compared by CPU time, which other work on the machine hardly touches.
 """
 
 import argparse

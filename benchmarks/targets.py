@@ -1,6 +1,6 @@
 """Targets of speed, and whether a run reached them.
 
-A target is a ratio of two rows that ran in the same rounds, or the fraction of the roofline of one row. It is judged on
+A target is a ratio of two rows that ran in the same rounds, or the fraction of the roofline of one row. It is read on
 one thread, by the eager network; a compiled one, where it was measured, is shown beside it and never stands in for it
 silently.
 """

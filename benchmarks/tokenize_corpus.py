@@ -3,7 +3,7 @@
     python benchmarks/tokenize_corpus.py --corpus FOLDER --tokenizer tokenizer.json.xz --output build/tokenize
 
 FOLDER holds parquet files with the columns `lang` and `text`. The raw side does nothing but `encode_batch` in batches
-of 1,024: no reading, no hashing, no ids in Python. Our side reads, judges, hashes, tokenises, removes copies, writes
+of 1,024: no reading, no hashing, no ids in Python. Our side reads, checks, hashes, tokenises, removes copies, writes
 bundles and shards with their checksums. The two alternate; each number is a median over the rounds. CPU time counts the
 whole process with its threads. What a run does once, whatever its size (listing, saving the tokenizer), is shown apart.
 With --processes 2 the raw side is two processes that are already there, and wall time is compared; ours pays for their

@@ -2,7 +2,7 @@
 
     python benchmarks/word_alignment.py CHECKPOINT --pos ud_pos/data.parquet --ner uner/data.parquet --output out
 
-English trains (EWT's dev part, 2,001 sentences), for a fixed number of epochs, and all languages are judged,
+English trains (EWT's dev part, 2,001 sentences), for a fixed number of epochs, and all languages are evaluated,
 each on its first `--rows` test sentences. Contestants:
 
     running text   words in running text, tokens cut at borders of words (mmbert.data.encode_words)
@@ -85,7 +85,7 @@ def encoded(encode: Encoder, tokenizer: Any, sentences: Dataset, names: list[str
 
 
 def measure(checkpoint: Path, source: Path, task: str, options: argparse.Namespace) -> dict[str, Any]:
-    """Train and judge every contestant with every seed on one task."""
+    """Train and evaluate every contestant with every seed on one task."""
     tokenizer = AutoTokenizer.from_pretrained(checkpoint)
     part = "dev"  # English UD and UNER have no train part here
     train = read_labelled(source, split=part, languages=["eng_Latn"])
@@ -98,13 +98,13 @@ def measure(checkpoint: Path, source: Path, task: str, options: argparse.Namespa
     scores: dict[str, dict[str, list[float]]] = {}
     for name in options.contestants:
         learned = encoded(CONTESTANTS[name], tokenizer, train, names)
-        judged = encoded(CONTESTANTS[name], tokenizer, test, names)
-        result["share"][name] = shares(judged)
+        evaluated = encoded(CONTESTANTS[name], tokenizer, test, names)
+        result["share"][name] = shares(evaluated)
 
-        def score(predictions: list[np.ndarray], rows: Dataset, judged: WordRows = judged) -> dict[str, float]:
-            guesses, truth = judged.judged(predictions, rows)
+        def score(predictions: list[np.ndarray], rows: Dataset, evaluated: WordRows = evaluated) -> dict[str, float]:
+            guesses, truth = evaluated.with_gold(predictions, rows)
             for guess, number in zip(guesses, dict.fromkeys(rows["row"]), strict=True):
-                columns = judged.encodings[number].column[np.array(judged.gold[number]) != -100]
+                columns = evaluated.encodings[number].column[np.array(evaluated.gold[number]) != -100]
                 for word in np.flatnonzero(columns == LOST):
                     guess[word] = "LOST"
             return span_scores(guesses, truth, entity_scheme(names)) if spans else tag_scores(guesses, truth)
@@ -123,7 +123,7 @@ def measure(checkpoint: Path, source: Path, task: str, options: argparse.Namespa
                 checkpoint,
                 "tokens",
                 learned.rows,
-                tests={"test": judged.rows},
+                tests={"test": evaluated.rows},
                 tokenizer=tokenizer,
                 labels=names,
                 collator=DataCollatorForTokenClassification(tokenizer),
@@ -153,10 +153,10 @@ def first_rows(rows: Dataset, count: int) -> Dataset:
     return rows.select(keep)
 
 
-def shares(judged: WordRows) -> dict[str, float]:
+def shares(evaluated: WordRows) -> dict[str, float]:
     """Count words that were lost, and words that stand where another stands, as shares of all."""
     words = lost = doubled = 0
-    for encoding in judged.encodings:
+    for encoding in evaluated.encodings:
         places = [pair for pair in zip(encoding.window, encoding.column, strict=True) if pair[1] != LOST]
         words += len(encoding.column)
         lost += len(encoding.column) - len(places)
@@ -240,7 +240,7 @@ def main() -> None:
     parser.add_argument("--ner", type=Path, help="sentences with names")
     parser.add_argument("--contestants", nargs="+", choices=list(CONTESTANTS), default=list(CONTESTANTS))
     parser.add_argument("--count", action="store_true", help="count what reading does to --pos, and train nothing")
-    parser.add_argument("--rows", type=int, default=150, help="sentences judged in a language")
+    parser.add_argument("--rows", type=int, default=150, help="sentences scored in a language")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=float, default=3)
     parser.add_argument("--learning_rate", type=float, default=5e-4)

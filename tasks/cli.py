@@ -41,7 +41,7 @@ TASKS = {
 
 @dataclass
 class LabelledSources:
-    """Options of a script that trains on labelled rows and judges on others.
+    """Options of a script that trains on labelled rows and evaluates on others.
 
     A list is written with blanks or commas. Splits are looked for where the source has any: a column `split`, files
     named after them, the Hub's.
@@ -106,12 +106,12 @@ class LabelledSources:
         return found
 
     def _require_splits(self, found: dict[str, Dataset]) -> None:
-        """Refuse a file that says nothing of splits: it would be judged on what it was trained on."""
+        """Refuse a file that says nothing of splits: it would be evaluated on what it was trained on."""
         for role in ("dev", "test"):
             if role not in found or self.train or getattr(self, role):
                 continue
-            judged = {json.dumps(row, sort_keys=True) for row in found[role]}
-            if all(json.dumps(row, sort_keys=True) in judged for row in found["train"]):
+            evaluated = {json.dumps(row, sort_keys=True) for row in found[role]}
+            if all(json.dumps(row, sort_keys=True) in evaluated for row in found["train"]):
                 raise ValueError(
                     f"{self.data} does not tell train from {role}: every training row is a row of {role} too; add a"
                     f" column split, give --train and --{role}, or --{role}_split none."

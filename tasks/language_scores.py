@@ -31,7 +31,7 @@ def language_table(
 
     Args:
         records: What `fine_tune` records, one a seed, of one task.
-        data_set: Which of the judged data sets.
+        data_set: Which of the evaluated data sets.
         score: Which score; None: the first, the task's main one.
         pretrained_on: Languages of pre-training; None: those of mmBERT, by their code.
 
@@ -46,7 +46,7 @@ def language_table(
     """
     if not records or data_set not in records[0]["scores"]:
         there = ", ".join(records[0]["scores"]) if records else "no record"
-        raise ValueError(f"nothing was judged on {data_set!r}; there is {there}.")
+        raise ValueError(f"nothing was evaluated on {data_set!r}; there is {there}.")
     score = score or next(iter(records[0]["scores"][data_set]))
     if score not in records[0]["scores"][data_set]:
         raise ValueError(f"no score {score!r}; there are {', '.join(records[0]['scores'][data_set])}.")

@@ -135,13 +135,13 @@ class QuestionAnswering(Task):
 
     def scores(self, name: str, texts: Mapping[int, str]) -> Scores:
         """Score answers, given by number of the question: `f1`, `exact`, and the official ones."""
-        judged = [self._judged(name, number, text) for number, text in texts.items()]
+        evaluated = [self._with_gold(name, number, text) for number, text in texts.items()]
         found = {
-            "f1": statistics.fmean(token_f1(*one) for one in judged),
-            "exact": statistics.fmean(exact_match(*one) for one in judged),
+            "f1": statistics.fmean(token_f1(*one) for one in evaluated),
+            "exact": statistics.fmean(exact_match(*one) for one in evaluated),
         }
         if self.reading.official is not None:
-            found |= official_scores(self.reading.official, judged)
+            found |= official_scores(self.reading.official, evaluated)
         return found
 
     def majority(self, name: str, rows: Sequence[int] | None = None) -> Scores:
@@ -186,10 +186,10 @@ class QuestionAnswering(Task):
                     "question": part.questions[number],
                 }
                 line |= {"right": part.gold[number], "predicted": one.best.text}
-                line["f1"] = token_f1(*self._judged(name, number, one.best.text))
+                line["f1"] = token_f1(*self._with_gold(name, number, one.best.text))
                 file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
-    def _judged(self, name: str, number: int, text: str) -> tuple[str, list[str], str]:
+    def _with_gold(self, name: str, number: int, text: str) -> tuple[str, list[str], str]:
         part = self.parts[name]
         return text, part.gold[number], self.reading.answer_language or part.languages[number]
 
@@ -199,8 +199,8 @@ class QuestionAnswering(Task):
         odds, answered, silent = [], [], []
         for number, found in spoken.items():
             odds.append(found.null_odds)
-            answered.append(token_f1(*self._judged(name, number, found.best.text)))
-            silent.append(token_f1(*self._judged(name, number, "")))
+            answered.append(token_f1(*self._with_gold(name, number, found.best.text)))
+            silent.append(token_f1(*self._with_gold(name, number, "")))
         return best_null_threshold(odds, answered, silent)
 
 

@@ -13,7 +13,12 @@ import tempfile
 import traceback
 from pathlib import Path
 
+import mmbert
+import torch
+from mmbert.cli import app
 from mmbert.data import Document
+from mmbert.modeling.tokenization_mmbert import save_tokenizer
+from typer.testing import CliRunner
 
 # Words of five languages; sentences are drawn from them, so that a language can be learned and told from another.
 WORDS = {
@@ -76,6 +81,30 @@ variants:
   decay-eng: {languages: {add: []}, shares: {eng_Latn: 0.5}}
   decay-all: {}
 """
+
+
+def save_model(folder, tokenizer, head="MaskedLM", *, seed=0, **config):
+    """Save a network of two layers with its tokenizer; returns the folder."""
+    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2}
+    torch.manual_seed(seed)
+    model = getattr(mmbert, f"MmBertFor{head}")(mmbert.MmBertConfig(vocab_size=len(tokenizer), **sizes | config))
+    model.save_pretrained(folder)
+    save_tokenizer(tokenizer, folder)
+    return folder
+
+
+def write_rows(path, rows):
+    """Write rows as JSON lines; returns the path."""
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def run_verb(*words):
+    """Run `mmbert ...` in this process, whose errors are raised; returns typer's result."""
+    done = CliRunner().invoke(app, [*map(str, words)])
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return done
 
 
 def run_forked(*command, cwd="/", **variables):

@@ -1,4 +1,4 @@
-"""From scores of tokens to answers: every span of a passage judged, the best few, and "no answer" where that wins.
+"""From scores of tokens to answers: every span of a passage scored, the best few, and "no answer" where that wins.
 
 The score of a span is its start logit plus its end logit; all spans up to `longest` tokens in all windows compete, not
 only those of the best starts, so the result is exact. Windows that both show a span count its better score. "No answer"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from ...common.deprecation import warn_renamed
 from ..pretraining.masking import IGNORED
 from .running_text import RunningText, join_words
 from .word_labels import Entity, entities, tag_numbers
@@ -123,7 +124,7 @@ class WordRows:
             for example, found in windows.items()
         }
 
-    def judged(
+    def with_gold(
         self, predictions: Sequence[np.ndarray], rows: Dataset | None = None
     ) -> tuple[list[list[str]], list[list[str]]]:
         """Predicted and gold labels by sentence, for a metric; words without a gold label are left out of both."""
@@ -134,6 +135,11 @@ class WordRows:
                 guesses.append([tag for tag, _ in pairs])
                 truth.append([self.names[one] for _, one in pairs])
         return guesses, truth
+
+    def judged(self, *args: Any, **options: Any) -> tuple[list[list[str]], list[list[str]]]:
+        """Return what `with_gold` does, by its name of 0.1."""
+        warn_renamed("WordRows.judged", "WordRows.with_gold")
+        return self.with_gold(*args, **options)
 
     def entities(self, predictions: Sequence[np.ndarray], rows: Dataset | None = None) -> dict[int, list[Entity]]:
         """Brings predictions back to stretches of characters.

@@ -1,4 +1,4 @@
-"""What an embedder is trained for: the loss and the columns that each objective needs, and how the result is judged.
+"""What an embedder is trained for: the loss and the columns that each objective needs, and how the result is evaluated.
 
 Losses and evaluators are sentence-transformers'. Which one fits is decided by the rows: scored pairs take CoSENT,
 triplets distil a teacher's preferences (KL), pairs its vectors (the multilingual distillation of arXiv 2004.09813).

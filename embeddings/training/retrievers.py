@@ -18,7 +18,7 @@ from .losses import retrieval_task, search_evaluator
 from .presets import TrainingPreset
 from .run import RunOptions, TrainingReport, TrainingRun
 
-_CANDIDATES = 20  # passages that a question of the held-out pairs is judged among
+_CANDIDATES = 20  # passages that a question of the held-out pairs is evaluated among
 
 
 def train_reranker(

@@ -12,13 +12,13 @@ from .sweep import Run, mean_score
 Tell = Callable[[str, int, int, float | None], None]
 """Called after each run: its line, runs done, runs known, seconds left (None: unknown)."""
 
-_JUDGING = 0.3  # judging a row costs about a third of training on it: forward only
+_FORWARD = 0.3  # scoring a row costs about a third of training on it: forward only
 
 
 def cost_of(run: Run, rows: Mapping[str, int]) -> float:
-    """Count the rows that a run goes through, judged ones by what they cost."""
-    judged = rows["dev"] + (rows["test"] if run.stage != "sweep" else 0)
-    return rows["train"] * run.setting.epochs + _JUDGING * judged
+    """Count the rows that a run goes through, scored ones by what they cost."""
+    evaluated = rows["dev"] + (rows["test"] if run.stage != "sweep" else 0)
+    return rows["train"] * run.setting.epochs + _FORWARD * evaluated
 
 
 class Clock:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ...common.changes import find_changes
+from ...common.deprecation import renamed_keys
 from ...common.files import write_json
 from .catalogue import BenchmarkTask
 from .sweep import Run
@@ -28,12 +29,12 @@ class ChangedRun(ValueError):
 def identity_of(run: Run, task: BenchmarkTask, rows: str, checkpoint: str) -> dict[str, Any]:
     """Collect what a run's numbers depend on."""
     scored = ("head", "metric", "positive", "official", "answer_language")
-    judged = {key: value for key, value in asdict(task).items() if key in scored and (value or key in scored[:3])}
+    defining = {key: value for key, value in asdict(task).items() if key in scored and (value or key in scored[:3])}
     return {
         "protocol": "the best checkpoint by dev is scored",  # records of 0.1 are of the last one
         "checkpoint": checkpoint,
         "rows": rows,
-        "task": hashlib.sha256(json.dumps(judged, sort_keys=True).encode()).hexdigest()[:16],
+        "task": hashlib.sha256(json.dumps(defining, sort_keys=True).encode()).hexdigest()[:16],
         "setting": run.setting.to_dict(),
         "seed": run.seed,
         "stage": run.stage,
@@ -62,7 +63,8 @@ def read_record(output: Path, run: Run, identity: Mapping[str, Any]) -> dict[str
             f"{path}: done before under other conditions: {' and '.join(changed)}; give another output folder, or "
             "--overwrite-output-dir"
         )
-    return record
+    renewed: dict[str, Any] = renamed_keys(record, trivial="baseline")
+    return renewed
 
 
 def write_record(output: Path, run: Run, record: Mapping[str, Any]) -> Path:

@@ -4,7 +4,7 @@
 
 A task's mean counts every language alike, as XTREME does; its spread is the standard deviation over seeds of that mean
 (n - 1 in the denominator; unknown with one seed). Languages are grouped by the phase in which mmBERT first reads them
-and by script. `trivial` is the score of somebody who knows the training labels and nothing of the text.
+and by script. `baseline` is the score of somebody who knows the training labels and nothing of the text.
 """
 
 import statistics
@@ -42,7 +42,7 @@ def build_report(
         else:
             by_entry.setdefault((record["task"], record["stage"]), []).append(record)
     for (name, stage), runs in list(by_entry.items()):
-        if stage == "oracle":  # the sweep of an oracle was judged on test too; only the best setting is its choice
+        if stage == "oracle":  # the sweep of an oracle was evaluated on test too; only the best setting is its choice
             sweeps.setdefault(name, []).extend(run for run in runs if run["seed"] == runs[0]["seed"])
             best = choose(sweeps[name], runs[0]["metric"], "test").to_dict()
             by_entry[name, stage] = [run for run in runs if run["setting"] == best]
@@ -69,7 +69,7 @@ def _entry(name: str, stage: str, runs: Sequence[Record], sweep: Sequence[Record
         "mean": statistics.fmean(means),
         "sd": spread(means),
         "dev": statistics.fmean(mean_score(run["scores"]["dev"], metric) for run in runs),
-        "trivial": mean_score(first["trivial"]["test"], metric),
+        "baseline": mean_score(first["baseline"]["test"], metric),
         "languages": languages,
         "groups": _by("group", languages, runs, metric),
         "scripts": _by("script", languages, runs, metric),
@@ -82,9 +82,9 @@ def _entry(name: str, stage: str, runs: Sequence[Record], sweep: Sequence[Record
 
 
 def _languages(name: str, runs: Sequence[Record]) -> list[str]:
-    judged = {tuple(run["scores"]["test"]) for run in runs}
-    if len(judged) > 1:
-        raise ValueError(f"{name}: its runs judge different languages; put them into folders of their own")
+    evaluated = {tuple(run["scores"]["test"]) for run in runs}
+    if len(evaluated) > 1:
+        raise ValueError(f"{name}: its runs evaluate different languages; put them into folders of their own")
     return list(runs[0]["scores"]["test"])
 
 
@@ -98,7 +98,7 @@ def _language(tag: str, runs: Sequence[Record], metric: str) -> dict[str, Any]:
         "sd": spread(values),
         "rows": own["rows"],
         "trained": own["trained"],
-        "trivial": runs[0]["trivial"]["test"][tag][metric],
+        "baseline": runs[0]["baseline"]["test"][tag][metric],
         "group": f"phase {phase}" if phase else "unread",
         "script": tag.partition("_")[2] or "none",
         "interval": row_interval(statistics.fmean(values), own["rows"]) if metric in SHARES else None,
@@ -119,8 +119,8 @@ def _subset(tags: Sequence[str], runs: Sequence[Record], metric: str) -> dict[st
     if not tags:
         return None
     means = [mean_score({tag: run["scores"]["test"][tag] for tag in tags}, metric) for run in runs]
-    trivial = mean_score({tag: runs[0]["trivial"]["test"][tag] for tag in tags}, metric)
-    return {"languages": len(tags), "mean": statistics.fmean(means), "sd": spread(means), "trivial": trivial}
+    baseline = mean_score({tag: runs[0]["baseline"]["test"][tag] for tag in tags}, metric)
+    return {"languages": len(tags), "mean": statistics.fmean(means), "sd": spread(means), "baseline": baseline}
 
 
 def _published(name: str) -> list[dict[str, Any]]:

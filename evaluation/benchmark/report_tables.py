@@ -49,7 +49,7 @@ def task_table(report: Mapping[str, Any]) -> str:
                 len(task["seeds"]),
                 _score(task),
                 _score(zero) if zero and zero["languages"] < len(task["languages"]) else "",
-                f"{100 * task['trivial']:.1f}",
+                f"{100 * task['baseline']:.1f}",
                 *ours,
                 *theirs,
             ]

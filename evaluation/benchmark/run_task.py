@@ -74,7 +74,7 @@ def _execute(job: Job, run: Run, identity: Mapping[str, Any]) -> dict[str, Any]:
         "identity": dict(identity),
         "checkpoint": job.checkpoint,
         "scores": scores,
-        "trivial": {part: _majority(task, part) for part in scores},
+        "baseline": {part: _majority(task, part) for part in scores},
         "rows": {"train": len(rows.train), "dev": len(rows.dev), "test": len(rows.test)},
         "train_languages": list(rows.train_languages),
         "notes": [*rows.notes, *_cut_notes(task, run), *result.record["dropped"]],

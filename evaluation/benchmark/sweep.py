@@ -1,11 +1,11 @@
 """The protocol: which settings are tried, on what they are chosen, and which runs follow from that.
 
-    sweep: every setting of the grid, one seed, judged on dev only
+    sweep: every setting of the grid, one seed, evaluated on dev only
     choice: the setting with the best dev score
-    final: the chosen setting, every seed, judged on dev and test
+    final: the chosen setting, every seed, evaluated on dev and test
 
 A sweep run never reads the test rows, so the choice cannot depend on them. The paper's own numbers are oracle choices:
-its settings were picked by the scores it reports. That is `oracle=True`, which judges the sweep on test as well, and
+its settings were picked by the scores it reports. That is `oracle=True`, which evaluates the sweep on test as well, and
 everything that comes of it is labelled so.
 
 Trade-off: the sweep uses one seed, so the choice carries that seed's luck; all seeds of 20 settings would cost seven

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ...common.deprecation import renamed_keys
 from ...model_cards.markdown import markdown_table
 from ..benchmark.report import GROUPS, build_report
 from ..benchmark.report_tables import group_table, language_table
@@ -125,7 +126,7 @@ def _record(name: str, found: SetScores, spent: dict[str, float]) -> dict[str, A
         "train_languages": [tag for tag in test if test[tag]["trained"]],
         "rows": {"train": 0, "dev": 0, "test": sum(one["rows"] for one in test.values())},
         "scores": {"test": test, "dev": test},
-        "trivial": {"test": {tag: {metric: found.trivial[tag]} for tag in test}},
+        "baseline": {"test": {tag: {metric: found.baseline[tag]} for tag in test}},
         "notes": list(found.notes),
         **spent,
     }
@@ -173,17 +174,18 @@ def summary_table(reports: Mapping[str, Mapping[str, Any]]) -> str:
     Returns:
         A Markdown table: a row a set, and one for each resource group where it has several.
     """
+    reports = {name: renamed_keys(report, trivial="baseline") for name, report in reports.items()}
     first = next(iter(reports.values()))
     rows = []
     for task in first["tasks"]:
         same = [next(one for one in report["tasks"] if one["name"] == task["name"]) for report in reports.values()]
         scores = [f"{100 * one['mean']:.1f}" for one in same]
-        rows.append([task["title"], task["metric"], len(task["languages"]), *scores, f"{100 * task['trivial']:.1f}"])
+        rows.append([task["title"], task["metric"], len(task["languages"]), *scores, f"{100 * task['baseline']:.1f}"])
         groups = [group for group in GROUPS if group in task["groups"]]
         for group in groups if len(groups) > 1 else []:
             entry = task["groups"][group]
             scores = [f"{100 * one['groups'][group]['mean']:.1f}" for one in same]
-            rows.append([f"- {group}", "", entry["languages"], *scores, f"{100 * entry['trivial']:.1f}"])
+            rows.append([f"- {group}", "", entry["languages"], *scores, f"{100 * entry['baseline']:.1f}"])
     return markdown_table(["set", "number", "languages", *reports, "chance"], rows, text_columns=2)
 
 

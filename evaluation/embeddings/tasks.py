@@ -43,7 +43,7 @@ class SetScores:
     """Scores of one set."""
 
     scores: Scores  # by language: the task's number, further ones, `rows` and `trained`
-    trivial: dict[str, float]  # the number that chance gets, by language
+    baseline: dict[str, float]  # the number that chance gets, by language
     notes: tuple[str, ...] = ()  # what a reader must know
 
 
@@ -135,16 +135,16 @@ def _neighbours(
     encoder: Any, evaluated: dict[str, list[Row]], labelled: Callable[[str], list[Row]], trained: tuple[str, ...]
 ) -> SetScores:
     scores: Scores = {}
-    trivial = {}
+    baseline = {}
     for tag, rows in evaluated.items():
         examples = [(row["text"], row["category"]) for row in labelled(tag)]
         found = neighbour_scores(encoder, examples, [(row["text"], row["category"]) for row in rows])
         scores[tag] = {key: found[key] for key in ("accuracy", "macro_f1")}
         scores[tag] |= {"rows": len(rows), "trained": tag in trained}
         usual = Counter(label for _, label in examples).most_common(1)[0][0]
-        trivial[tag] = sum(row["category"] == usual for row in rows) / len(rows)
+        baseline[tag] = sum(row["category"] == usual for row in rows) / len(rows)
     return SetScores(
-        scores, trivial, ("5 nearest neighbours; * marks languages whose own labelled rows were looked up",)
+        scores, baseline, ("5 nearest neighbours; * marks languages whose own labelled rows were looked up",)
     )
 
 

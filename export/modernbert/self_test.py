@@ -19,12 +19,14 @@ from typing import Any
 
 import torch
 
+from ...common.deprecation import warn_renamed
 from ...common.files import read_json
 
 SELF_TEST = "self_test.json"
 # Of the relative error. A trained encoder of 7 layers shows 3e-7, 1e-3 and 8e-3; another theta or window 0.1.
 TOLERANCES = {"float32": 1e-4, "float16": 5e-3, "bfloat16": 3e-2}
 _LENGTH = 160
+_OLD = {"judge": "compare_hidden", "judge_vectors": "compare_vectors"}  # names of 0.1
 _ABOUT = "Feed input_ids; mean over the tokens, and last token, of last_hidden_state must be these (relative error)."
 
 
@@ -66,6 +68,12 @@ class SelfTest:
     mean: tuple[float, ...]
     last: tuple[float, ...]
 
+    def __getattr__(self, name: str) -> Any:
+        if name not in _OLD:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        warn_renamed(f"SelfTest.{name}", f"SelfTest.{_OLD[name]}")
+        return getattr(self, _OLD[name])
+
     def write(self, directory: Path) -> None:
         """Write `self_test.json`, one line a vector.
 
@@ -89,9 +97,9 @@ class SelfTest:
         Returns:
             How far the vectors are from the expected ones.
         """
-        return self.judge(_hidden_states(Path(checkpoint), self.input_ids, stock=stock, dtype=dtype))
+        return self.compare_hidden(_hidden_states(Path(checkpoint), self.input_ids, stock=stock, dtype=dtype))
 
-    def judge(self, hidden: torch.Tensor) -> Comparison:
+    def compare_hidden(self, hidden: torch.Tensor) -> Comparison:
         """Compare what any reader computed.
 
         Args:
@@ -103,7 +111,7 @@ class SelfTest:
         mean, last = _vectors(hidden)
         return self._compare(mean, last, str(hidden.dtype).removeprefix("torch."))
 
-    def judge_vectors(self, mean: Sequence[float], last: Sequence[float]) -> Comparison:
+    def compare_vectors(self, mean: Sequence[float], last: Sequence[float]) -> Comparison:
         """Compare vectors that another process computed in fp32.
 
         Args:

@@ -74,7 +74,7 @@ class _Files:
 
 
 def read_verdicts(checkpoint: Checkpoint) -> list[Verdict]:
-    """Judge by the files what each engine will do.
+    """Tell by the files what each engine will do.
 
     Args:
         checkpoint: An opened checkpoint.
@@ -86,7 +86,7 @@ def read_verdicts(checkpoint: Checkpoint) -> list[Verdict]:
     files = _Files(
         checkpoint.path, checkpoint.config, read_json(path) if path.is_file() else {}, frozenset(checkpoint.tensors)
     )
-    judges: dict[str, Callable[[_Files], Iterator[tuple[Loads, str]]]] = {
+    checks: dict[str, Callable[[_Files], Iterator[tuple[Loads, str]]]] = {
         "transformers 4": _transformers_4,
         "transformers 5": _transformers_5,
         "sentence-transformers": _sentence_transformers,
@@ -96,7 +96,7 @@ def read_verdicts(checkpoint: Checkpoint) -> list[Verdict]:
         "transformers.js, openvino-tokenizers": _other_tokenizers,
         "ONNX Runtime": _onnx_runtime,
     }
-    return [_worst(engine, list(judge(files))) for engine, judge in judges.items()]
+    return [_worst(engine, list(check(files))) for engine, check in checks.items()]
 
 
 def _worst(engine: str, found: list[tuple[Loads, str]]) -> Verdict:

@@ -1,6 +1,6 @@
 """What an exported folder (ONNX, OpenVINO, GGUF) holds, and whether the engines that are installed here run it.
 
-Engines that are not installed are judged by what was measured with the version that is named; nothing is fetched.
+Engines that are not installed go by what was measured with the version that is named; nothing is fetched.
 """
 
 import importlib.metadata
@@ -40,7 +40,7 @@ def describe_export(folder: Path) -> str:
 
 
 def export_verdicts(folder: Path, *, run: bool) -> list[Verdict]:
-    """Judge what each engine does with an exported folder; `run` tries the one it is for, if that is installed."""
+    """Tell what each engine does with an exported folder; `run` tries the one it is for, if that is installed."""
     record = ExportRecord.read(folder)
     if record.file.endswith(".gguf"):
         return list(_gguf(folder, record, run))

@@ -3,7 +3,7 @@
     python -I serving_probe.py CHECKPOINT
 
 A program of its own that never imports mmbert: it says what a user without our package gets. It needs Python 3.9, torch
-and transformers, and also tries sentence-transformers and ONNX Runtime where they are installed. It judges nothing; the
+and transformers, and also tries sentence-transformers and ONNX Runtime where they are installed. The
 vectors that it prints are compared with the checkpoint's self-test by whoever started it.
 """
 

@@ -87,13 +87,13 @@ def _verdict(entry: dict[str, Any], test: SelfTest | None) -> Verdict:
     if "mean" not in entry:
         size = entry.get("size")
         return Verdict(engine, "yes", f"vectors of {size}" if size else "; ".join(entry.get("outputs", [])), "ran")
-    return _judged(engine, entry, test)
+    return _of_probe(engine, entry, test)
 
 
-def _judged(engine: str, entry: dict[str, Any], test: SelfTest | None) -> Verdict:
+def _of_probe(engine: str, entry: dict[str, Any], test: SelfTest | None) -> Verdict:
     if test is None:
         return Verdict(engine, "yes", "no self_test.json to compare numbers with: mmbert export writes it", "ran")
-    comparison: Comparison = test.judge_vectors(entry["mean"], entry["last"])
+    comparison: Comparison = test.compare_vectors(entry["mean"], entry["last"])
     loads: Loads = "yes" if comparison.agrees else "wrong"
     name = f"{entry['class']}, " if "class" in entry else ""
     return Verdict(engine, loads, f"{name}self-test: {comparison}", "ran")

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ...common.deprecation import renamed_keys
 from ..markdown import markdown_table
 
 _BEGIN, _END = "<!-- mmbert: embedding scores -->", "<!-- mmbert: end of embedding scores -->"
@@ -53,10 +54,10 @@ def add_embedding_scores(folder: str | Path, report: Mapping[str, Any]) -> Path:
 
 
 def _section(report: Mapping[str, Any]) -> str:
-    tasks = report["tasks"]
+    tasks = renamed_keys(report["tasks"], trivial="baseline")
     titles = [task["title"] for task in tasks]
     sets = [
-        [task["title"], task["metric"], len(task["languages"]), _percent(task["mean"]), _percent(task["trivial"])]
+        [task["title"], task["metric"], len(task["languages"]), _percent(task["mean"]), _percent(task["baseline"])]
         for task in tasks
     ]
     groups = [

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from ...common.deprecation import renamed_keys
 from ..markdown import markdown_table
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ _CHOSEN_ON_DEV = "dev"
 def evaluation_table(report: dict[str, Any]) -> str:
     """List the tasks of a `report.json` as Markdown, without settings that the test chose; empty if there are none."""
     rows = []
-    for task in report["tasks"]:
+    for task in renamed_keys(report["tasks"], trivial="baseline"):
         if task["choice"] != _CHOSEN_ON_DEV:
             continue
         sd = "" if task["sd"] is None else f" ± {100 * task['sd']:.1f}"
@@ -26,13 +27,13 @@ def evaluation_table(report: dict[str, Any]) -> str:
                 f"{task['rows']['test']:,}" if "rows" in task else "",
                 len(task["seeds"]),
                 f"{100 * task['mean']:.1f}{sd}",
-                f"{100 * task['trivial']:.1f}",
+                f"{100 * task['baseline']:.1f}",
                 _cut(task),
                 f"{setting['learning_rate']:g} x {setting['epochs']:g}",
             )
         )
     counts = ("task", "metric", "languages", "test rows", "seeds")
-    header = (*counts, "mean over languages", "trivial", "texts cut", "learning rate x epochs")
+    header = (*counts, "mean over languages", "majority baseline", "texts cut", "learning rate x epochs")
     return markdown_table(header, rows, text_columns=2) if rows else ""
 
 

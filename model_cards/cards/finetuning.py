@@ -59,7 +59,7 @@ def build_fine_tune_card(record: dict[str, Any], *, name: str, licence: str = "a
     from huggingface_hub import ModelCard, ModelCardData
 
     base, on_hub = _base(str(record["checkpoint"]))
-    judged = [data_set for data_set in record["scores"] if data_set != "dev"] or list(record["scores"])
+    evaluated = [data_set for data_set in record["scores"] if data_set != "dev"] or list(record["scores"])
     task = _TASKS.get(record["head"])
     data = ModelCardData(
         license=check_licence(licence),
@@ -70,7 +70,7 @@ def build_fine_tune_card(record: dict[str, Any], *, name: str, licence: str = "a
         base_model_relation="finetune" if on_hub else None,
         tags=["mmbert", "modernbert", "multilingual"],
         model_name=name,
-        eval_results=[_result(task, data_set, record["scores"][data_set]) for data_set in judged] or None,
+        eval_results=[_result(task, data_set, record["scores"][data_set]) for data_set in evaluated] or None,
     )
     labels = [str(label) for label in record.get("labels") or []]
     kind = f"Fine-tuned from `{base}` for {(task or record['head']).replace('-', ' ')}."
@@ -79,8 +79,8 @@ def build_fine_tune_card(record: dict[str, Any], *, name: str, licence: str = "a
     text = _TEXT.format(
         name=name,
         kind=kind,
-        scores=_scores_table(record, judged) if judged else "None were taken.",
-        languages="\n\n".join(_language_table(record, data_set) for data_set in judged) or "None were taken.",
+        scores=_scores_table(record, evaluated) if evaluated else "None were taken.",
+        languages="\n\n".join(_language_table(record, data_set) for data_set in evaluated) or "None were taken.",
         training=_training(record),
     )
     return ModelCard(f"---\n{data.to_yaml()}\n---\n{text}")
@@ -123,11 +123,11 @@ def _result(task: str | None, data_set: str, scores: dict[str, float]) -> "EvalR
     )
 
 
-def _scores_table(record: dict[str, Any], judged: list[str]) -> str:
-    names = list(dict.fromkeys(name for data_set in judged for name in record["scores"][data_set]))
+def _scores_table(record: dict[str, Any], evaluated: list[str]) -> str:
+    names = list(dict.fromkeys(name for data_set in evaluated for name in record["scores"][data_set]))
     rows = [
         (data_set, f"{record['rows'][data_set]:,}", *(_number(record["scores"][data_set].get(name)) for name in names))
-        for data_set in judged
+        for data_set in evaluated
     ]
     return tables.markdown_table(("data", "rows", *names), rows)
 

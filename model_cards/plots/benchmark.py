@@ -1,6 +1,6 @@
 """The heat map of an evaluation: a row a language, a column a task, grouped by the phase in which mmBERT reads them.
 
-Colour says how far a score lies between the trivial one and 100 (a task's raw per cents cannot be compared with
+Colour says how far a score lies between the baseline and 100 (a task's raw per cents cannot be compared with
 another's); every cell also carries its number, so the picture can be read in print. The colours are matplotlib's
 cividis, which people with any colour vision read alike.
 """
@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ...common.deprecation import renamed_keys
 from .style import FEW_ROWS, INK, QUIET, new_figure, save
 
 _GROUPS = {"phase 1": "phase 1", "phase 2": "phase 2", "phase 3": "phase 3", "unread": "never read by mmBERT"}
@@ -31,7 +32,7 @@ def draw_benchmark(report: Mapping[str, Any], path: str | Path, title: str = "Sc
         ImportError: If matplotlib is not installed.
         ValueError: If there is no score.
     """
-    tasks = report["tasks"]
+    tasks = renamed_keys(report["tasks"], trivial="baseline")
     rows = _rows(tasks)
     if not rows:
         raise ValueError("the report holds 0 scores, a picture needs at least 1: evaluate first")
@@ -70,8 +71,8 @@ def _panel(axes: Any, rows: Sequence[tuple[str, str]], tasks: Sequence[Mapping[s
         for down, (_, tag) in enumerate(rows):
             entry = task["languages"].get(tag)
             if entry is not None:
-                room = 1.0 - entry["trivial"]
-                ways[down, across] = max(0.0, (entry["mean"] - entry["trivial"]) / room if room else 0.0)
+                room = 1.0 - entry["baseline"]
+                ways[down, across] = max(0.0, (entry["mean"] - entry["baseline"]) / room if room else 0.0)
     image = axes.imshow(np.ma.masked_invalid(ways), cmap="cividis", vmin=0.0, vmax=1.0, aspect="auto")
     for across, task in enumerate(tasks):
         for down, (_, tag) in enumerate(rows):

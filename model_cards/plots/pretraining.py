@@ -136,7 +136,7 @@ def draw_losses(record: dict[str, Any], path: str | Path) -> Path:
             "15 % of the tokens masked in every phase · line: mean of the group · band: middle 80 % of its languages",
         )
         axes = figure.subplots()
-        ends = {group: _draw_group(axes, group, record) for group in GROUPS if _was_judged(group, record)}
+        ends = {group: _draw_group(axes, group, record) for group in GROUPS if _was_evaluated(group, record)}
         shade_phases(axes, spans, label=True)
         axes.set(xlabel="tokens read", ylabel="masked-token loss (nats)")
         token_axis(axes.xaxis)
@@ -144,7 +144,7 @@ def draw_losses(record: dict[str, Any], path: str | Path) -> Path:
         return save(figure, path)
 
 
-def _was_judged(group: str, record: dict[str, Any]) -> bool:
+def _was_evaluated(group: str, record: dict[str, Any]) -> bool:
     return any(group in row["group_loss"] for row in record["evaluations"])
 
 
@@ -314,13 +314,13 @@ def draw_retrieval(record: dict[str, Any], retrieval: dict[str, Any], path: str 
 
     Raises:
         ImportError: If matplotlib is not installed.
-        ValueError: If no language was judged both times.
+        ValueError: If no language was evaluated both times.
     """
     languages = record["data"]["languages"]
     before, after = retrieval["before"]["languages"], retrieval["after"]["languages"]
     tags = sorted(set(before) & set(after), key=lambda tag: (-after[tag]["accuracy"], tag))
     if not tags:
-        raise ValueError("no language was judged both before and after: evaluate both on the same pairs")
+        raise ValueError("no language was evaluated both before and after: evaluate both on the same pairs")
     first = [100 * before[tag]["accuracy"] for tag in tags]
     last = [100 * after[tag]["accuracy"] for tag in tags]
     ranks = np.arange(1, len(tags) + 1)

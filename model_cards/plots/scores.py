@@ -18,7 +18,7 @@ def draw_language_scores(table: dict[str, Any], path: str | Path, title: str = "
     Args:
         table: From `mmbert.evaluation.language_table`.
         path: PNG to write.
-        title: What was judged.
+        title: What was evaluated.
 
     Returns:
         The path written.

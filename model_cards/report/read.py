@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ...common.deprecation import renamed_keys
 from ...common.files import read_json
 from ...languages.tags import entry_phase, language_name
 
@@ -91,31 +92,56 @@ def _part(records: Sequence[Mapping[str, Any]], files: Sequence[Path], predictio
 
 
 def _pretraining(record: Mapping[str, Any], retrieval: Mapping[str, Any] | None) -> Run:
-    steps, judged, data = record["steps"], record["evaluations"], record["data"]["languages"]
-    last = steps[-1] if steps else {}
-    facts = [
+    data, evaluated = record["data"]["languages"], record["evaluations"]
+    heat = []
+    if evaluated:
+        times = [f"{row['tokens']:,}" for row in evaluated]
+        heat = [_heat("Held-out loss", times, {tag: [row["loss"].get(tag) for row in evaluated] for tag in data})]
+    more: Run = {"tables": [], "heat": []}
+    if retrieval is not None:
+        more = _retrieval(retrieval, {tag: str(one.get("group")) for tag, one in data.items()})
+    skipped = record["data"].get("skipped") or {}
+    return {
+        "kind": "Pre-training",
+        "facts": _pretraining_facts(record),
+        "curves": _pretraining_curves(record["steps"], evaluated),
+        "tables": [_pretraining_languages(record), *more["tables"]],
+        "heat": heat + more["heat"],
+        "notes": [f"left out of the data: {count:,} {why}" for why, count in skipped.items()],
+    }
+
+
+def _pretraining_facts(record: Mapping[str, Any]) -> list[list[Any]]:
+    last = record["steps"][-1] if record["steps"] else {}
+    return [
         ["recipe", record["recipe"].get("name")],
         ["variant", record.get("variant")],
         *([name.replace("_", " "), value] for name, value in record["model"].items()),
-        ["languages", len(data)],
+        ["languages", len(record["data"]["languages"])],
         ["steps", last.get("step")],
         ["tokens read", last.get("tokens")],
         ["hours", round(record.get("seconds", 0) / 3600, 2)],
         *record.get("versions", {}).items(),
     ]
+
+
+def _pretraining_curves(steps: Sequence[Mapping[str, Any]], evaluated: Sequence[Mapping[str, Any]]) -> list[Run]:
+    """Held-out loss by group, with the languages of each, then what every step tells, over phases."""
     phases: list[list[Any]] = []
     for row in steps:
         if not phases or phases[-1][0] != row.get("phase"):
             phases.append([row.get("phase"), row["tokens"], row["tokens"]])
         phases[-1][2] = row["tokens"]
     curves = []
-    if judged:
-        groups = sorted({name for row in judged for name in row["group_loss"]})
-        by_group = [_series(name, [(row["tokens"], row["group_loss"].get(name)) for row in judged]) for name in groups]
-        curve = _curve("Held-out loss by language group", "tokens read", "loss (nats per masked token)", by_group)
-        tags = sorted({tag for row in judged for tag in row["loss"]})
-        curve["more"] = [_series(tag, [(row["tokens"], row["loss"].get(tag)) for row in judged]) for tag in tags]
-        curves.append(curve | {"phases": phases})
+    if evaluated:
+
+        def lines(key: str) -> list[Run]:
+            names = sorted({name for row in evaluated for name in row[key]})
+            return [_series(name, [(row["tokens"], row[key].get(name)) for row in evaluated]) for name in names]
+
+        unit = "loss (nats per masked token)"
+        curve = _curve("Held-out loss by language group", "tokens read", unit, lines("group_loss"))
+        curves.append(curve | {"more": lines("loss"), "phases": phases})
     for title, key, unit in (
         ("Training loss", "loss", "loss (nats per masked token)"),
         ("Masking ratio", "masking_ratio", "share of tokens masked"),
@@ -125,35 +151,19 @@ def _pretraining(record: Mapping[str, Any], retrieval: Mapping[str, Any] | None)
         points = [(row["tokens"], row.get(key)) for row in steps]
         if any(y is not None for _, y in points):
             curves.append(_curve(title, "tokens read", unit, [_series(key.replace("_", " "), points)], phases=phases))
-    ends, first = (judged[-1]["loss"], judged[0]["loss"]) if judged else ({}, {})
-    shares = record["shares"]
+    return curves
+
+
+def _pretraining_languages(record: Mapping[str, Any]) -> Run:
+    evaluated, shares = record["evaluations"], record["shares"]
+    ends, first = (evaluated[-1]["loss"], evaluated[0]["loss"]) if evaluated else ({}, {})
     columns = ["group", "#tokens", "#documents", ".loss at first", ".loss at the end", *(f"%{n}, seen" for n in shares)]
     rows = [
-        [
-            *_named(tag),
-            one.get("group"),
-            one["tokens"],
-            one["documents"],
-            first.get(tag),
-            ends.get(tag),
-            *(part.get(tag, {}).get("seen") for part in shares.values()),
-        ]
-        for tag, one in data.items()
+        [*_named(tag), one.get("group"), one["tokens"], one["documents"], first.get(tag), ends.get(tag)]
+        + [part.get(tag, {}).get("seen") for part in shares.values()]
+        for tag, one in record["data"]["languages"].items()
     ]
-    found: Run = {"kind": "Pre-training", "facts": facts, "curves": curves, "heat": []}
-    found["tables"] = [_table("Languages", columns, rows)]
-    if judged:
-        times = [f"{row['tokens']:,}" for row in judged]
-        found["heat"].append(
-            _heat("Held-out loss", times, {tag: [row["loss"].get(tag) for row in judged] for tag in data})
-        )
-    if retrieval is not None:
-        more = _retrieval(retrieval, {tag: str(one.get("group")) for tag, one in data.items()})
-        found["tables"] += more["tables"]
-        found["heat"] += more["heat"]
-    skipped = record["data"].get("skipped") or {}
-    found["notes"] = [f"left out of the data: {count:,} {why}" for why, count in skipped.items()]
-    return found
+    return _table("Languages", columns, rows)
 
 
 def _retrieval(record: Mapping[str, Any], groups: Mapping[str, str]) -> Run:
@@ -189,7 +199,7 @@ def _fine_tuning(records: Sequence[Mapping[str, Any]], folders: Sequence[Path], 
         for record in records:
             history, seed = record.get("history", []), record.get("options", {}).get("seed")
             names = wanted or sorted(
-                {key for row in history for key in row if key.startswith("eval_") and _judges(key)}
+                {key for row in history for key in row if key.startswith("eval_") and _is_score(key)}
             )
             for name in names:
                 points = [(row["step"], row[name]) for row in history if name in row]
@@ -228,16 +238,16 @@ def _embedder_training(report: Mapping[str, Any]) -> Run:
     return {"kind": "Training of an embedder", "facts": facts, "curves": curves, "notes": notes}
 
 
-def _judges(key: str) -> bool:
+def _is_score(key: str) -> bool:
     return not key.endswith(("_runtime", "_per_second", "_loss_sum", "eval_loss"))
 
 
 def _evaluation(report: Mapping[str, Any]) -> Run:
-    tasks = report["tasks"]
+    tasks = renamed_keys(report["tasks"], trivial="baseline")
     embedding = bool(tasks) and all(task["name"].startswith("embedding/") for task in tasks)
     titles = [task["title"] + ("" if task.get("choice", "dev") == "dev" else f" ({task['choice']})") for task in tasks]
     rows = [
-        [title, task["metric"], task["mean"], task["sd"], task["trivial"], len(task["languages"]), len(task["seeds"])]
+        [title, task["metric"], task["mean"], task["sd"], task["baseline"], len(task["languages"]), len(task["seeds"])]
         for title, task in zip(titles, tasks, strict=True)
     ]
     columns = ["metric", "%mean", "%sd", "%majority baseline", "#languages", "#seeds"]

@@ -1,8 +1,8 @@
-"""The numbers that a task is judged by, from scikit-learn, scipy and seqeval; answers to questions have their own file.
+"""The scores of tasks, from scikit-learn, scipy and seqeval; answers to questions have their own file.
 
 Each family gives all its numbers at once, as fractions; a task names the one that counts. The libraries decide the
 definitions, this file decides what they leave open: a constant prediction has correlation 0, not NaN; a label that only
-the prediction has counts in the macro mean as an F1 of 0; nothing is judged on zero rows.
+the prediction has counts in the macro mean as an F1 of 0; nothing is evaluated on zero rows.
 """
 
 import math
@@ -126,7 +126,7 @@ def span_scores(
     try:
         from seqeval import metrics
     except ImportError as missing:
-        raise ImportError('entities are judged by seqeval: pip install "mmbert[finetune]"') from missing
+        raise ImportError('entities are scored by seqeval: pip install "mmbert[finetune]"') from missing
     guesses, tags = _words(predictions, references)
     scheme = scheme or entity_scheme([*guesses, *tags]) or "io"
     sides = [[as_prefixed(sentence, scheme) for sentence in side] for side in (references, predictions)]
@@ -169,7 +169,7 @@ def _check(predictions: Sequence[Any], references: Sequence[Any]) -> None:
     if len(predictions) != len(references):
         raise ValueError(f"{len(predictions)} predictions for {len(references)} references: every row needs one")
     if not references:
-        raise ValueError("there are 0 rows to judge: give at least one")
+        raise ValueError("there are 0 rows to score: give at least one")
 
 
 def _words(predictions: Sequence[Sequence[str]], references: Sequence[Sequence[str]]) -> tuple[list[str], list[str]]:
@@ -180,5 +180,5 @@ def _words(predictions: Sequence[Sequence[str]], references: Sequence[Sequence[s
             raise ValueError(f"sentence {number}: {len(guess)} tags for {len(truth)} words: every word needs one")
     words = [tag for sentence in references for tag in sentence]
     if not words:
-        raise ValueError("there are 0 words to judge: give at least one")
+        raise ValueError("there are 0 words to score: give at least one")
     return [tag for sentence in predictions for tag in sentence], words

@@ -87,7 +87,7 @@ def token_f1(prediction: str, answers: Sequence[str], language: str = "eng") -> 
     return max(_overlap(guess, answer_tokens(answer, language)) for answer in answers or [""])
 
 
-def official_scores(script: Official, judged: Sequence[tuple[str, Sequence[str], str]]) -> dict[str, float]:
+def official_scores(script: Official, evaluated: Sequence[tuple[str, Sequence[str], str]]) -> dict[str, float]:
     """Score answers as a data set's own script does, for tables beside published numbers.
 
     SQuAD's script, which XQuAD and TyDi QA use in every language, knows English articles and ASCII punctuation only;
@@ -95,18 +95,18 @@ def official_scores(script: Official, judged: Sequence[tuple[str, Sequence[str],
 
     Args:
         script: "squad" or "mlqa".
-        judged: Prediction, right answers and language of each question.
+        evaluated: Prediction, right answers and language of each question.
 
     Returns:
         `official_f1` and `official_exact`, means over the questions.
     """
     totals = [0.0, 0.0]
-    for prediction, answers, language in judged:
+    for prediction, answers, language in evaluated:
         guess = _official_tokens(script, prediction, language)
         right = [_official_tokens(script, answer, language) for answer in answers or [""]]
         totals[0] += max(_overlap(guess, answer) for answer in right)
         totals[1] += any(guess == answer for answer in right)
-    return {"official_f1": totals[0] / len(judged), "official_exact": totals[1] / len(judged)}
+    return {"official_f1": totals[0] / len(evaluated), "official_exact": totals[1] / len(evaluated)}
 
 
 def _official_tokens(script: Official, text: str, language: str) -> list[str]:

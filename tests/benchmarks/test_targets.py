@@ -32,7 +32,7 @@ def by_us(targets):
     ("limit", "compiled_speed", "verdict"),
     [(2.0, None, "reached"), (2.1, None, "missed"), (2.1, 430.0, "reached compiled"), (2.1, 410.0, "missed")],
 )
-def test_targets_are_judged_by_ratios(targets, by_us, limit, compiled_speed, verdict):
+def test_targets_are_evaluated_by_ratios(targets, by_us, limit, compiled_speed, verdict):
     rows = [ROW, SLOWER]
     if compiled_speed:
         rows.append(replace(ROW, network=COMPILED, tokens_per_second=compiled_speed))

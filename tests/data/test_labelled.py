@@ -252,7 +252,7 @@ def test_nothing_there(tmp_path):
         read_labelled(tmp_path)
 
 
-def test_a_file_without_splits_is_not_judged_on_what_it_trained(tmp_path):
+def test_a_file_without_splits_is_not_evaluated_on_what_it_trained(tmp_path):
     path = tmp_path / "all.csv"
     path.write_text("lang,text,label\neng_Latn,a b,x\ndeu_Latn,c d,y\n", encoding="utf-8")
     told = (

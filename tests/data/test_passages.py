@@ -1,4 +1,4 @@
-"""Questions on passages: windows as the tokenizer writes pairs, answers to the letter, every span judged."""
+"""Questions on passages: windows as the tokenizer writes pairs, answers to the letter, every span scored."""
 
 import json
 import re

@@ -75,11 +75,13 @@ def test_rows_of_windows_and_back(tokenizer, window):
     max_length, stride = window
     rows = WordRows.read(Dataset.from_dict(PEOPLE), tokenizer, NAMES, max_length=max_length, stride=stride)
     assert rows.empty == 1 and set(rows.rows["row"]) == {0, 2} and (len(rows.rows) > 2) == (max_length == 8)
-    guesses, truth = rows.judged(perfect(rows))
+    guesses, truth = rows.with_gold(perfect(rows))
+    with pytest.warns(FutureWarning, match="WordRows.judged is now WordRows.with_gold"):
+        assert rows.judged(perfect(rows)) == (guesses, truth)
     assert truth == [PEOPLE["tags"][0], PEOPLE["tags"][2][:3]] and guesses == truth
     assert rows.predicted(perfect(rows))[0] == PEOPLE["tags"][0]
     japanese = [place for place, tag in enumerate(rows.rows["language"]) if tag == "jpn_Jpan"]
-    some = rows.judged([perfect(rows)[place] for place in japanese], rows.rows.select(japanese))
+    some = rows.with_gold([perfect(rows)[place] for place in japanese], rows.rows.select(japanese))
     assert some[1] == [PEOPLE["tags"][2][:3]]
     named = rows.entities(perfect(rows))
     assert [one.text for one in named[0]] == ["Anna Maria", "New York"] and named[2][0].text == "東京都"

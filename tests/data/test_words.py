@@ -46,7 +46,7 @@ def tokens_in_order(encoding):
 
 
 def check(tokenizer, encoding):
-    """Nothing lost, nothing doubled, judged by decoding alone."""
+    """Nothing lost, nothing doubled, by decoding alone."""
     running = encoding.running
     places = list(zip(encoding.window.tolist(), encoding.column.tolist(), strict=True))
     assert len(set(places)) == len(running.spans)

@@ -226,10 +226,10 @@ def test_a_reranker_puts_the_found_in_its_order(index):
             self.read = len(pairs)
             return np.array([len(text) for _, text in pairs], dtype=np.float32)
 
-    judge = Longest()
+    longest = Longest()
     plain = index.search("red", top_k=20)
-    hits = index.search("red", top_k=5, reranker=judge, candidates=20)
-    assert judge.read == 20
+    hits = index.search("red", top_k=5, reranker=longest, candidates=20)
+    assert longest.read == 20
     expected = sorted(plain, key=lambda hit: -len(hit.text))[:5]
     assert [(hit.document, hit.score, hit.cosine) for hit in hits] == [
         (hit.document, len(hit.text), hit.cosine) for hit in expected

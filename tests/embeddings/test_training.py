@@ -253,7 +253,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_saves_nothing(encoder, train
     assert not (tmp_path / "out").exists()
 
 
-def test_a_reranker_of_scored_pairs_is_judged_by_rank_correlation(encoder, pairs, tmp_path):
+def test_a_reranker_of_scored_pairs_is_evaluated_by_rank_correlation(encoder, pairs, tmp_path):
     rows = pairs.rows[:40] + [(a[0], b[1]) for a, b in zip(pairs.rows[:40], pairs.rows[40:80], strict=True)]
     scored = pair_set(rows, scores=[1.0] * 40 + [0.0] * 40)
     settings = preset("pairs", batch_size=16)
@@ -266,15 +266,15 @@ def test_a_reranker_of_scored_pairs_is_judged_by_rank_correlation(encoder, pairs
 
 
 def test_held_out_passages_are_ranked_among_nineteen_others(encoder, pairs, tmp_path, monkeypatch):
-    judged = []
+    evaluated = []
     monkeypatch.setattr(
-        CrossEncoder, "predict", lambda self, given, **options: judged.append(len(given)) or np.zeros(len(given))
+        CrossEncoder, "predict", lambda self, given, **options: evaluated.append(len(given)) or np.zeros(len(given))
     )
     rows = [(a, p, pairs.rows[number - 1][1]) for number, (a, p) in enumerate(pairs.rows[:60])]
     train, dev = pair_set([row for row in rows if row[1] != row[2]]).split(25)
     settings = preset("pairs", batch_size=8)
     train_reranker(encoder, train, tmp_path / "out", settings=settings, dev=dev, max_steps=1, device="cpu")
-    assert judged and set(judged) == {len(dev) * 20}
+    assert evaluated and set(evaluated) == {len(dev) * 20}
 
 
 def test_mining_refuses_what_it_cannot_do(tuned, pairs):

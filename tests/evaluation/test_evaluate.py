@@ -100,7 +100,7 @@ def plain(records):
         ("xcopa", "choices", {"accuracy"}),
     ],
 )
-def test_every_head_is_trained_and_judged_in_every_language(checkpoint, files, tmp_path, name, kind, keys):
+def test_every_head_is_trained_and_evaluated_in_every_language(checkpoint, files, tmp_path, name, kind, keys):
     outcome = evaluate(plan(checkpoint, files, tmp_path, name, kind))
     assert outcome.failures == {}
     (record,) = outcome.records
@@ -139,10 +139,10 @@ def test_a_stopped_evaluation_goes_on_and_ends_alike(checkpoint, files, tmp_path
             {"text": "a", "text_pair": "b", "score": 2.0},
             "all 2 gold scores are 2: a correlation",
         ),
-        ("udpos", {"tokens": ["x"], "tags": ["_"]}, "there are 0 words to judge"),
+        ("udpos", {"tokens": ["x"], "tags": ["_"]}, "there are 0 words to score"),
     ],
 )
-def test_a_language_that_cannot_be_judged_is_told_before_the_training(
+def test_a_language_that_cannot_be_evaluated_is_told_before_the_training(
     checkpoint, files, tmp_path, name, values, message
 ):
     kind = "score" if name == "stsb_multi" else "tags"

@@ -32,7 +32,7 @@ def record(setting, dev, test=None, *, stage="sweep", seed=1, task="xnli", langu
         "seed": seed,
         "setting": setting.to_dict(),
         "scores": scores,
-        "trivial": {"test": {tag: {"accuracy": 1 / 3} for tag in languages}},
+        "baseline": {"test": {tag: {"accuracy": 1 / 3} for tag in languages}},
         "rows": {"train": 100, "dev": 10, "test": 10},
         "train_languages": ["eng_Latn"],
         "notes": [],
@@ -122,7 +122,7 @@ def test_the_catalogue_has_the_tasks_of_the_paper():
             assert len(code) == 3 and len(script) == 4, f"{task.name}: {tag}"
 
 
-def test_glue_is_judged_on_the_dev_that_papers_report_and_never_chosen_on_it():
+def test_glue_is_evaluated_on_the_dev_that_papers_report_and_never_chosen_on_it():
     glue = [task for task in load_tasks().values() if task.suite == "glue"]
     assert len(glue) == 8 and all("dev" not in task.parts for task in glue)
     assert {task.parts["test"].split for task in glue} == {"validation", "validation_matched"}

@@ -187,7 +187,7 @@ def test_training_rows_whose_answer_is_not_in_its_passage_are_left_out_and_count
     kept = read_task(asked, {"": path}, Limits(skip_bad_rows=True, train_rows=6))
     assert "train: left out 2 of 8 rows, whose answer is not in their passage" in kept.notes
     assert len(kept.train) == 6 and {one["text"][0] for one in kept.train["answers"]} == {"Oslo"}
-    assert len(kept.test) == 2, "what is judged is judged by its text"
+    assert len(kept.test) == 2, "what is evaluated is compared by its text"
     assert len(read_task(asked, {"": path}).train) == 8
     bad = write(tmp_path / "bad.jsonl", [row("train", 0, "Rome"), row("dev", 0, "Oslo"), row("test", 1, "Oslo")])
     with pytest.raises(ValueError, match="asked: none of 1 training rows has its answers in its passage"):

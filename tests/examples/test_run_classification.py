@@ -13,9 +13,7 @@ import mmbert
 import numpy as np
 import psutil
 import pytest
-import torch
-from mmbert.modeling.tokenization_mmbert import save_tokenizer
-from tests_support import sentences
+from tests_support import save_model, sentences
 from transformers import AutoModelForSequenceClassification, pipeline
 
 EXAMPLES = Path(mmbert.__file__).parent / "examples"
@@ -28,12 +26,7 @@ pytestmark = pytest.mark.slow
 def folder(tokenizer, tmp_path_factory):
     """A masked language model, and sentences of three languages with their language's first letter as label."""
     path = tmp_path_factory.mktemp("classification")
-    torch.manual_seed(0)
-    config = mmbert.MmBertConfig(
-        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=48, num_hidden_layers=4, num_attention_heads=2
-    )
-    mmbert.MmBertForMaskedLM(config).save_pretrained(path / "base")
-    save_tokenizer(tokenizer, path / "base")
+    save_model(path / "base", tokenizer, num_hidden_layers=4)
     with (path / "data.csv").open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file)
         table.writerow(["review", "stars", "lang", "split"])

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import mmbert
 import pytest
-from mmbert import MmBertConfig, MmBertForMaskedLM, MmBertForQuestionAnswering, MmBertForTokenClassification
-from mmbert.modeling.tokenization_mmbert import save_tokenizer
-from tests_support import WORDS
+from mmbert import MmBertForQuestionAnswering, MmBertForTokenClassification
+from tests_support import WORDS, save_model
 
 EXAMPLES = Path(mmbert.__file__).parent / "examples"
 FAST = ["--max_steps", "2", "--seeds", "1", "--use_cpu", "--per_device_train_batch_size", "4", "--disable_tqdm", "true"]
@@ -19,11 +18,7 @@ FAST = ["--max_steps", "2", "--seeds", "1", "--use_cpu", "--per_device_train_bat
 def home(tokenizer, tmp_path_factory):
     """An encoder, sentences in CoNLL, and questions in jsonl, some without an answer, one with a wrong one."""
     folder = tmp_path_factory.mktemp("home")
-    config = MmBertConfig(
-        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=2
-    )
-    MmBertForMaskedLM(config).save_pretrained(folder / "encoder")
-    save_tokenizer(tokenizer, folder / "encoder")
+    save_model(folder / "encoder", tokenizer)
     for split, tag in (("train", "eng_Latn"), ("test", "deu_Latn")):
         lines = [f"{word} {'B-LONG' if len(word) > 4 else 'O'}" for word in WORDS[tag]]
         text = "\n".join([*lines[:8], "", *lines[8:], ""])

@@ -29,7 +29,7 @@ def workspace(tmp_path_factory):
         words = draw.choices(WORDS, k=4)
         rows.append({"question": " ".join(words), "context": " ".join(w[::-1] for w in words), "lang": f"l{n % 2}"})
     (folder / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    (folder / "judged.jsonl").write_text(json.dumps({"any": rows[0]["question"].upper()}) + "\n", encoding="utf-8")
+    (folder / "excluded.jsonl").write_text(json.dumps({"any": rows[0]["question"].upper()}) + "\n", encoding="utf-8")
     tokenizer = train_tokenizer([text for row in rows for text in row.values()], 300)
     torch.manual_seed(0)
     sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2}
@@ -50,7 +50,7 @@ def test_what_is_named_wins_over_the_preset():
 
 
 def test_rows_are_read_excluded_and_held_out(workspace):
-    given = options("--train", workspace / "pairs.jsonl", "--exclude", workspace / "judged.jsonl", "--heldout", 20)
+    given = options("--train", workspace / "pairs.jsonl", "--exclude", workspace / "excluded.jsonl", "--heldout", 20)
     train, dev = rows_of(given, settings_of(given))
     assert len(dev) == 20 and train.skipped["excluded"] >= 1
     same = options("--train", workspace / "pairs.jsonl", "--dev", workspace / "pairs.jsonl")

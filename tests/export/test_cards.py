@@ -6,16 +6,10 @@ import re
 import subprocess
 import sys
 
-import mmbert
 import pytest
-import torch
 from huggingface_hub import ModelCard
-from mmbert.cli import app
-from mmbert.modeling.tokenization_mmbert import save_tokenizer
-from tests_support import sentences
-from typer.testing import CliRunner
+from tests_support import run_verb, save_model, sentences, write_rows
 
-SIZES = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2}
 RETRIEVAL = ["--train", "pairs.jsonl", "--heldout", "0", "--batch_size", "4", "--max_steps", "1", "--device", "cpu"]
 FAST = {  # folder: the command that writes it
     "merged": ["merge", "model", "other", "--output", "merged"],
@@ -40,22 +34,18 @@ SLOW = {
 def home(tokenizer, tmp_path_factory):
     folder = tmp_path_factory.mktemp("cards")
     for seed, name in enumerate(("model", "other")):
-        torch.manual_seed(seed)
-        mmbert.MmBertForMaskedLM(mmbert.MmBertConfig(vocab_size=len(tokenizer), **SIZES)).save_pretrained(folder / name)
-        save_tokenizer(tokenizer, folder / name)
+        save_model(folder / name, tokenizer, seed=seed)
     english = sentences("eng_Latn", 16)
     rows = [{"split": "test" if n % 4 == 0 else "train", "text": text, "label": "ab"[n % 2]}
             for n, text in enumerate(english)]  # fmt: skip
     pairs = [{"anchor": text, "positive": text.upper(), "negative": english[n - 1]} for n, text in enumerate(english)]
     for name, table in {"rows": rows, "pairs": pairs}.items():
-        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in table), encoding="utf-8")
+        write_rows(folder / f"{name}.jsonl", table)
     return folder
 
 
 def command(*words):
-    done = CliRunner().invoke(app, [*words])
-    if done.exception is not None and not isinstance(done.exception, SystemExit):
-        raise done.exception
+    done = run_verb(*words)
     assert done.exit_code == 0, done.output
     return done.output
 

@@ -119,8 +119,8 @@ def test_no_file_no_test_and_damaged_files(saved, published):
 
 def test_other_size_and_non_finite_vectors_do_not_agree(published):
     test = read_self_test(published)
-    assert test.judge(torch.zeros(160, 7)).error == math.inf
-    assert not test.judge(torch.full((160, 32), math.nan)).agrees
+    assert test.compare_hidden(torch.zeros(160, 7)).error == math.inf
+    assert not test.compare_hidden(torch.full((160, 32), math.nan)).agrees
 
 
 def test_weights_that_are_not_finite_are_not_exported(saved, tmp_path):

@@ -1,6 +1,6 @@
 """Every attention backend on a CUDA device against stock ModernBERT; run by `pytest -m gpu tests/gpu`.
 
-Half precision is judged as the parity matrix judges it: no further from stock in fp32 than stock itself is in that
+Half precision is measured as in the parity matrix: no further from stock in fp32 than stock itself is in that
 dtype, with room for another order of summation.
 """
 

@@ -7,10 +7,9 @@ import mmbert
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import torch
 from mmbert import cli
 from mmbert.modeling.tokenization_mmbert import save_tokenizer
-from tests_support import sentences
+from tests_support import save_model, sentences
 
 SIZES = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2}
 HEADS = {"classifier": "SequenceClassification", "tagger": "TokenClassification",
@@ -21,10 +20,7 @@ HEADS = {"classifier": "SequenceClassification", "tagger": "TokenClassification"
 def home(tokenizer, tmp_path_factory):
     folder = tmp_path_factory.mktemp("newcomer")
     for name, head in {"base": "MaskedLM", **HEADS}.items():
-        torch.manual_seed(0)
-        config = mmbert.MmBertConfig(vocab_size=len(tokenizer), num_labels=2, **SIZES)
-        getattr(mmbert, f"MmBertFor{head}", None)(config).save_pretrained(folder / name)
-        save_tokenizer(tokenizer, folder / name)
+        save_model(folder / name, tokenizer, head, num_labels=2)
     texts = sentences("eng_Latn", 12)
     rows = [{"review": text, "sentence1": text, "stars": "ab"[place % 2]} for place, text in enumerate(texts)]
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")

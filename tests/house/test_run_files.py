@@ -1,22 +1,15 @@
 """`run.yaml` beside every result: `mmbert VERB --config FOLDER/run.yaml --output OTHER` makes the same again."""
 
 import hashlib
-import json
 import os
 
-import mmbert
 import numpy as np
 import pytest
-import torch
 import yaml
-from mmbert.cli import app
 from mmbert.common.files import read_json
 from mmbert.common.run_file import read_run_file, remember_words, write_run_file
-from mmbert.modeling.tokenization_mmbert import save_tokenizer
-from tests_support import TINY_RECIPE, documents, sentences
-from typer.testing import CliRunner
+from tests_support import TINY_RECIPE, documents, run_verb, save_model, sentences, write_rows
 
-TINY = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2}
 TRAIN = ["--learning_rate", "2e-3", "--max_steps", "2"]
 VERBS = {  # verb: the command line, what of the result must be the same again
     "merge": (["merge", "model", "other", "-o", "{out}", "--density", "0.5"], "model.safetensors"),
@@ -60,9 +53,7 @@ phases:
 def home(tokenizer, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     for seed, name in enumerate(("model", "other")):
-        torch.manual_seed(seed)
-        mmbert.MmBertForMaskedLM(mmbert.MmBertConfig(vocab_size=len(tokenizer), **TINY)).save_pretrained(folder / name)
-        save_tokenizer(tokenizer, folder / name)
+        save_model(folder / name, tokenizer, seed=seed)
     rows = [{"lang": one.language, "text": one.text} for one in documents(scale=0.5)]
     labelled = [
         {"lang": tag, "split": split, "text": text, "label": tag[:3], "category": "ab"[place % 2]}
@@ -74,8 +65,7 @@ def home(tokenizer, tmp_path_factory):
     themes = [{**row, "label": row["category"]} for row in labelled]
     tables = {"corpus": rows, "rows": labelled, "sib": themes, "pairs": pairs}
     for name, table in tables.items():
-        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in table)
-        (folder / f"{name}.jsonl").write_text(text, encoding="utf-8")
+        write_rows(folder / f"{name}.jsonl", table)
     data = "data: {corpus: corpus.jsonl, tokenizer: model, heldout_fraction: 0.1}\n"
     (folder / "tiny.yaml").write_text(TINY_RECIPE.split("  - name: midtrain")[0] + data, encoding="utf-8")
     (folder / "more.yaml").write_text(MORE, encoding="utf-8")
@@ -83,9 +73,7 @@ def home(tokenizer, tmp_path_factory):
 
 
 def mmbert_command(*words):
-    done = CliRunner().invoke(app, [*words])
-    if done.exception is not None and not isinstance(done.exception, SystemExit):
-        raise done.exception
+    done = run_verb(*words)
     assert done.exit_code == 0, done.output
     return done.output
 

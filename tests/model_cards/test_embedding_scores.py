@@ -5,12 +5,12 @@ from mmbert.model_cards import add_embedding_scores
 
 
 def report(score):
-    entry = {"mean": score, "trivial": 0.1}
+    entry = {"mean": score, "baseline": 0.1}
     task = {
         "title": "XQuAD passages",
         "metric": "ndcg@10",
         "mean": score,
-        "trivial": 0.1,
+        "baseline": 0.1,
         "languages": {"deu_Latn": entry, "hin_Deva": entry},
         "groups": {"phase 1": {"mean": score}},
     }

@@ -12,7 +12,7 @@ def task(choice, mean):
         "seeds": [1, 2],
         "mean": mean,
         "sd": 0.012,
-        "trivial": 0.25,
+        "baseline": 0.25,
         "rows": {"test": 1200},
         "languages": {
             "eng_Latn": {"tokens": {"rows": 300, "cut": 0.0}},

@@ -123,7 +123,7 @@ def test_bad_input_is_refused_in_one_line(run_record, retrieval, tmp_path):
     with pytest.raises(ValueError, match="0 evaluations"):
         draw_losses(run_record | {"evaluations": []}, tmp_path / "x.png")
     nothing = {"before": retrieval["before"], "after": {"languages": {}}}
-    with pytest.raises(ValueError, match="no language was judged both"):
+    with pytest.raises(ValueError, match="no language was evaluated both"):
         draw_retrieval(run_record, nothing, tmp_path / "x.png")
 
 

@@ -165,7 +165,7 @@ def test_an_evaluation_shows_tasks_and_languages(tmp_path):
     }
     record |= {
         "scores": {"test": scores, "dev": scores},
-        "trivial": {"test": {tag: {"accuracy": 0.1} for tag in scores}},
+        "baseline": {"test": {tag: {"accuracy": 0.1} for tag in scores}},
     }
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "report.json").write_text(json.dumps(build_report([record], about={"model": "mine"})))

@@ -184,13 +184,13 @@ def test_entities_whatever_way_labels_mark_them():
     ("call", "message"),
     [
         (lambda: label_scores(["a"], ["a", "b"]), "1 predictions for 2 references"),
-        (lambda: label_scores([], []), "there are 0 rows to judge"),
+        (lambda: label_scores([], []), "there are 0 rows to score"),
         (lambda: tag_scores([["X"]], [["X", "Y"]]), "sentence 0: 1 tags for 2 words"),
-        (lambda: span_scores([[]], [[]]), "there are 0 words to judge"),
+        (lambda: span_scores([[]], [[]]), "there are 0 words to score"),
         (lambda: similarity_scores([math.nan, 1.0], [1.0, 2.0]), "is no number to correlate"),
     ],
 )
-def test_what_cannot_be_judged_is_refused_in_one_line(call, message):
+def test_what_cannot_be_evaluated_is_refused_in_one_line(call, message):
     with pytest.raises(ValueError, match=message) as refused:
         call()
     assert "\n" not in str(refused.value)

@@ -2,18 +2,15 @@
 
 import json
 
-import mmbert
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import torch
 from mmbert import Answerer, Chooser, Classifier, Tagger
-from mmbert.modeling.tokenization_mmbert import save_tokenizer
 from mmbert.tasks import load_task_model
 from mmbert.tasks.predict_file import predict_file
 from safetensors.torch import load_file, save_file
-from tests_support import WORDS, sentences
+from tests_support import WORDS, save_model, sentences
 from transformers import pipeline
 
 FAST = {"max_steps": 6, "learning_rate": 3e-3, "per_device_train_batch_size": 8, "use_cpu": True}
@@ -21,14 +18,7 @@ FAST = {"max_steps": 6, "learning_rate": 3e-3, "per_device_train_batch_size": 8,
 
 @pytest.fixture(scope="module")
 def base(tokenizer, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("base")
-    torch.manual_seed(0)
-    config = mmbert.MmBertConfig(
-        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=2
-    )
-    mmbert.MmBertForMaskedLM(config).save_pretrained(folder)
-    save_tokenizer(tokenizer, folder)
-    return folder
+    return save_model(tmp_path_factory.mktemp("base"), tokenizer)
 
 
 def texts(count, seed=0):

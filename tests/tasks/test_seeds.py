@@ -6,14 +6,11 @@ import re
 
 import numpy as np
 import pytest
-import torch
 from datasets import Dataset, concatenate_datasets
-from mmbert import MmBertConfig, MmBertForMaskedLM
-from mmbert.modeling.tokenization_mmbert import save_tokenizer
 from mmbert.tasks import fine_tune_answerer, fine_tune_chooser, fine_tune_classifier, fine_tune_tagger
 from mmbert.tasks.question_answering import PassageOptions
 from mmbert.trainers import FineTuningArguments
-from tests_support import WORDS
+from tests_support import WORDS, save_model
 
 PLAN = {"max_steps": 1, "per_device_train_batch_size": 2, "learning_rate": 1e-2, "use_cpu": True}
 NUMBER = 4
@@ -21,14 +18,7 @@ NUMBER = 4
 
 @pytest.fixture(scope="module")
 def checkpoint(tokenizer, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("encoder")
-    config = MmBertConfig(
-        vocab_size=len(tokenizer), hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=2
-    )
-    torch.manual_seed(0)
-    MmBertForMaskedLM(config).save_pretrained(folder)
-    save_tokenizer(tokenizer, folder)
-    return folder
+    return save_model(tmp_path_factory.mktemp("encoder"), tokenizer, hidden_size=16, intermediate_size=24)
 
 
 def rows_of(kind):

@@ -5,30 +5,21 @@ import random
 import re
 
 import pytest
-import torch
 from datasets import Dataset
-from mmbert import MmBertConfig, MmBertForMaskedLM, MmBertForTokenClassification
+from mmbert import MmBertForTokenClassification
 from mmbert.data import read_labelled
-from mmbert.modeling.tokenization_mmbert import save_tokenizer
 from mmbert.tasks.metrics.question_answering import token_f1
 from mmbert.tasks.question_answering import PassageOptions, QuestionAnswering, fine_tune_answerer
 from mmbert.tasks.token_classification import TagOptions, TokenClassification, fine_tune_tagger
 from mmbert.trainers import FineTuningArguments
-from tests_support import WORDS
+from tests_support import WORDS, save_model
 
 PLAN = {"per_device_train_batch_size": 16, "per_device_eval_batch_size": 64, "use_cpu": True}
 
 
 @pytest.fixture(scope="module")
 def checkpoint(tokenizer, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("encoder")
-    config = MmBertConfig(
-        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=2
-    )
-    torch.manual_seed(0)
-    MmBertForMaskedLM(config).save_pretrained(folder)
-    save_tokenizer(tokenizer, folder)
-    return folder
+    return save_model(tmp_path_factory.mktemp("encoder"), tokenizer)
 
 
 def sentences(languages, count, seed=0):
@@ -70,7 +61,7 @@ def test_a_tagger_learns_and_its_files_say_what_it_found(checkpoint, tokenizer, 
         assert all(line["text"][one["start"] : one["end"]] == one["text"] for one in line["entities"])
 
 
-def test_parts_of_speech_are_judged_by_words(checkpoint, tokenizer, tmp_path):
+def test_parts_of_speech_are_evaluated_by_words(checkpoint, tokenizer, tmp_path):
     rows = sentences(["eng_Latn"], 8)
     tagged = rows.remove_columns("tags").add_column("tags", [["X", "Y"] * 4] * len(rows))
     result = fine_tune_tagger(
@@ -119,11 +110,11 @@ def test_an_answerer_learns_also_to_be_silent(checkpoint, tokenizer, tmp_path, s
     predictions = json.loads((tmp_path / "predictions_test" / "predictions.json").read_text(encoding="utf-8"))
     gold = dict(zip(rows["test"]["id"], rows["test"]["answers"], strict=True))
     assert predictions.keys() == gold.keys()
-    judged = [token_f1(predictions[name], one["text"], name[:8]) for name, one in gold.items()]
-    assert sum(judged) / len(judged) == pytest.approx(result.scores["test"]["f1"])
+    evaluated = [token_f1(predictions[name], one["text"], name[:8]) for name, one in gold.items()]
+    assert sum(evaluated) / len(evaluated) == pytest.approx(result.scores["test"]["f1"])
     lines = [json.loads(line) for line in (tmp_path / "predictions_test.jsonl").read_text("utf-8").splitlines()]
     assert {line["id"]: line["predicted"] for line in lines} == predictions
-    assert sum(line["f1"] for line in lines) == pytest.approx(sum(judged))
+    assert sum(line["f1"] for line in lines) == pytest.approx(sum(evaluated))
     asked = dict(zip(rows["test"]["id"], rows["test"]["question"], strict=True))
     assert all(asked[line["id"]] == line["question"] and line["right"] == gold[line["id"]]["text"] for line in lines)
     assert ("unanswerable_f1" in result.scores["test"]) == (silent > 0)

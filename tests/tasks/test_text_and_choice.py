@@ -11,7 +11,6 @@ import torch
 from datasets import Dataset, concatenate_datasets
 from mmbert.data import encode_texts
 from mmbert.model_cards import draw_language_scores
-from mmbert.modeling.tokenization_mmbert import save_tokenizer
 from mmbert.tasks import (
     ChoiceOptions,
     TextOptions,
@@ -32,7 +31,7 @@ from mmbert.tasks.text_classification import (
     score,
 )
 from mmbert.trainers import FineTuningArguments
-from tests_support import sentences
+from tests_support import save_model, sentences
 
 SINGLE, SEVERAL, NUMBER = "single_label_classification", "multi_label_classification", "regression"
 FAST = {"use_cpu": True}
@@ -40,14 +39,7 @@ FAST = {"use_cpu": True}
 
 @pytest.fixture(scope="module")
 def base(tokenizer, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("base")
-    torch.manual_seed(0)
-    config = mmbert.MmBertConfig(
-        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=48, num_hidden_layers=4, num_attention_heads=2
-    )
-    mmbert.MmBertForMaskedLM(config).save_pretrained(folder)
-    save_tokenizer(tokenizer, folder)
-    return folder
+    return save_model(tmp_path_factory.mktemp("base"), tokenizer, num_hidden_layers=4)
 
 
 def texts(seed, count=16, languages=("deu_Latn", "eng_Latn")):
@@ -235,7 +227,7 @@ def test_tables_of_seeds(tmp_path):
     assert table_lines(language_table(records[:1])).splitlines()[0].endswith("accuracy x 100 | 95 % over rows |")
     picture = draw_language_scores(table, tmp_path / "x.png")
     assert picture.read_bytes()[:4] == b"\x89PNG"
-    with pytest.raises(ValueError, match="nothing was judged on 'dev'; there is test"):
+    with pytest.raises(ValueError, match="nothing was evaluated on 'dev'; there is test"):
         language_table(records, "dev")
     with pytest.raises(ValueError, match="no score 'f1'; there are accuracy"):
         language_table(records, score="f1")

@@ -10,14 +10,13 @@ import numpy as np
 import pytest
 import torch
 from datasets import Dataset
-from mmbert.modeling.tokenization_mmbert import save_tokenizer
 from mmbert.trainers import FineTuneOptions, FineTuningArguments, fine_tune, label_order, parse_fine_tuning, read_record
 from mmbert.trainers.finetuning.class_weights import WeightedLoss, balanced_weights
 from mmbert.trainers.finetuning.layerwise_lr import parameter_groups
 from mmbert.trainers.finetuning.model import add_lora, build_network
 from mmbert.trainers.finetuning.trainer import RowCollator
 from safetensors.torch import load_file
-from tests_support import sentences
+from tests_support import save_model, sentences
 from transformers import (
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
@@ -34,14 +33,7 @@ FAST = {"use_cpu": True}
 @pytest.fixture(scope="module")
 def base(tokenizer, tmp_path_factory):
     """A masked language model of 4 layers, with its tokenizer."""
-    folder = tmp_path_factory.mktemp("base")
-    torch.manual_seed(0)
-    config = mmbert.MmBertConfig(
-        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=48, num_hidden_layers=4, num_attention_heads=2
-    )
-    mmbert.MmBertForMaskedLM(config).save_pretrained(folder)
-    save_tokenizer(tokenizer, folder)
-    return folder
+    return save_model(tmp_path_factory.mktemp("base"), tokenizer, num_hidden_layers=4)
 
 
 def encoded(tokenizer, seed, count=24):

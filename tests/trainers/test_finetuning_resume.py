@@ -9,12 +9,11 @@ import pytest
 import torch
 from accelerate.data_loader import SeedableRandomSampler
 from datasets import Dataset, concatenate_datasets
-from mmbert.modeling.tokenization_mmbert import save_tokenizer
 from mmbert.trainers import FineTuningArguments, fine_tune
 from mmbert.trainers.finetuning.previous_run import rows_fingerprint
 from mmbert.trainers.finetuning.trainer import EpochOrder
 from safetensors.torch import load_file
-from tests_support import sentences
+from tests_support import save_model, sentences
 from torch.utils.data import RandomSampler
 from transformers import DataCollatorWithPadding, TrainerState
 
@@ -23,19 +22,12 @@ LABELS = ["german", "english"]
 
 @pytest.fixture(scope="module")
 def base(tokenizer, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("base")
-    torch.manual_seed(0)
-    config = mmbert.MmBertConfig(
-        vocab_size=len(tokenizer), hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=2
-    )
-    mmbert.MmBertForMaskedLM(config).save_pretrained(folder)
-    save_tokenizer(tokenizer, folder)
-    return folder
+    return save_model(tmp_path_factory.mktemp("base"), tokenizer, hidden_size=16, intermediate_size=24)
 
 
 @pytest.fixture(scope="module")
 def rows(tokenizer):
-    """Rows to train on (8 of each language) and rows to judge."""
+    """Rows to train on (8 of each language) and rows to evaluate."""
 
     def some(seed, count):
         texts = [(tag, text) for tag in ("deu_Latn", "eng_Latn") for text in sentences(tag, count, seed)]

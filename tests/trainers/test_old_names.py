@@ -11,6 +11,7 @@ import mmbert.callbacks
 import mmbert.evaluation
 import mmbert.recipes
 import pytest
+import torch
 from mmbert import Recipe
 from mmbert.callbacks import LanguagePhaseCallback
 from mmbert.data import MlmStream
@@ -123,6 +124,48 @@ def tiny_run(tmp_path):
     recipe = Recipe.from_yaml(tmp_path / "tiny.yaml")
     RecipeRun(recipe, tmp_path / "done", arguments={"use_cpu": True}, tokens_per_language=100).run([])
     return recipe, tmp_path / "done"
+
+
+def test_keys_of_an_older_report():
+    from mmbert.evaluation import summary_table
+
+    group = {"mean": 0.5, "baseline": 0.25, "languages": 1}
+    task = {
+        "title": "t",
+        "name": "t",
+        "metric": "accuracy",
+        "groups": {"phase 1": group},
+        "languages": {"eng_Latn": {}},
+    }
+    new = task | group
+    new["languages"] = task["languages"]
+    old = json.loads(json.dumps(new).replace("baseline", "trivial"))
+    table, text = one_warning(lambda: summary_table({"mine": {"tasks": [old]}}))
+    assert table == summary_table({"mine": {"tasks": [new]}})
+    assert "the key 'trivial' is now 'baseline'" in text
+
+
+def test_a_record_of_an_older_evaluation_is_read(tmp_path):
+    from mmbert.evaluation.benchmark.records import read_record, write_record
+    from mmbert.evaluation.benchmark.sweep import Run, Setting
+
+    run = Run("sib200", "final", Setting(1e-3, 1.0), 0)
+    scores = {"test": {"eng_Latn": {"accuracy": 0.5}}}
+    write_record(tmp_path, run, {"identity": {"seed": 0}, "trivial": scores})
+    record, text = one_warning(lambda: read_record(tmp_path, run, {"seed": 0}))
+    assert record["baseline"] == scores and "the key 'trivial' is now 'baseline'" in text
+
+
+def test_methods_of_self_tests():
+    from mmbert.export.modernbert.self_test import SelfTest
+
+    test = SelfTest((1, 2), (0.5, 0.25), (0.5, 0.25))
+    found, text = one_warning(lambda: test.judge_vectors([0.5, 0.25], [0.5, 0.25]))
+    assert found.agrees and "SelfTest.judge_vectors is now SelfTest.compare_vectors" in text
+    hidden = torch.tensor([[0.5, 0.25], [0.5, 0.25]])
+    assert one_warning(lambda: test.judge(hidden))[0] == test.compare_hidden(hidden)
+    with pytest.raises(AttributeError, match="no attribute 'grade'"):
+        test.grade()
 
 
 def test_every_module_of_the_list_is_somewhere():

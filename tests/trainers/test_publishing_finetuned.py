@@ -4,7 +4,6 @@ import json
 import logging
 
 import huggingface_hub
-import mmbert
 import numpy as np
 import pytest
 import torch
@@ -12,10 +11,9 @@ from datasets import Dataset
 from hub_server import serving
 from huggingface_hub import ModelCard
 from mmbert.export import push
-from mmbert.modeling.tokenization_mmbert import save_tokenizer
 from mmbert.trainers import FineTuningArguments, fine_tune
 from safetensors.torch import load, load_file
-from tests_support import sentences
+from tests_support import save_model, sentences
 from transformers import DataCollatorWithPadding
 
 SECRET = "hf_secret"
@@ -29,14 +27,13 @@ def hub(monkeypatch, tmp_path):
 
 @pytest.fixture(scope="module")
 def base(tokenizer, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("somewhere") / "base"
-    torch.manual_seed(0)
-    config = mmbert.MmBertConfig(
-        vocab_size=len(tokenizer), hidden_size=16, intermediate_size=24, num_hidden_layers=3, num_attention_heads=2
+    return save_model(
+        tmp_path_factory.mktemp("somewhere") / "base",
+        tokenizer,
+        hidden_size=16,
+        intermediate_size=24,
+        num_hidden_layers=3,
     )
-    mmbert.MmBertForMaskedLM(config).save_pretrained(folder)
-    save_tokenizer(tokenizer, folder)
-    return folder
 
 
 @pytest.fixture

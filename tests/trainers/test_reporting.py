@@ -1,16 +1,10 @@
 """`--report_to` and `--logging_steps` in every trainer; services that are not installed are named with the remedy."""
 
-import json
 import os
 
-import mmbert
 import pytest
-import torch
-from mmbert.cli import app
 from mmbert.common.checkpoints.integrity import verify_checksums
-from mmbert.modeling.tokenization_mmbert import save_tokenizer
-from tests_support import TINY_RECIPE, documents, sentences
-from typer.testing import CliRunner
+from tests_support import TINY_RECIPE, documents, run_verb, save_model, sentences, write_rows
 
 SIZES = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2}
 RETRIEVERS = ["--train", "pairs.jsonl", "--heldout", "0", "--batch_size", "4", "--max_steps", "2", "--device", "cpu"]
@@ -28,9 +22,7 @@ TRAININGS = {
 @pytest.fixture(scope="module")
 def home(tokenizer, tmp_path_factory):
     folder = tmp_path_factory.mktemp("reporting")
-    torch.manual_seed(0)
-    mmbert.MmBertForMaskedLM(mmbert.MmBertConfig(vocab_size=len(tokenizer), **SIZES)).save_pretrained(folder / "model")
-    save_tokenizer(tokenizer, folder / "model")
+    save_model(folder / "model", tokenizer)
     english = sentences("eng_Latn", 24)
     tables = {
         "corpus": [{"lang": one.language, "text": one.text} for one in documents(scale=0.3)],
@@ -44,18 +36,10 @@ def home(tokenizer, tmp_path_factory):
         ],
     }
     for name, rows in tables.items():
-        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        (folder / f"{name}.jsonl").write_text(text, encoding="utf-8")
+        write_rows(folder / f"{name}.jsonl", rows)
     data = "data: {corpus: corpus.jsonl, tokenizer: model, heldout_fraction: 0.1}\n"
     (folder / "tiny.yaml").write_text(TINY_RECIPE.split("  - name: midtrain")[0] + data, encoding="utf-8")
     return folder
-
-
-def run(*words):
-    done = CliRunner().invoke(app, [*words])
-    if done.exception is not None and not isinstance(done.exception, SystemExit):
-        raise done.exception
-    return done
 
 
 @pytest.mark.slow
@@ -63,7 +47,7 @@ def run(*words):
 def test_every_trainer_reports_every_step(name, home, monkeypatch):
     tensorboard = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     monkeypatch.chdir(home)
-    run(*TRAININGS[name], name, "--report_to", "tensorboard", "--logging_steps", "1")
+    run_verb(*TRAININGS[name], name, "--report_to", "tensorboard", "--logging_steps", "1")
     assert "TENSORBOARD_LOGGING_DIR" not in os.environ
     events = sorted({path.parent for path in home.rglob("events.out.*") if name in path.parts})
     steps = set()
@@ -81,7 +65,7 @@ def test_a_service_that_is_not_installed_is_named(name, home, monkeypatch):
     monkeypatch.setattr("mmbert.common.options.find_spec", lambda _: None)
     run_without = pytest.raises((ValueError, SystemExit))
     with run_without as told:
-        done = run(*TRAININGS[name], f"{name}-none", "--report_to", "wandb")
+        done = run_verb(*TRAININGS[name], f"{name}-none", "--report_to", "wandb")
         raise SystemExit(done.output)
     assert "pip install wandb" in str(told.value)
     assert not (home / f"{name}-none").exists()

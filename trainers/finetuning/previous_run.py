@@ -2,7 +2,7 @@
 
 A folder tells what it was made of: finished, in its record; unfinished, in its checkpoints. Where that is the same, the
 run is read back or goes on; where it differs, the folder is refused. What only says how a run goes (how often it saves,
-what it prints, where it publishes, how many rows are judged at once, on which device) makes no other run of it.
+what it prints, where it publishes, how many rows are evaluated at once, on which device) makes no other run of it.
 
 Trade-off: rows are told apart by a hash over all of them, a tenth of a second for 400,000, and a checkpoint by a sample
 of every tensor, so that asking costs next to nothing.

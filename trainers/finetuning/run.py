@@ -122,16 +122,9 @@ def fine_tune(
         problem_type = problem_type or "single_label_classification"
     check_rows(train, tokenizer)
     evaluated = {**({} if dev is None else {"dev": dev}), **(tests or {})}
-    identity = identity_of(
-        checkpoint,
-        head,
-        {"train": train, **evaluated},
-        args,
-        seed=seed,
-        labels=labels,
-        problem_type=problem_type,
-        conditions=conditions,
-    )
+    named: dict[str, Any] = {"labels": labels, "problem_type": problem_type}
+    rows = {"train": train, **evaluated}
+    identity = identity_of(checkpoint, head, rows, args, seed=seed, conditions=conditions, **named)
     with only_writer(folder) if PartialState().is_main_process else nullcontext():
         before = find_previous_run(folder, identity, overwrite=args.overwrite_output_dir)
         own = args.of_run(head, folder, seed, has_dev=dev is not None)
@@ -140,23 +133,8 @@ def fine_tune(
         PartialState().wait_for_everyone()  # every process has looked
         set_seed(seed)
         model, dropped = build_network(checkpoint, head, labels, problem_type)
-        callbacks: list[TrainerCallback] = _active_vocabulary(args, own, model, train, tokenizer, folder)
-        callbacks += [EarlyStoppingCallback(args.patience)] if args.patience and dev is not None else []
-        grouped = args.train_sampling_strategy == "group_by_length"
-        trainer = FineTuneTrainer(
-            model=add_lora(model, head, args, _tokens(train) if args.lora_embeddings else None) if args.lora else model,
-            args=own,
-            train_dataset=train.add_column("length", [len(ids) for ids in train["input_ids"]]) if grouped else train,
-            eval_dataset=dev,
-            data_collator=collator,
-            processing_class=tokenizer,
-            metrics=metrics,
-            identity=identity,
-            main_metric=args.metric_for_best_model,
-            layer_decay=args.layer_decay,
-            class_weights=class_weights(args.class_weights, train, labels, problem_type),
-            callbacks=callbacks,
-        )
+        given = {"data_collator": collator, "processing_class": tokenizer, "metrics": metrics, "identity": identity}
+        trainer = _build_trainer(model, head, args, own, train, dev, named, **given)
         seconds = _train(trainer, before.checkpoint, folder)
         predictions, scores, by_language = score_by_language(trainer, evaluated, languages_of(train))
         record = {
@@ -178,8 +156,35 @@ def fine_tune(
         return FineTuned(folder, scores, by_language, predictions, record)
 
 
+def _build_trainer(
+    model: Any,
+    head: Head,
+    args: FineTuningArguments,
+    own: FineTuningArguments,
+    train: Dataset,
+    dev: Dataset | None,
+    named: Mapping[str, Any],
+    **given: Any,
+) -> FineTuneTrainer:
+    """Put adapters, callbacks and weights of classes to a network, as the arguments say."""
+    callbacks = _active_vocabulary(args, own, model, train, given["processing_class"])
+    callbacks += [EarlyStoppingCallback(args.patience)] if args.patience and dev is not None else []
+    grouped = args.train_sampling_strategy == "group_by_length"
+    return FineTuneTrainer(
+        model=add_lora(model, head, args, _tokens(train) if args.lora_embeddings else None) if args.lora else model,
+        args=own,
+        train_dataset=train.add_column("length", [len(ids) for ids in train["input_ids"]]) if grouped else train,
+        eval_dataset=dev,
+        main_metric=args.metric_for_best_model,
+        layer_decay=args.layer_decay,
+        class_weights=class_weights(args.class_weights, train, **named),
+        callbacks=callbacks,
+        **given,
+    )
+
+
 def _active_vocabulary(
-    args: FineTuningArguments, own: FineTuningArguments, model: Any, train: Dataset, tokenizer: Any, folder: Path
+    args: FineTuningArguments, own: FineTuningArguments, model: Any, train: Dataset, tokenizer: Any
 ) -> list[TrainerCallback]:
     """Train only embedding rows that training rows hold, where that is wanted and exact."""
     if not args.active_vocabulary or args.lora:
@@ -187,6 +192,7 @@ def _active_vocabulary(
     if reason := ActiveVocabularyCallback.obstacle(model, own):
         logger.info("the whole embedding table is trained: %s", reason)
         return []
+    folder = Path(str(own.output_dir))
     place = next(home for home in (folder, *folder.absolute().parents) if home.is_dir())
     return [ActiveVocabularyCallback(model, [*_tokens(train), *tokenizer.all_special_ids], place)]
 

@@ -34,7 +34,7 @@ def require_scorable(task: BenchmarkTask, dev: "Dataset", test: "Dataset") -> No
             values.setdefault(tag, []).append(value)
         for tag, found in sorted(values.items()):
             if column == "tags" and all(one in UNLABELLED for tags in found for one in tags):
-                problem = "there are 0 words to judge"
+                problem = "there are 0 words to score"
             elif column == "score" and len(set(found)) == 1:
                 problem = f"all {len(found)} gold scores are {found[0]:g}: a correlation needs two that differ"
             else:
@@ -69,7 +69,7 @@ def strange_labels(task: BenchmarkTask, labels: Sequence[str], test: "Dataset") 
     if not labels:
         return []
     every = test["label"] if task.head == "labels" else [tag for tags in test["tags"] for tag in tags]
-    found = [label for label in every if label not in UNLABELLED]  # those are not judged
+    found = [label for label in every if label not in UNLABELLED]  # those are not evaluated
     strange = [str(label) for label in found if label not in set(labels)]
     names = sorted(set(strange))
     if strange and len(strange) == len(found):
@@ -83,7 +83,7 @@ def strange_labels(task: BenchmarkTask, labels: Sequence[str], test: "Dataset") 
 
 
 def answers_in_place(task: BenchmarkTask, train: "Dataset") -> "tuple[Dataset, list[str]]":
-    """Leave out training rows with an answer that is not in its passage; dev and test are judged by their texts."""
+    """Leave out training rows with an answer that is not in its passage; dev and test are scored by their texts."""
     keep = [place for place, row in enumerate(train) if _in_place(row)]
     if not keep:
         raise ValueError(f"{task.name}: none of {len(train):,} training rows has its answers in its passage")
@@ -122,8 +122,8 @@ def apart_from_test(task: BenchmarkTask, dev: "Dataset", test: "Dataset") -> "tu
     names = [name for name in asked if name in dev.column_names]
     if not set(names) <= set(test.column_names):
         return dev, []
-    judged = set(row_keys(test, names))
-    keep = [place for place, key in enumerate(row_keys(dev, names)) if key not in judged]
+    evaluated = set(row_keys(test, names))
+    keep = [place for place, key in enumerate(row_keys(dev, names)) if key not in evaluated]
     if len(keep) == len(dev):
         return dev, []
     if not keep:

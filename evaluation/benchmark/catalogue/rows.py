@@ -1,4 +1,4 @@
-"""Rows of a task, from the Hub or from files: what to train on, what to choose on, what to judge.
+"""Rows of a task, from the Hub or from files: what to train on, what to choose on, what to score.
 
 The three sets are fixed before any run: which rows are taken does not depend on a run's seed, on the order in a file or
 on the number of processes, but on a hash of each row. What had to be decided (a dev set cut out of train, rows left
@@ -34,7 +34,7 @@ class Limits:
 
     # languages to train on; ("all",): all that have rows; None: the task's own
     train_languages: tuple[str, ...] | None = None
-    languages: tuple[str, ...] | None = None  # languages to judge; None: all
+    languages: tuple[str, ...] | None = None  # languages to score; None: all
     train_rows: int | None = None  # at most so many rows of training, over all languages
     test_rows: int | None = None  # at most so many rows of test and dev for each language
     # leave bad training rows out (no value, answer not in its passage) in place of stopping
@@ -60,7 +60,7 @@ class TaskRows:
     Attributes:
         train: Rows to learn from.
         dev: Rows to choose settings on, in the training languages.
-        test: Rows to judge, in all languages.
+        test: Rows to score, in all languages.
         labels: Classes or tags of train, sorted; empty where there are none.
         train_languages: Languages of train.
         notes: What had to be decided, a sentence each.
@@ -95,7 +95,7 @@ def read_task(task: BenchmarkTask, data: Mapping[str, str] | None = None, limits
     limits, notes = limits or Limits(), list[str]()
     reader = _Reader(task, data or {}, limits, notes)
     train, dev = reader.training()
-    test = reader.judged("test")
+    test = reader.evaluated("test")
     labels = labels_of(task, train)
     notes += strange_labels(task, labels, test)
     notes += shared_rows(task, train, test)
@@ -144,7 +144,7 @@ class _Reader:
             train = _first_by_hash(train, self.limits.train_rows)
         return train, self._capped("dev", dev)
 
-    def judged(self, split: str) -> "Dataset":
+    def evaluated(self, split: str) -> "Dataset":
         found = self._read(split, self.limits.languages)
         if found is None:
             raise ValueError(f"{self.task.name}: there is no {split} split; give --data {self.task.name}:{split}=PATH")

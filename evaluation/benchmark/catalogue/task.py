@@ -63,8 +63,8 @@ class BenchmarkTask:
         head: `labels`, `score`, `tags`, `spans`, `answers` or `choices`.
         metric: The number that counts, one of its head's.
         parts: Hub place of `train`, `dev` and `test`; a `dev` that is missing is cut from train.
-        languages: Language tag to the Hub's code, all languages that are judged.
-        train_languages: Languages to train on; others are judged zero-shot.
+        languages: Language tag to the Hub's code, all languages that are evaluated.
+        train_languages: Languages to train on; others are evaluated zero-shot.
         positive: Class whose own F1 is meant by `f1`.
         training: Fields of `Setting` that differ from the defaults of fine-tuning, such as epochs.
         answer_language: Language of the answers, where it is not the row's.
