@@ -103,15 +103,7 @@ class LanguageFacts:
 
 
 def count_texts(texts: Iterable[str], tokenizer: PreTrainedTokenizerBase) -> TextCounts:
-    """Counts what a tokenizer makes of texts.
-
-    Args:
-        texts: Texts of one language; blank ones are left out.
-        tokenizer: Any tokenizer of transformers.
-
-    Returns:
-        The counts.
-    """
+    """Counts what a tokenizer makes of texts."""
     counts = TextCounts()
     names = [f"<0x{value:02X}>" for value in range(256)]
     byte_ids = set(cast("list[int]", tokenizer.convert_tokens_to_ids(names))) - {tokenizer.unk_token_id, None}
@@ -247,14 +239,7 @@ def length_report(lengths: Mapping[str, Sequence[int]], limit: int, most: int = 
 
 
 def by_script(facts: Iterable[LanguageFacts]) -> dict[str, list[LanguageFacts]]:
-    """Groups facts by script, the costliest script first.
-
-    Args:
-        facts: Facts of languages.
-
-    Returns:
-        Script to its languages, by falling cost.
-    """
+    """Groups facts by script, the costliest script first."""
     groups: dict[str, list[LanguageFacts]] = {}
     for one in sorted(facts, key=_cost, reverse=True):
         groups.setdefault(one.script, []).append(one)

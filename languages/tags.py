@@ -447,14 +447,6 @@ def tags_in_use(where: object, tags: Iterable[str], unknown: str = "und") -> dic
 
     One whose tag in use is another one of the source stays as it is (SIB-200's aka and twi). Where most are no
     languages that people speak, but names of programming languages, sources or genres, all stay.
-
-    Args:
-        where: What was read, for the note.
-        tags: As the source writes them.
-        unknown: What says that the language is not known.
-
-    Returns:
-        The source's spelling to the tag.
     """
     own = set(tags)
     read = {tag: canonical_tag(tag) if tag not in (unknown, "") else None for tag in own}

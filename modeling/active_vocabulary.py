@@ -186,14 +186,7 @@ def restore(model: nn.Module) -> None:
 
 
 def model_obstacle(model: nn.Module) -> str | None:
-    """Say why a model cannot be trained with an active vocabulary; None if it can.
-
-    Args:
-        model: As for `shrink`.
-
-    Returns:
-        The reason.
-    """
+    """Say why a model cannot be trained with an active vocabulary; None if it can."""
     network = _network(model)
     if network is None:
         return f"{type(model).__name__} holds no mmBERT encoder"
@@ -213,15 +206,7 @@ def model_obstacle(model: nn.Module) -> str | None:
 
 
 def optimizer_obstacle(optimizer: torch.optim.Optimizer, group: dict[str, Any]) -> str | None:
-    """Say why an optimizer trains an active vocabulary otherwise than the whole table; None if it does not.
-
-    Args:
-        optimizer: The optimizer itself, not what wraps it.
-        group: Its group that holds the table.
-
-    Returns:
-        The reason.
-    """
+    """Say why an optimizer trains an active vocabulary otherwise than the whole table; None if it does not."""
     kind = type(optimizer)
     if kind not in (torch.optim.AdamW, torch.optim.Adam, torch.optim.SGD):
         return f"{kind.__name__} may change rows without a gradient in ways of its own"

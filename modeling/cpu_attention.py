@@ -205,18 +205,7 @@ def _heads_of_blocks(
 def attend(
     query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = None, buffers: BufferPool = NO_REUSE
 ) -> Tensor:
-    """Mix the values of each matrix by the match of its queries and keys, without recording gradients.
-
-    Args:
-        query: (M, n, D).
-        key: (M, m, D).
-        value: (M, m, D).
-        bias: (B, n, m), 0 or minus infinity; each serves M / B matrices in a row. Every query sees a key.
-        buffers: Memory to write to; what was returned from it before is overwritten.
-
-    Returns:
-        (M, n, D).
-    """
+    """Mix the values of each matrix by the match of its queries and keys, without recording gradients."""
     mixed = buffers.get("mixed heads", query.shape, query)
     by_powers = query.dtype == torch.bfloat16 and query.device.type == "cpu"
     for matrices, queries in _tiles(query, key):
@@ -243,19 +232,7 @@ def _mix_by_powers(
 def attend_backward(
     grad: Tensor, mixed: Tensor, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the gradients of `attend` towards queries, keys and values.
-
-    Args:
-        grad: (M, n, D), towards what `attend` returned.
-        mixed: (M, n, D), what `attend` returned.
-        query: As given to `attend`; so are the others.
-        key: (M, m, D).
-        value: (M, m, D).
-        bias: (B, n, m).
-
-    Returns:
-        (M, n, D), (M, m, D), (M, m, D), in the dtype of the queries; summed over tiles in fp32.
-    """
+    """Return the gradients of `attend` towards queries, keys and values."""
     scale, wide = query.shape[-1] ** -0.5, torch.promote_types(query.dtype, torch.float32)
     # For each query the mean of its weights' gradients, which softmax takes off (as FlashAttention's backward does).
     mean = (grad * mixed).sum(-1, keepdim=True, dtype=wide).to(grad.dtype)

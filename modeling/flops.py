@@ -46,30 +46,14 @@ class EncoderShape:
 
 
 def keys_seen(lengths: ArrayLike, half_window: int | None) -> int:
-    """Count the keys that the tokens of some sequences see, all tokens together.
-
-    Args:
-        lengths: Tokens of each sequence, or of the only one.
-        half_window: Neighbours seen on either side; None: all.
-
-    Returns:
-        length squared, or at most 2 * half_window + 1 per token, less what lies beyond the ends; summed.
-    """
+    """Count the keys that the tokens of some sequences see, all tokens together."""
     sizes = np.asarray(lengths, dtype=np.int64)
     near = sizes - 1 if half_window is None else np.minimum(half_window, sizes - 1)
     return int((sizes * (2 * near + 1) - near * (near + 1)).sum())
 
 
 def useful_flops(shape: EncoderShape, lengths: Iterable[int]) -> int:
-    """Count the floating-point operations that a forward pass over these sequences needs.
-
-    Args:
-        shape: Of the encoder.
-        lengths: Real tokens of each sequence.
-
-    Returns:
-        Operations; a multiply and an add are two.
-    """
+    """Count the floating-point operations that a forward pass over these sequences needs."""
     sizes = np.fromiter(lengths, dtype=np.int64)
     weights = sum(inputs * outputs for inputs, outputs in shape.products)
     keys = sum(layers * keys_seen(sizes, half_window) for half_window, layers in Counter(shape.half_windows).items())

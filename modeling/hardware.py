@@ -32,16 +32,7 @@ QUOTA = Path("/sys/fs/cgroup/cpu.max")  # Linux, cgroup 2: microseconds allowed 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # a recorded graph need not ask again
 def has_fast_bf16(device: torch.device) -> bool:
-    """Say whether a device multiplies bf16 by itself; elsewhere bf16 is emulated and slower than fp32.
-
-    Args:
-        device: The device.
-
-    Returns:
-        On a CPU: it has AVX512-BF16, AMX or Arm's bf16 instructions, and torch was built with oneDNN, which alone uses
-        them (wheels for macOS are not: Apple's library multiplies fp32 faster). On CUDA: Ampere or newer, or ROCm.
-        False on anything else.
-    """
+    """Say whether a device multiplies bf16 by itself; elsewhere bf16 is emulated and slower than fp32."""
     if device.type == "cpu":
         features = _cpu_features()
         return torch.backends.mkldnn.is_available() and any(features.get(name) for name in _BF16_INSTRUCTIONS)

@@ -105,12 +105,6 @@ def is_plain_linear(layer: nn.Module) -> bool:
 
     Adapters are other classes, quantised and sharded weights other tensors; DeepSpeed's ZeRO-3 gathers a layer's
     weights in hooks, accelerate's offload in another `forward` on the instance.
-
-    Args:
-        layer: Any module.
-
-    Returns:
-        False where something may lie between the weights and the result.
     """
     if type(layer) is not nn.Linear or "forward" in vars(layer):
         return False
@@ -206,18 +200,7 @@ def _loss_and_gradients(
 
 
 def _score(chunk: Tensor, labels: Tensor, losses: Tensor, scale: Tensor | None, of_bias: Tensor | None) -> Tensor:
-    """Fill in the losses of a chunk of logits, and turn the logits into the gradients of the losses, labels apart.
-
-    Args:
-        chunk: (rows, V) logits; their gradients afterwards, 0 at the labels. Untouched without a scale.
-        labels: (rows,).
-        losses: (rows,), to be filled.
-        scale: Of the gradients; None if nobody wants them.
-        of_bias: (V,), to which the sum of the gradients over rows is added.
-
-    Returns:
-        (rows, 1) gradients of the logits of the labels, not rounded to the dtype of the chunk.
-    """
+    """Fill in the losses of a chunk of logits, and turn the logits into the gradients of the losses, labels apart."""
     at_labels = losses.new_zeros(len(labels), 1)
     tile = TILE_ROWS if chunk.device.type == "cpu" else len(labels)
     for start in range(0, len(labels), tile):

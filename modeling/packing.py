@@ -118,21 +118,7 @@ def stream_of_padded(attention_mask: Tensor | None, batch: int, length: int, dev
 def stream_of_packed(
     cu_seq_lens: Tensor, max_length: int | None, tokens: int, device: torch.device, *, by_length: bool
 ) -> TokenStream:
-    """Describe sequences that the caller has packed behind each other.
-
-    Args:
-        cu_seq_lens: (N + 1,) integers: 0, the end of the first sequence, ..., the number of tokens.
-        max_length: Tokens in the longest sequence; counted if None.
-        tokens: T, length of the packed row.
-        device: Where the tokens are.
-        by_length: Order the stream by length. Else, and with `max_length`, a GPU need not be waited for.
-
-    Returns:
-        The stream, and how to get back to the caller's order.
-
-    Raises:
-        ValueError: If the boundaries are not integers that rise from 0 to T, or a sequence exceeds `max_length`.
-    """
+    """Describe sequences that the caller has packed behind each other."""
     if cu_seq_lens.dim() != 1 or len(cu_seq_lens) < 2 or cu_seq_lens.is_floating_point():
         raise ValueError(
             f"cu_seq_lens must be one row of integers from 0 to {tokens}, got {cu_seq_lens.dtype} of shape "
@@ -172,20 +158,7 @@ def stream_of_packed(
 def boundaries_of(
     position_ids: Tensor | None, seq_idx: Tensor | None, attention_mask: Tensor | None, shape: Sequence[int]
 ) -> Tensor | None:
-    """Find packed sequences in a row whose caller gave no `cu_seq_lens`, as collators that flatten a batch write it.
-
-    Args:
-        position_ids: (B, L) or (1, L); a sequence begins where they return to the first position of the row.
-        seq_idx: (B, L) number of the sequence of each token; read in place of `position_ids` if given.
-        attention_mask: (B, L), zero at padding.
-        shape: (B, L) of the input.
-
-    Returns:
-        (N + 1,) int32, 0, the end of the first sequence, ..., T; None if every row is one sequence.
-
-    Raises:
-        ValueError: If sequences begin within the rows of a larger or padded batch, or it is not clear where.
-    """
+    """Find packed sequences in a row whose caller gave no `cu_seq_lens`, as collators that flatten a batch write it."""
     name, given = ("seq_idx", seq_idx) if seq_idx is not None else ("position_ids", position_ids)
     if given is None:
         return None

@@ -186,16 +186,6 @@ def source_layers(source: MmBertConfig, target: MmBertConfig) -> list[int]:
 
     The first layer goes to the first only, as it alone has no norm before attention, unless it is the only one of its
     kind.
-
-    Args:
-        source: Configuration of the network that has weights.
-        target: Of the network that shall get them.
-
-    Returns:
-        One source layer for each target layer.
-
-    Raises:
-        ValueError: If the source has no layer of a kind that the target has.
     """
     kinds = source.layer_types or []
     stride = (source.num_hidden_layers - 1) / max(1, target.num_hidden_layers - 1)

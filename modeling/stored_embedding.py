@@ -54,12 +54,7 @@ class StoredEmbedding(nn.Embedding):
 
 
 def widen_all_but_table(model: Any, into: torch.dtype) -> None:
-    """Let a network compute in a wider dtype than that of its file, and leave the embedding table in the file.
-
-    Args:
-        model: A network on the CPU, loaded in the dtype of its file.
-        into: The wider dtype.
-    """
+    """Let a network compute in a wider dtype than that of its file, and leave the embedding table in the file."""
     table = model.get_input_embeddings()
     for module in model.modules():
         for parameter in module.parameters(recurse=False) if module is not table else ():

@@ -13,18 +13,7 @@ _POINTS = 160  # of a phase's curve; warm-ups are sampled as densely as all that
 
 
 def outline(recipe: Recipe) -> dict[str, Any]:
-    """Lay a recipe out phase by phase.
-
-    Args:
-        recipe: The plan.
-
-    Returns:
-        `name`; `stable`, the phases that every run goes through; and `variants`, what may follow them (empty for a
-        recipe without variants). Each phase is a dict: `name`, `first_step`, `steps`, `first_token`, `tokens`,
-        `languages` (tags but for code; None: all of the corpus) and `code` (whether code is among them), `shares`,
-        `temperature`, `masking_ratio`, `context_length`, `rope_theta`, `rows` (first and last), `learning_rate`
-        (highest and last), `decay`, and `curve`: lists `tokens`, `learning_rate` and `rows`.
-    """
+    """Lay a recipe out phase by phase."""
     schedule = recipe.schedule()
     return {
         "name": recipe.name,

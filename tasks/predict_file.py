@@ -61,26 +61,7 @@ def predict_file(
     restart: bool = False,
     show_progress: bool = True,
 ) -> FilePredictions:
-    """Predict on every row of a file.
-
-    Args:
-        model: Such as `Classifier.load(...)`.
-        source: A table (jsonl, csv, tsv, parquet, Arrow, compressed ones), a .txt file (a text per line), or "-" for
-            lines of standard input.
-        output: File of JSON lines to write: the row's own columns, and the prediction under `prediction`.
-        columns: Our column name to the file's, such as {"text": "review"}.
-        batch_size: Rows that the network reads at once.
-        keep: Whether the row's own columns are written too.
-        restart: Begin anew instead of going on after a kill.
-        show_progress: Whether to show how far it is.
-
-    Returns:
-        What was done.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If a row cannot be used (the message has its number), or the output is of other conditions.
-    """
+    """Predict on every row of a file."""
     target = Path(output)
     refuse_target(target)
     target.parent.mkdir(parents=True, exist_ok=True)

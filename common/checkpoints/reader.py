@@ -85,22 +85,11 @@ class Checkpoint:
         return raw.view(dtype)
 
     def read(self, name: str) -> torch.Tensor:
-        """Read one whole tensor.
-
-        Args:
-            name: The tensor's key.
-
-        Returns:
-            The tensor in its stored shape and type.
-        """
+        """Read one whole tensor."""
         return self.read_flat(name).view(self._info(name).shape)
 
     def require_finite(self) -> None:
-        """Refuse weights that hold NaN or infinity: what is made of them would load and compute nothing.
-
-        Raises:
-            ValueError: If a tensor does; the message names it.
-        """
+        """Refuse weights that hold NaN or infinity: what is made of them would load and compute nothing."""
         for name, info in self.tensors.items():
             for start in range(0, info.numel if info.is_floating else 0, _PIECE):
                 if not all_finite(self.read_flat(name, start, start + _PIECE)):
@@ -110,25 +99,13 @@ class Checkpoint:
                     )
 
     def verify(self) -> bool:
-        """Compare the folder with `SHA256SUMS`, if it has one; see `verify_checksums`.
-
-        Returns:
-            True if the sums were compared and agree, False if there are none to compare with.
-        """
+        """Compare the folder with `SHA256SUMS`, if it has one; see `verify_checksums`."""
         return verify_checksums(self.path, self.files)
 
     def check_against(
         self, expected: torch.nn.Module | Mapping[str, Sequence[int]], *, optional: Collection[str] = ()
     ) -> None:
-        """Refuse this checkpoint unless it holds exactly the expected tensors.
-
-        Args:
-            expected: A model (one on the meta device is enough) or shapes by name. A model's tied copies may be absent.
-            optional: Names or prefixes ending in `.` that may be absent or extra, such as `("head.", "decoder.")`.
-
-        Raises:
-            ValueError: If tensors are missing, extra or of another shape; the message names them.
-        """
+        """Refuse this checkpoint unless it holds exactly the expected tensors."""
         free = tuple(optional)
         if isinstance(expected, torch.nn.Module):
             free += tuple(getattr(expected, "_tied_weights_keys", None) or ())
@@ -157,14 +134,7 @@ class Checkpoint:
 
 
 def all_finite(values: torch.Tensor) -> bool:
-    """Tell whether no number is NaN or infinite.
-
-    Args:
-        values: Any floating-point tensor.
-
-    Returns:
-        True if all are finite.
-    """
+    """Tell whether no number is NaN or infinite."""
     # a sum costs a tenth of the exact test, which is needed only where the sum itself overflows
     return math.isfinite(values.sum().item()) or bool(torch.isfinite(values).all())
 
@@ -174,12 +144,6 @@ def require_finite_weights(folder: str | os.PathLike[str]) -> None:
 
     The files are read piece by piece: rows of an embedding table that nobody asks for stay out of memory, where a
     look at loaded weights, which are mapped, would bring them in.
-
-    Args:
-        folder: A checkpoint or a SentenceTransformer; a Hub id that is no folder here is left to its loader.
-
-    Raises:
-        ValueError: If a tensor holds one; the message names it.
     """
     for place in loaded_folders(Path(folder)) if Path(folder).is_dir() else ():
         for file in sorted(place.glob("*.safetensors")):
@@ -227,12 +191,6 @@ def checkpoint_fingerprint(path: str | os.PathLike[str]) -> str:
 
     It does not depend on how the tensors are spread over shards. It finds another model or another step, not a
     forgery: for that there is `SHA256SUMS`.
-
-    Args:
-        path: The checkpoint directory.
-
-    Returns:
-        16 hexadecimal digits.
     """
     checkpoint = open_checkpoint(path)
     digest = hashlib.sha256()

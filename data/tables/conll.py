@@ -26,20 +26,7 @@ UD_COLUMNS = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", 
 
 
 def conll_rows(path: Path, columns: Mapping[str, Any] | None = None) -> Iterator[Record]:
-    """Read the sentences of a file.
-
-    Args:
-        path: The file, compressed or not.
-        columns: Where words and tags stand: `tokens` and `tags`, each a column's number (from 0) or, in CoNLL-U, its
-            name (`upos`, `xpos`, ...). `tags` is upos in CoNLL-U unless said otherwise.
-
-    Yields:
-        Record: `tokens`, `tags`, and the comments that have a value (`sent_id`, `text`, `lang`); its number is the
-            line of the sentence's first word.
-
-    Raises:
-        TableError: If it is not in UTF-8, or a column's name is unknown.
-    """
+    """Read the sentences of a file."""
     wanted = columns or {}
     is_ud = ".conllu" in path.suffixes
     sentences = list(_sentences(path, is_ud))

@@ -25,22 +25,7 @@ def hub_tables(
     configuration: str | None = None,
     revision: str | None = None,
 ) -> list[Table]:
-    """Read a dataset of the Hub.
-
-    Args:
-        dataset: Its id, `owner/name`.
-        split: Which split; None: all of them.
-        languages: Where configurations are named after languages ("swh_Latn", "sw"), only these are fetched.
-        configuration: Name of one configuration ("cola"); None: the only one, or those of the languages.
-        revision: A commit, branch or tag.
-
-    Returns:
-        A table a configuration and split.
-
-    Raises:
-        FileNotFoundError: If there is no such dataset, or it cannot be reached.
-        ValueError: If there are several configurations that are no languages, or a split or language is missing.
-    """
+    """Read a dataset of the Hub."""
     try:
         return _tables(dataset, dataset, split, languages, configuration, revision)
     except _ChoiceError:

@@ -111,24 +111,7 @@ def open_tables(
     revision: str | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> list[Table]:
-    """Open a file, the files of a folder (a saved data set too), or a dataset of the Hub.
-
-    Args:
-        place: The place; names in it may say the split (`train.csv`, `dev/`) and the language (`sw/`, `swh_Latn.tsv`).
-        split: Which files of a folder to read; None: all. A file whose name says no split is read too, and marked
-            where others' names say one: a column may tell.
-        languages: Of a Hub dataset with a configuration per language.
-        configuration: Of a Hub dataset with several ("cola").
-        revision: Of a Hub dataset.
-        options: For CoNLL: which columns words and tags stand in.
-
-    Returns:
-        A table a file or configuration, in the order of their paths.
-
-    Raises:
-        FileNotFoundError: If there is nothing there, no file of a known kind, or none of the split.
-        ValueError: If a file is of no known kind.
-    """
+    """Open a file, the files of a folder (a saved data set too), or a dataset of the Hub."""
     path = Path(place)
     if path.is_file():
         return [file_table(path, options=options)]

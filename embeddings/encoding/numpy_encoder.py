@@ -108,16 +108,7 @@ class NumpyEncoder:
 
 
 def proven_encoder(embedder: Any, checkpoint: str | Path, prompt: str | None) -> str | None:
-    """Tell by which files `NumpyEncoder` gives the vectors of a loaded embedder; None if it does not.
-
-    Args:
-        embedder: What `load_embedder` gave for the checkpoint.
-        checkpoint: Its folder.
-        prompt: Put before the texts of the comparison.
-
-    Returns:
-        `files_stamp` of the folder.
-    """
+    """Tell by which files `NumpyEncoder` gives the vectors of a loaded embedder; None if it does not."""
     kinds = [type(module).__name__ for module in embedder]
     if kinds not in _KINDS or not Path(checkpoint).is_dir():
         return None

@@ -57,14 +57,7 @@ class TextFinder:
 
 
 def units(text: str) -> list[str]:
-    """Cut a text into words, or characters where no blanks are written.
-
-    Args:
-        text: Any text.
-
-    Returns:
-        The units: compatibility forms composed, one case, no punctuation.
-    """
+    """Cut a text into words, or characters where no blanks are written."""
     found: list[str] = _UNIT.findall(unicodedata.normalize("NFKC", text).casefold())
     return found
 

@@ -23,17 +23,7 @@ _LONG_WORD = 16  # characters on the mean: no script that writes blanks has such
 
 
 def crops(text: str, seed: int = 0) -> Iterator[tuple[str, str]]:
-    """Draw a pair of pieces from every stretch of a document.
-
-    Args:
-        text: The document.
-        seed: Another one gives other pieces.
-
-    Yields:
-        Two different pieces, cut between words, or between characters where words are not written apart. None if the
-        document has fewer than `LEAST` units. The last stretch is between a half and one and a half times as long as
-        the others.
-    """
+    """Draw a pair of pieces from every stretch of a document."""
     units = _units(text)
     if len(units) < LEAST:
         return

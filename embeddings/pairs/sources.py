@@ -98,15 +98,7 @@ class PairSource:
         return "text" in self.columns and not {"key", "document", "anchor", "positive"} & set(self.columns)
 
     def texts(self) -> Iterator[tuple[str, str]]:
-        """Yield single texts.
-
-        Yields:
-            tuple[str, str]: The text, and its language; empty where no column says it.
-
-        Raises:
-            FileNotFoundError: If there is no such file or data set.
-            ValueError: If a file cannot be read, has not the columns, or a value is no text.
-        """
+        """Yield single texts."""
         path = Path(self.place)
         if format_of(path) == "text":
             if not path.is_file():

@@ -76,17 +76,7 @@ class IndexDiff:
             yield document
 
     def gone(self, names: Callable[[], Collection[str]]) -> list[str]:
-        """What the index must not hold any more: what came and is blank now; when mirroring, what did not come, too.
-
-        Args:
-            names: Returns those of the documents that the index held before.
-
-        Returns:
-            Their names.
-
-        Raises:
-            ValueError: If nothing came to be mirrored.
-        """
+        """What the index must not hold any more: what came and is blank now; when mirroring, what did not come, too."""
         blank = {name for name in self._blank - self._names if self._known(name)}
         if not self._mirror:
             return sorted(blank)

@@ -129,14 +129,7 @@ def _text_column(path: Path) -> str:
 
 
 def file_text(path: str | Path) -> str:
-    """Read a text file as `read_documents` does: UTF-8, every character as it stands.
-
-    Args:
-        path: The file, compressed or not.
-
-    Returns:
-        Its text.
-    """
+    """Read a text file as `read_documents` does: UTF-8, every character as it stands."""
     with open_text(Path(path)) as file:
         return file.read().decode("utf-8")
 

@@ -19,18 +19,7 @@ _GRAPH_EFFORT = 128  # candidates while searching: recall before time
 
 
 def compare_all(vectors: Any, queries: Floats, count: int, hidden: npt.NDArray[np.bool_] | None = None) -> list[Any]:
-    """Find the nearest by their dot product with each query.
-
-    Args:
-        vectors: (n, dims) float, which may be memory-mapped.
-        queries: (q, dims).
-        count: How many to find.
-        hidden: (n,) True for those that must not be found.
-
-    Returns:
-        A pair of (k,) places and (k,) scores per query, the best first, equals in the order of their places; k is
-        `count` or the number of those that may be found.
-    """
+    """Find the nearest by their dot product with each query."""
     best: list[tuple[Places, Floats]] = [(np.empty(0, np.int64), np.empty(0, np.float32)) for _ in queries]
     for start in range(0, len(vectors), _ROWS):
         piece = np.asarray(vectors[start : start + _ROWS], dtype=np.float32)
@@ -53,15 +42,7 @@ def merge(found: list[tuple[Places, Floats]], count: int) -> tuple[Places, Float
 
 
 def build_graph(vectors: Any, path: Path) -> None:
-    """Write the graph of some vectors, on one thread, so that equal vectors give equal graphs.
-
-    Args:
-        vectors: (n, dims) float of length 1.
-        path: File to write.
-
-    Raises:
-        ImportError: If usearch is not installed.
-    """
+    """Write the graph of some vectors, on one thread, so that equal vectors give equal graphs."""
     graph = _usearch().Index(ndim=vectors.shape[1], metric="ip", dtype="f32")
     for start in range(0, len(vectors), _ROWS):
         piece = np.asarray(vectors[start : start + _ROWS], dtype=np.float32)
@@ -70,18 +51,7 @@ def build_graph(vectors: Any, path: Path) -> None:
 
 
 def open_graph(path: Path) -> Any:
-    """Open a graph without reading it into memory.
-
-    Args:
-        path: What `build_graph` wrote.
-
-    Returns:
-        The graph.
-
-    Raises:
-        ImportError: If usearch is not installed.
-        ValueError: If the file is broken.
-    """
+    """Open a graph without reading it into memory."""
     try:
         return _usearch().Index.restore(str(path), view=True)
     except (RuntimeError, AttributeError) as error:
@@ -89,18 +59,7 @@ def open_graph(path: Path) -> Any:
 
 
 def walk_graph(graph: Any, vectors: Any, queries: Floats, count: int, hidden: Any = None) -> list[Any]:
-    """Find near vectors through a graph, and score them exactly.
-
-    Args:
-        graph: From `open_graph`.
-        vectors: (n, dims) that it was built of.
-        queries: (q, dims).
-        count: How many to find.
-        hidden: (n,) True for those that must not be found.
-
-    Returns:
-        As `compare_all` does; a few of the nearest may be missing.
-    """
+    """Find near vectors through a graph, and score them exactly."""
     wanted = min(len(vectors), max(4 * count, 64) + (0 if hidden is None else int(hidden.sum())))
     graph.expansion_search = max(2 * wanted, _GRAPH_EFFORT)
     found = []

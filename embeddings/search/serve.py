@@ -35,21 +35,7 @@ _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
 def make_app(index: SearchIndex, *, token: str | None = None, reranker: Any = None) -> Any:
-    """Make the ASGI application of an index.
-
-    Args:
-        index: Open, with its model.
-        token: What requests must send as `Authorization: Bearer TOKEN`; None: only requests to this machine's own
-            addresses are answered.
-        reranker: What `load_reranker` gives, for the page and `/v1/rerank`.
-
-    Returns:
-        A `starlette.applications.Starlette`.
-
-    Raises:
-        ImportError: If starlette is not installed.
-        ValueError: If the reranker's head was never trained.
-    """
+    """Make the ASGI application of an index."""
     try:
         from starlette.applications import Starlette
         from starlette.responses import HTMLResponse

@@ -317,14 +317,7 @@ class IndexStore:
 
     @contextmanager
     def transaction(self, about: dict[str, Any]) -> Iterator[int]:
-        """Change the index, whole or not at all.
-
-        Args:
-            about: What the commit says of itself; it may be filled while the block runs.
-
-        Yields:
-            Number of the next part.
-        """
+        """Change the index, whole or not at all."""
         with self._lock, self._one_line():
             self._db.execute("BEGIN IMMEDIATE")
             try:

@@ -17,11 +17,7 @@ _ROWS = 1024  # of one call of the collator
 
 
 def train_active_rows(trainer: Any) -> None:
-    """Train only the embedding rows of tokens in a trainer's rows, where that gives the same weights.
-
-    Args:
-        trainer: Before its optimizer is made.
-    """
+    """Train only the embedding rows of tokens in a trainer's rows, where that gives the same weights."""
     if reason := ActiveVocabularyCallback.obstacle(trainer.model, trainer.args):
         _log.info("the whole embedding table is trained: %s", reason)
         return

@@ -21,15 +21,7 @@ __all__ = ["GEMM_ROWS", "EncoderShape", "gemm_calls", "gemm_rate", "keys_seen", 
 
 
 def gemm_calls(shape: EncoderShape, dtype: torch.dtype) -> dict[int, Callable[[], object]]:
-    """Prepare the products of one layer for several numbers of rows.
-
-    Args:
-        shape: Whose matrices to multiply.
-        dtype: Of both sides.
-
-    Returns:
-        {rows: a call that sends 2,048 rows through every matrix of the layer, so many at a time}.
-    """
+    """Prepare the products of one layer for several numbers of rows."""
     weights = [torch.randn(outputs, inputs, dtype=dtype) / inputs**0.5 for inputs, outputs in shape.products]
     inputs = {
         rows: [torch.randn(rows, weight.shape[1], dtype=dtype) for weight in weights] for rows in sorted(set(GEMM_ROWS))
@@ -48,31 +40,12 @@ def gemm_calls(shape: EncoderShape, dtype: torch.dtype) -> dict[int, Callable[[]
 
 
 def rate_of(shape: EncoderShape, timings: Mapping[int, Timing], threads: int) -> float:
-    """Turn the times of `gemm_calls` into a rate.
-
-    Args:
-        shape: Whose matrices were multiplied.
-        timings: {rows: time of its call}.
-        threads: Decides by which clock.
-
-    Returns:
-        Operations a second at the best number of rows, by the median of its rounds.
-    """
+    """Turn the times of `gemm_calls` into a rate."""
     flops = 2 * _ROWS_A_CALL * sum(inputs * outputs for inputs, outputs in shape.products)
     return flops / min(timing.median(clock_for(threads)) for timing in timings.values())
 
 
 def gemm_rate(shape: EncoderShape, dtype: torch.dtype, threads: int = 1, rounds: int = 5) -> float:
-    """Measure how fast this processor multiplies the matrices of a layer.
-
-    Args:
-        shape: Whose matrices.
-        dtype: Of both sides.
-        threads: Threads to compute with.
-        rounds: Timed rounds.
-
-    Returns:
-        Operations a second.
-    """
+    """Measure how fast this processor multiplies the matrices of a layer."""
     with with_threads(threads):
         return rate_of(shape, interleave(gemm_calls(shape, dtype), rounds=rounds), threads)

@@ -55,20 +55,7 @@ def assemble(
     papers: str | os.PathLike[str] | None = None,
     address: str | None = None,
 ) -> None:
-    """Put together what is published of a checkpoint, a SentenceTransformer or an adapter.
-
-    Args:
-        folder: The checkpoint's folder. Of a run's `final` the record, card and pictures beside it belong to it.
-        directory: A directory that does not exist or is empty.
-        base_model: Hub id of the model that an adapter belongs to; None keeps the one that it names.
-        papers: A further folder in which records, card and pictures are looked for.
-        address: What the lines of the card load, such as owner/name; None: the name that they have.
-
-    Raises:
-        FileNotFoundError: If there is no such folder.
-        ValueError: If it is no model of ours, is damaged, holds pickles, or an adapter names a base that the Hub
-            does not have.
-    """
+    """Put together what is published of a checkpoint, a SentenceTransformer or an adapter."""
     source = Path(folder)
     if not source.is_dir():
         raise FileNotFoundError(f"{source} is no folder; give a checkpoint, a SentenceTransformer or an adapter")

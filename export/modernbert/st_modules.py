@@ -57,10 +57,6 @@ def write_old_layout(folder: Path, max_seq_length: int | None) -> None:
 
     Version 6 saves class names, keys of the pooling and of sentence_bert_config.json that version 5 does not know, and
     no limit of tokens, without which some readers cut at 512. Folders with other modules stay as they are.
-
-    Args:
-        folder: The folder; its modules.json may name modules without their package.
-        max_seq_length: Tokens that a text may have; None leaves it out.
     """
     modules = read_list(folder / MODULES)
     kinds = [str(module["type"]).rsplit(".", 1)[-1] for module in modules]

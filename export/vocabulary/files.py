@@ -48,18 +48,7 @@ class VocabularyRows:
 
     @classmethod
     def of(cls, source: Checkpoint, tokens: int) -> "VocabularyRows":
-        """Find the rows and check that the tokenizer is theirs.
-
-        Args:
-            source: The checkpoint.
-            tokens: Number of the tokenizer's tokens.
-
-        Returns:
-            The rows.
-
-        Raises:
-            ValueError: If there is no embedding table, or its size does not fit the config or the tokenizer.
-        """
+        """Find the rows and check that the tokenizer is theirs."""
         table = next((info for name, info in source.tensors.items() if _EMBEDDING.search(name)), None)
         if table is None:
             raise ValueError(
@@ -101,16 +90,7 @@ class VocabularyRows:
 def write_trimmed(
     source: Checkpoint, directory: Path, rows: VocabularyRows, vocabulary: Vocabulary, kept: Sequence[int], section: str
 ) -> None:
-    """Write a whole checkpoint with fewer tokens.
-
-    Args:
-        source: The checkpoint.
-        directory: Where to write.
-        rows: Its rows.
-        vocabulary: Its vocabulary.
-        kept: Old ids in rising order.
-        section: Markdown for the end of README.md.
-    """
+    """Write a whole checkpoint with fewer tokens."""
     _write_weights(source, directory, rows, kept)
     new = {old: place for place, old in enumerate(kept)}
     write_json(directory / "config.json", _without_absent_code(source, new) | {"vocab_size": len(kept)})

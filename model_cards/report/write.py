@@ -67,15 +67,7 @@ def page(data: object) -> str:
 
 
 def content_policy(html: str, *more: str) -> str:
-    """The Content-Security-Policy under which only the script and style that stand in a page run.
-
-    Args:
-        html: The page, with one plain script and one style.
-        *more: Further rules.
-
-    Returns:
-        The rules.
-    """
+    """The Content-Security-Policy under which only the script and style that stand in a page run."""
     rules = ["default-src 'none'", "base-uri 'none'", "form-action 'none'", *more]
     for rule, pattern in (("script-src", r"<script>(.*?)</script>"), ("style-src", r"<style>(.*?)</style>")):
         content = re.search(pattern, html, re.DOTALL)

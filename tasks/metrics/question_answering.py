@@ -92,13 +92,6 @@ def official_scores(script: Official, evaluated: Sequence[tuple[str, Sequence[st
 
     SQuAD's script, which XQuAD and TyDi QA use in every language, knows English articles and ASCII punctuation only;
     MLQA's knows its seven languages.
-
-    Args:
-        script: "squad" or "mlqa".
-        evaluated: Prediction, right answers and language of each question.
-
-    Returns:
-        `official_f1` and `official_exact`, means over the questions.
     """
     totals = [0.0, 0.0]
     for prediction, answers, language in evaluated:

@@ -52,14 +52,6 @@ def resource_groups(recipe: Recipe, trained: Sequence[str], heldout: Sequence[st
 
     A phase that adds no language, such as the second part of mmBERT-small's pre-training, counts with the one before.
     What no phase but a decay variant reads, or none at all, is low.
-
-    Args:
-        recipe: The plan.
-        trained: Languages of the training shards.
-        heldout: Languages of the held-out shards.
-
-    Returns:
-        `high`, `mid`, `low`, or `code`, by language.
     """
     entered: dict[str, str] = {}
     groups = iter(("high", "mid"))

@@ -19,23 +19,7 @@ from ...recipes import Recipe
 
 
 def build_model(recipe: Recipe, vocab_size: int, tokenizer: PreTrainedTokenizerFast | None = None) -> MmBertForMaskedLM:
-    """Build the recipe's network with fresh weights, or load the checkpoint it starts from.
-
-    Args:
-        recipe: The plan; `model` holds `size: base | small` or `checkpoint: PATH`, and fields of MmBertConfig. With
-            `initialise_from: PATH` a network of that size takes its weights from one of another size.
-        vocab_size: Tokens of the tokenizer.
-        tokenizer: The run's tokenizer; a checkpoint must have been trained with it. None is not compared.
-
-    Returns:
-        The network, in fp32.
-
-    Raises:
-        ValueError: If the model section names an unknown field, or the checkpoint lacks a tensor, has other shapes,
-            pickles, another vocabulary or another tokenizer; if `size` is not the checkpoint's, or a phase is longer
-            than the network's max_position_embeddings.
-        FileNotFoundError: If there is no such checkpoint, or it has no tokenizer to compare with.
-    """
+    """Build the recipe's network with fresh weights, or load the checkpoint it starts from."""
     fields = dict(recipe.model)
     size, checkpoint = fields.pop("size", None) or "base", fields.pop("checkpoint", None)
     larger_or_smaller = fields.pop("initialise_from", None)

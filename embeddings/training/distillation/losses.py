@@ -65,15 +65,7 @@ class DistillationLoss(torch.nn.Module):
         return self.of_vectors(found, torch.from_numpy(rows).to(found.device))
 
     def of_vectors(self, student: Tensor, teacher: Tensor) -> Tensor:
-        """Compare vectors.
-
-        Args:
-            student: (texts, dimensions).
-            teacher: (texts, dimensions).
-
-        Returns:
-            The loss.
-        """
+        """Compare vectors."""
         student, teacher = student.float(), teacher.float()
         ours, theirs = functional.normalize(student, dim=1), functional.normalize(teacher, dim=1)
         total = student.new_zeros(())
@@ -109,16 +101,7 @@ def _filtered_contrast(ours: Tensor, theirs: Tensor, temperature: float, margin:
 
 
 def refuse_bad_weights(weights: Mapping[str, float], temperature: float = 0.05, margin: float = 0.05) -> None:
-    """Refuse losses that no run can have.
-
-    Args:
-        weights: By name of the part.
-        temperature: Of the similarities.
-        margin: Of the filter.
-
-    Raises:
-        ValueError: If a part is unknown, or a number out of range.
-    """
+    """Refuse losses that no run can have."""
     if unknown := sorted(set(weights) - set(PARTS)):
         raise ValueError(f"loss {unknown[0]!r} is unknown; use {', '.join(PARTS)}, such as cosine=1,contrastive=0.5")
     if not any(weights.values()) or not all(0 <= weight < float("inf") for weight in weights.values()):

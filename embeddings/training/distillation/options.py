@@ -19,14 +19,7 @@ _log = logging.getLogger(__name__)
 
 
 def distillation_parser(description: str) -> argparse.ArgumentParser:
-    """Return the parser.
-
-    Args:
-        description: What the command does.
-
-    Returns:
-        The parser.
-    """
+    """Return the parser."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--model", help="Folder or Hub id of the student; with --static of the tokenizer.")
@@ -57,17 +50,7 @@ def distillation_parser(description: str) -> argparse.ArgumentParser:
 
 
 def run_distillation(options: argparse.Namespace) -> str:
-    """Read the rows, ask the teacher, train, report.
-
-    Args:
-        options: Of `distillation_parser`.
-
-    Returns:
-        What to show.
-
-    Raises:
-        ValueError: If options contradict each other, or the rows do not do.
-    """
+    """Read the rows, ask the teacher, train, report."""
     labels = _labels_folder(options)
     settings = settings_of(options, without=("train", "seed"))
     refuse_bad_numbers(settings)

@@ -23,17 +23,7 @@ _BLOCK = 65_536  # texts whose vectors are held together
 
 
 def bag_of_tokens(tokenizer: Any, texts: Sequence[str], vocabulary: int, max_length: int | None = None) -> Any:
-    """Count each text's tokens, without the special ones, as shares of the text.
-
-    Args:
-        tokenizer: A `tokenizers.Tokenizer`, or a fast tokenizer of transformers.
-        texts: The texts.
-        vocabulary: Number of tokens.
-        max_length: Count only the first so many; None: all.
-
-    Returns:
-        scipy.sparse.csr_matrix (texts, vocabulary) of float32; the row of a text without tokens is empty.
-    """
+    """Count each text's tokens, without the special ones, as shares of the text."""
     from scipy.sparse import csr_matrix
 
     fast = getattr(tokenizer, "backend_tokenizer", tokenizer)
@@ -60,23 +50,7 @@ def fit_tokens(
     tolerance: float = 1e-3,
     weights: npt.NDArray[np.floating[Any]] | None = None,
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Solve for the table of token vectors.
-
-    Args:
-        bags: (texts, tokens) sparse, rows that sum to 1, as `bag_of_tokens` gives them.
-        targets: (texts, dimensions), an array or `Targets`.
-        ridge: Penalty on squares. A token that stands alone in n texts keeps n / (n + ridge) of what they say; one that
-            never occurs gets the mean of the targets.
-        steps: Most steps of conjugate gradients; docs/distillation.md shows what 4, 8 and 14 give.
-        tolerance: Stop when the residual has fallen to this share of the right side, over all dimensions.
-        weights: (texts,) of the squares; None: all 1.
-
-    Returns:
-        Table (tokens, dimensions) without the mean, and the mean (dimensions,) of the targets.
-
-    Raises:
-        ValueError: If shapes differ, or a number is out of range.
-    """
+    """Solve for the table of token vectors."""
     if bags.shape[0] != len(targets):
         raise ValueError(f"{bags.shape[0]} bags have {len(targets)} targets; give one each")
     if not ridge > 0 or steps < 1:

@@ -27,16 +27,7 @@ _WIDEST = 99.9  # percentile of token lengths that fits below the filler; longer
 
 
 def static_embedder(tokenizer: Any, table: npt.NDArray[np.float32], mean: npt.NDArray[np.float32] | None = None) -> Any:
-    """Make a SentenceTransformer that looks its tokens up: no network, thousands of texts a second on one thread.
-
-    Args:
-        tokenizer: A fast tokenizer of transformers.
-        table: (tokens, dimensions), of `fit_tokens`.
-        mean: (dimensions,) of the targets, added to every token; None: the space without it.
-
-    Returns:
-        StaticEmbedding and Normalize; its saves load in plain sentence-transformers.
-    """
+    """Make a SentenceTransformer that looks its tokens up: no network, thousands of texts a second on one thread."""
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Normalize, StaticEmbedding
 
@@ -45,15 +36,7 @@ def static_embedder(tokenizer: Any, table: npt.NDArray[np.float32], mean: npt.ND
 
 
 def save_static(embedder: Any, output: str | os.PathLike[str]) -> Path:
-    """Write a static embedder as a folder that is either absent or whole.
-
-    Args:
-        embedder: Of `static_embedder`.
-        output: Folder to write.
-
-    Returns:
-        The folder.
-    """
+    """Write a static embedder as a folder that is either absent or whole."""
     with atomic_directory(output) as partial:
         embedder.save_pretrained(str(partial), create_model_card=False)
     return Path(output)
@@ -65,21 +48,7 @@ def start_from_tokens(
     mean: npt.NDArray[np.float32],
     counts: npt.NDArray[np.floating[Any]],
 ) -> float:
-    """Let a student begin as the table of token vectors does; its own embeddings and layers' outputs are replaced.
-
-    Args:
-        embedder: Of `load_embedder`, with mean pooling; a linear layer to the table's dimensions is put before its
-            normalisation, or replaced there.
-        table: (tokens, dimensions), of `fit_tokens`.
-        mean: (dimensions,) of the targets.
-        counts: (tokens,) how often each occurs: directions are chosen for what is frequent.
-
-    Returns:
-        Share of the table's squares, weighted so, that the directions keep.
-
-    Raises:
-        ValueError: If the student pools otherwise, or has another vocabulary.
-    """
+    """Let a student begin as the table of token vectors does; its own embeddings and layers' outputs are replaced."""
     network = embedder[0].model
     weight = network.get_input_embeddings().weight
     hidden = weight.shape[1]
@@ -116,13 +85,7 @@ def start_from_tokens(
 
 
 def put_head(embedder: Any, width: int, weight: torch.Tensor | None = None) -> None:
-    """Put a linear layer before the normalisation, or new weights into the one that is there.
-
-    Args:
-        embedder: Of `load_embedder`.
-        width: Dimensions of its vectors from now on.
-        weight: (width, hidden); None: as torch starts it.
-    """
+    """Put a linear layer before the normalisation, or new weights into the one that is there."""
     from sentence_transformers.sentence_transformer.modules import Dense
 
     for number in reversed([n for n, module in enumerate(embedder) if isinstance(module, Dense)]):

@@ -43,21 +43,7 @@ class Targets:
     def of(
         cls, store: LabelStore, texts: Sequence[str], languages: Sequence[str], centre: Centre = "none"
     ) -> "Targets":
-        """Take the vectors of texts.
-
-        Args:
-            store: Where they are.
-            texts: The teacher's texts.
-            languages: Of each.
-            centre: `none`: as the teacher gave them; `all`: less their mean, length 1; `language`: less the mean of
-                their language, length 1.
-
-        Returns:
-            The targets, a row a text.
-
-        Raises:
-            ValueError: If a text has no vector, or the centre is unknown.
-        """
+        """Take the vectors of texts."""
         if centre not in CENTRES:
             raise ValueError(f"center must be one of {', '.join(CENTRES)}, got {centre!r}")
         found = cls(store.vectors(), store.rows(texts))

@@ -107,18 +107,7 @@ class ModelTeacher:
 
 
 def load_teacher(teacher: str | os.PathLike[str], device: str | None) -> Any:
-    """Load a SentenceTransformer of any family: ours if it is one, else with the stock classes.
-
-    Args:
-        teacher: Folder or Hub id.
-        device: Like `cpu` or `cuda:1`; None: the best one there is.
-
-    Returns:
-        The SentenceTransformer, for embedding.
-
-    Raises:
-        ValueError: If it is another kind of teacher.
-    """
+    """Load a SentenceTransformer of any family: ours if it is one, else with the stock classes."""
     if str(teacher).startswith(_OTHERS) or str(teacher).partition("?")[0].lower().endswith(VECTOR_FILES):
         raise ValueError(f"{teacher} is no SentenceTransformer; `mmbert train distilled` takes teachers of all kinds")
     try:
