@@ -17,7 +17,6 @@ from ..tables.read import records
 from .rows import ReadOptions, Row
 
 _WITH_HEADER = ("csv", "tsv")
-_WORD = {"jsonl": "row", "text": "line"}
 
 
 class LinePlace(NamedTuple):

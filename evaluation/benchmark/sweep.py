@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 # two ends are not published; these four are ours.
 _LORA = 10  # adapters want ten times the rate of all weights, as `FineTuningArguments` has it
 PAPER_RATES, PAPER_EPOCHS = (2e-5, 3e-5, 5e-5, 8e-5), (1.0, 2.0, 3.0, 5.0, 10.0)
-STAGES = ("sweep", "final", "oracle")
 
 
 @dataclass(frozen=True, slots=True)

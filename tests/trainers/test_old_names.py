@@ -149,7 +149,7 @@ def test_a_record_of_an_older_evaluation_is_read(tmp_path):
     from mmbert.evaluation.benchmark.records import read_record, write_record
     from mmbert.evaluation.benchmark.sweep import Run, Setting
 
-    run = Run("sib200", "final", Setting(1e-3, 1.0), 0)
+    run = Run("sib200", Setting(1e-3, 1.0, 8, 0.1, 0.0), 0, "final")
     scores = {"test": {"eng_Latn": {"accuracy": 0.5}}}
     write_record(tmp_path, run, {"identity": {"seed": 0}, "trivial": scores})
     record, text = one_warning(lambda: read_record(tmp_path, run, {"seed": 0}))
