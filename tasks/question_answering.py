@@ -51,7 +51,8 @@ class PassageOptions:
         on_bad_row: What to do with an answer that is not in its passage: "error"; "skip" and count; "wrong": score the
             question by the answer's text.
         answer_language: Tag of the language of passages and answers, where it is not that of the question (AfriQA).
-        official: Also score as this set's own script does: "squad" (SQuAD, XQuAD, TyDi QA) or "mlqa".
+        official: Also score as this set's own script does: "squad" (SQuAD, XQuAD, TyDi QA; with `unanswerable` SQuAD
+            2.0's) or "mlqa".
     """
 
     max_length: int = 512
@@ -141,7 +142,7 @@ class QuestionAnswering(Task):
             "exact": statistics.fmean(exact_match(*one) for one in evaluated),
         }
         if self.reading.official is not None:
-            found |= official_scores(self.reading.official, evaluated)
+            found |= official_scores(self.reading.official, evaluated, unanswerable=self.reading.unanswerable)
         return found
 
     def majority(self, name: str, rows: Sequence[int] | None = None) -> Scores:

@@ -87,16 +87,24 @@ def token_f1(prediction: str, answers: Sequence[str], language: str = "eng") -> 
     return max(_overlap(guess, answer_tokens(answer, language)) for answer in answers or [""])
 
 
-def official_scores(script: Official, evaluated: Sequence[tuple[str, Sequence[str], str]]) -> dict[str, float]:
+def official_scores(
+    script: Official, evaluated: Sequence[tuple[str, Sequence[str], str]], *, unanswerable: bool = False
+) -> dict[str, float]:
     """Score answers as a data set's own script does, for tables beside published numbers.
 
     SQuAD's script, which XQuAD and TyDi QA use in every language, knows English articles and ASCII punctuation only;
-    MLQA's knows its seven languages.
+    MLQA's knows its seven languages. An answer of which nothing is left ("the") has an F1 of 0 even for itself, but for
+    SQuAD 2.0's script (`unanswerable`), which does not count it among the right answers.
     """
-    totals = [0.0, 0.0]
+    second, totals = unanswerable and script == "squad", [0.0, 0.0]
     for prediction, answers, language in evaluated:
         guess = _official_tokens(script, prediction, language)
-        right = [_official_tokens(script, answer, language) for answer in answers or [""]]
+        right = [_official_tokens(script, answer, language) for answer in answers]
+        if second or not right:
+            right = [answer for answer in right if answer] or [[]]
+        elif not guess:
+            totals[1] += [] in right
+            continue
         totals[0] += max(_overlap(guess, answer) for answer in right)
         totals[1] += any(guess == answer for answer in right)
     return {"official_f1": totals[0] / len(evaluated), "official_exact": totals[1] / len(evaluated)}

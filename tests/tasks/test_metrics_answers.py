@@ -1,5 +1,6 @@
 """Answers: the SQuAD and MLQA definitions, written here a second time with regular expressions, and known pairs."""
 
+import string
 from collections import Counter
 
 import pytest
@@ -108,19 +109,50 @@ def test_the_nearest_answer_decides_and_no_answer_is_an_answer():
     assert " ".join(answer_tokens("The  Old, Bridge!")) == "old bridge"
 
 
-def test_squads_own_script_against_the_one_in_transformers():
-    metrics = pytest.importorskip("transformers.data.metrics.squad_metrics")
-    pairs = [
-        ("The Old-Bridge, 1.", "old bridge 1"),
-        ("ein Haus", "Haus"),
-        ("", ""),
-        ("北京", "北京。"),
-        ("a the", "x y"),
-    ]
-    for guess, answer in pairs:
-        found = official_scores("squad", [(guess, [answer], "deu_Latn")])
-        assert found["official_f1"] == pytest.approx(metrics.compute_f1(answer, guess))
-        assert found["official_exact"] == metrics.compute_exact(answer, guess)
+GUESSES = [
+    ("The Old-Bridge, 1.", ["old bridge 1"]),
+    ("ein Haus", ["Haus"]),
+    ("北京", ["北京。"]),
+    ("a the", ["x y"]),
+    ("x", ["the", "x y"]),
+    ("", ["the"]),  # nothing is left of the right answer, or of both
+    ("the", ["the"]),
+    ("!", ["the", "x"]),
+    ("", ["x"]),
+]
+
+
+def script_tokens(text):
+    """What the three scripts compare of English answers."""
+    return regex.sub(r"\b(a|an|the)\b", " ", regex.sub(rf"[{regex.escape(string.punctuation)}]", "", text.lower())).split()
+
+
+def script_f1(guess, answer, both_empty):
+    one, other = script_tokens(guess), script_tokens(answer)
+    if not one and not other:
+        return both_empty
+    shared = (Counter(one) & Counter(other)).total()
+    return 2 * shared / (len(one) + len(other))
+
+
+def test_squad_2_leaves_out_empty_right_answers_and_lets_silence_be_right():
+    for guess, answers in [*GUESSES, ("", []), ("x", []), ("the", [])]:
+        right = [answer for answer in answers if script_tokens(answer)] or [""]  # get_raw_scores of evaluate-v2.0.py
+        found = official_scores("squad", [(guess, answers, "deu_Latn")], unanswerable=True)
+        assert found["official_f1"] == pytest.approx(max(script_f1(guess, answer, 1.0) for answer in right))
+        assert found["official_exact"] == any(script_tokens(guess) == script_tokens(answer) for answer in right)
+
+
+@pytest.mark.parametrize("script", ["squad", "mlqa"])
+def test_squad_1_and_mlqa_give_two_empty_sides_an_f1_of_0(script):
+    for guess, answers in GUESSES:
+        if script == "mlqa" and not guess.isascii():
+            continue  # its punctuation is Unicode's
+        found = official_scores(script, [(guess, answers, "eng_Latn")])
+        # evaluate-v1.1.py and mlqa_evaluation_v1.py: `if num_same == 0: return 0`
+        assert found["official_f1"] == pytest.approx(max(script_f1(guess, answer, 0.0) for answer in answers))
+        assert found["official_exact"] == any(script_tokens(guess) == script_tokens(answer) for answer in answers)
+    assert official_scores(script, [("the", ["the"], "en")]) == {"official_f1": 0.0, "official_exact": 1.0}
 
 
 def test_mlqas_own_script_differs_from_squads():
