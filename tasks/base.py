@@ -20,6 +20,7 @@ import numpy as np
 
 from ..languages.fertility import count_texts
 from .metrics.classification import Scores
+from .metrics.intervals import Intervals
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -86,6 +87,10 @@ class Task(ABC):
     @abstractmethod
     def __call__(self, predictions: Sequence[np.ndarray], rows: Dataset) -> Scores:
         """Score predictions for encoded rows, all or some of a data set; the main score comes first."""
+
+    def intervals(self, predictions: Sequence[np.ndarray], rows: Dataset) -> Intervals:
+        """The 95 % intervals over rows of what a call gives, by score; of scores that have one."""
+        return {}
 
     @abstractmethod
     def majority(self, name: str, rows: Sequence[int] | None = None) -> Scores:

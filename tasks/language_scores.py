@@ -6,7 +6,6 @@ The spread is the standard deviation of a sample of seeds; of a group of languag
 from __future__ import annotations
 
 import json
-import math
 import statistics
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 from ..languages.tags import entry_phase, is_among
 from ..model_cards.plots.style import FEW_ROWS
+from .metrics.intervals import interval_over_seeds, share_interval
 
 TRAINED, SEEN, UNSEEN = "trained", "zero-shot, seen in pre-training", "zero-shot, not seen"
 GROUPS = (TRAINED, SEEN, UNSEEN)
@@ -37,8 +37,8 @@ def language_table(
 
     Returns:
         `score`, `data_set`, `seeds`; `languages` by tag, each with `rows`, `group`, `mean`, `sd` (None for one seed),
-        `values` (one per seed) and `interval` (95 % over rows, see `row_interval`; None where the score is no
-        share of rows); `groups` by name, each with `languages` (how many), `mean` and `sd`, and `all`;
+        `values` (one per seed) and `interval` (95 % over rows, the mean of the seeds'; None where none was recorded and
+        the score is no share of rows); `groups` by name, each with `languages` (how many), `mean` and `sd`, and `all`;
         `overall`, over all rows together; `baselines` (over all rows), if the records have them.
 
     Raises:
@@ -56,7 +56,10 @@ def language_table(
         known = entry_phase(tag) is not None if pretrained_on is None else is_among(tag, pretrained_on)
         group = TRAINED if first["trained"] else SEEN if known else UNSEEN
         found = _spread(values)
-        interval = row_interval(found["mean"], first["rows"]) if score in SHARES else None
+        found_ends = [record.get("intervals", {}).get(data_set, {}).get("languages", {}) for record in records]
+        interval = interval_over_seeds(one.get(tag, {}).get(score) for one in found_ends)
+        if interval is None and score in SHARES:  # records of 0.1
+            interval = share_interval(found["mean"], first["rows"])
         languages[tag] = {"rows": first["rows"], "group": group, **found, "interval": interval}
     groups = {}
     for name in (*GROUPS, "all"):
@@ -114,14 +117,6 @@ def table_lines(table: dict[str, Any], *, every_language: bool = True) -> str:
 def written(entry: dict[str, Any]) -> str:
     """Write a mean and its spread, times 100."""
     return f"{100 * entry['mean']:.1f}" + ("" if entry["sd"] is None else f" ± {100 * entry['sd']:.1f}")
-
-
-def row_interval(share: float, rows: int) -> tuple[float, float]:
-    """Give the 95 % interval (Wilson's) of a share of rows: what another sample of as many rows might have shown."""
-    z = 1.959964
-    middle, scale = share + z * z / (2 * rows), 1 + z * z / rows
-    half = z * math.sqrt(share * (1 - share) / rows + z * z / (4 * rows * rows))
-    return max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)
 
 
 def _interval(row: dict[str, Any]) -> str:

@@ -24,6 +24,7 @@ import numpy as np
 from ..trainers import FineTuned
 from .base import Task
 from .metrics.classification import Scores
+from .metrics.intervals import Intervals, share_interval
 from .text_classification import baseline_scores, score
 from .training import fine_tune_task
 
@@ -75,6 +76,10 @@ class MultipleChoice(Task):
     def __call__(self, predictions: Sequence[np.ndarray], rows: Dataset) -> Scores:
         """Score the choices with the highest logits."""
         return _accuracy(np.asarray(rows["labels"][:]), np.array([one.argmax() for one in predictions]))
+
+    def intervals(self, predictions: Sequence[np.ndarray], rows: Dataset) -> Intervals:
+        """The interval of the share of rows."""
+        return {"accuracy": share_interval(self(predictions, rows)["accuracy"], len(rows))}
 
     def majority(self, name: str, rows: Sequence[int] | None = None) -> Scores:
         """Score the place that is right most often in training."""

@@ -24,6 +24,7 @@ from ..data.features.running_text import split_words
 from ..trainers import FineTuned
 from .base import OnBadRow, Task
 from .metrics.classification import Scores
+from .metrics.intervals import Intervals, mean_interval, share_interval
 from .metrics.question_answering import OFFICIAL, Official, exact_match, official_scores, token_f1
 from .training import fine_tune_task
 
@@ -127,6 +128,16 @@ class QuestionAnswering(Task):
             scores |= {kind: self.scores(name, some)["f1"] for kind, some in kinds if some}
             scores["null_threshold"] = self.threshold
         return scores
+
+    def intervals(self, predictions: Sequence[np.ndarray], rows: Dataset) -> Intervals:
+        """The intervals over questions."""
+        name = rows["part"][0]
+        each = [self.scores(name, {number: one.best.text}) for number, one in self.answers(predictions, rows).items()]
+        columns = {key: [one[key] for one in each] for key in each[0]}
+        return {
+            key: share_interval(statistics.fmean(values), len(each)) if "exact" in key else mean_interval(values)
+            for key, values in columns.items()
+        }
 
     def answers(self, predictions: Sequence[np.ndarray], rows: Dataset, n_best: int = 1) -> dict[int, Answers]:
         """Find the answers of rows, by number of the question."""

@@ -23,6 +23,7 @@ from ..data.pretraining.masking import IGNORED
 from ..trainers import FineTuned, label_order
 from .base import OnBadRow, Task
 from .metrics.classification import Scores, label_scores, similarity_scores
+from .metrics.intervals import Intervals, label_intervals, similarity_intervals
 from .training import fine_tune_task
 
 if TYPE_CHECKING:
@@ -93,9 +94,21 @@ class TextClassification(Task):
 
     def __call__(self, predictions: Sequence[np.ndarray], rows: Dataset) -> Scores:
         """Score logits; windows of one document are averaged first."""
+        return self._score(*self._decided(predictions, rows))
+
+    def intervals(self, predictions: Sequence[np.ndarray], rows: Dataset) -> Intervals:
+        """The intervals over documents."""
+        truth, decided = self._decided(predictions, rows)
+        if self.problem_type == "regression":
+            return similarity_intervals(decided.tolist(), truth.tolist())
+        if self.problem_type == "multi_label_classification":
+            return label_intervals(*([np.flatnonzero(row).tolist() for row in side] for side in (decided, truth)))
+        return label_intervals(decided.tolist(), truth.tolist(), self._positive())
+
+    def _decided(self, predictions: Sequence[np.ndarray], rows: Dataset) -> tuple[np.ndarray, np.ndarray]:
+        """What is right and what is predicted, of every document."""
         _, first, logits = pool_windows(predictions, rows)
-        truth = np.asarray(rows["labels"][:])[first]
-        return self._score(truth, decide(str(self.problem_type), logits))
+        return np.asarray(rows["labels"][:])[first], decide(str(self.problem_type), logits)
 
     def majority(self, name: str, rows: Sequence[int] | None = None) -> Scores:
         """Score the commonest class of training, or the mean of its numbers."""

@@ -23,6 +23,7 @@ from ..data.features.words import Borders
 from ..trainers import FineTuned, label_order
 from .base import OnBadRow, Task
 from .metrics.classification import Scores, as_prefixed, entity_scheme, span_scores, tag_scores
+from .metrics.intervals import Intervals, span_intervals, tag_intervals
 from .training import fine_tune_task
 
 if TYPE_CHECKING:
@@ -116,6 +117,13 @@ class TokenClassification(Task):
         found = self.parts[name].predicted(predictions, rows)
         return self._score(name, list(found), list(found.values()))
 
+    def intervals(self, predictions: Sequence[np.ndarray], rows: Dataset) -> Intervals:
+        """The intervals over sentences."""
+        name = rows["part"][0]
+        found = self.parts[name].predicted(predictions, rows)
+        sides = self._sides(name, list(found), list(found.values()))
+        return tag_intervals(*sides) if self.scheme is None else span_intervals(*sides, scheme=self.scheme)
+
     def majority(self, name: str, rows: Sequence[int] | None = None) -> Scores:
         """Score the most frequent label of training everywhere."""
         most = Counter(tag for tags in self.right["train"] for tag in tags if tag is not None).most_common(1)[0][0]
@@ -152,13 +160,20 @@ class TokenClassification(Task):
                 file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
     def _score(self, name: str, rows: Sequence[int], guesses: Sequence[Sequence[str]]) -> Scores:
+        sides = self._sides(name, rows, guesses)
+        return tag_scores(*sides) if self.scheme is None else span_scores(*sides, scheme=self.scheme)
+
+    def _sides(
+        self, name: str, rows: Sequence[int], guesses: Sequence[Sequence[str]]
+    ) -> tuple[list[list[str]], list[list[str]]]:
+        """Predicted and right tags of the words that are scored, by sentence."""
         sides: tuple[list[list[str]], list[list[str]]] = ([], [])
         for row, tags in zip(rows, guesses, strict=True):
             pairs = [(tag, one) for tag, one in zip(tags, self.right[name][row], strict=True) if one is not None]
             if pairs:
                 sides[0].append([tag for tag, _ in pairs])
                 sides[1].append([one for _, one in pairs])
-        return tag_scores(*sides) if self.scheme is None else span_scores(*sides, scheme=self.scheme)
+        return sides
 
     def _words(self, name: str) -> list[tuple[str, str]]:
         pairs = zip(self.parts[name].encodings, self.right[name], strict=True)

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ...languages.tags import entry_phase
-from ...tasks.language_scores import SHARES, row_interval
+from ...tasks.language_scores import SHARES
+from ...tasks.metrics.intervals import interval_over_seeds, share_interval
 from .catalogue import load_tasks, published_scores
 from .sweep import choose, mean_score
 
@@ -92,6 +93,9 @@ def _language(tag: str, runs: Sequence[Record], metric: str) -> dict[str, Any]:
     phase = entry_phase(tag)
     values = [run["scores"]["test"][tag][metric] for run in runs]
     own = runs[0]["scores"]["test"][tag]
+    interval = interval_over_seeds(run.get("intervals", {}).get(tag, {}).get(metric) for run in runs)
+    if interval is None and metric in SHARES:  # records of 0.1
+        interval = share_interval(statistics.fmean(values), own["rows"])
     others = [key for key in own if key not in ("rows", "trained", metric)]
     return {
         "mean": statistics.fmean(values),
@@ -101,7 +105,7 @@ def _language(tag: str, runs: Sequence[Record], metric: str) -> dict[str, Any]:
         "baseline": runs[0]["baseline"]["test"][tag][metric],
         "group": f"phase {phase}" if phase else "unread",
         "script": tag.partition("_")[2] or "none",
-        "interval": row_interval(statistics.fmean(values), own["rows"]) if metric in SHARES else None,
+        "interval": interval,
         "tokens": runs[0].get("tokens", {}).get(tag),
         "other": {key: statistics.fmean(run["scores"]["test"][tag][key] for run in runs) for key in others},
     }

@@ -46,6 +46,7 @@ def task_table(report: Mapping[str, Any]) -> str:
                 _title(task),
                 task["metric"],
                 len(task["languages"]),
+                f"{task['rows']['test']:,}" if "test" in task["rows"] else "",
                 len(task["seeds"]),
                 _score(task),
                 _score(zero) if zero and zero["languages"] < len(task["languages"]) else "",
@@ -54,7 +55,7 @@ def task_table(report: Mapping[str, Any]) -> str:
                 *theirs,
             ]
         )
-    header = ["task", "metric", "languages", "seeds", "mean", "zero-shot languages", "majority baseline"]
+    header = ["task", "metric", "languages", "test rows", "seeds", "mean", "zero-shot languages", "majority baseline"]
     header.append("in the paper's metric")
     return markdown_table([*header, *(f"{model} (paper)" for model in _SHOWN)], rows, text_columns=2)
 
@@ -184,7 +185,7 @@ def _legend(tasks: Sequence[Mapping[str, Any]]) -> str:
     return (
         f"Per cent, {words}; `*`: training had rows of this language, all others are zero-shot. A language has "
         f"{rows[0]:,} to {rows[-1]:,} test rows per task; `n` tells where they are fewer than {FEW_ROWS}, "
-        "with the interval of 95 % over rows where the metric is a share of them."
+        "with the interval of 95 % over rows."
     )
 
 

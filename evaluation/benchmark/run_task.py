@@ -74,6 +74,7 @@ def _execute(job: Job, run: Run, identity: Mapping[str, Any]) -> dict[str, Any]:
         "identity": dict(identity),
         "checkpoint": job.checkpoint,
         "scores": scores,
+        "intervals": result.record.get("intervals", {}).get("test", {}).get("languages", {}),
         "baseline": {part: _majority(task, part) for part in scores},
         "rows": {"train": len(rows.train), "dev": len(rows.dev), "test": len(rows.test)},
         "train_languages": list(rows.train_languages),

@@ -126,6 +126,7 @@ def _record(name: str, found: SetScores, spent: dict[str, float]) -> dict[str, A
         "train_languages": [tag for tag in test if test[tag]["trained"]],
         "rows": {"train": 0, "dev": 0, "test": sum(one["rows"] for one in test.values())},
         "scores": {"test": test, "dev": test},
+        "intervals": dict(found.intervals),
         "baseline": {"test": {tag: {metric: found.baseline[tag]} for tag in test}},
         "notes": list(found.notes),
         **spent,
@@ -180,13 +181,15 @@ def summary_table(reports: Mapping[str, Mapping[str, Any]]) -> str:
     for task in first["tasks"]:
         same = [next(one for one in report["tasks"] if one["name"] == task["name"]) for report in reports.values()]
         scores = [f"{100 * one['mean']:.1f}" for one in same]
-        rows.append([task["title"], task["metric"], len(task["languages"]), *scores, f"{100 * task['baseline']:.1f}"])
+        counts = [len(task["languages"]), f"{task['rows']['test']:,}"]
+        rows.append([task["title"], task["metric"], *counts, *scores, f"{100 * task['baseline']:.1f}"])
         groups = [group for group in GROUPS if group in task["groups"]]
         for group in groups if len(groups) > 1 else []:
             entry = task["groups"][group]
             scores = [f"{100 * one['groups'][group]['mean']:.1f}" for one in same]
-            rows.append([f"- {group}", "", entry["languages"], *scores, f"{100 * entry['baseline']:.1f}"])
-    return markdown_table(["set", "number", "languages", *reports, "chance"], rows, text_columns=2)
+            own = sum(one["rows"] for one in task["languages"].values() if one["group"] == group)
+            rows.append([f"- {group}", "", entry["languages"], f"{own:,}", *scores, f"{100 * entry['baseline']:.1f}"])
+    return markdown_table(["set", "number", "languages", "rows", *reports, "chance"], rows, text_columns=2)
 
 
 def embedding_model_index(report: Mapping[str, Any]) -> list[dict[str, Any]]:

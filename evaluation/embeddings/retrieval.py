@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from ...tasks.metrics.ranking import ranked_gains, ranking_scores
+from ...tasks.metrics.ranking import query_scores, ranked_gains
 from .vectors import Floats, embed
 
 CUTOFFS = (1, 10, 100)
@@ -43,12 +44,14 @@ def retrieval_scores(
     """
     asked = embed(encoder, queries.values(), "query", batch_size)
     there = embed(encoder, documents.values(), "document", batch_size)
-    return scores_of_vectors(
+    found = scores_of_vectors(
         {name: asked[text] for name, text in queries.items()},
         {name: there[text] for name, text in documents.items()},
         relevant,
         cutoffs,
     )
+    means = {name: float(values.mean()) for name, values in found.items()}
+    return {**means, "queries": len(queries), "documents": len(documents)}
 
 
 def scores_of_vectors(
@@ -56,8 +59,8 @@ def scores_of_vectors(
     documents: Mapping[str, Floats],
     relevant: Mapping[str, Mapping[str, float]],
     cutoffs: Sequence[int] = CUTOFFS,
-) -> dict[str, float]:
-    """Score vectors that are there already; see `retrieval_scores`."""
+) -> dict[str, npt.NDArray[np.float64]]:
+    """Score vectors that are there already, each query for itself; see `retrieval_scores`."""
     if not queries or not documents:
         raise ValueError(
             f"got {len(queries)} queries and {len(documents)} documents; evaluation needs at least 1 of each"
@@ -78,5 +81,4 @@ def scores_of_vectors(
                 gains[row, place[document]] = gain
         ranked.append(ranked_gains(np.stack([queries[name] for name in some]) @ corpus.T, gains, depth))
     ideal = [list(relevant.get(name, {}).values()) for name in names]
-    scores = ranking_scores(np.concatenate(ranked), ideal, cutoffs)
-    return {**scores, "queries": len(names), "documents": len(corpus)}
+    return query_scores(np.concatenate(ranked), ideal, cutoffs)

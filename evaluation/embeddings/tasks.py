@@ -15,9 +15,10 @@ Nothing is trained, so every number is zero-shot but that of English in sib200. 
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from ...tasks.metrics.intervals import Intervals, mean_interval
 from ...tasks.metrics.ranking import chance_scores
 from .bitext import bitext_accuracy
 from .knn import neighbour_scores
@@ -45,6 +46,7 @@ class SetScores:
     scores: Scores  # by language: the task's number, further ones, `rows` and `trained`
     baseline: dict[str, float]  # the number that chance gets, by language
     notes: tuple[str, ...] = ()  # what a reader must know
+    intervals: Mapping[str, Intervals] = field(default_factory=dict)  # 95 % over rows, by language and number
 
 
 Scorer = Callable[[Any, dict[str, list[Row]]], SetScores]
@@ -99,25 +101,28 @@ def _retrieval(sets: Callable[[dict[str, list[Row]]], dict[str, RetrievalSet]], 
         asked = embed(encoder, (text for one in found.values() for text in one.queries.values()), "query")
         there = embed(encoder, (text for one in found.values() for text in one.documents.values()), "document")
         scores: Scores = {}
-        chance = {}
+        chance, intervals = {}, {}
         for tag, one in found.items():
             queries = {name: asked[text] for name, text in one.queries.items()}
             documents = {name: there[text] for name, text in one.documents.items()}
             own = scores_of_vectors(queries, documents, {name: {home: 1.0} for name, home in one.answers.items()})
-            scores[tag] = {key: value for key, value in own.items() if key not in ("queries", "documents")}
+            scores[tag] = {key: float(values.mean()) for key, values in own.items()}
             scores[tag] |= {"rows": len(queries), "trained": False}
+            intervals[tag] = {"ndcg@10": mean_interval(own["ndcg@10"].tolist())}
             chance[tag] = chance_scores(len(documents), CUTOFFS)["ndcg@10"]
-        return SetScores(scores, chance, notes)
+        return SetScores(scores, chance, notes, intervals)
 
     return score
 
 
 def _stsb(encoder: Any, files: dict[str, list[Row]]) -> SetScores:
     scores: Scores = {}
+    intervals = {}
     for tag, rows in by_language(files["data"], "test").items():
         found = sts_scores(encoder, [(row["sentence1"], row["sentence2"], float(row["score"])) for row in rows])
         scores[tag] = {"spearman": found["spearman"], "pearson": found["pearson"], "rows": len(rows), "trained": False}
-    return SetScores(scores, dict.fromkeys(scores, 0.0), ("test split; machine-translated from English",))
+        intervals[tag] = found["intervals"]
+    return SetScores(scores, dict.fromkeys(scores, 0.0), ("test split; machine-translated from English",), intervals)
 
 
 def _sib200(encoder: Any, files: dict[str, list[Row]]) -> SetScores:

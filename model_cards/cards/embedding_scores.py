@@ -57,7 +57,14 @@ def _section(report: Mapping[str, Any]) -> str:
     tasks = renamed_keys(report["tasks"], trivial="baseline")
     titles = [task["title"] for task in tasks]
     sets = [
-        [task["title"], task["metric"], len(task["languages"]), _percent(task["mean"]), _percent(task["baseline"])]
+        [
+            task["title"],
+            task["metric"],
+            len(task["languages"]),
+            f"{sum(one['rows'] for one in task['languages'].values()):,}",
+            _percent(task["mean"]),
+            _percent(task["baseline"]),
+        ]
         for task in tasks
     ]
     groups = [
@@ -66,19 +73,28 @@ def _section(report: Mapping[str, Any]) -> str:
         if any(group in task["groups"] for task in tasks)
     ]
     tags = sorted({tag for task in tasks for tag in task["languages"]})
-    languages = [[tag, *(_percent(task["languages"].get(tag, {}).get("mean")) for task in tasks)] for tag in tags]
+    languages = [[tag, *(_cell(task["languages"].get(tag)) for task in tasks)] for tag in tags]
     return "\n\n".join(
         [
             "## Retrieval and similarity by language",
             "Per cent; every language counts alike; nothing was trained on these sets.",
-            markdown_table(["set", "number", "languages", "score", "chance"], sets),
+            markdown_table(["set", "number", "languages", "rows", "score", "chance"], sets),
             "By the phase in which mmBERT first reads a language:",
             markdown_table(["group", *titles], groups),
             f"<details><summary>All {len(tags)} languages</summary>",
+            "n: rows, and from where to where the score lies in 95 % of samples of as many rows.",
             markdown_table(["language", *titles], languages),
             "</details>",
         ]
     )
+
+
+def _cell(entry: Mapping[str, Any] | None) -> str:
+    if entry is None:
+        return ""
+    ends = entry.get("interval")
+    about = f"n {entry['rows']}" + (f": {100 * ends[0]:.0f} to {100 * ends[1]:.0f}" if ends else "")
+    return f"{_percent(entry['mean'])} ({about})"
 
 
 def _percent(value: float | None) -> str:

@@ -125,11 +125,22 @@ def _result(task: str | None, data_set: str, scores: dict[str, float]) -> "EvalR
 
 def _scores_table(record: dict[str, Any], evaluated: list[str]) -> str:
     names = list(dict.fromkeys(name for data_set in evaluated for name in record["scores"][data_set]))
-    rows = [
-        (data_set, f"{record['rows'][data_set]:,}", *(_number(record["scores"][data_set].get(name)) for name in names))
-        for data_set in evaluated
-    ]
-    return tables.markdown_table(("data", "rows", *names), rows)
+    known = {data_set: record.get("intervals", {}).get(data_set, {}).get("overall") for data_set in evaluated}
+    rows = []
+    for data_set in evaluated:
+        scores = (_number(record["scores"][data_set].get(name)) for name in names)
+        ends = (_ends(known[data_set], names[0]),) if any(known.values()) else ()
+        rows.append((data_set, f"{record['rows'][data_set]:,}", *scores, *ends))
+    return tables.markdown_table(("data", "rows", *names, *_interval_head(names, any(known.values()))), rows)
+
+
+def _interval_head(names: list[str], known: bool) -> tuple[str, ...]:
+    return (f"{names[0]}, 95 % over rows",) if known else ()
+
+
+def _ends(intervals: dict[str, Any] | None, name: str) -> str:
+    ends = (intervals or {}).get(name)
+    return f"{ends[0]:.2f} to {ends[1]:.2f}" if ends else "-"
 
 
 def _language_table(record: dict[str, Any], data_set: str) -> str:
@@ -137,15 +148,19 @@ def _language_table(record: dict[str, Any], data_set: str) -> str:
     if not entries:
         return f"The rows of {data_set} name no languages."
     names = list(record["scores"][data_set])
-    tokens = record.get("tokens", {}).get(data_set, {})  # not in records of 0.1
+    tokens = record.get("tokens", {}).get(data_set, {})  # not in records of 0.1, as the intervals
+    intervals = record.get("intervals", {}).get(data_set, {}).get("languages", {})
+    known = any(intervals.values())
     rows = []
     for tag, entry in entries.items():
         own = tokens.get(tag)
         about = (_ratio(own["tokens_per_word"]), f"{own['cut']:.0%}") if own else ("-", "-")
         scores = (_number(entry.get(name)) for name in names)
         shot = "" if entry["trained"] else "0-shot"
-        rows.append((tag, shot, f"{entry['rows']:,}", *scores, *(about if tokens else ())))
-    header = (data_set, "", "rows", *names, *(("tokens per word", "texts cut") if tokens else ()))
+        ends = (_ends(intervals.get(tag), names[0]),) if known else ()
+        rows.append((tag, shot, f"{entry['rows']:,}", *scores, *ends, *(about if tokens else ())))
+    header = (data_set, "", "rows", *names, *_interval_head(names, known))
+    header += ("tokens per word", "texts cut") if tokens else ()
     return tables.markdown_table(header, rows, text_columns=2)
 
 

@@ -42,6 +42,8 @@ def draw_benchmark(report: Mapping[str, Any], path: str | Path, title: str = "Sc
     width = max(6.4, len(panels) * (1.35 + _COLUMN * len(tasks)))
     height = 1.75 + _ROW * size
     words = "per cent · colour: 0 = no better than knowing the labels only, 1 = perfect · bold: trained on"
+    seeds = sorted({len(task["seeds"]) for task in tasks})
+    words += f" · {' to '.join(map(str, dict.fromkeys((seeds[0], seeds[-1]))))} seed{'s' * (seeds[-1] > 1)}"
     if any(_few(entry) for task in tasks for entry in task["languages"].values()):
         words += f" · n: of fewer than {FEW_ROWS} rows"
     figure = new_figure(width, height, title, words)

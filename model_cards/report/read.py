@@ -212,9 +212,13 @@ def _fine_tuning(records: Sequence[Mapping[str, Any]], folders: Sequence[Path], 
         rows = []
         for tag, one in languages.items():
             means = [statistics.fmean(record["by_language"][part][tag][name] for record in records) for name in names]
-            rows.append([*_named(tag), "trained" if one["trained"] else _phase(tag), one["rows"], *means])
-        tables.append(_table(f"Scores on {part}", ["group", "#rows", *(f"%{name}" for name in names)], rows))
-        heat.append(_heat(f"Scores on {part}", names, {row[0]: row[5:] for row in rows}, percent=True))
+            known = [record.get("intervals", {}).get(part, {}).get("languages", {}) for record in records]
+            ends = [each.get(tag, {}).get(names[0]) for each in known]
+            both = [statistics.fmean(side) for side in zip(*ends, strict=True)] if all(ends) else [None, None]
+            rows.append([*_named(tag), "trained" if one["trained"] else _phase(tag), one["rows"], *means, *both])
+        columns = ["group", "#rows", *(f"%{name}" for name in names), *_bounds(names[:1])]
+        tables.append(_table(f"Scores on {part}", columns, rows))
+        heat.append(_heat(f"Scores on {part}", names, {row[0]: row[5:-2] for row in rows}, percent=True))
     shown = []
     for folder in folders:
         for file in sorted(folder.glob("predictions_*.jsonl")):
@@ -247,14 +251,17 @@ def _evaluation(report: Mapping[str, Any]) -> Run:
     embedding = bool(tasks) and all(task["name"].startswith("embedding/") for task in tasks)
     titles = [task["title"] + ("" if task.get("choice", "dev") == "dev" else f" ({task['choice']})") for task in tasks]
     rows = [
-        [title, task["metric"], task["mean"], task["sd"], task["baseline"], len(task["languages"]), len(task["seeds"])]
+        [title, task["metric"], task["mean"], task["sd"], task["baseline"], len(task["languages"]), len(task["seeds"]),
+         sum(one["rows"] for one in task["languages"].values())]
         for title, task in zip(titles, tasks, strict=True)
-    ]
-    columns = ["metric", "%mean", "%sd", "%majority baseline", "#languages", "#seeds"]
+    ]  # fmt: skip
+    columns = ["metric", "%mean", "%sd", "%majority baseline", "#languages", "#seeds", "#test rows"]
     tags = sorted({tag for task in tasks for tag in task["languages"]})
     groups = {tag: one["group"] for task in tasks for tag, one in task["languages"].items()}
     values = {tag: [task["languages"].get(tag, {}).get("mean") for task in tasks] for tag in tags}
     by_language = [[*_named(tag), groups[tag], *values[tag]] for tag in tags]
+    behind = [[*_named(tag), *_behind(tag, tasks)] for tag in tags]
+    counted = [name for title in titles for name in (f"#rows, {title}", *_bounds([title]))]
     scripts = sorted({script for task in tasks for script in task["scripts"]})
     by_script = {one: [(task["scripts"].get(one) or {}).get("mean") for task in tasks] for one in scripts}
     heat = [_heat("Scores by language", titles, values, percent=True)]
@@ -266,10 +273,24 @@ def _evaluation(report: Mapping[str, Any]) -> Run:
     return {
         "kind": "Evaluation of embeddings" if embedding else "Evaluation",
         "facts": [[str(name), value] for name, value in report.get("about", {}).items()],
-        "tables": [table, _table("Languages", ["group", *(f"%{title}" for title in titles)], by_language)],
+        "tables": [
+            table,
+            _table("Languages", ["group", *(f"%{title}" for title in titles)], by_language),
+            _table("Rows and 95 % intervals over rows", counted, behind),
+        ],
         "heat": heat,
         "notes": notes,
     }
+
+
+def _bounds(names: Sequence[str]) -> list[str]:
+    return [f"%{name}, 95 % {end}" for name in names for end in ("from", "to")]
+
+
+def _behind(tag: str, tasks: Sequence[Mapping[str, Any]]) -> list[Any]:
+    """Rows and both ends of the interval of a language, task by task."""
+    entries = [task["languages"].get(tag) or {} for task in tasks]
+    return [cell for one in entries for cell in (one.get("rows"), *(one.get("interval") or (None, None)))]
 
 
 def _predictions(name: str, file: Path, most: int) -> tuple[Run, Run | None]:

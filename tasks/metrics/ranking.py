@@ -23,8 +23,8 @@ def ranked_gains(similarity: npt.NDArray[np.float32], gains: Floats, depth: int)
     return np.stack(found)
 
 
-def ranking_scores(ranked: Floats, ideal: Sequence[Sequence[float]], cutoffs: Sequence[int]) -> dict[str, float]:
-    """nDCG@10, MRR@10 and recall@k in [0, 1] of (queries, depth) gains in the order found."""
+def query_scores(ranked: Floats, ideal: Sequence[Sequence[float]], cutoffs: Sequence[int]) -> dict[str, Floats]:
+    """nDCG@10, MRR@10 and recall@k in [0, 1] of each query, of (queries, depth) gains in the order found."""
     without = next((number for number, gains in enumerate(ideal) if not any(gain > 0 for gain in gains)), None)
     if without is not None:
         raise ValueError(f"query {without} has 0 relevant documents, and needs at least 1; leave it out")
@@ -33,15 +33,15 @@ def ranking_scores(ranked: Floats, ideal: Sequence[Sequence[float]], cutoffs: Se
     best = [float(np.sort(np.asarray(gains))[::-1][:10] @ discounts[: min(10, len(gains))]) for gains in ideal]
     hits = top > 0
     first = np.where(hits.any(axis=1), 1 / (hits.argmax(axis=1) + 1), 0)
-    scores = {"ndcg@10": float(np.mean((top @ discounts[: top.shape[1]]) / best)), "mrr@10": float(np.mean(first))}
+    scores: dict[str, Floats] = {"ndcg@10": (top @ discounts[: top.shape[1]]) / best, "mrr@10": first}
     relevant = np.asarray([sum(gain > 0 for gain in gains) for gains in ideal])
     for depth in cutoffs:
-        scores[f"recall@{depth}"] = float(np.mean((ranked[:, :depth] > 0).sum(axis=1) / relevant))
+        scores[f"recall@{depth}"] = (ranked[:, :depth] > 0).sum(axis=1) / relevant
     return scores
 
 
 def chance_scores(documents: int, cutoffs: Sequence[int]) -> dict[str, float]:
-    """Expected `ranking_scores` of a random order with one relevant document per query."""
+    """Expected `query_scores` of a random order with one relevant document per query."""
     ranks = np.arange(1, min(10, documents) + 1)
     return {
         "ndcg@10": float((1 / np.log2(ranks + 1)).sum() / documents),

@@ -229,7 +229,11 @@ def test_a_report_over_sets(tmp_path):
     assert {"ndcg@10", "accuracy"} == {entry["metric_type"] for entry in entries}
     assert sum(entry["dataset_config"] == "hin_Deva" for entry in entries) == 5
     side = summary_table({"one": report, "two": report})
-    assert side.splitlines()[0].count("|") == 7 and "Tatoeba bitext" in side
+    assert side.splitlines()[0].count("|") == 8 and "Tatoeba bitext" in side
+    for name in ("xquad", "tatoeba", "sib200"):
+        for entry in by_name[name]["languages"].values():
+            low, high = entry["interval"]
+            assert low <= entry["mean"] <= high + 1e-9 and low < high
 
 
 def test_files_are_checked_before_anything_is_embedded(tmp_path):

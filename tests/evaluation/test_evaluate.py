@@ -108,6 +108,8 @@ def test_every_head_is_trained_and_evaluated_in_every_language(checkpoint, files
     assert set(record["scores"]["test"]) == {"eng_Latn", "deu_Latn", "ell_Grek"}
     for tag, scores in record["scores"]["test"].items():
         assert keys <= set(scores) and scores["rows"] == 8 and scores["trained"] is (tag == "eng_Latn")
+        low, high = record["intervals"][tag][record["metric"]]
+        assert low <= scores[record["metric"]] <= high and low < high
     assert json.loads((tmp_path / "runs" / name / "final-lr0.001-ep1-seed1.json").read_text()) == record
 
 

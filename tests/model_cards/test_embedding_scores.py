@@ -5,7 +5,7 @@ from mmbert.model_cards import add_embedding_scores
 
 
 def report(score):
-    entry = {"mean": score, "baseline": 0.1}
+    entry = {"mean": score, "baseline": 0.1, "rows": 12, "interval": [score - 0.1, score + 0.1]}
     task = {
         "title": "XQuAD passages",
         "metric": "ndcg@10",
@@ -39,7 +39,8 @@ def test_the_section_is_replaced_and_the_rest_stays(tmp_path):
     card = ModelCard.load(path)
     assert "Words of mine." in card.text and card.data.license == "mit"
     assert card.text.count("## Retrieval and similarity by language") == 1
-    assert "| hin_Deva | 75.0 |" in card.text and "25.0" not in card.text
+    assert "| hin_Deva | 75.0 (n 12: 65 to 85) |" in card.text and "25.0" not in card.text
+    assert "| XQuAD passages | ndcg@10 | 2 | 24 | 75.0 | 10.0 |" in card.text
     results = {one.dataset_config: one.metric_value for one in card.data.eval_results}
     assert results == {"deu_Latn": 75.0, "hin_Deva": 75.0}
 

@@ -124,7 +124,9 @@ GUESSES = [
 
 def script_tokens(text):
     """What the three scripts compare of English answers."""
-    return regex.sub(r"\b(a|an|the)\b", " ", regex.sub(rf"[{regex.escape(string.punctuation)}]", "", text.lower())).split()
+    return regex.sub(
+        r"\b(a|an|the)\b", " ", regex.sub(rf"[{regex.escape(string.punctuation)}]", "", text.lower())
+    ).split()
 
 
 def script_f1(guess, answer, both_empty):

@@ -8,6 +8,7 @@ import pytest
 from datasets import Dataset
 from mmbert import MmBertForTokenClassification
 from mmbert.data import read_labelled
+from mmbert.tasks import language_table
 from mmbert.tasks.metrics.question_answering import token_f1
 from mmbert.tasks.question_answering import PassageOptions, QuestionAnswering, fine_tune_answerer
 from mmbert.tasks.token_classification import TagOptions, TokenClassification, fine_tune_tagger
@@ -49,6 +50,12 @@ def test_a_tagger_learns_and_its_files_say_what_it_found(checkpoint, tokenizer, 
     table = result.by_language["test"]
     assert table["eng_Latn"]["rows"] == 20 and result.record["rows"] == {"train": 160, "test": 40}  # not windows
     assert table["eng_Latn"]["f1"] > 0.5 and table["eng_Latn"]["trained"] and not table["deu_Latn"]["trained"]
+    german = language_table([result.record])["languages"]["deu_Latn"]
+    assert german["interval"] == result.record["intervals"]["test"]["languages"]["deu_Latn"]["f1"]
+    assert german["interval"][0] < table["deu_Latn"]["f1"] < german["interval"][1]
+    low, high = result.record["intervals"]["test"]["overall"]["f1"]
+    card = (tmp_path / "README.md").read_text("utf-8")
+    assert "| f1, 95 % over rows |" in card and f"| {low:.2f} to {high:.2f} |" in card
     assert result.record["baselines"]["test"]["majority"]["f1"] == 0.0
     assert 0 < result.record["baselines"]["test"]["word memory"]["f1"] < 1.0
     model = MmBertForTokenClassification.from_pretrained(tmp_path)

@@ -19,7 +19,7 @@ from mmbert.tasks import (
     language_table,
     table_lines,
 )
-from mmbert.tasks.language_scores import row_interval
+from mmbert.tasks.metrics.intervals import share_interval
 from mmbert.tasks.multiple_choice import encode_choices, first_number, right_choices
 from mmbert.tasks.text_classification import (
     baseline_scores,
@@ -237,7 +237,7 @@ def test_intervals_over_rows_against_scipy():
     stats = pytest.importorskip("scipy.stats")
     for right, rows in ((0, 5), (3, 3), (61, 204), (9, 10)):
         expected = stats.binomtest(right, rows).proportion_ci(method="wilson")
-        assert row_interval(right / rows, rows) == pytest.approx((expected.low, expected.high), abs=1e-6)
+        assert share_interval(right / rows, rows) == pytest.approx((expected.low, expected.high), abs=1e-6)
 
 
 CHOICES = {"language": ["eng_Latn"] * 2, "text": ["a", "b"], "choices": [["x", "y"], ["y", "z"]]}

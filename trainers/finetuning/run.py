@@ -136,7 +136,7 @@ def fine_tune(
         given = {"data_collator": collator, "processing_class": tokenizer, "metrics": metrics, "identity": identity}
         trainer = _build_trainer(model, head, args, own, train, dev, named, **given)
         seconds = _train(trainer, before.checkpoint, folder)
-        predictions, scores, by_language = score_by_language(trainer, evaluated, languages_of(train))
+        predictions, scores, by_language, intervals = score_by_language(trainer, evaluated, languages_of(train))
         record = {
             "checkpoint": str(checkpoint),
             "head": head,
@@ -149,6 +149,7 @@ def fine_tune(
             **_of_training(trainer, train, evaluated),
             "scores": scores,
             "by_language": by_language,
+            "intervals": intervals,
             "identity": identity,
             **(facts or {}),
         }
@@ -233,23 +234,28 @@ def _read_back(
 
 def score_by_language(
     trainer: FineTuneTrainer, evaluated: Mapping[str, Dataset], trained: Sequence[str]
-) -> tuple[dict[str, Predictions], dict[str, dict[str, float]], dict[str, dict[str, dict[str, Any]]]]:
-    """Predict and score data sets, whole and by language."""
+) -> tuple[dict[str, Predictions], dict[str, dict[str, float]], dict[str, dict[str, dict[str, Any]]], dict[str, Any]]:
+    """Predict and score data sets, whole and by language, with the intervals over rows that the metrics know."""
     predictions: dict[str, Predictions] = {}
     scores: dict[str, dict[str, float]] = {}
     by_language: dict[str, dict[str, dict[str, Any]]] = {}
+    intervals: dict[str, Any] = {}
+    interval: Any = getattr(trainer.metrics, "intervals", lambda found, rows: {})
     for name, rows in evaluated.items():
         found, _ = trainer.predict_rows(rows)
         predictions[name], scores[name], by_language[name] = found, trainer.metrics(found, rows), {}
+        intervals[name] = {"overall": interval(found, rows), "languages": {}}
         tags = rows["language"] if "language" in rows.column_names else []
         places: dict[str, list[int]] = {}
         for place, tag in enumerate(tags):
             places.setdefault(tag, []).append(place)
         for tag, members in sorted(places.items()):
             part = rows.select(members)
-            own = trainer.metrics([found[place] for place in members], part)
+            chosen = [found[place] for place in members]
+            own = trainer.metrics(chosen, part)
             by_language[name][tag] = {"rows": row_count(part), "trained": is_among(tag, trained), **own}
-    return predictions, scores, by_language
+            intervals[name]["languages"][tag] = interval(chosen, part)
+    return predictions, scores, by_language, intervals
 
 
 def row_count(rows: Dataset) -> int:
