@@ -2,10 +2,12 @@
 
     python benchmarks/kill_commands.py --output build/kills --kills 20 --kinds tokenize embed finetune
 
-Each command runs once in peace. Then, for every kill, it runs in a fresh folder, its processes are ended by SIGKILL at
-a moment drawn between just before the first file appeared and the end of the run in peace, and the same command is
-given again. Compared are the bytes of what it made: weights, shards, vectors, and of an index its passages and vectors.
-Writes kills.json and kills.md; exit status 1 if anything differs or a second call fails.
+Each command runs once in peace, and how often its folder changes is counted. Then, for every kill, it runs in a fresh
+folder and all of its processes are ended by SIGKILL a moment after one of these changes, drawn anew each time, so that
+kills lie all over the work however busy the machine is. The same command is given again. Compared are the bytes of what
+it made: weights, shards, vectors, and of an index its passages and vectors. Commands run in forks of this process,
+which has only imported; ranks are two of them, joined by gloo. Writes kills.json and kills.md; exit status 1 if
+anything differs or a second call fails.
 """
 
 import argparse
@@ -13,20 +15,31 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import signal
+import socket
 import sqlite3
-import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise, product
 from pathlib import Path
 
+import mmbert.cli
+import sentence_transformers
 import torch
 from mmbert import MmBertConfig, MmBertForMaskedLM, train_tokenizer
+from mmbert.model_cards.markdown import markdown_table
 from mmbert.modeling.tokenization_mmbert import save_tokenizer
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "trainers")]
+from rank_worker import let_accelerate_shard_on_a_cpu  # noqa: E402
+from tests_support import become  # noqa: E402
+
+IMPORTED = (mmbert.cli, sentence_transformers)  # before the first fork
 WORDS = "the house stands near a river and every morning people cross the old bridge to work".split()
 RECIPE = """
 name: tiny
@@ -35,25 +48,28 @@ model: {size: small, hidden_size: 32, intermediate_size: 48, num_hidden_layers: 
 data: {corpus: corpus.jsonl, vocabulary_size: 400, heldout_fraction: 0.1}
 phases:
   - {name: pretrain, languages: [eng_Latn], temperature: 0.7, masking_ratio: 0.3, context_length: 32,
-     rope_theta: 10000, tokens: 20480, batch_rows: 8, learning_rate: 2e-3, warmup_tokens: 512}
+     rope_theta: 10000, tokens: 10240, batch_rows: 8, learning_rate: 2e-3, warmup_tokens: 512}
 """
-TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-MMBERT = [sys.executable, "-m", "mmbert"]
 PRETRAIN = ["--recipe", "recipe.yaml", "--output_dir", "OUT", "--use_cpu", "--save_steps", "5", "--logging_steps", "5"]
+RUN_MLM = str(ROOT / "examples" / "run_mlm.py")
+FSDP = ["--fsdp_config", '{"version": 2, "reshard_after_forward": true}']
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A command, with OUT for the place that it writes, and what is compared of it."""
+    """A command, with OUT for the place that it writes, what is compared of it, and on how many ranks it runs."""
 
     command: list[str]
     result: Callable[[Path], dict[str, str]]
+    ranks: int = 1
+    sharded: bool = False
 
 
 @dataclass
 class Count:
     """What came of the kills of a command."""
 
+    changes: int = 0
     kills: int = 0
     finished: int = 0
     same: int = 0
@@ -86,7 +102,7 @@ def of_index(place: Path) -> dict[str, str]:
 
 def kind(line: str, result: Callable[[Path], dict[str, str]]) -> Kind:
     """A command of mmbert."""
-    return Kind([*MMBERT, *line.split()], result)
+    return Kind(["mmbert", *line.split()], result)
 
 
 WEIGHTS = digests("**/model.safetensors")
@@ -103,8 +119,9 @@ KINDS = {
     "train embedder": kind(
         "train embedder --model model --train pairs.jsonl --output OUT --max_steps 40 --device cpu", WEIGHTS
     ),
-    "pretrain": Kind([*MMBERT, "pretrain", *PRETRAIN], STABLE),
-    "pretrain, 2 ranks": Kind([*TORCHRUN, str(ROOT / "examples" / "run_mlm.py"), *PRETRAIN], STABLE),
+    "pretrain": Kind(["mmbert", "pretrain", *PRETRAIN], STABLE),
+    "pretrain, 2 ranks DDP": Kind([RUN_MLM, *PRETRAIN], STABLE, ranks=2),
+    "pretrain, 2 ranks FSDP2": Kind([RUN_MLM, *PRETRAIN, "--fsdp", "true", *FSDP], STABLE, ranks=2, sharded=True),
 }
 
 
@@ -117,7 +134,8 @@ def prepare(home: Path) -> None:
     shape = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 4, "num_attention_heads": 2}
     MmBertForMaskedLM(MmBertConfig.small(**shape, vocab_size=len(tokenizer))).save_pretrained(home / "model")
     save_tokenizer(tokenizer, home / "model")
-    (home / "texts.txt").write_text("\n".join(texts * 6), encoding="utf-8")
+    short = [" ".join(draw.choices(WORDS, k=2)) for _ in range(40_960)]  # five windows of `mmbert embed`
+    (home / "texts.txt").write_text("\n".join(short), encoding="utf-8")
     (home / "recipe.yaml").write_text(RECIPE, encoding="utf-8")
     rows = {
         "corpus": [{"lang": "eng_Latn", "text": text} for text in texts * 3],
@@ -130,13 +148,40 @@ def prepare(home: Path) -> None:
         (home / f"{name}.jsonl").write_text(lines, encoding="utf-8")
 
 
-def start(plan: Kind, home: Path, name: str) -> subprocess.Popen[bytes]:
-    """Start the command, or go on with it; what it says goes to a file."""
+def start(plan: Kind, home: Path, name: str) -> int:
+    """Fork into the command, or into its ranks, in a process group of its own; what it says goes to files."""
     words = [word.replace("OUT", f"{name}/out") if word.startswith("OUT") else word for word in plan.command]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     (home / name).mkdir(exist_ok=True)
-    with (home / f"{name}.log").open("ab") as log:
-        return subprocess.Popen(words, stdout=log, stderr=log, env=environment, cwd=home, start_new_session=True)
+    if leader := os.fork():
+        return leader
+    os.setsid()
+    variables = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    if plan.ranks > 1:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+        variables |= {**address, "WORLD_SIZE": str(plan.ranks), "LOCAL_WORLD_SIZE": str(plan.ranks)}
+        started = []
+        for rank in range(plan.ranks):
+            if not (child := os.fork()):
+                variables |= {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+                break
+            started.append(child)
+        else:
+            statuses = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in started]
+            os._exit(int(any(statuses)))
+    torch.set_num_threads(1)
+    if plan.sharded:
+        let_accelerate_shard_on_a_cpu()
+    log = str(home / f"{name}-{variables.get('RANK', '0')}.log")
+    become(words, home, variables, log, log)
+    raise AssertionError("it ends with the command")
+
+
+def status(process: int, wait: bool = False) -> int | None:
+    """How a command ended, None if it still runs."""
+    found, ended = os.waitpid(process, 0 if wait else os.WNOHANG)
+    return os.waitstatus_to_exitcode(ended) if found else None
 
 
 def made(plan: Kind, home: Path, name: str) -> dict[str, str]:
@@ -145,37 +190,60 @@ def made(plan: Kind, home: Path, name: str) -> dict[str, str]:
     return plan.result(out if out.exists() else home / name)
 
 
-def in_peace(plan: Kind, home: Path, name: str) -> tuple[dict[str, str], float, float]:
-    """Run once; the result, the seconds until something was written, and those until the end."""
-    began, first = time.monotonic(), 0.0
-    process = start(plan, home, name)
-    while process.poll() is None:
-        if not first and any((home / name).iterdir()):
-            first = time.monotonic() - began
-        time.sleep(0.05)
-    if process.returncode:
-        raise ValueError(f"it failed in peace; see {home / name}.log")
-    return made(plan, home, name), first, time.monotonic() - began
+def look(folder: Path) -> list[tuple[str, int, int]]:
+    """Names, sizes and times of all files of a folder, as one look gives them."""
+    found = []
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                stat = os.lstat(path := f"{place}/{name}")
+                found.append((path, stat.st_size, stat.st_mtime_ns))
+    return sorted(found)
 
 
-def kill_once(plan: Kind, home: Path, name: str, seconds: float, wanted: dict[str, str], count: Count) -> None:
-    """Kill after so many seconds, give the command again, compare."""
+def changes(folder: Path, process: int) -> Iterator[int]:
+    """Count the changes of a folder while a process runs; a process that fails ends everything."""
+    seen, count = look(folder), 0
+    while (ended := status(process)) is None:
+        if (now := look(folder)) != seen:
+            seen, count = now, count + 1
+            yield count
+        time.sleep(0.005)
+    if ended:
+        raise ValueError(f"it failed before any kill; see {folder}-0.log")
+
+
+def in_peace(plan: Kind, home: Path, name: str) -> tuple[dict[str, str], list[float]]:
+    """Run once; the result, and the seconds between each change of the folder and the next."""
+    moments = [time.monotonic() for _ in changes(home / name, start(plan, home, name))]
+    return made(plan, home, name), [after - before for before, after in pairwise(moments)]
+
+
+def kill_once(
+    plan: Kind, home: Path, name: str, change: int, pause: float, wanted: dict[str, str], count: Count
+) -> None:
+    """Kill so many seconds after this change of the folder, give the command again, compare."""
     process = start(plan, home, name)
-    try:
-        process.wait(seconds)
-        count.ended_before += 1
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        count.kills += 1
-        if whole_already(plan, home, name, wanted):  # what is finished is read back, or refused as a folder in use
-            count.finished += 1
-        elif (status := start(plan, home, name).wait()) != 0:
-            count.failed.append(f"{name}: status {status} after a kill at {seconds:.1f} s")
-        elif made(plan, home, name) != wanted:
-            count.failed.append(f"{name}: another result after a kill at {seconds:.1f} s")
-        else:
-            count.same += 1
+    if next((True for seen in changes(home / name, process) if seen == change), False):
+        time.sleep(pause)
+        if status(process) is None:
+            os.killpg(process, signal.SIGKILL)
+            status(process, wait=True)
+            count.kills += 1
+            _go_on(plan, home, name, f"{pause:.2f} s after change {change}", wanted, count)
+            return
+    count.ended_before += 1
+
+
+def _go_on(plan: Kind, home: Path, name: str, moment: str, wanted: dict[str, str], count: Count) -> None:
+    if whole_already(plan, home, name, wanted):  # what is finished is read back, or refused as a folder in use
+        count.finished += 1
+    elif (ended := status(start(plan, home, name), wait=True)) != 0:
+        count.failed.append(f"{name}: status {ended} after a kill {moment}")
+    elif made(plan, home, name) != wanted:
+        count.failed.append(f"{name}: another result after a kill {moment}")
+    else:
+        count.same += 1
 
 
 def whole_already(plan: Kind, home: Path, name: str, wanted: dict[str, str]) -> bool:
@@ -196,21 +264,28 @@ def main() -> int:
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
     home, chance, counts = options.output.resolve(), random.Random(options.seed), dict[str, Count]()
-    prepare(home)
-    for name in options.kinds:
-        plan, count = KINDS[name], counts.setdefault(name, Count())
-        folder = name.replace(" ", "-").replace(",", "")
-        wanted, first, whole = in_peace(plan, home, f"{folder}-peace")
-        for number in range(options.kills):
-            moment = chance.uniform(0.9 * first, 0.97 * whole)
-            kill_once(plan, home, f"{folder}-{number}", moment, wanted, count)
-            print(
-                f"{name}: {count.finished} + {count.same} of {count.kills} kills ended with the same bytes", flush=True
-            )
-            report = {name: asdict(one) for name, one in counts.items()}
-            (home / "kills.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
-    lines = ["| command | kills | result there already | same result after the second call |", "|---|---:|---:|---:|"]
-    lines += [f"| {name} | {one.kills} | {one.finished} | {one.same} |" for name, one in counts.items()]
+    if not (child := os.fork()):  # a process that has computed cannot be forked into another that does
+        prepare(home)
+        os._exit(0)
+    if status(child, wait=True):
+        return 1
+    peace = {}
+    for number, name in product(range(options.kills), options.kinds):
+        plan, count, folder = KINDS[name], counts.setdefault(name, Count()), name.replace(" ", "-").replace(",", "")
+        if name not in peace:
+            peace[name] = in_peace(plan, home, f"{folder}-peace")
+            count.changes = len(peace[name][1]) + 1
+        wanted, gaps = peace[name]
+        change = chance.randrange(len(gaps))
+        kill_once(plan, home, f"{folder}-{number}", change + 1, chance.uniform(0, gaps[change]), wanted, count)
+        print(f"{name}: {count.finished} + {count.same} of {count.kills} kills ended with the same bytes", flush=True)
+        report = {name: asdict(one) for name, one in counts.items()}
+        (home / "kills.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
+        if not any(one.startswith(f"{folder}-{number}:") for one in count.failed):
+            shutil.rmtree(home / f"{folder}-{number}")
+    header = ["command", "kills", "changes to choose from", "result there already", "same result after the second call"]
+    rows = [(name, one.kills, one.changes, one.finished, one.same) for name, one in counts.items()]
+    lines = [markdown_table(header, rows)]
     (home / "kills.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     print("\n".join([*lines, *(told for one in counts.values() for told in one.failed)]))
     return int(any(one.failed for one in counts.values()))

@@ -154,16 +154,17 @@ def serve_forks():
     for line in sys.stdin:
         request = json.loads(line)
         if not (child := os.fork()):
-            _become(**request)
+            become(**request)
         sys.stdout.write(f"{os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}\n")
         sys.stdout.flush()
 
 
-def _become(command, cwd, variables, out, err):
+def become(command, cwd, variables, out, err):
+    """Turn this process, a fork, into `mmbert ...` or a script by its path; it ends with that."""
     status = 1
     try:
         for number, path in ((1, out), (2, err)):
-            os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
+            os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644), number)
         sys.stdout, sys.stderr = (io.TextIOWrapper(os.fdopen(n, "wb", closefd=False), "utf-8") for n in (1, 2))
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         sys.stdin = io.TextIOWrapper(os.fdopen(0, "rb", closefd=False), "utf-8")

@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ...common.deprecation import warn_renamed
 from ...common.files import read_json
 
 FILE = "token_counts.json"
-_OLD_FILE = "ledger.json"  # of 0.1
+_OLD_FILE = "ledger.json"  # the file's name in 0.1; scripts find it for one version more
 
 
 class TokenCounter:
@@ -35,13 +36,15 @@ class TokenCounter:
             phase: {language: count for language, count in zip(self.languages, row.tolist(), strict=True) if count}
             for phase, row in zip(self.phases, tokens, strict=True)
         }
-        (directory / FILE).write_text(json.dumps(entries, indent=1, ensure_ascii=False), encoding="utf-8")
+        for name in (FILE, _OLD_FILE):
+            (directory / name).write_text(json.dumps(entries, indent=1, ensure_ascii=False), encoding="utf-8")
 
     def load(self, directory: Path) -> None:
         """Read the counts of a checkpoint; phases and languages that this run does not have are left out."""
         path = directory / FILE
         if not path.is_file() and (directory / _OLD_FILE).is_file():
             path = directory / _OLD_FILE
+            warn_renamed(str(path), FILE, stacklevel=3)
         entries = read_json(path)
         self.tokens[:] = 0
         try:
