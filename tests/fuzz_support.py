@@ -1,27 +1,64 @@
 """What the fuzzers share: valid trees and bytes with something odd in one to three places, and what a refusal must be.
 
-A few dozen cases per reader in the default suite, 2,000 with the slow tests; MMBERT_FUZZ says another number.
+A few dozen cases per reader in the default suite; MMBERT_FUZZ says another number, MMBERT_FUZZ_SEED another draw.
+MMBERT_FUZZ_COUNTS names a file to which `fuzz` adds a line for each reader: cases, seconds of a processor, the longest.
 """
 
+import atexit
 import copy
+import functools
 import json
 import os
+import time
+from pathlib import Path
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, seed, settings
 from hypothesis import strategies as st
 
 CASES = int(os.environ.get("MMBERT_FUZZ", "60"))
 
 
+LONGEST = 10  # seconds of a processor that one case may take; a busy machine does not count
+
+
 def fuzz(share=1.0):
-    """As many cases as were asked for, or a share of them for a reader that takes long; 10 s a case at most."""
-    return settings(
+    """As many cases as were asked for, or a share of them for a reader that takes long."""
+    chosen = os.environ.get("MMBERT_FUZZ_SEED")
+    limits = settings(
         max_examples=max(1, int(CASES * share)),
-        deadline=10_000,
-        derandomize=True,
+        deadline=None,
+        derandomize=chosen is None,
         suppress_health_check=list(HealthCheck),
         database=None,
     )
+
+    def prepare(test):
+        inner = test.hypothesis.inner_test
+        spent = []
+
+        @functools.wraps(inner)
+        def timed(*args, **options):
+            began = time.process_time()
+            try:
+                return inner(*args, **options)
+            finally:
+                spent.append(time.process_time() - began)
+                assert spent[-1] < LONGEST, f"{spent[-1]:.1f} s of a processor"
+
+        test.hypothesis.inner_test = timed
+        if path := os.environ.get("MMBERT_FUZZ_COUNTS"):
+            atexit.register(_count, Path(path), inner, spent)
+        return limits(test if chosen is None else seed(int(chosen))(test))
+
+    return prepare
+
+
+def _count(path, inner, spent):
+    """One line for all calls of a test, or for each value of its parameter, in a file that many processes may write."""
+    with path.open("a", encoding="utf-8") as file:
+        if spent:
+            name = f"{inner.__module__}::{inner.__qualname__}"
+            file.write(json.dumps([name, len(spent), round(sum(spent), 1), round(max(spent), 2)]) + "\n")
 
 
 ODD = st.one_of(
