@@ -121,7 +121,7 @@ KINDS = {
     ),
     "pretrain": Kind(["mmbert", "pretrain", *PRETRAIN], STABLE),
     "pretrain, 2 ranks DDP": Kind([RUN_MLM, *PRETRAIN], STABLE, ranks=2),
-    "pretrain, 2 ranks FSDP2": Kind([RUN_MLM, *PRETRAIN, "--fsdp", "true", *FSDP], STABLE, ranks=2, sharded=True),
+    "pretrain, 2 ranks FSDP2": Kind([RUN_MLM, *PRETRAIN, "--fsdp", "full_shard", *FSDP], STABLE, ranks=2, sharded=True),
 }
 
 

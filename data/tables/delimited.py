@@ -22,6 +22,7 @@ from .base import Record, TableError
 from .files import not_utf8, open_text
 
 _SAMPLE = 1 << 18
+_TWICE = 500_000  # lines that may be read again in any file
 _ORDER = {"csv": (",", ";", "\t", "|"), "tsv": ("\t", ",", ";", "|")}
 _TATOEBA = ("id", "lang", "text", "username", "added", "modified")  # no header: sentences.csv, eng_sentences.tsv
 _TATOEBA_NAME = re.compile(r"(^|_)sentences(_detailed|_base|_CC0)?\.")
@@ -49,7 +50,7 @@ class _Lines:
     """Lines of a file for `csv.reader`; those since the last row can be put back."""
 
     def __init__(self, source: Iterator[bytes]) -> None:
-        self._source, self._back = source, list[str]()
+        self._source, self._back, self._read, self._twice = source, list[str](), 0, 0
         self.taken: list[str] = []
         self.broken: UnicodeDecodeError | None = None
 
@@ -61,6 +62,7 @@ class _Lines:
             line = self._back.pop()
         else:
             raw = next(self._source)
+            self._read += 1
             try:
                 line = raw.decode("utf-8")
             except UnicodeDecodeError as error:
@@ -71,6 +73,12 @@ class _Lines:
     def put_back(self) -> None:
         """Put all lines of a broken row back but its first."""
         self._back += reversed(self.taken[1:])
+        self._twice += len(self.taken) - 1
+        if self._twice > _TWICE + 20 * self._read:  # each of many quotes takes most of the file: hours, otherwise
+            raise TableError(
+                f"{self._read:,} lines were read {self._twice / self._read:.0f} times each, because quotes in many rows "
+                "are never closed; double the quotes inside quoted fields, or write jsonl"
+            )
 
 
 def delimited(path: Path, kind: str) -> Iterator[Record]:
