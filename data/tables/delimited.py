@@ -76,8 +76,8 @@ class _Lines:
         self._twice += len(self.taken) - 1
         if self._twice > _TWICE + 20 * self._read:  # each of many quotes takes most of the file: hours, otherwise
             raise TableError(
-                f"{self._read:,} lines were read {self._twice / self._read:.0f} times each, because quotes in many rows "
-                "are never closed; double the quotes inside quoted fields, or write jsonl"
+                f"{self._read:,} lines were read {self._twice / self._read:.0f} times each, because quotes in many "
+                "rows are never closed; double the quotes inside quoted fields, or write jsonl"
             )
 
 

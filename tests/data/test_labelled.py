@@ -316,3 +316,14 @@ def test_published_data_sets_need_no_mapping(name, require, rows):
         pytest.skip("the developers' data folder is not beside the checkout")
     found = read_labelled(path, require=require, on_bad_row="skip")  # AmericasNLI has 3 rows without a text
     assert len(found) == rows and set(require) <= set(found.column_names)
+
+
+def test_quotes_that_never_close_do_not_make_a_reader_read_on_for_ever(tmp_path):
+    """Each of these rows opens a quote that lasts to the end of the file: as many readings as rows, if nobody counts."""
+    good = "".join(f"good {number},yes\n" for number in range(20_000))
+    (tmp_path / "odd.csv").write_text("text,label\n" + good + ('"",\\"," \n""""""a\n' * 50))
+    left = read_labelled(tmp_path / "odd.csv", on_bad_row="skip")
+    assert len(left) == 20_000
+    (tmp_path / "rows.csv").write_text("text,label\n" + good + ('"",\\"," \n""""""a\n' * 20_000))
+    with pytest.raises(ValueError, match=r"rows\.csv: .* lines were read \d+ times each, because quotes in many rows"):
+        read_labelled(tmp_path / "rows.csv", on_bad_row="skip")

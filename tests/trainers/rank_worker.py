@@ -75,7 +75,8 @@ def job(folder, name, stop, source, options):
     tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer")
     stream = MlmStream(recipe, TokenShards(folder / "train"), tokenizer, variant="decay-all")
     layout = Layout()
-    options = {"use_cpu": True, "logging_steps": 1, "save_steps": 5, **options}
+    fixed = {"use_cpu": True, "logging_steps": 1, "save_steps": 5, "eval_on_start": not source}  # as a recipe's run
+    options = {**fixed, **options}
     poison = [Poison(step)] if (step := options.pop("poison", None)) else []
     trainer = MlmTrainer(
         model=build_model(recipe, len(tokenizer)),

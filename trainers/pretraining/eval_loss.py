@@ -23,7 +23,7 @@ def language_losses(model: PreTrainedModel, heldout: HeldOut, accelerator: Accel
     losses = torch.zeros(len(heldout.languages), dtype=torch.float64)
     was_training = model.training
     model.eval()
-    with torch.inference_mode():
+    with torch.no_grad():  # what FSDP2 gathers in inference mode cannot be trained after it
         # As many rounds on every rank: a sharded network meets in each forward. The last languages may be read twice.
         for first in range(0, len(heldout.languages), accelerator.num_processes):
             number = first + accelerator.process_index
