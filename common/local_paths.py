@@ -1,6 +1,7 @@
 """Takes paths of this machine out of what is published: a folder becomes its last name."""
 
 import re
+import struct
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ _PARTS = r"(?:/[^\s/\"'`|,;:<>()\[\]{}]+)"
 _REST = rf"(?![\w-])({_PARTS}*/?)"
 # An absolute path of two parts or more that is no part of an address or of a longer word.
 _PATH = re.compile(r"(?<![\w/:.<~\\-])(?:~?" + _PARTS + r"{2,}/?|[A-Za-z]:\\[^\s\"'`|,;<>()\[\]{}]+)")
+_NOTES = (b"tEXt", b"zTXt", b"iTXt", b"eXIf", b"tIME")
 _SHALLOW = 2  # parts of /tmp or /home, which say nothing of anybody
 
 
@@ -34,6 +36,19 @@ def hide_local_paths(value: Any, *, only_existing: bool = False, homes: Sequence
         return found[0] if only_existing and not (path.exists() or path.parent.exists()) else _name(found[0])
 
     return _PATH.sub(hidden, value)
+
+
+def without_notes(picture: bytes) -> bytes:
+    """A PNG picture without its texts (tEXt, zTXt, iTXt, eXIf), which programs fill with titles, paths and authors."""
+    kept, at, kind = [picture[:8]], 8, b""
+    if not picture.startswith(b"\x89PNG"):
+        return picture
+    while at + 12 <= len(picture) and kind != b"IEND":
+        kind, end = picture[at + 4 : at + 8], at + 12 + struct.unpack_from(">I", picture, at)[0]
+        if kind not in _NOTES:
+            kept.append(picture[at:end])
+        at = end
+    return b"".join(kept)
 
 
 def _is_path(text: str) -> bool:

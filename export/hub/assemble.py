@@ -16,7 +16,7 @@ from pathlib import Path
 from ...common.checkpoints.integrity import refuse_pickles, write_checksums
 from ...common.checkpoints.reader import SIDE_FILES
 from ...common.files import copy_files, read_json, record_of
-from ...common.local_paths import hide_local_paths
+from ...common.local_paths import hide_local_paths, without_notes
 from ...common.run_file import NAME as RUN_FILE
 from ...model_cards.cards.folder import address_usage, pictures_of, write_card
 from ..modernbert.convert import export_modernbert
@@ -80,10 +80,12 @@ def assemble(
 
 
 def _hide_paths(directory: Path, source: Path) -> None:
-    """Take paths of this machine out of records, settings and cards; what a model is made of has none."""
+    """Take paths of this machine out of records, settings, cards and pictures; what a model is made of has none."""
     near = (Path.home(), Path.cwd(), source.absolute().parent, source.resolve().parent)
     homes = [place for one in near for place in (one, *one.parents)]
     for path in sorted(directory.rglob("*")):
+        if path.suffix == ".png":
+            path.write_bytes(without_notes(path.read_bytes()))
         if path.suffix not in _TEXTS or path.name in _WITHOUT_PATHS or path.name.endswith(".index.json"):
             continue
         text = path.read_text(encoding="utf-8", errors="surrogateescape")

@@ -87,6 +87,18 @@ def test_a_step_that_disagrees_is_refused(folders, tmp_path):
         check_resumable(folder)
 
 
+@pytest.mark.parametrize(
+    ("field", "value"), [("train_batch_size", None), ("log_history", 3), ("log_history", [1]), ("epoch", "one")]
+)
+def test_a_state_with_fields_of_another_type_is_refused(folders, tmp_path, field, value):
+    folder = shutil.copytree(folders / "checkpoint-6", tmp_path / "checkpoint-6")
+    state = json.loads((folder / "trainer_state.json").read_text())
+    (folder / "trainer_state.json").write_text(json.dumps(state | {field: value}))
+    (folder / "SHA256SUMS").unlink()
+    with pytest.raises(ValueError, match=rf"trainer_state\.json is damaged \({field}\)"):
+        check_resumable(folder)
+
+
 def test_the_list_is_read_by_coreutils_and_a_folder_without_one_is_read(folders, tmp_path, monkeypatch):
     folder = shutil.copytree(folders / "exported", tmp_path / "exported")
     assert verify_checksums(folder) and not verify_checksums(folders / "plain")

@@ -1,11 +1,15 @@
 """What is published of runs that were made in a strangely named folder: its name is in no byte of it."""
 
 import getpass
+import gzip
 import json
 import shutil
 import socket
+import zipfile
 from pathlib import Path
 
+import PIL.Image
+import PIL.PngImagePlugin
 import pytest
 from mmbert.common.checkpoints import verify_checksums
 from mmbert.export.hub.assemble import assemble
@@ -16,6 +20,20 @@ def names_of_this_machine():
     return [name for name in found if len(name) > 4]  # `root` or `user` are words
 
 
+def contents(path):
+    """The bytes of a file, and what is compressed in them: texts of a picture, members of an archive."""
+    yield path.read_bytes()
+    if path.suffix == ".png":
+        with PIL.Image.open(path) as picture:
+            picture.load()
+            yield repr(picture.info).encode()
+    elif zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            yield from (name.encode() + archive.read(name) for name in archive.namelist())
+    elif path.read_bytes()[:2] == b"\x1f\x8b":
+        yield gzip.decompress(path.read_bytes())
+
+
 def leaks(folder):
     written = [path for path in folder.rglob("*") if path.is_file()]
     assert len(written) > 3
@@ -24,8 +42,28 @@ def leaks(folder):
         for path in written
         for name in names_of_this_machine()
         for coded in {name.encode(), name.encode("utf-16-le")}
-        if coded in path.read_bytes() or coded in str(path.relative_to(folder)).encode()
+        if coded in str(path.relative_to(folder)).encode() or any(coded in one for one in contents(path))
     ]
+
+
+def test_what_is_compressed_is_seen(tmp_path):
+    for number in range(4):
+        (tmp_path / f"{number}.txt").write_text("nothing")
+    draw(tmp_path / "loss.png", "made in /home/jane-doe")
+    with gzip.open(tmp_path / "a.json.gz", "wt") as file:
+        file.write("jane-doe")
+    with zipfile.ZipFile(tmp_path / "b.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("note", "jane-doe" * 9)
+    assert sorted(leaks(tmp_path)) == [(name, "jane-doe") for name in ("a.json.gz", "b.npz", "loss.png")]
+
+
+def draw(path, told):
+    """A picture with a text of each kind, two of them compressed."""
+    notes = PIL.PngImagePlugin.PngInfo()
+    notes.add_text("Title", told)
+    notes.add_text("Source", told * 50, zip=True)
+    notes.add_itxt("Comment", told * 50, zip=True)
+    PIL.Image.new("RGB", (3, 2), (200, 30, 60)).save(path, pnginfo=notes)
 
 
 @pytest.mark.parametrize("kind", ["plain", "exported", "embedder", "stock", "run/final", "merged", "trimmed"])
@@ -41,6 +79,7 @@ def test_nor_of_a_fine_tuned_network_its_record_card_and_graphs(folders, fine_tu
     (folder / "README.md").write_text(f"# Mine\n\nTrained as `mmbert finetune --train {folders}/rows.csv`.\n")
     (folder / "scores.json").write_text(json.dumps({"argv": [f"--data={folders}/a.csv", f"from {folders} on"]}))
     (folder / "loss.svg").write_text(f'<svg xmlns="http://www.w3.org/2000/svg" id="{folders}/loss.svg"></svg>')
+    draw(folder / "curve.png", str(folders))
     if graphs:
         shutil.copytree(request.getfixturevalue("onnx_folder") / "onnx", folder / "onnx")
         shutil.copytree(request.getfixturevalue("gguf_folder"), folder / "gguf")
@@ -51,7 +90,9 @@ def test_nor_of_a_fine_tuned_network_its_record_card_and_graphs(folders, fine_tu
     assert leaks(tmp_path / "published") == []
     assert verify_checksums(tmp_path / "published")
     published = {path.relative_to(tmp_path / "published").as_posix() for path in (tmp_path / "published").rglob("*")}
-    assert {"README.md", "fine_tune_record.json", "loss.svg"} <= published
+    assert {"README.md", "fine_tune_record.json", "loss.svg", "curve.png"} <= published
+    with PIL.Image.open(tmp_path / "published" / "curve.png") as picture:
+        assert list(picture.getdata()) == [(200, 30, 60)] * 6
     assert not graphs or {".onnx", ".gguf"} <= {Path(name).suffix for name in published}
 
 

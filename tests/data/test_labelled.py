@@ -319,7 +319,7 @@ def test_published_data_sets_need_no_mapping(name, require, rows):
 
 
 def test_quotes_that_never_close_do_not_make_a_reader_read_on_for_ever(tmp_path):
-    """Each of these rows opens a quote that lasts to the end of the file: as many readings as rows, if nobody counts."""
+    """Each of these rows opens a quote that lasts to the end of the file."""
     good = "".join(f"good {number},yes\n" for number in range(20_000))
     (tmp_path / "odd.csv").write_text("text,label\n" + good + ('"",\\"," \n""""""a\n' * 50))
     left = read_labelled(tmp_path / "odd.csv", on_bad_row="skip")

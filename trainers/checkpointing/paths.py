@@ -15,6 +15,16 @@ from ...recipes import TrainingSchedule
 from ..pretraining.run_fingerprint import FILE as IDENTITY_FILE
 
 FILE = "tags.json"
+_STATE = {  # what Trainer reads of its state without a look at the type
+    "epoch": int | float,
+    "log_history": list,
+    "max_steps": int,
+    "num_input_tokens_seen": int,
+    "num_train_epochs": int,
+    "stateful_callbacks": dict,
+    "total_flos": int | float,
+    "train_batch_size": int,
+}
 
 
 def give_name(written: Path, target: Path) -> None:
@@ -49,15 +59,22 @@ def check_resumable(checkpoint: Path) -> None:
     """Check a checkpoint before a run goes on: no pickle, known bytes, and one step in all places that say it."""
     refuse_pickled_state(checkpoint)
     verify_checksums(checkpoint)
+    state = read_json(checkpoint / "trainer_state.json")
     steps = {
         IDENTITY_FILE: read_json(checkpoint / IDENTITY_FILE).get("step"),
-        "trainer_state.json": read_json(checkpoint / "trainer_state.json").get("global_step"),
+        "trainer_state.json": state.get("global_step"),
     }
     if match := re.fullmatch(r"checkpoint-(\d+)", checkpoint.name):
         steps["the folder's name"] = int(match[1])
     if len(set(steps.values())) > 1 or not isinstance(steps[IDENTITY_FILE], int):
         said = ", ".join(f"{place} says step {step}" for place, step in steps.items())
         raise ValueError(f"{checkpoint} is damaged: {said}; resume from another checkpoint")
+    wrong = [name for name, kind in _STATE.items() if not isinstance(state.get(name), kind)]
+    wrong += ["log_history"] * any(not isinstance(entry, dict) for entry in state.get("log_history") or ())
+    if wrong:
+        raise ValueError(
+            f"{checkpoint / 'trainer_state.json'} is damaged ({', '.join(wrong)}); resume from another checkpoint"
+        )
 
 
 def tag_of(schedule: TrainingSchedule, step: int) -> str | None:
