@@ -15,15 +15,15 @@ from ...recipes import TrainingSchedule
 from ..pretraining.run_fingerprint import FILE as IDENTITY_FILE
 
 FILE = "tags.json"
-_STATE = {  # what Trainer reads of its state without a look at the type
-    "epoch": int | float,
-    "log_history": list,
-    "max_steps": int,
-    "num_input_tokens_seen": int,
-    "num_train_epochs": int,
-    "stateful_callbacks": dict,
-    "total_flos": int | float,
-    "train_batch_size": int,
+_STATE: dict[str, tuple[type, ...]] = {  # what Trainer reads of its state without a look at the type
+    "epoch": (int, float),
+    "log_history": (list,),
+    "max_steps": (int,),
+    "num_input_tokens_seen": (int,),
+    "num_train_epochs": (int,),
+    "stateful_callbacks": (dict,),
+    "total_flos": (int, float),
+    "train_batch_size": (int,),
 }
 
 
