@@ -214,7 +214,7 @@ def _recipe_line(record: dict[str, Any]) -> str:
     variant = f", variant `{record['variant']}`" if record.get("variant") else ""
     last = record["steps"][-1] if record["steps"] else {"step": 0, "tokens": 0}
     software = ", ".join(f"{package} {version}" for package, version in versions.items())
-    amount = f"{last['step']:,} steps, {short_count(last['tokens'])} tokens, {record['seconds']:,.0f} seconds"
+    amount = f"{last['step']:,} steps, {short_count(last['tokens'])} tokens, {record['seconds']:,.0f} seconds of steps"
     return f"Recipe `{recipe['name']}`{variant}, seed {recipe['seed']}: {amount}; {software}."
 
 

@@ -8,6 +8,7 @@ import mmbert.callbacks.throughput as throughput
 import pytest
 import torch
 from mmbert.callbacks.throughput import PEAKS, matrix_rate
+from mmbert.model_cards import build_card
 from mmbert.modeling.flops import EncoderShape, training_flops
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import TrainerCallback
@@ -65,6 +66,31 @@ def test_every_line_has_all_of_it_and_counts_training_alone(make_trainer, monkey
     text = [record.getMessage() for record in caplog.records if "tokens/s" in record.getMessage()]
     assert text[0].startswith("pretrain  step 2/24  tokens 1,024  loss ")
     assert "256 tokens/s  gemm fraction" in text[0] and text[0].endswith("0:00:44 left")
+
+
+class StopAt(TrainerCallback):
+    """Ends a training after a step, as a kill does after its checkpoint."""
+
+    def __init__(self, step):
+        self.step = step
+
+    def on_step_end(self, args, state, control, **kwargs):
+        control.should_training_stop = state.global_step == self.step
+
+
+def test_the_record_counts_the_time_of_every_part(make_trainer, monkeypatch, tmp_path):
+    """A stopped part, the stable run that goes on from it, and a variant from its end: 24 steps of two seconds."""
+    clock = Clock()
+    monkeypatch.setattr(throughput, "time", clock)
+    monkeypatch.setattr(throughput, "matrix_rate", lambda device, dtype: ("gemm_fraction", 1e9))
+    parts = [(None, "stable", 4, None), (None, "stable", 16, 4), ("decay-all", "decay", 24, 16)]
+    for variant, folder, end, start in parts:
+        trainer = make_trainer(folder, variant=variant, callbacks=[Passing(clock), StopAt(end)])
+        trainer.train(resume_from_checkpoint=start and str(tmp_path / "stable" / f"checkpoint-{start}"))
+        record = trainer.run_record()
+        assert record["seconds"] == pytest.approx(2 * end, rel=1e-2)
+        clock.now += 3600  # between the parts
+    assert "48 seconds of steps" in str(build_card({**record, "variant": "decay-all"}))
 
 
 class Recorder(TrainerCallback):

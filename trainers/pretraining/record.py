@@ -51,7 +51,7 @@ def run_record(
         "steps": [_step(entry) for entry in history if "loss" in entry],
         "shares": _shares(stream, tokens),
         "evaluations": [_evaluation(entry) for entry in history if "language_loss" in entry],
-        "seconds": sum(float(entry.get("train_runtime", 0.0)) for entry in history),
+        "seconds": _seconds(history),
         "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
     }
 
@@ -73,6 +73,15 @@ def read_group_losses(directory: Path) -> dict[str, float]:
 def _step(entry: Mapping[str, Any]) -> dict[str, Any]:
     keys = ("step", "tokens", "tokens_seen", "phase", "loss", "masking_ratio", "learning_rate", "tokens_per_second")
     return {key: entry[key] for key in (*keys, "mfu", "gemm_fraction") if key in entry}
+
+
+def _seconds(history: Sequence[Mapping[str, Any]]) -> float:
+    """Sum the time of all steps, those before a resume or a variant's start too; evaluations and saves are no steps."""
+    lines = [entry for entry in history if entry.get("tokens_per_second")]
+    if not lines:
+        return sum(float(entry.get("train_runtime", 0.0)) for entry in history)
+    starts = (0, *(entry["tokens"] for entry in lines))
+    return sum((entry["tokens"] - start) / entry["tokens_per_second"] for entry, start in zip(lines, starts, strict=False))
 
 
 def _shares(stream: MlmStream, tokens: NDArray[np.int64]) -> dict[str, Any]:
