@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= true
 
-.PHONY: demo test slow engines fuzz check fix docs clean
+.PHONY: demo test slow engines fuzz check fix docs notebooks clean
 
 demo: $(READY)  ## the whole way on real text in more than a hundred languages, a few minutes on two cores
 	$(BIN)/mmbert demo --output-dir demo_run
@@ -41,6 +41,9 @@ fix: $(READY)  ## format, and repair what can be repaired
 
 docs: $(READY)  ## the guides and the reference as HTML in build/docs
 	$(BIN)/python -m sphinx --quiet --fail-on-warning docs build/docs
+
+notebooks: $(READY)  ## every guide as a Jupyter notebook in build/notebooks
+	$(BIN)/python docs/notebooks.py build/notebooks
 
 clean:
 	rm -rf build .check demo_run .pytest_cache .mypy_cache .ruff_cache

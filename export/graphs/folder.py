@@ -5,7 +5,7 @@ modules.json, 1_Pooling, ...        for an embedding: SentenceTransformer(path, 
 onnx/model.onnx, model_quantized.onnx, ...; openvino/openvino_model.xml, openvino_model_qint8.xml, ...
 export.json                         task, file, output, versions
 parity.json                         how far its numbers are from torch's
-export.log                          what the converter printed
+export.log                          what the converter printed; of a conversion that failed, OUTPUT.export.log
 """
 
 import os
@@ -85,7 +85,7 @@ def write_folder(
         plan.round_embeddings()
     with atomic_directory(output) as folder:
         (folder / file).parent.mkdir()
-        with output_into(folder):
+        with output_into(folder, Path(output)):
             target.write(plan, folder / file)
         write_json(folder / "config.json", plan.config)
         if plan.tokenizer is not None:

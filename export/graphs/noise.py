@@ -13,13 +13,19 @@ LOG = "export.log"
 
 
 @contextlib.contextmanager
-def output_into(folder: Path) -> Iterator[None]:
-    """Write everything that this process prints meanwhile, native code too, into a folder's `export.log`."""
+def output_into(folder: Path, output: Path) -> Iterator[None]:
+    """Write everything that this process prints meanwhile, native code too, into a folder's `export.log`.
+
+    Where the conversion fails, the folder goes and the log stays as `OUTPUT.export.log`, which the error names.
+    """
+    failed: Exception | None = None
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
         saved = _redirected(log.fileno())
         try:
             with contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
                 yield
+        except Exception as error:
+            failed = error
         finally:
             log.flush()
             for number, copy in saved.items():
@@ -27,7 +33,15 @@ def output_into(folder: Path) -> Iterator[None]:
                 os.close(copy)
         log.seek(0)
         text = "".join(f"{hide_local_paths(line.rstrip())}\n" for line in log)
-    (folder / LOG).write_text(text, encoding="utf-8", newline="\n")
+    log_file = folder / LOG if failed is None else output.with_name(f"{output.name}.{LOG}")
+    if failed is None or text:
+        log_file.write_text(text, encoding="utf-8", newline="\n")
+    if failed is None:
+        return
+    if isinstance(failed, OSError) or not text:  # a full disk has its own words
+        raise failed
+    said = next(iter(str(failed).strip().splitlines()), "") or type(failed).__name__
+    raise ValueError(f"{output} was not written: {said}; what the converter printed is in {log_file}") from failed
 
 
 def _redirected(target: int) -> dict[int, int]:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import mmbert
 import pytest
+from notebooks import FENCE, guides, notebook
 
 ROOT = Path(mmbert.__file__).parent
 DOCS = ROOT / "docs"
@@ -27,7 +28,6 @@ ORDER = [
     "coming_from", "faq",
 ]  # fmt: skip
 PAGES = [DOCS / f"{name}.md" for name in ORDER]
-FENCE = re.compile(r"^```([^\n`]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,22 @@ def blocks(page):
         yield Block(f"{page.name}:{text.count(chr(10), 0, match.start()) + 1}", language, option, match[2])
 
 
+def cells(page):
+    """The code cells of the notebook made from a page, as the blocks that they run."""
+    for number, cell in enumerate(notebook(page).cells, 1):
+        first, _, rest = cell.source.partition("\n")
+        name = f"{page.stem}.ipynb:{number}"
+        if cell.cell_type != "code":
+            continue
+        if first.startswith("%%writefile "):
+            yield Block(name, "", first.split()[1], f"{rest}\n")
+        elif first.startswith("%%bash -e"):
+            yield Block(name, "bash", "fails" if first.endswith("--no-raise-error") else "", f"{rest}\n")
+        else:
+            fails = "fails" if "raises-exception" in cell.metadata.get("tags", ()) else ""
+            yield Block(name, "python", fails, f"{cell.source}\n")
+
+
 def execute(block, folder):
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path, "HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
@@ -59,9 +75,8 @@ def words(text):
     return " ".join(text.split())
 
 
-def walk(page, folder):
-    """Write the page's files, run its commands and its Python, in their order."""
-    found = list(blocks(page))
+def walk(found, folder):
+    """Write the files of a page's blocks, run its commands and its Python, in their order."""
     for number, block in enumerate(found):
         if "." in block.option:
             (folder / block.option).write_text(block.body, encoding="utf-8")
@@ -81,7 +96,7 @@ def test_the_guides_work_as_written(tmp_path):
     for folder in ("examples", "benchmarks"):
         (tmp_path / folder).symlink_to(ROOT / folder)
     for page in PAGES:
-        walk(page, tmp_path)
+        walk(list(blocks(page)), tmp_path)
     # What the pages promise to leave behind
     for name in ("run/decay-eng/final", "adapted/stable/final", "merged", "averaged", "embedder", "published"):
         assert (tmp_path / name / "config.json").is_file(), name
@@ -104,6 +119,29 @@ def run_readme(folder):
         done = execute(block, page)
         assert done.returncode == 0, f"{block.place}\n{done.stderr[-3000:]}"
     assert (page / "merged" / "merge.json").is_file()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=ORDER)
+def test_a_notebook_runs_what_its_guide_runs(page):
+    nbformat = pytest.importorskip("nbformat")
+    pytest.importorskip("jupytext")
+    made = notebook(page)
+    nbformat.validate(made)
+    runs = [block for block in blocks(page) if "." in block.option or block.language in ("bash", "python")]
+    assert [(cell.option, cell.body) for cell in cells(page)] == [(block.option, block.body) for block in runs]
+    assert [cell.language for cell in cells(page)] == ["" if "." in block.option else block.language for block in runs]
+
+
+@pytest.mark.slow
+def test_the_cells_of_notebooks_run(tmp_path):
+    """Those of the first guides; of the others the test above and that of the guides are the two halves."""
+    pytest.importorskip("jupytext")
+    for page in PAGES[:3]:
+        walk(list(cells(page)), tmp_path)
+
+
+def test_every_guide_that_runs_has_a_notebook():
+    assert guides() == PAGES
 
 
 @pytest.mark.parametrize("page", PAGES, ids=ORDER)

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,9 @@ import torch
 import typer
 from mmbert.cli.checkpoints.export import export
 from mmbert.export import export_onnx, export_openvino, open_runtime
+from mmbert.export.graphs.noise import output_into
 from safetensors.torch import load_file, save_file
+from tests_support import run_forked
 from transformers import ModernBertModel
 from typer.testing import CliRunner
 
@@ -103,6 +106,33 @@ def test_token_vectors_come_first_and_converters_print_into_a_file(exported):
     session = onnxruntime.InferenceSession(str(exported / "onnx" / "model.onnx"))
     assert [output.name for output in session.get_outputs()] == ["last_hidden_state", "sentence_embedding"]
     assert (exported / "export.log").is_file() and str(exported.parent) not in (exported / "export.log").read_text()
+
+
+def test_the_terminal_has_our_lines_and_the_file_those_of_converters(plain, tmp_path):
+    done = run_forked("mmbert", "export", plain, "out", "--format", "onnx", "--task", "embedding", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert not [line for line in done.stderr.splitlines() if not re.match(r"\d\d:\d\d:\d\d  ", line)], done.stderr
+    exported, compared = done.stdout.splitlines()
+    assert exported.startswith("exported embedding: out/onnx/model.onnx") and compared.startswith(
+        "onnx float32 against"
+    )
+    theirs = (tmp_path / "out" / "export.log").read_text(encoding="utf-8")
+    assert "onnx" in theirs and theirs.count("\n") >= 10
+    assert "exported embedding" not in theirs
+
+
+def test_the_log_of_a_conversion_that_failed_is_kept_and_named(tmp_path, capfd):
+    (tmp_path / "partial").mkdir()
+    with pytest.raises(ValueError, match=r"out was not written: no such operator; .* is in .*out\.export\.log$"):
+        with output_into(tmp_path / "partial", tmp_path / "out"):
+            print("a library")  # noqa: T201
+            os.write(2, b"native code\n")
+            raise RuntimeError("no such operator\nand forty more lines")
+    assert set((tmp_path / "out.export.log").read_text().splitlines()) == {"a library", "native code"}
+    assert capfd.readouterr() == ("", "") and not (tmp_path / "out").exists()
+    with pytest.raises(OSError, match="No space left"), output_into(tmp_path / "partial", tmp_path / "full"):
+        raise OSError(28, "No space left on device")
+    assert not (tmp_path / "full.export.log").exists()
 
 
 def test_doctor_runs_an_export(exported, tmp_path):

@@ -81,7 +81,9 @@ def _seconds(history: Sequence[Mapping[str, Any]]) -> float:
     if not lines:
         return sum(float(entry.get("train_runtime", 0.0)) for entry in history)
     starts = (0, *(entry["tokens"] for entry in lines))
-    return sum((entry["tokens"] - start) / entry["tokens_per_second"] for entry, start in zip(lines, starts, strict=False))
+    return sum(
+        (entry["tokens"] - start) / entry["tokens_per_second"] for entry, start in zip(lines, starts, strict=False)
+    )
 
 
 def _shares(stream: MlmStream, tokens: NDArray[np.int64]) -> dict[str, Any]:
