@@ -80,10 +80,9 @@ def _seconds(history: Sequence[Mapping[str, Any]]) -> float:
     lines = [entry for entry in history if entry.get("tokens_per_second")]
     if not lines:
         return sum(float(entry.get("train_runtime", 0.0)) for entry in history)
-    starts = (0, *(entry["tokens"] for entry in lines))
-    return sum(
-        (entry["tokens"] - start) / entry["tokens_per_second"] for entry, start in zip(lines, starts, strict=False)
-    )
+    tokens = [0, *(int(entry["tokens"]) for entry in lines)]
+    rates = [float(entry["tokens_per_second"]) for entry in lines]
+    return sum((end - start) / rate for start, end, rate in zip(tokens, tokens[1:], rates, strict=False))
 
 
 def _shares(stream: MlmStream, tokens: NDArray[np.int64]) -> dict[str, Any]:
