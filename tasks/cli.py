@@ -88,16 +88,22 @@ class LabelledSources:
             source, split = getattr(self, role) or self.data, getattr(self, f"{role}_split")
             if source is None or "none" in (source, split):
                 continue
-            found[role] = read_labelled(
-                source,
-                split=split,
-                languages=_listed(languages),
-                language=self.language,
-                columns=columns,
-                require=require,
-                on_bad_row=self.on_bad_row,  # type: ignore[arg-type]
-                configuration=self.configuration,
-            )
+            try:
+                found[role] = read_labelled(
+                    source,
+                    split=split,
+                    languages=_listed(languages),
+                    language=self.language,
+                    columns=columns,
+                    require=require,
+                    on_bad_row=self.on_bad_row,  # type: ignore[arg-type]
+                    configuration=self.configuration,
+                )
+            except ValueError as error:
+                if "has no split" not in str(error):
+                    raise
+                remedy = f"--{role}_split NAME" + (f", --{role} FILE or --{role}_split none" if role != "train" else "")
+                raise ValueError(f"{str(error).rstrip('.')}; give {remedy}") from None
         if "train" not in found:
             raise ValueError("there is nothing to train on: give --data or --train.")
         self._require_splits(found)

@@ -24,6 +24,8 @@ def home(tokenizer, tmp_path_factory):
     texts = sentences("eng_Latn", 12)
     rows = [{"review": text, "sentence1": text, "stars": "ab"[place % 2]} for place, text in enumerate(texts)]
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    split = "text,label,split\nbread,a,train\nsalt,b,train\nwater,a,test\n"
+    (folder / "split.csv").write_text(split, encoding="utf-8")
     (folder / "only.jsonl").write_text(json.dumps({"what": "x", "stars": 1}) + "\n", encoding="utf-8")
     return folder
 
@@ -65,6 +67,10 @@ def mmbert_command(home, monkeypatch, capsys):
         ("finetune qa --model nowhere --data nothing.jsonl --output x", "nowhere does not exist"),
         ("finetune qa --model base --output x --device cuda", "give --use_cpu, or set CUDA_VISIBLE_DEVICES"),
         ("finetune qa --model base --output x --task qa", "the task is the word after the verb"),
+        ("finetune classification --model base --data split.csv --output x",
+         "there are test, train; give --dev_split NAME, --dev FILE or --dev_split none"),
+        ("finetune classification --model base --data split.csv --output x --train_split tain",
+         "has no split 'tain'; there are test, train; give --train_split NAME"),
         ("embed base rows.jsonl v.npy --config only.jsonl", "--config only.jsonl: mmbert embed has no option --what"),
     ],
 )  # fmt: skip
