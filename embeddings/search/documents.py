@@ -23,6 +23,7 @@ from ...data.tables.read import records
 logger = logging.getLogger(__name__)
 
 SUFFIXES = (".txt", ".md", ".rst")
+LANGUAGE_COLUMNS = ("lang", "language", "lang_code", "language_code", "locale")  # their values are tags
 _TEXT = ("text", "content", "body", "passage", "document", "sentence", "abstract", "article", "review", "description")
 _LOOKED_AT = 50  # rows of a table that are looked at for the texts
 _PART = re.compile(r"part-\d{4,}|\.part-\d{4,}\.partial")  # folders of an index of format 1

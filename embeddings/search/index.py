@@ -155,7 +155,8 @@ class SearchIndex:
 
         Args:
             folder: Where; absent or empty, or what a killed call left.
-            documents: What `read_documents` gives, or texts, or (name, text) or (name, text, columns); read once.
+            documents: What `read_documents` gives, or texts, or (name, text) or (name, text, columns); read once. Tags
+                in a column `lang` or `language` are read in any spelling; hits show and filters find those in use.
             embedder: What `load_embedder` gives, or the folder or Hub id of one.
             passage_tokens: Cut documents into passages of at most so many tokens; None: one vector per document.
             overlap: Tokens of a passage that the next one repeats.
@@ -244,6 +245,7 @@ class SearchIndex:
             )
             gone = diff.gone(lambda: held)
             self.store.remove(gone)
+            self.store.read_tags()
             if done.rows:
                 self.store.add_part(number, first, done.rows)
             else:
@@ -371,7 +373,7 @@ class SearchIndex:
             raise ValueError(
                 f"the query {mute!r:.60} has no letter or digit to look for; use mode vectors, or write words"
             )
-        condition = None if where is None else Filter(where)
+        condition = None if where is None else Filter(where, self.store.tags_like)
         vectors = None if mode == "words" else self._embed(questions)
         count = top_k if reranker is None else max(top_k, candidates)
         with self.store.snapshot():

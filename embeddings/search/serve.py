@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from ...model_cards.report.write import content_policy
+from .documents import LANGUAGE_COLUMNS
 from .hits import SearchHit, check_questions
 from .index import SearchIndex
 from .served import INSTANCE
@@ -29,7 +30,6 @@ _log = logging.getLogger(__name__)
 _PAGE = Path(__file__).with_name("page.html")
 _MOST_BYTES, _MOST_TEXTS, _MOST_HITS, _MOST_CHARACTERS = 2_000_000, 512, 100, 10_000
 _MAPPED = 1_500  # passages on the map
-_LANGUAGE_COLUMNS = ("lang", "language", "lang_code", "locale")
 _HEADERS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cache-Control": "no-store"}
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
@@ -98,7 +98,7 @@ class _Service:
     def __init__(self, index: SearchIndex, reranker: Any) -> None:
         self.index, self.reranker, self._lock = index, reranker, threading.Lock()
         known = index.store.columns()
-        self.language = next((name for name in _LANGUAGE_COLUMNS if name in known), None)
+        self.language = next((name for name in LANGUAGE_COLUMNS if name in known), None)
         source = index.model.source or {}
         self.name = Path(str(source.get("checkpoint", "embedder"))).name  # no path of this machine
 

@@ -14,6 +14,7 @@ belong to. Trade-off: vectors of what was removed stay until `compact`; they are
 
 import difflib
 import json
+import logging
 import os
 import shutil
 import sqlite3
@@ -28,18 +29,22 @@ import numpy as np
 import numpy.typing as npt
 
 from ...common.files import known_sha256, read_json, replacing, sync_to_disk
+from ...languages.tags import choose_tags, same_language, tags_in_use
 from .diff import Known, columns_as_json, digest
-from .documents import Document, file_text
+from .documents import LANGUAGE_COLUMNS, Document, file_text
 from .model import IndexModel
 from .nearest import Floats, build_graph, compare_all, merge, open_graph, walk_graph
 from .passages import Passage
 from .where import Filter
 from .words import TOKENIZER, searchable
 
+logger = logging.getLogger(__name__)
+
 FILE = "index.db"
 FORMAT = 2
 _APPLICATION = 0x6D6D4254  # application_id of the file: mmBT
 _COMPARED = 10_000  # names that a misspelt one is compared with
+_MOST_TAGS = 5_000  # a column of more values is none of languages
 _ANEW = "make the index again"
 _SCHEMA = f"""
 CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -250,6 +255,28 @@ class IndexStore:
                 hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known[:20]) or 'none'}"
                 raise ValueError(f"{self.folder} has no column {name!r} to filter on; {hint}")
 
+    def tags_like(self, column: str, tag: str) -> list[str]:
+        """The values of a language's column that mean one language, however it is written; the tag itself if none."""
+        with self._lock, self._one_line():
+            used = self._tags(column)
+        found = [one for one, own in used.items() if one == tag or same_language(tag, own)]
+        if read := sorted({used[one] for one in found} - {tag}):
+            logger.warning(
+                "the filter: language tags are read as mmBERT writes them: %s as %s.", tag, " and ".join(read)
+            )
+        if used and not found:
+            try:
+                choose_tags([tag], used, f"the filter: {self.folder}", f"has no {column} '{{}}'")
+            except ValueError as error:
+                logger.warning("%s", error)
+        return found or [tag]
+
+    def _tags(self, column: str, where: Path | None = None) -> dict[str, str]:
+        """The values of a language's column and the tags in use; none where they are too many for languages."""
+        sql = "SELECT DISTINCT value FROM metadata WHERE name = ? AND typeof(value) = 'text' LIMIT ?"
+        there = [value for (value,) in self._db.execute(sql, [column, _MOST_TAGS + 1])]
+        return tags_in_use(where, there, apart=False) if len(there) <= _MOST_TAGS else {}
+
     def nearest(self, queries: Floats, count: int, where: Filter | None) -> list[tuple[Ids, Floats]]:
         """The nearest passages of all parts that a filter lets through: (ids, cosines) per query."""
         spans = None if where is None else self._spans(f"WHERE {where.sql}", where.values)
@@ -300,7 +327,7 @@ class IndexStore:
         """What a hit shows of passages, by their numbers."""
         names = ("document", "file", "columns", "line", "start", "end", "text")
         sql = (
-            'SELECT passages.id, digest, name, file, columns, line, start, "end", text FROM passages '
+            'SELECT passages.document, digest, name, file, columns, line, start, "end", text FROM passages '
             "JOIN documents ON documents.id = passages.document WHERE passages.id = ?"
         )
         found = {}
@@ -308,6 +335,9 @@ class IndexStore:
             for row in self._db.execute(sql, [int(number)]):
                 passage = dict(zip(names, row[2:], strict=True))
                 passage["columns"] = json.loads(passage["columns"])
+                passage["columns"] |= self._db.execute(
+                    f"SELECT name, value FROM metadata WHERE document = ? AND name IN {LANGUAGE_COLUMNS}", [row[0]]
+                ).fetchall()
                 if passage["text"] is None:
                     passage["text"] = _looked_up(passage, row[1])
                 found[int(number)] = passage
@@ -363,6 +393,12 @@ class IndexStore:
         self._db.executemany("INSERT INTO passages VALUES (?, ?, ?, ?, ?, ?)", rows)
         self._index_words((first + place, one.text) for place, one in enumerate(passages))
 
+    def read_tags(self) -> None:
+        """Write languages as mmBERT does in what filters compare and hits show; `columns` stay as they came."""
+        for column in LANGUAGE_COLUMNS:
+            changed = [(own, column, one) for one, own in self._tags(column, self.folder).items() if one != own]
+            self._db.executemany("UPDATE metadata SET value = ? WHERE name = ? AND value = ?", changed)
+
     def _index_words(self, texts: Iterable[tuple[int, str]]) -> None:
         rows = ((number, *searchable(text)) for number, text in texts)
         self._db.executemany("INSERT INTO words (rowid, text, folded) VALUES (?, ?, ?)", rows)
@@ -405,6 +441,7 @@ class IndexStore:
         next_id = 0
         with self.transaction({"compacted": True}) as number:
             next_id = self.next_id()
+            self.read_tags()
             ids = np.concatenate([part.ids[part.alive] for part in self.parts] or [np.empty(0, np.int64)])
             shape = (len(ids), self.settings["model"]["dimensions"])
             with replacing(self.vectors(number)) as partial, partial.open("wb") as file:

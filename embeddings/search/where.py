@@ -3,12 +3,16 @@
     condition = column (= | != | < | <= | > | >= | LIKE) value, column IN (value, ...), combined by AND, OR, NOT and ( )
 
 A column is a key of the documents' rows, or `document` or `file`. A value is 'text' (a quote in it is written twice) or
-a number. A document without the column meets no condition on it.
+a number. A document without the column meets no condition on it. A language equals all the ways to write it: 'de',
+'deu_Latn'; without a script, it equals itself in every script.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import regex
+
+from .documents import LANGUAGE_COLUMNS
 
 _TOKEN = regex.compile(
     r"\s*(?:(?P<text>'(?:[^']|'')*')|(?P<number>[-+]?\d+(?:\.\d+)?)|(?P<sign><=|>=|!=|<>|=|<|>|\(|\)|,)"
@@ -24,6 +28,7 @@ class Filter:
 
     Args:
         text: As the user wrote it.
+        tags_like: Gives the values of a language's column that mean a language; None: only itself does.
 
     Attributes:
         sql: A condition on the table `documents`.
@@ -34,8 +39,8 @@ class Filter:
         ValueError: If it cannot be read; the message shows where.
     """
 
-    def __init__(self, text: str) -> None:
-        self.text = text
+    def __init__(self, text: str, tags_like: Callable[[str, str], list[str]] | None = None) -> None:
+        self.text, self._tags_like = text, tags_like
         self._tokens, self._depth = _split(text), 0
         self.values: list[Any] = []
         self.columns: list[str] = []
@@ -94,6 +99,11 @@ class Filter:
             self.values.append(value)
             return f"documents.{_OWN[column]} {sign} ?"
         self.columns.append(column)
+        if column in LANGUAGE_COLUMNS and sign in ("=", "!=", "<>") and isinstance(value, str) and self._tags_like:
+            among = self._tags_like(column, value)
+            self.values += [column, *among]
+            sides = f"{'' if sign == '=' else 'NOT '}IN ({', '.join('?' * len(among))})"
+            return f"documents.id IN (SELECT document FROM metadata WHERE name = ? AND value {sides})"
         self.values += [column, value]
         number = "CAST(value AS NUMERIC)", " AND (typeof(value) != 'text' OR value GLOB '[-+.0-9]*')"
         left, more = ("value", "") if isinstance(value, str) else number

@@ -12,6 +12,7 @@ import pytest
 from mmbert import load_embedder
 from mmbert.embeddings import SearchIndex, cut_passages
 from mmbert.embeddings.search.where import Filter
+from mmbert.languages import canonical_tag
 
 TEXTS = {
     "tha_Thai": ("สวัสดีครับ วันนี้อากาศดีมากและท้องฟ้าแจ่มใส", "อากาศ"),
@@ -49,7 +50,8 @@ def index(embedder, tmp_path_factory):
 def test_a_word_inside_a_text_is_found_and_marked(index, language):
     word = TEXTS[language][1]
     hit = index.search(word, mode="words")[0]
-    assert hit.document == language and hit.cosine is None and hit.columns["lang"] == language
+    assert hit.document == language and hit.cosine is None
+    assert hit.columns["lang"] == canonical_tag(language), "zho_Hans is read as cmn_Hans"
     assert "".join(hit.text[start:end] for start, end in hit.highlights) == word.replace("་", ""), (
         "a tsheg is no letter"
     )
@@ -103,6 +105,67 @@ def test_a_query_without_words_is_refused_by_words_only(index):
     assert index.search("&& ||", mode="hybrid") and index.search("&& ||")
     with pytest.raises(ValueError, match="mode must be one of vectors, words, hybrid, got 'meaning'"):
         index.search("a", mode="meaning")
+
+
+WRITTEN = ["de", "deu_Latn", "German", "sr-Cyrl", "sr_Latn", "zh-TW", "zho_Hans", "swa_Latn", "iw", "und"]
+MEANT = [
+    ("lang = 'deu_Latn'", {"de", "deu_Latn", "German"}),
+    ("lang = 'ger'", {"de", "deu_Latn", "German"}),
+    ("lang = 'he'", {"iw"}),
+    ("lang = 'heb_Hebr'", {"iw"}),
+    ("lang = 'sr'", {"sr-Cyrl", "sr_Latn"}),
+    ("lang = 'srp_Cyrl'", {"sr-Cyrl"}),
+    ("lang = 'zh-Hant'", {"zh-TW"}),
+    ("lang IN ('sw', 'cmn_Hans')", {"swa_Latn", "zho_Hans"}),
+    ("lang != 'de' AND NOT lang = 'und'", {*WRITTEN} - {"de", "deu_Latn", "German", "und"}),
+    ("lang = 'und'", {"und"}),
+    ("lang = 'fr'", set()),
+]
+
+
+@pytest.fixture(scope="module")
+def spelled(embedder, tmp_path_factory):
+    """An index of this version, and one whose filters compare what the documents said, as earlier ones did."""
+    rows = [(tag, f"text {number}", {"lang": tag}) for number, tag in enumerate(WRITTEN)]
+    new, old = (tmp_path_factory.mktemp("spelled") / name for name in ("new", "old"))
+    SearchIndex.build(new, rows[:4], embedder).add(rows[4:])
+    shutil.copytree(new, old)
+    with sqlite3.connect(old / "index.db") as db:
+        db.execute("UPDATE metadata SET value = (SELECT name FROM documents WHERE id = document)")
+    return {"new": SearchIndex.open(new, embedder), "old": SearchIndex.open(old, embedder)}
+
+
+@pytest.mark.parametrize("kind", ["new", "old"])
+@pytest.mark.parametrize(("where", "expected"), MEANT)
+def test_a_filter_finds_a_language_in_every_spelling(spelled, kind, where, expected):
+    assert {hit.document for hit in spelled[kind].search("text", 20, mode="words", where=where)} == expected
+
+
+def test_an_index_shows_tags_in_use_and_notes_once_what_it_reads(spelled, embedder, tmp_path, caplog):
+    assert dict(spelled["new"].store.values("lang"))["deu_Latn"] == 3
+    shown = {hit.document: hit.columns["lang"] for hit in spelled["new"].search("text", 20, mode="words")}
+    assert shown == {tag: canonical_tag(tag) or tag for tag in WRITTEN}
+    rows = [(str(number), "red", {"lang": tag}) for number, tag in enumerate(("fr", "fra_Latn", "pt-BR"))]
+    with caplog.at_level("WARNING"):
+        index = SearchIndex.build(tmp_path / "index", rows, embedder)
+    assert [line.split(": ", 1)[1] for line in caplog.messages] == [
+        "language tags are read as mmBERT writes them: fr as fra_Latn, pt-BR as por_Latn."
+    ]
+    assert index.add(rows).unchanged == 3  # what they said is kept to compare them
+    caplog.clear()
+    assert len(index.search("red", mode="words", where="lang = 'French'")) == 2
+    assert caplog.messages == ["the filter: language tags are read as mmBERT writes them: French as fra_Latn."]
+    caplog.clear()
+    assert index.search("red", mode="words", where="lang = 'por_Ltan'") == []
+    assert "has no lang 'por_Ltan'; did you mean por_Latn or" in caplog.text
+
+
+def test_programming_languages_stay_as_they_are(embedder, tmp_path, caplog):
+    rows = [(name, "red", {"language": name}) for name in ("Python", "C++", "lua", "JavaScript", "TypeScript")]
+    index = SearchIndex.build(tmp_path / "index", rows, embedder)
+    assert not caplog.messages
+    (hit,) = index.search("red", mode="words", where="language = 'lua'")
+    assert hit.columns["language"] == "lua"
 
 
 @pytest.mark.parametrize(
