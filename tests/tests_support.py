@@ -108,7 +108,7 @@ def run_verb(*words):
 
 
 def run_forked(*command, cwd="/", **variables):
-    """Run `mmbert ...`, or a script by its path, as a process that has its imports already.
+    """Run `mmbert ...`, `-c CODE ...` or a script by its path, as a process that has its imports already.
 
     Starting Python and importing torch takes seconds of a processor, a fork none of them. What is forked is a process
     that imported and did nothing else: this one has threads of its own by now (tqdm, OpenMP, arrow), and whoever waits
@@ -176,6 +176,9 @@ def become(command, cwd, variables, out, err):
             from mmbert.cli import main
 
             main()
+        elif command[0] == "-c":
+            sys.argv = ["-c", *command[2:]]
+            exec(compile(command[1], "<string>", "exec"), {"__name__": "__main__"})
         else:
             sys.path.insert(0, str(Path(command[0]).parent))
             runpy.run_path(command[0], run_name="__main__")

@@ -253,6 +253,7 @@ def test_half_numbers_reach_as_far_as_the_model_reads(plain, tmp_path):
     assert abs(length - 1) < 1e-3 and found @ expected / length > 0.9999
 
 
+@pytest.mark.slow
 def test_weights_that_rounding_destroys_are_refused(plain, tmp_path, monkeypatch):
     from mmbert.export.graphs import parity
 

@@ -128,9 +128,8 @@ def test_checksums_are_not_compared_where_they_are_not_wanted(tmp_path):
         "from mmbert.common.command import run_command\n"
         "run_command(lambda: print(verify_checksums(pathlib.Path(sys.argv[1])), sys.argv[2:]))"
     )
-    line = [sys.executable, "-c", code, str(tmp_path)]
     for words, status, said in ([], 2, ""), (["--no-verify", "x"], 0, "False ['x']"), (["--", "--no-verify"], 2, ""):
-        done = subprocess.run([*line, *words], capture_output=True, text=True, timeout=100)
+        done = run_forked("-c", code, tmp_path, *words)
         assert (done.returncode, done.stdout.strip()) == (status, said)
     assert "its bytes are not those recorded in SHA256SUMS" in done.stderr
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import mmbert
 import pytest
+from tests_support import run_forked
 
 ROOT = Path(mmbert.__file__).parent
 ROOMS = [
@@ -14,10 +15,6 @@ ROOMS = [
     "modeling", "recipes", "tasks", "trainers",
 ]  # fmt: skip
 SOURCES = [path for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))]
-
-
-def python(code):
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, cwd="/")
 
 
 def test_all_is_what_is_visible():
@@ -49,7 +46,8 @@ def test_no_class_exists_twice():
 def test_import_loads_nothing_optional():
     heavy = ["sentence_transformers", "matplotlib", "peft", "onnxruntime", "flash_attn", "django", "sphinx", "sklearn"]
     code = f"import sys, mmbert; print([m for m in {heavy!r} if m in sys.modules])"
-    assert python(code).stdout.strip() == "[]"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, cwd="/")
+    assert done.stdout.strip() == "[]", done.stderr
 
 
 def test_auto_classes_know_mmbert_after_one_import():
@@ -59,7 +57,7 @@ def test_auto_classes_know_mmbert_after_one_import():
         "print([type(getattr(t, f'AutoModel{h}').from_config(c)).__name__ for h in ['', 'ForMaskedLM', "
         "'ForSequenceClassification', 'ForTokenClassification', 'ForQuestionAnswering', 'ForMultipleChoice']])"
     )
-    done = python(code)
+    done = run_forked("-c", code)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("MmBert") == 6
 

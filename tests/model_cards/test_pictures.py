@@ -92,10 +92,10 @@ def test_no_label_lies_on_another(run_record, small_record, retrieval, figures, 
         for axes in figure.axes:
             ticks = [*axes.get_xticklabels(), *axes.get_yticklabels()]
             visible = [text for text in [*axes.texts, *ticks] if text.get_visible() and text.get_text()]
-            boxes = [text.get_window_extent(renderer) for text in visible]
-            for i, box in enumerate(boxes):
-                for other in boxes[i + 1 :]:
-                    assert not box.padded(-1).overlaps(other.padded(-1)), (visible[i].get_text(), figure)
+            boxes = [text.get_window_extent(renderer).padded(-1).get_points() for text in visible]
+            low, high = np.sort(np.reshape(boxes, (-1, 2, 2)), axis=1).transpose(1, 0, 2)
+            overlaps = ((low[:, None] <= high[None]) & (low[None] <= high[:, None])).all(-1)
+            assert np.argwhere(np.triu(overlaps, 1)).size == 0, [text.get_text() for text in visible]
 
 
 def test_phases_follow_each_other(run_record):
