@@ -14,7 +14,7 @@ from typing import Any
 
 from .folder import Exported, GraphFormat, write_folder
 from .plan import ExportPlan
-from .quantization import quantise_onnx, save_graph
+from .quantization import PROTOBUF_LIMIT, has_weights_apart, quantise_onnx, save_graph
 from .runtime import ONNX_FOLDER, import_onnxruntime
 from .traceable import record
 
@@ -40,6 +40,7 @@ def export_onnx(
     pooling: str | None = None,
     normalize: bool | None = None,
     dims: int | None = None,
+    weights_limit: int = PROTOBUF_LIMIT,
 ) -> Exported:
     """Write a folder with an ONNX graph that ONNX Runtime, optimum and sentence-transformers load.
 
@@ -57,6 +58,8 @@ def export_onnx(
         pooling: For embeddings: `mean` or `cls`; None: as saved, mean for a plain encoder.
         normalize: For embeddings: whether they have length 1; None: as saved, True for a plain encoder.
         dims: For embeddings: keep the first so many dimensions, before they are normalised.
+        weights_limit: Bytes of weights that the graph's file may hold; with more they lie in `NAME.onnx_data` beside
+            it, which config.json tells transformers.js. No file of ONNX holds 2 GiB.
 
     Returns:
         The folder, the file and the comparison with torch, which `parity.json` holds too.
@@ -73,7 +76,10 @@ def export_onnx(
         raise ValueError(f"optimize {optimize} would write fp16 back into fp32 on this processor; choose 0 or 1")
     _import_exporter()
     target = GraphFormat(
-        "onnx", f"{ONNX_FOLDER}/model*.onnx", _SUFFIXES, lambda plan, path: _write_graph(plan, path, optimize)
+        "onnx",
+        f"{ONNX_FOLDER}/model*.onnx",
+        _SUFFIXES,
+        lambda plan, path: _write_graph(plan, path, optimize, min(weights_limit, PROTOBUF_LIMIT)),
     )
     return write_folder(
         target,
@@ -97,24 +103,29 @@ def _import_exporter() -> None:
         raise ImportError('ONNX export needs onnx and onnxscript: pip install "mmbert[onnx]"') from missing
 
 
-def _write_graph(plan: ExportPlan, path: Path, optimize: int) -> None:
+def _write_graph(plan: ExportPlan, path: Path, optimize: int, limit: int) -> None:
     """Record, optimise and quantise; intermediate files lie beside the result, where there is room for it."""
+    import onnx
+
     with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
-        recorded = Path(scratch) / "recorded.onnx"
-        _record_onnx(plan, recorded)
+        folder = Path(scratch)
+        made = _record_onnx(plan, folder / "recorded.onnx", limit)
         if plan.quantize != "none":
-            recorded = _optimised(recorded, Path(scratch) / "basic.onnx", min(optimize, 1))
-            quantise_onnx(recorded, Path(scratch) / "quantised.onnx", plan.quantize, plan.calibration)
-            recorded = Path(scratch) / "quantised.onnx"
+            made = _optimised(made, folder / "basic.onnx", min(optimize, 1))
+            quantise_onnx(made, folder / "quantised.onnx", plan.quantize, plan.calibration)
+            made = folder / "quantised.onnx"
             optimize = 0 if optimize < 2 else optimize
-        _optimised(recorded, path, optimize)
-        if not path.is_file():
-            recorded.rename(path)
-            for weights in Path(scratch).glob(f"{recorded.name}*"):
-                weights.rename(path.parent / weights.name)
+        made = _optimised(made, folder / "optimised.onnx", optimize)
+        apart = has_weights_apart(made)
+        if apart or made.stat().st_size > limit:
+            apart = save_graph(onnx.load(made), path, limit)
+        else:
+            made.rename(path)
+    if apart:
+        plan.config["transformers.js_config"] = {"use_external_data_format": {path.name: 1}}
 
 
-def _record_onnx(plan: ExportPlan, path: Path) -> None:
+def _record_onnx(plan: ExportPlan, path: Path, limit: int) -> Path:
     import torch
 
     program: Any = torch.onnx.export(
@@ -128,7 +139,8 @@ def _record_onnx(plan: ExportPlan, path: Path) -> None:
     )
     proto = program.model_proto
     _name_axes(proto)
-    save_graph(proto, path)
+    save_graph(proto, path, limit)
+    return path
 
 
 def _name_axes(proto: Any) -> None:
@@ -157,5 +169,9 @@ def _optimised(source: Path, target: Path, level: int) -> Path:
         level - 1
     ]
     options.optimized_model_filepath = os.fspath(target)
+    if has_weights_apart(source):
+        options.add_session_config_entry(
+            "session.optimized_model_external_initializers_file_name", f"{target.name}_data"
+        )
     onnxruntime.InferenceSession(os.fspath(source), options, providers=["CPUExecutionProvider"])
     return target

@@ -20,7 +20,7 @@ from .parity import padded
 ROUNDED = ("int8", "int8-static", "q4")  # those that have the embedding table in int8
 MAX_CALIBRATION_TEXTS = 256
 _ROW = 512  # tokens of a calibration text that are read
-_PROTOBUF_LIMIT = 2**31 - 2**20  # bytes of one ONNX file; beyond, weights lie in a file of their own
+PROTOBUF_LIMIT = 2**31 - 2**20  # bytes of weights that one ONNX file can hold
 _EXACT = ("LayerNormalization", "ReduceL2", "ReduceMax", "ReduceMean", "ReduceSum", "Softmax", "Div", "Log")
 
 
@@ -45,24 +45,27 @@ def calibration_batches(texts: Sequence[str], tokenizer: Any) -> list[dict[str, 
 def quantise_onnx(source: Path, target: Path, kind: str, batches: list[dict[str, np.ndarray]] | None) -> None:
     """Put the weights of an fp32 ONNX file into fewer bits; `batches` are for `int8-static`."""
     if kind == "fp16":
-        _halve(source, target)
+        save_graph(_halved(source), target)
     elif kind == "q4":
-        _quarter_byte(source, target)
+        save_graph(_in_four_bits(source), target)
     else:
         _quantise_int8(source, target, batches)
 
 
-def _halve(source: Path, target: Path) -> None:
-    """Write weights and products in fp16; sums over many tokens, norms and rotary angles stay in fp32."""
+def _halved(source: Path) -> Any:
+    """Give weights and products in fp16; sums over many tokens, norms and rotary angles stay in fp32."""
     import onnx
     from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
 
-    model = onnx.load(source)
-    exact = _before(model.graph, ("Cos", "Sin"))  # whole numbers above 2,048 have no fp16
-    half = convert_float_to_float16(
-        model, keep_io_types=True, op_block_list=[*DEFAULT_OP_BLOCK_LIST, *_EXACT], node_block_list=sorted(exact)
+    graph = onnx.load(source, load_external_data=False).graph
+    exact = _before(graph, ("Cos", "Sin"))  # whole numbers above 2,048 have no fp16
+    # Given a path, it finds shapes in files of any size; in a model that is in memory, up to 2 GB.
+    return convert_float_to_float16(
+        os.fspath(source),
+        keep_io_types=True,
+        op_block_list=[*DEFAULT_OP_BLOCK_LIST, *_EXACT],
+        node_block_list=sorted(exact),
     )
-    save_graph(half, target)
 
 
 def _before(graph: Any, kinds: tuple[str, ...]) -> set[str]:
@@ -78,24 +81,35 @@ def _before(graph: Any, kinds: tuple[str, ...]) -> set[str]:
     return found
 
 
-def _quarter_byte(source: Path, target: Path) -> None:
+def _in_four_bits(source: Path) -> Any:
     """Put every product with a weight matrix into 4 bits, 32 numbers along its input a scale."""
     import onnx
     from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
 
     quantiser = MatMulNBitsQuantizer(onnx.load(source), block_size=32, is_symmetric=True)
     quantiser.process()
-    save_graph(quantiser.model.model, target)
+    return quantiser.model.model
 
 
-def save_graph(model: Any, target: Path) -> None:
-    """Write an ONNX model, with its weights in a file of their own where one of protobuf cannot hold them."""
+def save_graph(model: Any, target: Path, limit: int = PROTOBUF_LIMIT) -> bool:
+    """Write an ONNX model; weights of more bytes than `limit` go into `NAME.onnx_data` beside it, which gives True.
+
+    That name is the one that transformers.js looks for; ONNX Runtime reads it in the file.
+    """
     import onnx
 
-    if model.ByteSize() < _PROTOBUF_LIMIT:
-        onnx.save(model, target)
-    else:
-        onnx.save(model, target, save_as_external_data=True, location=f"{target.name}_data")
+    # Not `ByteSize`, which fails on what is too large to write.
+    apart = sum(len(tensor.raw_data) for tensor in model.graph.initializer) > limit
+    onnx.save(model, target, save_as_external_data=apart, location=f"{target.name}_data")
+    return apart
+
+
+def has_weights_apart(file: Path) -> bool:
+    """Say whether an ONNX file has weights in another one."""
+    import onnx
+
+    tensors = onnx.load(file, load_external_data=False).graph.initializer
+    return any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in tensors)
 
 
 def _quantise_int8(source: Path, target: Path, batches: list[dict[str, np.ndarray]] | None) -> None:
@@ -109,7 +123,12 @@ def _quantise_int8(source: Path, target: Path, batches: list[dict[str, np.ndarra
     )
 
     options: dict[str, Any] = {"MatMulConstBOnly": True}
-    common: dict[str, Any] = {"op_types_to_quantize": ["MatMul"], "per_channel": True, "weight_type": QuantType.QInt8}
+    common: dict[str, Any] = {
+        "op_types_to_quantize": ["MatMul"],
+        "per_channel": True,
+        "weight_type": QuantType.QInt8,
+        "use_external_data_format": has_weights_apart(source),
+    }
     if batches is None:
         quantize_dynamic(os.fspath(source), os.fspath(target), **common, extra_options=options)
         return

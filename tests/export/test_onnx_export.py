@@ -75,6 +75,7 @@ def test_the_folder_tells_what_it_is(exported):
     assert json.loads((exported / "config.json").read_text())["model_type"] == "modernbert"
     assert [module["path"] for module in json.loads((exported / "modules.json").read_text())][1] == "1_Pooling"
     assert sorted(p.name for p in (exported / "onnx").iterdir()) == ["model.onnx"]
+    assert "transformers.js_config" not in json.loads((exported / "config.json").read_text())
 
 
 def test_axes_have_names_and_operators_are_standard(exported):
@@ -241,6 +242,26 @@ def test_fewer_bits_are_small_and_near(plain, exported, tmp_path, kind, quantize
     assert near.min() > cosine - 0.01
     weights = [file.stat().st_size for file in (done.output / done.file).parent.iterdir() if file.suffix != ".xml"]
     assert sum(weights) < share * (exported / "onnx" / "model.onnx").stat().st_size
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("quantize, level", [("none", 0), ("none", 2), ("fp16", 1), ("int8", 1), ("q4", 1)])
+def test_weights_beyond_the_limit_lie_where_browsers_look(plain, tmp_path, quantize, level):
+    """transformers.js 4.3.2 fetches NAME.onnx_data if config.json counts it, and gives it that name to the runtime."""
+    import onnx
+
+    done = export_onnx(plain, tmp_path / "out", task="embedding", quantize=quantize, optimize=level, weights_limit=1000)
+    name = (done.output / done.file).name
+    assert sorted(file.name for file in (done.output / "onnx").iterdir()) == [name, f"{name}_data"]
+    tensors = onnx.load(done.output / done.file, load_external_data=False).graph.initializer
+    assert {entry.value for one in tensors for entry in one.external_data if entry.key == "location"} == {
+        f"{name}_data"
+    }
+    config = json.loads((done.output / "config.json").read_text())
+    assert config["transformers.js_config"] == {"use_external_data_format": {name: 1}}
+    ids, mask = batch(2, 12)
+    near = (open_runtime(done.output).encode_batch(ids, mask) * stock_vectors(plain, ids, mask, None)).sum(1)
+    assert near.min() > {"none": 0.99999, "fp16": 0.999, "int8": 0.98, "q4": 0.94}[quantize]
 
 
 @pytest.mark.slow
