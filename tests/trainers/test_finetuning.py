@@ -408,6 +408,8 @@ def test_the_command_line_of_the_scripts():
     assert args.class_weights == {"a": 2.0, "b": 0.5} and args.use_cpu and args.hub_model_id == "x/y"
     _, chosen = parse_fine_tuning(LabelledSources, [*given.split(), "--metric_for_best_model", "eval_rmse"])
     assert chosen.metric_for_best_model == "rmse" and not chosen.greater_is_better  # else the worst would be kept
+    _, chosen = parse_fine_tuning(LabelledSources, [*given.split(), "--load_best_model_at_end", "true"])
+    assert chosen.of_run("sequence", Path("x"), 0, has_dev=True).load_best_model_at_end  # as without it
     with pytest.raises(ValueError, match="--output_dir is missing"):
         parse_fine_tuning(LabelledSources, ["--model", "m"])
     with pytest.raises(ValueError, match=r"has no option --num_train_epoch; did you mean --num.train.epochs"):

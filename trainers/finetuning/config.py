@@ -75,6 +75,7 @@ class FineTuningArguments(TrainingArguments):
         save_strategy: When a checkpoint is kept that training can go on from.
         save_steps: Steps between such checkpoints.
         metric_for_best_model: The score on dev that chooses the network, or "loss"; None: the task's main score.
+        load_best_model_at_end: Changes nothing: with rows of dev the best network is always the one that is kept.
         greater_is_better: Whether more of it is better; None: it is, but of errors (`rmse`, `loss`) less is.
         active_vocabulary: Train only the embedding rows of tokens that the training rows hold, where that gives the
             same weights as training the whole table: with AdamW, on one or more processes, without LoRA.
@@ -145,6 +146,7 @@ class FineTuningArguments(TrainingArguments):
         if self.save_steps and self.save_strategy == "no":
             self.save_strategy = "steps"
         self.save_steps = self.save_steps or 500  # as transformers has it
+        self.load_best_model_at_end = False  # `of_run` does so wherever there is dev; transformers wants equal strategies
         super().__post_init__()  # type: ignore[no-untyped-call]
 
     def _check_limits(self) -> None:
