@@ -146,7 +146,7 @@ class FineTuningArguments(TrainingArguments):
         if self.save_steps and self.save_strategy == "no":
             self.save_strategy = "steps"
         self.save_steps = self.save_steps or 500  # as transformers has it
-        self.load_best_model_at_end = False  # `of_run` does so wherever there is dev; transformers wants equal strategies
+        self.load_best_model_at_end = False  # `of_run` does wherever there is dev; here strategies may differ
         super().__post_init__()  # type: ignore[no-untyped-call]
 
     def _check_limits(self) -> None:
