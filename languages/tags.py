@@ -445,14 +445,15 @@ def canonical_names(
 def tags_in_use(where: object, tags: Iterable[str], unknown: str = "und", *, apart: bool = True) -> dict[str, str]:
     """Maps the tags of one source to those in use, and notes once what was read as something else, if `where` is given.
 
-    One whose tag in use is another one of the source stays as it is (SIB-200's aka and twi), unless not `apart`. Where
-    most are no languages that people speak, but names of programming languages, sources or genres, all stay.
+    A whole tag whose tag in use is another one of the source stays as it is (SIB-200's aka_Latn and twi_Latn), unless
+    not `apart`; "sw" beside swh_Latn does not. Where most are no languages that people speak, but names of programming
+    languages, sources or genres, all stay.
     """
     own = set(tags)
     read = {tag: canonical_tag(tag) if tag not in (unknown, "") else None for tag in own}
     if sum(found is None for tag, found in read.items() if tag not in (unknown, "")) > len(own) / 2:
         return {tag: tag for tag in own}
-    used = {tag: tag if not found or (apart and found in own) else found for tag, found in read.items()}
+    used = {tag: tag if not found or (apart and found in own and is_tag(tag)) else found for tag, found in read.items()}
     if where is not None:
         note_tags(where, used)
     return used

@@ -188,6 +188,9 @@ def _sentences(part: Part, named: Mapping[str, Any]) -> Part:
     columns = {name: [values[start] for start in starts] for name, values in part.columns.items()}
     for name in (word, tag):
         columns[name] = [part.columns[name][start:end] for start, end in zip(starts, ends, strict=True)]
+    texts = zip(columns[key], columns[word], strict=True)
+    if usual_column("text", [key]) and not all(one in str(text) for text, some in texts for one in some):
+        columns.pop(key)  # it numbers sentences, and is not their text
     note = f"{len(part):,} rows of one word became {len(starts):,} sentences by the column {key!r}"
     rows = [part.rows[start] for start in starts]
     return Part(part.place, columns, rows, part.language, part.names, part.of_no_split, notes=[*part.notes, note])

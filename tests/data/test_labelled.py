@@ -88,6 +88,26 @@ def test_tags_without_script_are_found_and_exact_ones_win(tmp_path):
     assert given["language"][:] == ["fao_Latn"]
 
 
+def test_spellings_of_one_language_come_together(tmp_path, caplog):
+    rows = [
+        {"lang": tag, "text": "x", "label": "y"}
+        for tag in ("de", "deu_Latn", "German", "de-AT", "aka_Latn", "twi_Latn")
+    ]
+    found = read_labelled(write(tmp_path / "a.jsonl", rows))["language"][:]
+    assert found == ["deu_Latn"] * 4 + ["aka_Latn", "twi_Latn"]
+    assert "German as deu_Latn" in caplog.text and "aka_Latn and twi_Latn are one language" in caplog.text
+
+
+@pytest.mark.parametrize("sentences", [("1", "1", "2"), ("Anna lives", "Anna lives", "Bob")])
+def test_a_column_that_numbers_sentences_is_not_their_text(tmp_path, sentences):
+    rows = zip(sentences, ("Anna", "lives", "Bob"), ("B-PER", "O", "B-PER"), strict=True)
+    path = tmp_path / "a.csv"
+    path.write_text("sentence,word,tag\n" + "".join(",".join(row) + "\n" for row in rows), encoding="utf-8")
+    found = read_labelled(path)
+    assert found["tokens"][:] == [["Anna", "lives"], ["Bob"]]
+    assert ("text" in found.column_names) == (sentences[0] != "1")
+
+
 CONLLU = """# sent_id = a1
 # text = Dámelo ya
 1-2\tDámelo\t_\t_\t_\t_\t_\t_\t_\t_
