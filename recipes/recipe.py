@@ -86,7 +86,7 @@ class Recipe:
         try:
             return read_recipe(tree, default_name=path.stem)
         except RecipeError as error:
-            raise ValueError(f"{path.name}{lines.where(error.key)}, {error}") from None
+            raise ValueError(" ".join(f"{path.name}{lines.where(error.key)}, {error}".split())) from None  # odd keys
 
     @classmethod
     def load(cls, name: str | Path) -> "Recipe":

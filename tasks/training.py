@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from accelerate import PartialState
 
 from ..common.checkpoints.hub import local_checkpoint
+from ..common.checkpoints.integrity import one_line_errors
 from ..trainers import FineTuned, FineTuningArguments, fine_tune
 from ..trainers.finetuning.previous_run import find_previous_run, identity_of, rows_fingerprint
 from .base import Task
@@ -33,7 +34,9 @@ def load_tokenizer(checkpoint: str | Path) -> Any:
     """Load the tokenizer of a checkpoint."""
     from transformers import AutoTokenizer
 
-    return AutoTokenizer.from_pretrained(local_checkpoint(str(checkpoint)))
+    folder = local_checkpoint(str(checkpoint))
+    with one_line_errors(folder):
+        return AutoTokenizer.from_pretrained(folder)
 
 
 def fine_tune_task(

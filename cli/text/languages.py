@@ -87,7 +87,10 @@ def _tokenizer(path: Path) -> "PreTrainedTokenizerBase":
     if path.is_dir() and (path / "tokenizer_config.json").is_file():
         from transformers import AutoTokenizer
 
-        found: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(path)
+        from ...common.checkpoints.integrity import one_line_errors
+
+        with one_line_errors(path):
+            found: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(path)
         return found
     built: PreTrainedTokenizerBase = build_tokenizer(path)
     return built

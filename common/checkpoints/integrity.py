@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..files import inside, known_sha256, read_list, sha256, write_text
+from ..files import inside, known_sha256, read_json, read_list, sha256, write_text
 from .format import CHECKSUMS, INDEX, PICKLES, SINGLE, find_shards, read_header, refuse_pickle
 
 logger = logging.getLogger(__name__)
@@ -24,6 +24,8 @@ _UNLISTED = {"pictures", "runs"}  # runs: TensorBoard's files, which grow after 
 _TEXTS = {"vocab.txt", "merges.txt", "kept_ids.txt"}  # .txt, and no papers
 _PICKLED_WEIGHTS = re.compile(r"(pytorch_model.*|adapter_model|model)\.(bin|pt|pth|ckpt)|.*\.bin\.index\.json")
 _PICKLED_STATE = re.compile(r"(optimizer|scheduler|scaler|rng_state\w*)\.(bin|pt|pth)")
+_SETTINGS = ("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "adapter_config.json",
+             "config_sentence_transformers.json", "sentence_bert_config.json")  # fmt: skip
 _told: set[str] = set()
 
 
@@ -141,14 +143,29 @@ def one_line_errors(checkpoint: str | os.PathLike[str]) -> Iterator[None]:
         yield
     except ImportError:
         raise
-    except OSError as error:
+    except Exception as error:
+        _refuse_broken_settings(Path(checkpoint), error)
+        _shorten(str(checkpoint), error)
+        raise
+
+
+def _refuse_broken_settings(folder: Path, error: Exception) -> None:
+    """Say which file a library could not read, which it does not say itself."""
+    for name in _SETTINGS:
+        if (folder / name).is_file():
+            try:
+                read_json(folder / name)
+            except ValueError as broken:
+                raise ValueError(f"{broken}; restore it") from error
+
+
+def _shorten(checkpoint: str, error: Exception) -> None:
+    if isinstance(error, OSError):
         raise FileNotFoundError(f"cannot load {checkpoint}: {_first_line(error)}") from error
-    except Exception as error:  # for settings of another type each library raises what it happens to
-        if isinstance(error, MemoryError) or type(error).__name__ in ("OutOfMemoryError", "AcceleratorError"):
-            raise
-        if isinstance(error, ValueError) and str(checkpoint) in str(error):
-            raise
-        told = f"{type(error).__name__}: {_first_line(error)}"
+    if isinstance(error, MemoryError) or type(error).__name__ in ("OutOfMemoryError", "AcceleratorError"):
+        return
+    if not (isinstance(error, ValueError) and checkpoint in str(error)):
+        told = f"{type(error).__name__}: {_first_line(error)}"  # for settings of another type, what it happens to be
         raise ValueError(f"cannot load {checkpoint}: {told}; restore its settings, config.json first") from error
 
 

@@ -21,6 +21,7 @@ from typing import Any
 
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+from ...common.checkpoints.integrity import one_line_errors
 from ...common.files import read_json
 from ...languages.mixture import LanguageMixture
 from ...modeling.tokenization_mmbert import build_tokenizer, tokenizer_fingerprint, train_tokenizer
@@ -119,7 +120,8 @@ def _planned_tokenizer(plan: DataPlan, corpus: Corpus, folder: WorkFolder, data:
     if plan.tokenizer is not None:
         return build_tokenizer(plan.tokenizer)
     if folder.tokenizer.is_dir() and read_plan(folder.path).get("data") == data:
-        return AutoTokenizer.from_pretrained(folder.tokenizer)
+        with one_line_errors(folder.tokenizer):
+            return AutoTokenizer.from_pretrained(folder.tokenizer)
     began = time.monotonic()
     tokenizer = train_tokenizer(balanced_texts(corpus), plan.vocabulary_size)
     logger.info("trained a vocabulary of %s tokens in %.0f s", f"{len(tokenizer):,}", time.monotonic() - began)
@@ -135,7 +137,8 @@ def _open(directory: Path) -> PreparedData:
                 f"{directory} has no {name}; make it again with more held-out text: `heldout_fraction` in the `data` "
                 "section of a recipe, --heldout-fraction of `mmbert tokenize`."
             )
-    tokenizer: Any = AutoTokenizer.from_pretrained(directory / "tokenizer")
+    with one_line_errors(directory / "tokenizer"):
+        tokenizer: Any = AutoTokenizer.from_pretrained(directory / "tokenizer")
     train, heldout = (TokenShards(directory / split, verify=verify) for split in ("train", "heldout"))
     return PreparedData(tokenizer, train, heldout)
 

@@ -14,7 +14,7 @@ from mmbert.embeddings import save_embedder
 from mmbert.export import export_gguf, export_onnx, trim_vocabulary
 from mmbert.modeling.tokenization_mmbert import save_tokenizer
 from mmbert.trainers import FineTuningArguments, fine_tune
-from transformers import DataCollatorWithPadding
+from transformers import DataCollatorWithPadding, TrainerState
 
 TEXTS = [f"the old bridge {number} over the river leads to a house" for number in range(40)]
 STRANGE = "jane-doe's (secret) höme, no. 1"
@@ -42,7 +42,7 @@ def folders(small, tmp_path_factory):
     write_shards([Document("eng_Latn", text, "s") for text in TEXTS], small, home / "shards")
     run = shutil.copytree(home / "plain", home / "checkpoint-6")
     (run / "run_identity.json").write_text(json.dumps({"step": 6}))
-    (run / "trainer_state.json").write_text(json.dumps({"global_step": 6}))
+    TrainerState(epoch=0.5, global_step=6, train_batch_size=8).save_to_json(str(run / "trainer_state.json"))
     write_checksums(run)
     write_checksums(shutil.copytree(home / "plain", home / "run" / "final"))
     merge_ties(home / "plain", [home / "exported"], home / "merged")

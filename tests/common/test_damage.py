@@ -60,6 +60,7 @@ def test_damage_is_refused_by_name_or_changes_nothing(folders, tmp_path, kind, s
     shutil.copytree(folders / kind, folder)
     whole = reader(folder)
     files = sorted(path for path in folder.rglob("*") if path.is_file())
+    same = refused = 0
     for number, (path, (damage, change)) in enumerate(itertools.product(files, DAMAGES.items())):
         raw = path.read_bytes()
         if (number + number // 7) % share or not (raw or change is None):
@@ -74,9 +75,14 @@ def test_damage_is_refused_by_name_or_changes_nothing(folders, tmp_path, kind, s
             # what is wrong in the index of shards is told of the shard that it does not fit
             assert path.name in str(error) or kind == "shards", (path, damage)
             assert str(folder) in str(error) and "\n" not in str(error)
+            refused += 1
         else:
             assert found == whole, (path, damage)
+            same += 1
         path.write_bytes(raw)
+    print(
+        f"{kind}: {len(files)} files, {same + refused} damages, {refused} refused by name, {same} with the same result"
+    )
 
 
 def test_a_step_that_disagrees_is_refused(folders, tmp_path):
@@ -97,6 +103,20 @@ def test_a_state_with_fields_of_another_type_is_refused(folders, tmp_path, field
     (folder / "SHA256SUMS").unlink()
     with pytest.raises(ValueError, match=rf"trainer_state\.json is damaged \({field}\)"):
         check_resumable(folder)
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", "tokenizer_config.json", "config.json"])
+@pytest.mark.parametrize("damage", [lambda text: text[: len(text) // 2], lambda text: "3"], ids=["half", "a number"])
+def test_settings_that_a_library_cannot_read_are_named(folders, tmp_path, name, damage):
+    """Without a list of checksums, as in a folder from elsewhere."""
+    from mmbert.tasks.training import load_tokenizer
+
+    folder = shutil.copytree(folders / "embedder", tmp_path / "model")
+    (folder / "SHA256SUMS").unlink()
+    (folder / name).write_text(damage((folder / name).read_text()))
+    for load in (load_embedder, *([load_tokenizer] if name.startswith("tokenizer") else [])):
+        with pytest.raises(ValueError, match=rf"{name}: [^\n]*$"):
+            load(folder)
 
 
 def test_the_list_is_read_by_coreutils_and_a_folder_without_one_is_read(folders, tmp_path, monkeypatch):

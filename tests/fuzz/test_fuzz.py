@@ -50,6 +50,15 @@ def test_recipes_that_are_hardly_yaml(tmp_path_factory, text):
     read(lambda: Recipe.load(path), "r.yaml")
 
 
+@pytest.mark.parametrize("place", [RECIPE, RECIPE["phases"][0]])
+def test_a_key_with_a_line_break_is_told_in_one_line(tmp_path, place):
+    path = tmp_path / "r.yaml"
+    odd = {**place, "\n": 3}
+    path.write_text(yaml.safe_dump(odd if place is RECIPE else RECIPE | {"phases": [odd]}), encoding="utf-8")
+    with pytest.raises(ValueError, match=r"^r\.yaml line \d+, [^\n]*unknown key[^\n]*$"):
+        Recipe.load(path)
+
+
 def test_nested_aliases_are_bounded(tmp_path):
     lines = ["a0: &a0 [x, x]"] + [f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]" for n in range(1, 30)]
     (tmp_path / "r.yaml").write_text("\n".join(lines))
