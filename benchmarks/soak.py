@@ -63,12 +63,12 @@ def steps_saved(home: Path) -> int:
     return max((int(path.parent.name.split("-")[1]) for path in found), default=0)
 
 
-def watch(plan: Kind, home: Path, name: str, progress: Callable[[Path], int]) -> list[Mark]:
-    """Run, and note every step forward."""
+def watch(plan: Kind, home: Path, name: str, progress: Callable[[Path], int], most: int) -> list[Mark]:
+    """Run, and note every step forward, but none beyond the most: a run that ends draws its pictures."""
     process, marks = start(plan, home, name), list[Mark]()
     while (ended := status(process)) is None:
         try:
-            done = progress(home)
+            done = min(progress(home), most)
         except OSError:  # it went away between two looks
             done = 0
         if done > (marks[-1].done if marks else 0):
@@ -110,14 +110,14 @@ def main() -> int:
         lines = (home / "texts.txt").read_text(encoding="utf-8").splitlines()
         texts = "\n".join(lines[number % len(lines)] for number in range(options.texts))
         (home / "texts.txt").write_text(texts, encoding="utf-8")
-        (home / "recipe.yaml").write_text(RECIPE.format(tokens=options.steps * 4 * 16), encoding="utf-8")
+        (home / "recipe.yaml").write_text(RECIPE.format(tokens=(options.steps + TENTHS) * 4 * 16), encoding="utf-8")
         embed = ["mmbert", "embed", "model", "texts.txt", "OUT.npy", "--dtype", "float32"]
         every = str(max(1, options.steps // TENTHS))
         train = ["mmbert", "pretrain", "--recipe", "recipe.yaml", "--output_dir", "OUT", "--use_cpu"]
         train += ["--save_steps", every, "--logging_steps", every, "--save_total_limit", "2"]
         found = {
-            "texts": judged(watch(Kind(embed, lambda place: {}), home, "embed", rows_written)),
-            "steps": judged(watch(Kind(train, lambda place: {}), home, "pretrain", steps_saved)),
+            "texts": judged(watch(Kind(embed, lambda place: {}), home, "embed", rows_written, options.texts)),
+            "steps": judged(watch(Kind(train, lambda place: {}), home, "pretrain", steps_saved, options.steps)),
         }
     header = ["", "done", "memory, MB", "ms of a processor for each since the row above"]
     rows = [

@@ -54,7 +54,7 @@ KINDS = ["exported", "embedder", "merged", "trimmed", "run/final", "finetuned", 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("share", [7, pytest.param(1, marks=pytest.mark.slow)], ids=["a seventh", "every file"])
-def test_damage_is_refused_by_name_or_changes_nothing(folders, tmp_path, kind, share, reader):
+def test_damage_is_refused_by_name_or_changes_nothing(folders, tmp_path, kind, share, reader, record_property):
     """Every file of the folder with each of the damages, or one of seven of these pairs."""
     folder = tmp_path / Path(kind).name
     shutil.copytree(folders / kind, folder)
@@ -80,9 +80,7 @@ def test_damage_is_refused_by_name_or_changes_nothing(folders, tmp_path, kind, s
             assert found == whole, (path, damage)
             same += 1
         path.write_bytes(raw)
-    print(
-        f"{kind}: {len(files)} files, {same + refused} damages, {refused} refused by name, {same} with the same result"
-    )
+    record_property(kind, f"{len(files)} files: {refused} refused by name, {same} with the same result")
 
 
 def test_a_step_that_disagrees_is_refused(folders, tmp_path):

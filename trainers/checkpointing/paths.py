@@ -70,7 +70,8 @@ def check_resumable(checkpoint: Path) -> None:
         said = ", ".join(f"{place} says step {step}" for place, step in steps.items())
         raise ValueError(f"{checkpoint} is damaged: {said}; resume from another checkpoint")
     wrong = [name for name, kind in _STATE.items() if not isinstance(state.get(name), kind)]
-    wrong += ["log_history"] * any(not isinstance(entry, dict) for entry in state.get("log_history") or ())
+    if not wrong and not all(isinstance(entry, dict) for entry in state["log_history"]):
+        wrong = ["log_history"]
     if wrong:
         raise ValueError(
             f"{checkpoint / 'trainer_state.json'} is damaged ({', '.join(wrong)}); resume from another checkpoint"
