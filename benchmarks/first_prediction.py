@@ -76,7 +76,7 @@ def write_files(folder: Path) -> None:
         writer = csv.DictWriter(file, tables["rows"][0])
         writer.writeheader()
         writer.writerows(tables["rows"])
-    (folder / "documents").mkdir()
+    (folder / "documents").mkdir(exist_ok=True)
     (folder / "documents" / "one.txt").write_text("\n\n".join(row["text"] for row in tables["rows"]), encoding="utf-8")
 
 
@@ -96,6 +96,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="where the environment and the results lie; a temporary folder")
     parser.add_argument("--installer", default="pip", choices=["pip", "uv"])
     parser.add_argument("--extras", default="embeddings,finetune,search")
+    parser.add_argument("--installed", action="store_true", help="FOLDER has the environment: time the tasks alone")
     options = parser.parse_args()
     folder = (options.folder or Path(tempfile.mkdtemp())).absolute()
     folder.mkdir(parents=True, exist_ok=True)
@@ -108,15 +109,18 @@ def main() -> None:
         rows.append((name, *timed([str(word) for word in command], folder, environment)))
         print(f"{name}: {rows[-1][1]:.1f} s, {rows[-1][2]:.1f} s of a processor", file=sys.stderr, flush=True)
 
-    shutil.rmtree(folder / "wheel", ignore_errors=True)
-    step("build the wheel", sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", folder / "wheel", ROOT)
-    wheel = next((folder / "wheel").glob("mmbert-*.whl"))
-    step("python -m venv", sys.executable, "-m", "venv", "--clear", folder / "venv")
-    installer = [python, "-m", "pip"] if options.installer == "pip" else ["uv", "pip"]
     environment["VIRTUAL_ENV"] = str(folder / "venv")
-    constraints = ("-c", ROOT / "constraints.txt")
-    step(f"{options.installer} install", *installer, "install", "-q", *constraints, f"{wheel}[{options.extras}]")
+    if not options.installed:
+        shutil.rmtree(folder / "wheel", ignore_errors=True)
+        step("build the wheel", sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", folder / "wheel", ROOT)
+        wheel = next((folder / "wheel").glob("mmbert-*.whl"))
+        step("python -m venv", sys.executable, "-m", "venv", "--clear", folder / "venv")
+        installer = [python, "-m", "pip"] if options.installer == "pip" else ["uv", "pip"]
+        constraints = ("-c", ROOT / "constraints.txt")
+        step(f"{options.installer} install", *installer, "install", "-q", *constraints, f"{wheel}[{options.extras}]")
     write_files(folder)
+    for name in ("model", "classification", "tagging", "qa", "choice", "embedder", "index"):
+        shutil.rmtree(folder / name, ignore_errors=True)
     step("a network of random weights", python, "-c", MODEL)
     for task, commands in TASKS.items():
         for number, command in enumerate(commands, 1):

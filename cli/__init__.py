@@ -40,7 +40,8 @@ from .training.predict import predict
 # What people type who come from other packages, and the verb here.
 _MEANT = {
     "fine-tune": "finetune", "classify": "finetune classification", "train-classifier": "finetune classification",
-    "text-classification": "classification", "sequence-classification": "classification",
+    "text-classification": "classification", "sentiment": "classification", "regression": "classification",
+    "nli": "classification", "sbert": "embedder", "sequence-classification": "classification",
     "classifier": "classification",
     "token-classification": "tagging", "ner": "tagging", "pos": "tagging", "tagger": "tagging",
     "question-answering": "qa", "answering": "qa", "squad": "qa", "multiple-choice": "choice", "choices": "choice",
@@ -48,6 +49,7 @@ _MEANT = {
     "convert": "export", "publish": "push", "upload": "push", "prune": "trim", "benchmark": "bench", "mlm": "pretrain",
     "sentence-transformer": "embedder", "bi-encoder": "embedder", "cross-encoder": "reranker", "sparse": "splade",
     "multi-vector": "colbert", "late-interaction": "colbert", "continue-pretraining": "continue",
+    "help": "--help", "version": "--version", "query": "search query", "index": "search index",
 }  # fmt: skip
 
 
@@ -125,7 +127,7 @@ class _Verbs(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         word = args[0].lower().replace("_", "-") if args else ""
         if args and not word.startswith("-") and self.get_command(ctx, args[0]) is None:
-            names = {name: name for name in self.commands} | {word: _MEANT[word] for word in _MEANT}
+            names = _MEANT | {name: name for name in self.commands}
             near = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
             hint = f"did you mean {names[near[0]]}?" if near else f"there are {', '.join(self.commands)}"
             raise ValueError(f"{ctx.command_path} has no command {args[0]}; {hint}")
@@ -217,7 +219,7 @@ for _verb in (
     push,
 ):
     app.command(cls=_Command)(_verb)
-app.add_typer(search, name="search")
+app.add_typer(search, name="search", cls=_Verbs)
 
 
 def main() -> None:
@@ -238,7 +240,7 @@ def _run() -> None:
         if "NoArgs" in type(error).__name__:  # asked for nothing: the help
             typer.echo(error.format_message(), err=True)
             sys.exit(2)
-        told, context = error.format_message().rstrip("."), getattr(error, "ctx", None)
+        told, context = error.format_message().replace("Value error, ", "").rstrip("."), getattr(error, "ctx", None)
         command = context.command_path if context is not None else "mmbert"
         raise ValueError(f"{command}: {told[:1].lower()}{told[1:]}; `{command} --help` shows how") from None
     sys.exit(status if isinstance(status, int) else 0)

@@ -319,6 +319,9 @@ RENAMED = {
     "trainers.pretraining.trainer": {"Witness": "BatchMetadata", "WitnessCollator": "BatchMetadataCollator"},
 }
 
+# Modules that left the package.
+GONE = {"evaluation.efficiency_targets": "benchmarks/targets.py, outside the installed package"}
+
 _ROOT = __name__.split(".")[0]
 
 
@@ -370,6 +373,8 @@ class _MovedModules(MetaPathFinder):
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         root, _, inside = fullname.partition(".")
+        if root == _ROOT and inside in GONE:
+            raise ModuleNotFoundError(f"{fullname} is now {GONE[inside]}", name=fullname)
         if root != _ROOT or inside not in MODULES or Path(__file__).parents[1].joinpath(*inside.split(".")).is_dir():
             return None
         new = f"{_ROOT}.{MODULES[inside]}"

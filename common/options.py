@@ -34,6 +34,7 @@ _SAME = (
     ("overwrite_output_dir", "overwrite", "force", "restart"),
     ("warmup_steps", "warmup", "warmup_ratio"),
     ("columns", "column"),
+    ("tasks", "task"),
     ("dims", "dim", "dimensions"),
     ("quantize", "quantization"),
     ("source", "texts", "documents", "places", "data", "file", "input", "input_file", "test_file"),

@@ -72,7 +72,7 @@ class TaskModel(ABC):
         """Load a fine-tuned network; it reads texts as it did in training.
 
         Args:
-            checkpoint: Folder or Hub id.
+            checkpoint: Folder or Hub id; of a folder of several seeds the first one's network is taken.
             device: Such as "cuda:1"; None: an accelerator where there is one.
             dtype: Of the weights; None: as stored.
             **reading: Options of reading that shall differ, such as `max_length`.
@@ -90,7 +90,7 @@ class TaskModel(ABC):
 
         there: Any = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"
         place = known_device(device) if device else there  # a wrong one is told before the network is loaded
-        folder = local_checkpoint(str(checkpoint))
+        folder = _network_folder(checkpoint)
         opened = open_checkpoint(folder)
         opened.verify()
         own, wanted = opened.config.get("architectures") or [], MODELS[cls.head]
@@ -426,10 +426,11 @@ def load_task_model(checkpoint: str | Path, **options: Any) -> TaskModel:
         FileNotFoundError: If there is no such checkpoint.
         ValueError: If it has no head of a task.
     """
-    own = read_json(local_checkpoint(str(checkpoint)) / "config.json").get("architectures") or []
+    folder = _network_folder(checkpoint)
+    own = read_json(folder / "config.json").get("architectures") or []
     for ending, kind in KINDS.items():
         if any(str(name).endswith(ending) for name in own):
-            return kind.load(checkpoint, **options)
+            return kind.load(folder, **options)
     raise ValueError(
         f"{checkpoint} is a {', '.join(map(str, own)) or 'nameless network'} and predicts nothing yet; fine-tune it "
         "first (mmbert finetune), or give a fine-tuned folder."
@@ -438,6 +439,16 @@ def load_task_model(checkpoint: str | Path, **options: Any) -> TaskModel:
 
 def _record(folder: Path) -> dict[str, Any]:
     return read_record(folder) if (folder / "fine_tune_record.json").is_file() else {}
+
+
+def _network_folder(checkpoint: str | Path) -> Path:
+    """Find the network's folder: of a fine-tuning with several seeds, that of the first."""
+    folder = local_checkpoint(str(checkpoint))
+    seeds = sorted(folder.glob("seed-*/config.json"), key=lambda path: (len(path.parent.name), path.parent.name))
+    if not seeds or (folder / "config.json").is_file():
+        return folder
+    logger.info("%s holds the networks of %d seeds; %s predicts", folder, len(seeds), seeds[0].parent.name)
+    return seeds[0].parent
 
 
 def _language(row: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import mmbert
 import pyarrow as pa
@@ -49,6 +50,12 @@ def mmbert_command(home, monkeypatch, capsys):
     ("line", "told"),
     [
         ("finetune ner --model base", "mmbert finetune has no command ner; did you mean tagging?"),
+        ("search idex", "mmbert search has no command idex; did you mean index?"),
+        ("help finetune", "did you mean --help?"),
+        ("evaluate base --task sib20 -o x", "no task 'sib20' in the catalogue; did you mean sib200?"),
+        ("merge base base --method tise -o x", "--method': 'tise' is not one of 'ties'"),
+        ("finetune sentiment", "did you mean classification?"),
+        ("train sbert --model base", "did you mean embedder?"),
         ("finetune text_classification", "did you mean classification?"),
         ("train cross-encoder --model base", "mmbert train has no command cross-encoder; did you mean reranker?"),
         ("fine-tune qa", "mmbert has no command fine-tune; did you mean finetune?"),
@@ -126,6 +133,17 @@ def test_every_task_predicts_on_every_table(model, ending, mmbert_command, home)
     assert len(found) == 3 and all(SAYS[model] in line["prediction"] for line in found)
     assert found[0].keys() == {*ROWS[model][0], "prediction"}, "the file's own columns, under its names"
     assert "3 rows" in out and "rows/s" not in said
+
+
+def test_a_fine_tuning_with_several_seeds_predicts_with_the_first(mmbert_command, home):
+    for seed in (0, 1, 10):
+        (home / "seeds" / f"seed-{seed}").parent.mkdir(exist_ok=True)
+        shutil.copytree(home / "classifier", home / "seeds" / f"seed-{seed}")
+    status, out, said = mmbert_command(
+        "predict", "seeds", "rows.jsonl", "-o", "of_seeds.jsonl", "--columns", "text=review"
+    )
+    assert status == 0 and "12 rows" in out, said
+    assert mmbert.Classifier.load(home / "seeds").folder == home / "seeds" / "seed-0"
 
 
 def test_regression_predicts_a_number(mmbert_command, home, tokenizer):
