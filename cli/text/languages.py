@@ -57,9 +57,10 @@ def languages(
 
 def _sorted_out(what: list[str], text: str | None) -> tuple[Path | None, list[str], list[str], list[str]]:
     """Tell a checkpoint, files, languages and texts apart."""
-    from ...languages import canonical_tag, unknown_tag_message
+    from ...languages import canonical_tag, note_tags, unknown_tag_message
 
     checkpoint: Path | None = None
+    read = dict[str, str]()
     places, tags, texts = list[str](), list[str](), [text] if text else list[str]()
     for one in what:
         path = Path(one)
@@ -70,6 +71,7 @@ def _sorted_out(what: list[str], text: str | None) -> tuple[Path | None, list[st
             places.append(one)
         elif (tag := canonical_tag(one)) is not None:
             tags.append(tag)
+            read[one] = tag
         elif " " in one.strip() or not one.isascii():
             texts.append(one)
         elif "/" in one or path.suffix:
@@ -78,6 +80,7 @@ def _sorted_out(what: list[str], text: str | None) -> tuple[Path | None, list[st
             )
         else:
             raise ValueError(unknown_tag_message(one))
+    note_tags("languages asked for", {one: tag for one, tag in read.items() if one != tag})
     return checkpoint, places, tags, texts
 
 
@@ -207,4 +210,4 @@ def _times(one: "LanguageFacts") -> str:
 def _advice(facts: "Iterable[LanguageFacts]") -> Iterable[str]:
     for one in facts:
         for sentence in one.advice:
-            yield f"{one.tag}: {sentence}"
+            yield sentence if sentence.startswith(f"{one.tag}: ") else f"{one.tag}: {sentence}"

@@ -81,6 +81,12 @@ def row_of(place: object, record: Record, language: str | None, options: ReadOpt
     if text is MISSING:
         detail = f"no column {options.text_column!r}; there are {', '.join(map(repr, values))}"
         return Row(place, language, None, problem="no text", detail=detail)
+    if language is None and pick(values, options.language_column) is MISSING:
+        detail = (
+            f"no column {options.language_column!r}; there are {', '.join(map(repr, values))}; "
+            f"name the right one, {option('language_column', 'COLUMN')}"
+        )
+        return Row(place, None, text, problem="no language", detail=detail)
     tag = language if language is not None else _value(values, options.language_column)
     key = _value(values, options.key_column) if options.key_column else None
     return _decoded(place, tag, text, key) if isinstance(text, bytes) else Row(place, tag, text, key)

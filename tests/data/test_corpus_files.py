@@ -120,6 +120,7 @@ BAD_ROWS = {
     "number": (b'{"lang": "fra_Latn", "text": 5}', "no text"),
     "blank": (b'{"lang": "fra_Latn", "text": " \\n "}', "empty document"),
     "no language": (b'{"text": "a"}', "no language"),
+    "another column": (b'{"text": "a", "language": "de"}', "no language"),
     "unknown language": (b'{"lang": "qqq_Latn", "text": "a"}', "unknown language"),
     "long": (b'{"lang": "fra_Latn", "text": "' + b"a" * 300 + b'"}', "document too long"),
     "very long": (b'{"lang": "fra_Latn", "text": "' + b"a" * 3000 + b'"}', "document too long"),
@@ -136,6 +137,7 @@ def test_bad_json_row_is_named_or_counted(tmp_path, name):
     with pytest.raises(ValueError, match=f"table.jsonl, row 2: {reason}") as caught:
         list(open_corpus(path, heldout_fraction=0.0, max_document_bytes=200).documents("train"))
     assert "\n" not in str(caught.value) and "on_bad_row='skip'" in str(caught.value)
+    assert name != "another column" or "there are 'text', 'language'; name the right one" in str(caught.value)
     corpus = open_corpus(path, heldout_fraction=0.0, max_document_bytes=200, on_bad_row="skip")
     assert texts(corpus) == [("fra_Latn", "bonjour")] * 2
     assert corpus.skipped == {reason: 1}

@@ -92,10 +92,11 @@ def run(*arguments):
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
-def test_command_tells_tags_texts_and_files_apart(folder, tmp_path):
+def test_command_tells_tags_texts_and_files_apart(folder, tmp_path, caplog):
     pytest.importorskip("matplotlib")
     table = run("km", "German", "aai_Latn", "hau")
     assert table.exit_code == 0, table.output
+    assert "German as deu_Latn, hau as hau_Latn, km as khm_Khmr" in caplog.text
     assert all(word in table.output for word in ("khm_Khmr", "Khmer", "deu_Latn", "Arifama", "never", "Declaration"))
     by_script_ = run("--plot", tmp_path / "fertility.png")
     assert by_script_.exit_code == 0 and "Cher" in by_script_.output and (tmp_path / "fertility.png").is_file()
