@@ -52,6 +52,11 @@ ROWS = {
     "transformers.js fp16": "node",
     "transformers.js q8": "node",
     "transformers.js q4": "node",
+    "transformers.js, weights apart, fp32": "node",
+    "transformers.js's wasm fp32": "node",
+    "transformers.js's wasm, weights apart, fp32": "node",
+    "transformers.js's wasm q8": "node",
+    "candle": "engines",
     "llama.cpp f32": "engines",
     "llama.cpp q8_0": "engines",
     "fastembed": "engines",
@@ -65,6 +70,7 @@ ROWS = {
     "Qdrant local": "libraries",
     "langchain": "older",
     "Flair": "older",
+    "PyLate": "pylate",
     "GLiNER": "gliner",
 }
 IDS = ("tokenizers", "transformers.js fp32", "openvino", "llama.cpp f32")  # rows that give ids of many texts
@@ -153,6 +159,7 @@ def make_folders(work: Path, tokenizer: Path | None, files: list[Path] | None) -
     if not files:
         for name in ("fp16", "int8", "q4"):
             export_onnx(source, work / f"onnx-{name}", quantize=name)
+        export_onnx(source, work / "onnx-apart", weights_limit=1000)
         export_gguf(source, work / "gguf-q8_0", dtype="q8_0")
     texts = [json.loads(line)["text"] for file in files or () for line in file.open(encoding="utf-8")] or TEXTS
     (work / "texts.json").write_text(json.dumps(texts), encoding="utf-8")
@@ -164,7 +171,7 @@ def run(row: str, work: Path, cache: Path, timeout: int) -> dict[str, Any]:
     """Run a row in its environment; give what it wrote, or `failed` and why."""
     name, out = row.rpartition(": ")[2], work / "out.json"
     out.unlink(missing_ok=True)
-    for left in ("again", "run", "setfit", "txtai", "lance", "qdrant", "gliner", "flair.pt"):
+    for left in ("again", "run", "setfit", "txtai", "lance", "qdrant", "gliner", "flair", "flair.pt"):
         shutil.rmtree(work / left, ignore_errors=True)
     environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "VIRTUAL_ENV")}
     environment |= {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
@@ -196,7 +203,7 @@ def environment_of(name: str, cache: Path) -> tuple[list[str], Path]:
     place = cache / f"{name}-{hashlib.sha256(wanted.read_bytes()).hexdigest()[:8]}"
     if not (place / "ready").is_file():
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(place)], check=True, capture_output=True)
-        pip = [str(place / "bin" / "pip"), "install", "--quiet", "--requirement", str(wanted)]
+        pip = [str(place / "bin" / "pip"), "install", "--quiet", "--no-compile", "--requirement", str(wanted)]
         subprocess.run(pip, check=True, capture_output=True)
         (place / "ready").touch()
     return [str(place / "bin" / "python"), "-I", str(PROGRAMS / "run.py")], place

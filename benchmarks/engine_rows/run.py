@@ -254,36 +254,101 @@ def qdrant(folder: Path, texts: list[str]) -> dict[str, Any]:
 
 
 def flair(folder: Path, texts: list[str]) -> dict[str, Any]:
-    """Document vectors of the exported network, mean over subwords, saved and loaded."""
+    """Document vectors of the exported network, saved and loaded; a tagger trained on it, saved and loaded."""
     import torch
-    from flair.data import Sentence
-    from flair.embeddings import TransformerDocumentEmbeddings
+    from flair.data import Corpus, Sentence
+    from flair.datasets import FlairDatapointDataset
+    from flair.embeddings import TransformerDocumentEmbeddings, TransformerWordEmbeddings
+    from flair.embeddings.base import load_embeddings
+    from flair.models import SequenceTagger
+    from flair.trainers import ModelTrainer
 
     model = TransformerDocumentEmbeddings(str(folder / "exported"), layers="-1", cls_pooling="mean", fine_tune=False)
     torch.save(model.save_embeddings(use_state_dict=True), folder / "flair.pt")
     state = torch.load(folder / "flair.pt", weights_only=False)
-    again = TransformerDocumentEmbeddings.load_embeddings(state)
+    embeddings = load_embeddings(state)
     short = [text for text in texts[:VECTORS] if text.strip() and "  " not in text and "\n" not in text]
-    sentences = [Sentence(text, use_tokenizer=lambda whole: whole.split(" ")) for text in short]
+    sentences = [Sentence(text.split(" ")) for text in short]
     for sentence in sentences:
-        again.embed(sentence)
+        embeddings.embed(sentence)
     rows = [torch.nn.functional.normalize(sentence.embedding, dim=0).tolist() for sentence in sentences]
-    return {"vectors": rows, "of": [texts.index(text) for text in short], "said": "saved, reloaded"}
+
+    labelled = []
+    for text, label in LABELLED:
+        labelled.append(Sentence(text.split(" ")))
+        labelled[-1][2:4].add_label("ner", ("RIGHT", "FREE")[label])
+    data = FlairDatapointDataset(labelled)
+    corpus = Corpus(train=data, dev=data, test=data)
+    words = TransformerWordEmbeddings(str(folder / "exported"), fine_tune=True)
+    classes = corpus.make_label_dictionary("ner", add_unk=False)
+    tagger = SequenceTagger(words, classes, "ner", use_rnn=False, use_crf=False, reproject_embeddings=False)
+    ModelTrainer(tagger, corpus).fine_tune(folder / "flair", learning_rate=1e-3, max_epochs=2, mini_batch_size=8)
+    again = SequenceTagger.load(folder / "flair" / "final-model.pt")
+    found = []
+    for one in (tagger, again):
+        one.predict(sentence := Sentence(LABELLED[0][0].split(" ")), return_probabilities_for_all_classes=True)
+        found.append([[label.score for label in token.get_tags_proba_dist("ner")] for token in sentence])
+    assert found[0] == found[1] and found[0][0]
+    said = "embeddings saved, reloaded; a tagger trained 2 epochs, saved, reloaded, the same scores"
+    return {"vectors": rows, "of": [texts.index(text) for text in short], "said": said}
 
 
 def gliner(folder: Path, texts: list[str]) -> dict[str, Any]:
-    """A span model on the exported encoder: saved, reloaded, the same scores."""
+    """A span model on the exported encoder: trained, saved, reloaded, the same scores."""
     from gliner import GLiNER, GLiNERConfig
 
-    config = GLiNERConfig(model_name=str(folder / "exported"), hidden_size=64, max_width=4)
-    model = GLiNER.from_config(config) if hasattr(GLiNER, "from_config") else GLiNER(config)
+    width = json.loads((folder / "exported" / "config.json").read_text())["hidden_size"]
+    config = GLiNERConfig(model_name=str(folder / "exported"), hidden_size=width, max_width=4)
+    model = GLiNER.from_config(config)
+    rows = [{"tokenized_text": text.split(" "), "ner": [[2, 3, "right"]]} for text, _ in LABELLED]
+    model.train_model(
+        rows, rows, output_dir=folder / "run", max_steps=2, use_cpu=True, dataloader_num_workers=0, save_steps=100
+    )
     model.save_pretrained(str(folder / "gliner"))
     again = GLiNER.from_pretrained(str(folder / "gliner"), local_files_only=True)
-    labels = ["person", "place"]
-    ask = {"threshold": 0.0}
-    one, two = (m.eval().predict_entities("Ada lives in Paris", labels, **ask) for m in (model, again))
-    assert [row["score"] for row in one] == [row["score"] for row in two]
-    return {"said": f"saved, reloaded, {len(one)} spans with the same scores"}
+    ask = {"labels": ["person", "place"], "threshold": 0.0}
+    one, two = (m.eval().predict_entities("Ada lives in Paris", **ask) for m in (model, again))
+    assert one and [row["score"] for row in one] == [row["score"] for row in two]
+    return {"said": f"trained 2 steps, saved, reloaded, {len(one)} spans with the same scores"}
+
+
+def pylate(folder: Path, texts: list[str]) -> dict[str, Any]:
+    """ColBERT on the embedder: trained, saved, reloaded, the same vectors; passages found by its PLAID index."""
+    import numpy as np
+    from datasets import Dataset
+    from pylate import indexes, losses, models, retrieve, utils
+    from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
+
+    model = models.ColBERT(str(folder / "embedder"), device="cpu", embedding_size=32)
+    rest, free = ([text for text, label in LABELLED if label == kind] for kind in (0, 1))
+    rows = Dataset.from_dict({"query": rest, "positive": rest[::-1], "negative": free})
+    arguments = SentenceTransformerTrainingArguments(
+        str(folder / "run"), max_steps=2, per_device_train_batch_size=4, report_to="none", use_cpu=True
+    )
+    SentenceTransformerTrainer(
+        model=model, args=arguments, train_dataset=rows, loss=losses.Contrastive(model=model),
+        data_collator=utils.ColBERTCollator(model.tokenize),
+    ).train()  # fmt: skip
+    model.save_pretrained(str(folder / "again"))
+    again = models.ColBERT(str(folder / "again"), device="cpu")
+    known = texts[: VECTORS - 1]  # the last holds others of them
+    passages, expected = (one.encode(known, is_query=False) for one in (again, model))
+    assert max(np.abs(a - b).max() for a, b in zip(passages, expected, strict=True)) < 1e-5
+    index = indexes.PLAID(str(folder / "run"), "plaid", override=True, device="cpu")
+    numbers = [str(number) for number in range(len(known))]
+    index.add_documents(documents_ids=numbers, documents_embeddings=passages)
+    asked = again.encode(texts[:3], is_query=True)
+    found = retrieve.ColBERT(index=index).retrieve(queries_embeddings=asked, k=3, device="cpu")
+    assert [row[0]["id"] for row in found] == numbers[:3], found
+    return {"said": "trained 2 steps, saved, reloaded, the same vectors; indexed, 3 of 3 texts found first"}
+
+
+def candding(folder: Path, texts: list[str]) -> dict[str, Any]:
+    """The exported embedder in Rust, on candle."""
+    from candding import TextEmbedding
+
+    model = TextEmbedding(str(folder / "exported"), device="cpu", dtype="f32")
+    return {"vectors": [model.embed([text])[0].tolist() for text in texts[:VECTORS]]}
 
 
 ROWS = {
@@ -307,6 +372,8 @@ ROWS = {
     "txtai": (txtai, ("txtai",)),
     "LanceDB": (lancedb, ("lancedb",)),
     "Qdrant local": (qdrant, ("qdrant-client",)),
+    "candle": (candding, ("candding",)),
+    "PyLate": (pylate, ("pylate", "fast-plaid", "sentence-transformers", "torch")),
     "Flair": (flair, ("flair", "transformers")),
     "GLiNER": (gliner, ("gliner", "transformers")),
 }
