@@ -219,6 +219,8 @@ for _verb in (
     push,
 ):
     app.command(cls=_Command)(_verb)
+for _command in search.registered_commands:
+    _command.cls = _Command
 app.add_typer(search, name="search", cls=_Verbs)
 
 

@@ -12,7 +12,7 @@ from typing import NoReturn
 from .progress import Progress
 from .run_file import write_run_file
 
-CHATTY = ("httpx", "sentence_transformers", "transformers", "datasets", "matplotlib")
+CHATTY = ("httpx", "sentence_transformers", "transformers", "datasets", "matplotlib", "gguf")
 
 
 class Stopped(KeyboardInterrupt):

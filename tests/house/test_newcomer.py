@@ -51,6 +51,9 @@ def mmbert_command(home, monkeypatch, capsys):
     [
         ("finetune ner --model base", "mmbert finetune has no command ner; did you mean tagging?"),
         ("search idex", "mmbert search has no command idex; did you mean index?"),
+        ("search query nowhere bread --mdoe words", "mmbert search query has no option --mdoe; did you mean --mode?"),
+        ("search serve nowhere --prot 1", "did you mean --port?"),
+        ("search index rows.jsonl --model base --output x --config nothing.yaml", "--config nothing.yaml is no file"),
         ("help finetune", "did you mean --help?"),
         ("evaluate base --task sib20 -o x", "no task 'sib20' in the catalogue; did you mean sib200?"),
         ("merge base base --method tise -o x", "--method': 'tise' is not one of 'ties'"),
@@ -144,6 +147,22 @@ def test_a_fine_tuning_with_several_seeds_predicts_with_the_first(mmbert_command
     )
     assert status == 0 and "12 rows" in out, said
     assert mmbert.Classifier.load(home / "seeds").folder == home / "seeds" / "seed-0"
+
+
+def test_an_index_is_made_again_from_its_run_file(mmbert_command, home):
+    pytest.importorskip("usearch")
+    assert (
+        mmbert_command("search", "index", "--documents", "rows.jsonl", "--model", "base", "--out", "i1", "-q")[0] == 0
+    )
+    status, out, said = mmbert_command("search", "index", "--config", "i1/run.yaml", "--output", "i2")
+    assert status == 0 and "12 documents added" in out, said
+    assert mmbert_command("search", "query", "i2", "river", "--mode", "words")[0] == 0
+
+
+def test_gguf_says_its_own_lines_alone(mmbert_command, home):
+    pytest.importorskip("gguf")
+    status, _, said = mmbert_command("export", "classifier", "gguf", "--format", "gguf")
+    assert status == 0 and "Little Endian" not in said and "partial" not in said
 
 
 def test_regression_predicts_a_number(mmbert_command, home, tokenizer):
