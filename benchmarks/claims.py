@@ -47,7 +47,7 @@ logger = logging.getLogger("claims")
 RECIPES = Path(__file__).parent / "claims"
 REFERENCE = "study"
 PARENTS = ("decay-eng", "decay-cont", "decay-all")  # what the paper merges
-PAIRS, SIB_LANGUAGES, SIB_EXAMPLES = 100, 40, 200
+PAIRS, SIB_LANGUAGES = 100, 40
 
 
 def arms() -> list[str]:
@@ -118,7 +118,7 @@ class Probes:
         encoder = load_embedder(model, dtype="float32", device="cpu")
         found = bitext_accuracy(encoder, self.pairs)
         topics = {
-            tag: neighbour_scores(encoder, splits["train"][:SIB_EXAMPLES], splits["test"])["accuracy"]
+            tag: neighbour_scores(encoder, splits["dev"], splits["test"])["accuracy"]
             for tag, splits in self.topics.items()
         }
         tatoeba = {tag: value["accuracy"] for tag, value in found["languages"].items()}
