@@ -59,8 +59,9 @@ def use_our_network(model: Any, ours: Any, what: str) -> None:
         raise ValueError(f"the checkpoint is of type {kind!r}, {what} needs mmbert or modernbert")
     if isinstance(network, ours):
         return
-    config = MmBertConfig.from_dict(network.config.to_dict() | {"model_type": MmBertConfig.model_type})
-    made = ours.from_pretrained(None, config=config, state_dict=network.state_dict(), dtype=network.dtype)
+    with one_line_errors(network.name_or_path):  # transformers' class may have taken what ours refuses
+        config = MmBertConfig.from_dict(network.config.to_dict() | {"model_type": MmBertConfig.model_type})
+        made = ours.from_pretrained(None, config=config, state_dict=network.state_dict(), dtype=network.dtype)
     transformer.model = made.to(network.device)
 
 

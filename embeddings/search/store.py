@@ -331,16 +331,18 @@ class IndexStore:
             "JOIN documents ON documents.id = passages.document WHERE passages.id = ?"
         )
         found = {}
-        for number in ids:
-            for row in self._db.execute(sql, [int(number)]):
-                passage = dict(zip(names, row[2:], strict=True))
-                passage["columns"] = json.loads(passage["columns"])
-                passage["columns"] |= self._db.execute(
-                    f"SELECT name, value FROM metadata WHERE document = ? AND name IN {LANGUAGE_COLUMNS}", [row[0]]
-                ).fetchall()
-                if passage["text"] is None:
-                    passage["text"] = _looked_up(passage, row[1])
-                found[int(number)] = passage
+        for number in map(int, ids):
+            row = self._db.execute(sql, [number]).fetchone()
+            if row is None:
+                raise ValueError(f"{self.file} is damaged: passage {number} has a vector and no row; {_ANEW}")
+            passage = dict(zip(names, row[2:], strict=True))
+            passage["columns"] = json.loads(passage["columns"])
+            passage["columns"] |= self._db.execute(
+                f"SELECT name, value FROM metadata WHERE document = ? AND name IN {LANGUAGE_COLUMNS}", [row[0]]
+            ).fetchall()
+            if passage["text"] is None:
+                passage["text"] = _looked_up(passage, row[1])
+            found[number] = passage
         return found
 
     # Writing

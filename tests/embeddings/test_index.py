@@ -3,6 +3,7 @@
 import itertools
 import json
 import signal
+import sqlite3
 import subprocess
 import sys
 
@@ -357,6 +358,14 @@ def test_an_index_within_its_documents_is_not_one_of_them(embedder, tmp_path):
     (tmp_path / "rows.jsonl").write_text('{"id": "b", "text": "blue dog"}')
     assert [one.text for one in read_documents(tmp_path)] == ["red house", "blue dog"]
     assert index.add(read_documents(tmp_path)).documents == 1 and len(index) == 2
+
+
+def test_a_passage_whose_row_is_gone_is_told(embedder, texts, tmp_path):
+    SearchIndex.build(tmp_path / "index", texts.items(), embedder)
+    with sqlite3.connect(tmp_path / "index" / "index.db") as database:
+        database.execute("DELETE FROM passages WHERE id = 3")
+    with pytest.raises(ValueError, match=r"index\.db is damaged: passage 3 has a vector and no row; make the index again"):
+        SearchIndex.open(tmp_path / "index", embedder).search("red river", top_k=len(texts))
 
 
 def test_a_text_without_a_name_does_not_replace_another(embedder, tmp_path):

@@ -135,6 +135,7 @@ def test_keys_of_an_older_report():
         "title": "t",
         "name": "t",
         "metric": "accuracy",
+        "rows": {"train": 0, "dev": 0, "test": 5},
         "groups": {"phase 1": group},
         "languages": {"eng_Latn": {}},
     }
