@@ -252,7 +252,7 @@ class MmBertModel(MmBertPreTrainedModel):
         else:
             tokens, table = stream.take(input_ids.flatten()), self.embeddings.tok_embeddings
             refuse_ids_beyond("token id", tokens, _rows_of(table))
-            if table._forward_hooks:  # NEFTune's and others' are written for (B, L, hidden_size)
+            if hasattr(table, "neftune_noise_alpha"):  # its hook is written for (B, L, hidden_size)
                 hidden = self.embeddings(inputs_embeds=stream.take(table(input_ids).flatten(0, 1)))
             else:
                 hidden = self.embeddings(tokens)

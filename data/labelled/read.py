@@ -174,7 +174,7 @@ def _chosen(
     for index, tag in enumerate(found["language"]):
         if tag is None:
             continue
-        empty = next((name for name in needed if _is_empty(found[name][index], name)), None)
+        empty = next((name for name in needed if _is_empty(found[name][index], name)), _not_of_text(found, index))
         if empty is None:
             keep.append(index)
         elif on_bad_row == "skip":
@@ -230,6 +230,13 @@ def _is_empty(value: Any, name: str) -> bool:
     if isinstance(value, list):
         return not value and name != "labels"
     return value is None or (isinstance(value, str) and not value.strip())
+
+
+def _not_of_text(found: Mapping[str, Sequence[Any]], index: int) -> str | None:
+    """Name the column `choices` where one of them is a list or an object: no column of a table can hold both."""
+    choices = found["choices"][index] if "choices" in found else None
+    nested = isinstance(choices, list) and any(isinstance(one, (list, dict)) for one in choices)
+    return "choices" if nested else None
 
 
 def first_look(rows: Dataset, examples: int = 3) -> str:

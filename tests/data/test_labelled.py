@@ -193,6 +193,17 @@ def test_answers_have_one_shape(tmp_path):
         ]
 
 
+@pytest.mark.parametrize("odd", [["a", []], ["a", {"b": 1}]])
+def test_choices_that_are_no_texts_are_named_or_counted(tmp_path, odd, caplog):
+    rows = [{"question": "what?", "choices": choices, "label": 0} for choices in (["a", "b"], odd)]
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(ValueError, match=r"rows\.jsonl.*: no choices \(\['a', "):
+        read_labelled(path)
+    assert read_labelled(path, on_bad_row="skip")["choices"][:] == [["a", "b"]]
+    assert "1 rows without choices" in caplog.text
+
+
 def test_choices_and_several_labels(tmp_path):
     copa = write(
         tmp_path / "copa.jsonl", [{"premise": "p", "question": "cause", "choice1": "a", "choice2": "b", "label": 1}]
