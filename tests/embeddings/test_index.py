@@ -364,7 +364,7 @@ def test_a_passage_whose_row_is_gone_is_told(embedder, texts, tmp_path):
     SearchIndex.build(tmp_path / "index", texts.items(), embedder)
     with sqlite3.connect(tmp_path / "index" / "index.db") as database:
         database.execute("DELETE FROM passages WHERE id = 3")
-    with pytest.raises(ValueError, match=r"index\.db is damaged: passage 3 has a vector and no row")::
+    with pytest.raises(ValueError, match=r"index\.db is damaged: passage 3 has a vector and no row"):
         SearchIndex.open(tmp_path / "index", embedder).search("red river", top_k=len(texts))
 
 
