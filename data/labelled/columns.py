@@ -250,7 +250,13 @@ def _write_out(part: Part, found: dict[str, list[Any]]) -> None:
                 written_list(value, f"{row}: {name}") for value, row in zip(found[name], part.rows, strict=True)
             ]
     if "choices" in found:  # ARC: {"text": [...], "label": ["A", ...]}
-        found["choices"] = [one.get("text", one) if isinstance(one, dict) else one for one in found["choices"]]
+        lists = [one.get("text", one) if isinstance(one, dict) else one for one in found["choices"]]
+        found["choices"] = [
+            [str(choice) if isinstance(choice, int | float) else choice for choice in one]
+            if isinstance(one, list)
+            else one
+            for one in lists
+        ]
     starts = part.columns.get("answer_start")
     if starts is not None and is_written_list(starts):
         part.columns["answer_start"] = [
@@ -331,8 +337,13 @@ def _named(part: Part, name: str, given: Any) -> list[Any]:
     several = [given] if isinstance(given, str) else list(given)
     for one in several:
         if one not in part.columns:
-            raise ValueError(f"{part.place} has no column {one!r} for {name}; there are {', '.join(part.columns)}.")
+            raise ValueError(f"{part.place} has no column {one!r} for {name}; there are {listed(part.columns)}.")
     return _decoded(part, given) if isinstance(given, str) else _together(part, several)
+
+
+def listed(columns: Iterable[str]) -> str:
+    """Names of columns for a message of one line."""
+    return ", ".join(name if str(name).isprintable() else repr(name) for name in columns)
 
 
 def numbered_choices(columns: Iterable[str]) -> list[str]:

@@ -25,7 +25,7 @@ from ..corpora.rows import OnBadRow
 from ..tables.files import format_of
 from ..tables.names import other_names
 from ..tables.read import open_tables
-from .columns import FIELDS, Part, fields_of, part_of
+from .columns import FIELDS, Part, fields_of, listed, part_of
 from .plausibility import hint_of_columns
 
 if TYPE_CHECKING:
@@ -197,7 +197,7 @@ def _needed(found: dict[str, list[Any]], part: Part, require: Sequence[str | tup
             needed.append(there)
         elif not names[0].endswith("?"):
             raise ValueError(
-                f"{part.place} has no {' or '.join(names)}: its columns are {', '.join(_with_inner(part.columns))};"
+                f"{part.place} has no {' or '.join(names)}: its columns are {listed(_with_inner(part.columns))};"
                 f" name the one that holds it, {columns_option(names[0], 'COLUMN')}."
                 f"{hint_of_columns(part.columns)}{_hint_of_header(part)}"
             )

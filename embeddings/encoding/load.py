@@ -209,7 +209,12 @@ def _assemble(checkpoint: str, pooling: str, model_kwargs: dict[str, Any], devic
 
         from .sentence_transformers_model import Embedder
     if is_sentence_transformer_model(checkpoint):
-        return Embedder(checkpoint, model_kwargs=model_kwargs, device=device)
+        embedder = Embedder(checkpoint, model_kwargs=model_kwargs, device=device)
+        if all(isinstance(module, (Transformer, Normalize)) for module in embedder):
+            raise ValueError(
+                f"modules.json of {checkpoint} names no pooling, so that no text has one vector; restore it"
+            )
+        return embedder
     transformer = Transformer(checkpoint, model_kwargs=model_kwargs)
     width = transformer.get_embedding_dimension()
     return Embedder(modules=[transformer, Pooling(width, pooling_mode=pooling), Normalize()], device=device)

@@ -204,6 +204,18 @@ def test_choices_that_are_no_texts_are_named_or_counted(tmp_path, odd, caplog):
     assert "1 rows without choices" in caplog.text
 
 
+def test_choices_that_are_numbers_are_texts(tmp_path):
+    (tmp_path / "rows.jsonl").write_text('{"question": "how many?", "choices": [3, "four", true], "label": 1}\n')
+    assert read_labelled(tmp_path / "rows.jsonl")["choices"][:] == [["3", "four", "True"]]
+
+
+def test_names_of_columns_stay_in_one_line(tmp_path):
+    (tmp_path / "rows.jsonl").write_text('{"first\\nsecond": "good", "label": "a"}\n')
+    with pytest.raises(ValueError, match=r"no text: its columns are 'first.nsecond', label") as refusal:
+        read_labelled(tmp_path / "rows.jsonl", require=["text", "label"])
+    assert "\n" not in str(refusal.value)
+
+
 def test_choices_and_several_labels(tmp_path):
     copa = write(
         tmp_path / "copa.jsonl", [{"premise": "p", "question": "cause", "choice1": "a", "choice2": "b", "label": 1}]

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from mmbert import MmBertModel, load_embedder
+from mmbert.embeddings import save_embedder
 from transformers import AutoTokenizer, ModernBertModel
 
 LONG = " ".join(["red river stone"] * 60)
@@ -63,6 +64,21 @@ def test_a_modernbert_checkpoint_runs_on_our_network_with_the_same_vectors(encod
     np.testing.assert_allclose(
         embedder.encode(TEXTS), load_embedder(encoder, dtype="float32", device="cpu").encode(TEXTS), atol=1e-6
     )
+
+
+def test_settings_that_give_no_vector_or_no_network_are_refused(encoder, tmp_path):
+    whole = load_embedder(stock_copy(encoder, tmp_path / "stock"), dtype="float32", device="cpu")
+    save_embedder(whole, tmp_path / "saved")
+    (tmp_path / "saved" / "SHA256SUMS").unlink()
+    modules = json.loads((tmp_path / "saved" / "modules.json").read_text())
+    (tmp_path / "saved" / "modules.json").write_text(json.dumps([modules[0], modules[-1]]))
+    with pytest.raises(ValueError, match=r"modules\.json of .*saved names no pooling"):
+        load_embedder(tmp_path / "saved", device="cpu")
+    config = json.loads((tmp_path / "stock" / "config.json").read_text())
+    (tmp_path / "stock" / "config.json").write_text(json.dumps(config | {"global_attn_every_n_layers": None}))
+    with pytest.raises(ValueError, match=r"cannot load .*stock: .*global_attn_every_n_layers") as refusal:
+        load_embedder(tmp_path / "stock", device="cpu")
+    assert "\n" not in str(refusal.value)
 
 
 def test_empty_and_blank_texts_have_finite_vectors(encoder):
