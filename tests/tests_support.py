@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import traceback
+import warnings
 from pathlib import Path
 
 import mmbert
@@ -105,6 +106,19 @@ def run_verb(*words):
     if done.exception is not None and not isinstance(done.exception, SystemExit):
         raise done.exception
     return done
+
+
+def one_warning(call, errors=()):
+    """Return what a call gives, or which of `errors` it ends with, and the text of its single FutureWarning."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            value = call()
+        except errors as error:
+            value = error
+    texts = [str(one.message) for one in caught if one.category is FutureWarning]
+    assert len(texts) == 1, texts
+    return value, texts[0]
 
 
 def run_forked(*command, cwd="/", **variables):

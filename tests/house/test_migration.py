@@ -1,8 +1,9 @@
 """Every row of docs/migration.md has its test: the old word works with one warning, or a line names the new one."""
 
+import functools
 import importlib
 import re
-import warnings
+import sys
 from pathlib import Path
 
 import mmbert
@@ -12,6 +13,7 @@ from mmbert.cli import app
 from mmbert.evaluation.embeddings.knn import neighbour_scores
 from mmbert.modeling.tokenization_mmbert import save_tokenizer
 from mmbert.trainers import FineTuneOptions, RecipeRun
+from tests_support import one_warning as one_warning_of
 from typer.testing import CliRunner
 
 ROOT = Path(mmbert.__file__).parent
@@ -46,19 +48,7 @@ HELD = {
     "`trivial`": "trainers/test_old_names.py::test_keys_of_an_older_report",
     "import paths of modules": "test_import_paths",
 }
-
-
-def one_warning(call):
-    """Return what a call gives, or the error that it ends with, and the text of its single FutureWarning."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        try:
-            value = call()
-        except (ValueError, OSError) as error:
-            value = error
-    texts = [str(one.message) for one in caught if one.category is FutureWarning]
-    assert len(texts) == 1, texts
-    return value, texts[0]
+one_warning = functools.partial(one_warning_of, errors=(ValueError, OSError))
 
 
 def test_every_row_has_its_test():
@@ -91,7 +81,7 @@ def test_keywords_of_runs_and_corpora(recipe, tokenizer, tmp_path):
     ],
 )
 def test_import_paths(old, name, new, monkeypatch):
-    monkeypatch.delitem(__import__("sys").modules, old, raising=False)
+    monkeypatch.delitem(sys.modules, old, raising=False)
     module, told = one_warning(lambda: importlib.import_module(old))
     assert module is importlib.import_module(new) and f"{old} is now {new}" in told
     assert not name or getattr(module, name)

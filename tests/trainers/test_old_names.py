@@ -3,7 +3,6 @@
 import importlib
 import json
 import shutil
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,16 +17,7 @@ from mmbert.data import MlmStream
 from mmbert.data.pretraining.heldout import HeldOut
 from mmbert.recipes import MaskingSchedule
 from mmbert.trainers import RecipeRun, parse_run_options
-
-
-def one_warning(call):
-    """Return what a call gives and the text of its single warning."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        value = call()
-    texts = [str(one.message) for one in caught if one.category is FutureWarning]
-    assert len(texts) == 1, texts
-    return value, texts[0]
+from tests_support import one_warning
 
 
 @pytest.mark.parametrize(
