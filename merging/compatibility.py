@@ -17,27 +17,26 @@ from ..common.files import read_json
 from ..export.modernbert.st_modules import LENGTH, MODULE_NAMES, MODULES, SETTINGS, old_pooling, read_modules
 from ..export.modernbert.tokenizer_files import portable_cut
 
-_ARCHITECTURE = (  # two models whose configs differ here give the same weight another meaning
-    "vocab_size",
-    "hidden_size",
-    "intermediate_size",
-    "num_hidden_layers",
-    "num_attention_heads",
-    "num_key_value_heads",
-    "hidden_activation",
-    "hidden_act",
-    "layer_types",
-    "global_attn_every_n_layers",
-    "local_attention",
-    "global_rope_theta",
-    "local_rope_theta",
-    "rope_theta",
-    "rope_parameters",
-    "position_embedding_type",
-    "norm_eps",
-    "layer_norm_eps",
-)
-_OF_HEADS = ("classifier_pooling", "classifier_activation", "problem_type")  # compared where there is a classifier
+_LABELS = ("id2label", "label2id")
+_OF_TRAINING = {  # keys of config.json that say nothing of what the weights or their outputs mean
+    "_commit_hash",
+    "_name_or_path",
+    "auto_map",
+    "cls_token_id",  # the network reads neither of the two, and published configs disagree with their tokenizers
+    "deterministic_flash_attn",
+    "dtype",
+    "gradient_checkpointing",
+    "reference_compile",
+    "sep_token_id",
+    "sparse_pred_ignore_index",
+    "sparse_prediction",
+    "tie_word_embeddings",  # the tensors show it
+    "torch_dtype",
+    "transformers_version",
+    "use_cache",
+    *_LABELS,  # compared by `_labels`
+}
+_OURS = {"model_type": ("modernbert", "mmbert"), "architectures": ("ModernBert", "MmBert")}  # two names, one network
 _FLAT_THETA = {"full_attention": "global_rope_theta", "sliding_attention": "local_rope_theta"}
 _OTHER_TOKENIZERS = (
     "vocab.txt",
@@ -76,35 +75,33 @@ def check_tensors(first: Checkpoint, other: Checkpoint, copies: Collection[str])
             )
 
 
-def check_config(first: Checkpoint, other: Checkpoint) -> None:
-    """Refuse another architecture: the same weights would mean something else. A key that one lacks is not compared."""
-    head = any(name.endswith("classifier.weight") for name in first.tensors)
-    one, two = _architecture(first.config, head), _architecture(other.config, head)
-    for key in one.keys() & two.keys():
-        if one[key] != two[key]:
-            raise ValueError(
-                f"config.json: {key} is {two[key]} in {other.path} but {one[key]} in {first.path}; "
-                "only models of one architecture can be merged"
-            )
+def merged_config(checkpoints: Sequence[Checkpoint]) -> dict[str, Any]:
+    """Give the first config.json to the result; refuse one that says another thing of the same weights or outputs.
 
-
-def check_labels(first: Checkpoint, other: Checkpoint) -> None:
-    """Refuse a classifier whose outputs stand for other labels, or for the same ones in another order."""
-    one, two = _labels(first.config), _labels(other.config)
-    if not one or not two:
-        return
-    for number in sorted(one.keys() | two.keys(), key=str):
-        if one.get(number) != two.get(number):
-            raise ValueError(
-                f"config.json: label {number} is {two.get(number)!r} in {other.path} but {one.get(number)!r} in "
-                f"{first.path}; fine-tune both with one order of labels before merging"
-            )
+    What only one says is not compared. Labels, and which problem a head solves, are taken from the first that says it.
+    """
+    first = checkpoints[0]
+    config = {key: value for key, value in first.config.items() if key != "auto_map"}  # its code does not lie here
+    for other in checkpoints[1:]:
+        one, two = _meaning(config), _meaning(other.config)
+        for key in sorted(one.keys() & two.keys()):
+            if one[key] != two[key]:
+                raise ValueError(
+                    f"config.json: {key} is {two[key]} in {other.path} but {one[key]} in {first.path} or another "
+                    "before it; only models that mean the same can be merged"
+                )
+        if not _labels(config) and _labels(other.config):
+            config |= {key: other.config[key] for key in _LABELS if key in other.config}
+        if config.get("problem_type") is None and other.config.get("problem_type") is not None:
+            config["problem_type"] = other.config["problem_type"]
+    return config
 
 
 def _labels(config: dict[str, Any]) -> dict[str, str]:
     """Return the labels by number; none where they are the names that transformers makes up."""
-    labels = {str(number): str(name) for number, name in (config.get("id2label") or {}).items()}
-    return {} if all(name == f"LABEL_{number}" for number, name in labels.items()) else labels
+    said = config.get("id2label")
+    labels = {f"label {number}": str(name) for number, name in said.items()} if isinstance(said, dict) else {}
+    return {} if all(key == f"label {name.removeprefix('LABEL_')}" for key, name in labels.items()) else labels
 
 
 def check_modules(checkpoints: Sequence[Checkpoint]) -> Checkpoint | None:
@@ -126,8 +123,11 @@ def _modules(folder: Path) -> dict[str, Any]:
     modules = read_modules(folder)
     kinds = [module["type"].rsplit(".", 1)[-1] for module in modules]
     settings = read_json(folder / SETTINGS) if (folder / SETTINGS).is_file() else {}
-    prompts = {name: text for name, text in (settings.get("prompts") or {}).items() if text}
-    found: dict[str, Any] = {MODULES: kinds, "the prompts": (prompts, settings.get("default_prompt_name"))}
+    prompts = {name: text for name, text in (settings.pop("prompts", None) or {}).items() if text}
+    settings = {key: value for key, value in settings.items() if value is not None and key != "__version__"}
+    settings = {"model_type": "SentenceTransformer", "similarity_fn_name": "cosine"} | settings  # where it names none
+    found: dict[str, Any] = {MODULES: kinds, f"prompts in {SETTINGS}": prompts}
+    found |= {f"{key} in {SETTINGS}": value for key, value in settings.items()}
     for module in modules:
         place = folder / module["path"]
         for path in sorted(place.rglob("*")) if module["path"] else []:
@@ -146,9 +146,14 @@ def _plain(fields: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in fields.items() if key not in MODULE_NAMES and value not in (False, None)}
 
 
-def _architecture(config: dict[str, Any], head: bool) -> dict[str, Any]:
-    keys = (*_ARCHITECTURE, *(_OF_HEADS if head else ()))
-    facts = {key: config[key] for key in keys if config.get(key) is not None}
+def _meaning(config: dict[str, Any]) -> dict[str, Any]:
+    facts = {k: v for k, v in config.items() if v is not None and k not in _OF_TRAINING and "dropout" not in k}
+    facts = {k: v for k, v in facts.items() if not k.startswith("initializer_")} | _labels(config)
+    for key, (stock, own) in _OURS.items():
+        if key in facts:
+            facts[key] = str(facts[key]).replace(stock, own)
+    if isinstance(head := facts.get("sentence_transformers"), dict):  # of a reranker
+        facts["sentence_transformers"] = {key: value for key, value in head.items() if key != "version"}
     rope = facts.get("rope_parameters")
     if isinstance(rope, dict) and rope.keys() & _FLAT_THETA.keys():
         # transformers 5 nests the thetas that version 4 wrote flat: compare them in one form
@@ -189,10 +194,13 @@ def _tokenizer_parts(raw: dict[str, Any]) -> dict[str, list[str]]:
     vocabulary = model.get("vocab") or {}
     words = vocabulary.items() if isinstance(vocabulary, dict) else enumerate(vocabulary)
     merges = model.get("merges") or []
+    options = {key: value for key, value in model.items() if key not in ("vocab", "merges") and value}
     return {
         "vocabulary": sorted(f"{word!r}: {number}" for word, number in words),
         "merges": [merge if isinstance(merge, str) else " ".join(merge) for merge in merges],
         "added tokens": sorted(f"{token['content']!r}: {token['id']}" for token in raw.get("added_tokens") or []),
+        "model": [json.dumps(options, sort_keys=True)],
+        "template": [json.dumps(raw.get("post_processor"), sort_keys=True)],
         "normalizer": [json.dumps(raw.get("normalizer"), sort_keys=True)],
         "pre-tokenizer": [json.dumps(portable_cut(raw.get("pre_tokenizer")), sort_keys=True)],
     }

@@ -65,8 +65,7 @@ def save_merged(
                 if not info.is_floating:
                     writer.write(name, 0, first.read_flat(name))
         write_index(directory, first)
-        # auto_map would lead to code that does not lie here
-        write_json(directory / "config.json", {key: first.config[key] for key in first.config if key != "auto_map"})
+        write_json(directory / "config.json", parents.config)
         for parent in parents.checkpoints:
             if copy_files(parent.path, directory, SIDE_FILES):
                 break  # tokenizers were proven equal: the first parent that has one gives it

@@ -8,11 +8,12 @@ because in a trim over the whole task vector it would otherwise count twice for 
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
 from ..common.checkpoints.reader import Checkpoint, all_finite, open_checkpoint
-from .compatibility import check_config, check_labels, check_modules, check_tensors, check_tokenizer
+from .compatibility import check_modules, check_tensors, check_tokenizer, merged_config
 
 PIECE = 1 << 16  # elements read at once: a merge's dozen float64 buffers of this size stay in a core's cache
 
@@ -23,11 +24,12 @@ _FINAL = "final"  # where a recipe run puts the model of each of its parts
 class Parents:
     """Checkpoints that may be merged."""
 
-    # all of them; the first gives the result its layout, types, config and tokenizer
+    # all of them; the first gives the result its layout, types and tokenizer
     checkpoints: tuple[Checkpoint, ...]
     labels: tuple[str, ...]  # a name for each, made of directory names only
     names: tuple[str, ...]  # every floating-point parameter once, sorted: the order of the task vector
     copies: dict[str, str]  # second names of tied parameters, each with the name under which it is counted
+    config: dict[str, Any]  # config.json of the result
     # the checkpoint whose modules (pooling and the like) the result takes over; None for plain networks
     modules: Checkpoint | None = None
 
@@ -57,14 +59,13 @@ def open_parents(paths: Sequence[str | os.PathLike[str]]) -> Parents:
     copies = _stored_twice(checkpoints)
     for other in checkpoints[1:]:
         check_tensors(first, other, copies)
-        check_config(first, other)
         check_tokenizer(first, other)
-        check_labels(first, other)
+    config = merged_config(checkpoints)
     modules = check_modules(checkpoints)
     names = sorted(name for name, info in first.tensors.items() if info.is_floating and name not in copies)
     if not names:
         raise ValueError(f"{first.path} holds no floating-point tensor; there is nothing to merge")
-    return Parents(checkpoints, _labels(checkpoints), tuple(names), copies, modules)
+    return Parents(checkpoints, _labels(checkpoints), tuple(names), copies, config, modules)
 
 
 def check_weights(weights: Sequence[float] | None, count: int, what: str) -> list[float]:

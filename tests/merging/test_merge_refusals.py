@@ -103,6 +103,15 @@ def test_integer_tensors_that_differ(make_models, save_checkpoint, tmp_path):
             {"rope_parameters": {"rope_type": "yarn"}},
             "rope_parameters is",
         ),
+        (
+            {"architectures": ["MmBertForSequenceClassification"]},
+            {"architectures": ["ModernBertForTokenClassification"]},
+            "architectures is .*Token.* in .*variant but .*Sequence.* in .*base",
+        ),
+        ({"classifier_pooling": "cls"}, {"classifier_pooling": "mean"}, "classifier_pooling is mean"),
+        ({"problem_type": "regression"}, {"problem_type": "single_label_classification"}, "problem_type is single"),
+        ({"pooling_of_mine": "cls"}, {"pooling_of_mine": "mean"}, "pooling_of_mine is mean"),
+        ({"model_type": "bert"}, {"model_type": "roberta"}, "model_type is roberta"),
     ],
 )
 def test_configs(pair, tmp_path, mine, theirs, match):
@@ -126,6 +135,8 @@ def test_two_spellings_of_one_theta_agree(pair, tmp_path):
         ({"model": {"vocab": {"a": 0, "b": 1}, "merges": ["a b"]}}, "its merges differs .*a b"),
         ({"added_tokens": [{"id": 7, "content": "<x>"}]}, "its added tokens differs .*'<x>': 7"),
         ({"normalizer": {"type": "NFC"}}, "its normalizer differs"),
+        ({"post_processor": {"type": "ByteLevel"}}, "its template differs"),
+        ({"model": {"vocab": {"a": 0, "b": 1}, "merges": [], "byte_fallback": True}}, "its model differs"),
     ],
 )
 def test_tokenizers(pair, tmp_path, change, match):
@@ -248,13 +259,25 @@ def test_embedders_keep_modules_and_prompts_or_are_refused(tmp_path):
     other = embedder(tokenizer, tmp_path / "three", network, {"query": "search: "}, pooling="mean")
     refused(folders[0], [other], tmp_path / "out", r"1_Pooling/config.json differs between")
     other = embedder(tokenizer, tmp_path / "four", network, {"query": "other: "})
-    refused(folders[0], [other], tmp_path / "out", "the prompts differs between")
+    refused(folders[0], [other], tmp_path / "out", "prompts in config_sentence_transformers.json differs between")
+    settings = folders[1] / "config_sentence_transformers.json"
+    settings.write_text(json.dumps(json.loads(settings.read_text()) | {"similarity_fn_name": "dot"}))
+    refused(
+        folders[0], folders[1:], tmp_path / "out", "similarity_fn_name in config_sentence_transformers.json differs"
+    )
 
 
-def test_labels_in_another_order(make_models, save_checkpoint, tmp_path):
+def test_what_a_head_means_comes_from_the_parent_that_says_it(make_models, save_checkpoint, tmp_path):
     base, (variant,) = make_models(count=1)
-    for name, tensors, labels in (("one", base, ["a", "b"]), ("two", variant, ["b", "a"]), ("three", variant, None)):
-        named = {} if labels is None else {"id2label": dict(enumerate(labels))}
-        save_checkpoint(name, tensors, vocab_size=40, **named)
-    refused(tmp_path / "one", [tmp_path / "two"], tmp_path / "out", "label 0 is 'b' in .*two but 'a' in .*one")
-    merge_weighted_average([tmp_path / "one", tmp_path / "three"], tmp_path / "out")
+    named = {"vocab_size": 40, "id2label": {0: "a", 1: "b"}, "label2id": {"a": 0, "b": 1}}
+    save_checkpoint("silent", base, vocab_size=40, id2label={0: "LABEL_0", 1: "LABEL_1"}, problem_type=None)
+    save_checkpoint("one", variant, **named, problem_type="multi_label_classification", classifier_dropout=0.1)
+    save_checkpoint("two", base, **named | {"id2label": {0: "b", 1: "a"}}, transformers_version="5.0.0")
+    save_checkpoint("three", base, **named, classifier_dropout=0.2, dtype="float32", architectures=None)
+    order = "label 0 is b in .*two but a in"
+    refused(tmp_path / "one", [tmp_path / "two"], tmp_path / "out", order)
+    refused(tmp_path / "silent", [tmp_path / "one", tmp_path / "two"], tmp_path / "out", order)
+    merge_weighted_average([tmp_path / name for name in ("silent", "one", "three")], tmp_path / "out")
+    config = json.loads((tmp_path / "out" / "config.json").read_text())
+    assert config["id2label"] == {"0": "a", "1": "b"} and config["label2id"] == {"a": 0, "b": 1}
+    assert config["problem_type"] == "multi_label_classification"
