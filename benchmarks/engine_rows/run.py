@@ -7,10 +7,11 @@ python run.py ROW FOLDER TEXTS.json OUT.json: never imports mmbert. OUT has `ver
 import importlib.metadata
 import json
 import sys
-import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+sys.path.append(str(Path(__file__).parents[2] / "export" / "serving"))
+from probe import llama_server
 
 VECTORS = 14  # texts that are embedded
 LABELLED = [("the right to rest", 0), ("free to marry", 1), ("hours of rest", 0), ("free to leave", 1)] * 4
@@ -115,28 +116,6 @@ def openvino(folder: Path, texts: list[str]) -> dict[str, Any]:
         inputs = {"input_ids": np.array([row]), "attention_mask": np.ones((1, len(row)), np.int64)}
         vectors.append(model(inputs)["sentence_embedding"][0].tolist())
     return {"ids": ids, "vectors": vectors}
-
-
-def llama_server(file: Path, pooling: str = "mean") -> Callable[[str, dict[str, Any]], Any]:
-    """Start llama.cpp's server on a GGUF, one thread; give what asks it."""
-    import xllamacpp
-
-    settings = xllamacpp.CommonParams()
-    settings.model.path = str(file)
-    settings.embedding = True
-    settings.pooling_type = getattr(xllamacpp.llama_pooling_type, f"LLAMA_POOLING_TYPE_{pooling.upper()}")
-    settings.n_ctx = settings.n_batch = settings.n_ubatch = 8192
-    settings.n_parallel = settings.cpuparams.n_threads = 1
-    settings.warmup, settings.port = False, 0
-    server = xllamacpp.Server(settings)
-
-    def ask(path: str, body: dict[str, Any]) -> Any:
-        data = json.dumps(body).encode()
-        place, kind = f"{server.listening_address}{path}", {"Content-Type": "application/json"}
-        with urllib.request.urlopen(urllib.request.Request(place, data, kind), timeout=600) as answer:
-            return json.loads(answer.read())
-
-    return ask
 
 
 def llama_cpp(folder: Path, texts: list[str], dtype: str = "f32") -> dict[str, Any]:

@@ -34,7 +34,10 @@ def doctor(
         Path | None, typer.Argument(help="Also check this checkpoint or export, and which software will serve it.")
     ] = None,
     run: Annotated[
-        bool, typer.Option(help="Load it in stock transformers and what else is here, not only read its files.")
+        bool,
+        typer.Option(
+            help="Load it in stock transformers, or an export's engine, and what else is here; else read files."
+        ),
     ] = True,
     python: Annotated[
         list[Path] | None, typer.Option(help="Interpreter of another environment to load it in; may be repeated.")
@@ -76,7 +79,7 @@ def _print_installation(report: dict[str, Any]) -> None:
 def _examine(checkpoint: Path, run: bool, interpreters: list[Path], quiet: bool) -> dict[str, Any]:
     """Check a checkpoint's files, numbers and readers; print unless quiet."""
     if (checkpoint / "export.json").is_file() and not (checkpoint / "model.safetensors").is_file():
-        return _examine_export(checkpoint, run, quiet)
+        return _examine_export(checkpoint, interpreters if run else [], quiet)
     from dataclasses import asdict
 
     from ...common.checkpoints.reader import open_checkpoint
@@ -102,13 +105,13 @@ def _examine(checkpoint: Path, run: bool, interpreters: list[Path], quiet: bool)
     }
 
 
-def _examine_export(folder: Path, run: bool, quiet: bool) -> dict[str, Any]:
-    """Say what an exported folder holds, and run it where its engine is installed."""
+def _examine_export(folder: Path, interpreters: list[Path], quiet: bool) -> dict[str, Any]:
+    """Check an exported folder's files, say what they hold, and run it where its engine is installed."""
     from dataclasses import asdict
 
     from ...export.serving.exported import describe_export, export_verdicts
 
-    told, verdicts = describe_export(folder), export_verdicts(folder, run=run)
+    told, verdicts = describe_export(folder), export_verdicts(folder, interpreters)
     if not quiet:
         typer.echo(told)
         _print_verdicts(verdicts)

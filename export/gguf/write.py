@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from tokenizers import Tokenizer
 
 from ...common.checkpoints.writer import atomic_directory
-from ...common.files import refuse_existing, write_json
+from ...common.files import read_json, refuse_existing, write_json
 from ...model_cards.cards.folder import write_card
+from ..graphs.parity import SENTENCES
 from ..graphs.plan import EMBEDDERS, read_network
 from ..graphs.pooling_head import EmbeddingHead, saved_settings
 from .tokenizer import read_vocabulary
@@ -128,6 +130,8 @@ def export_gguf(
         writer.close()
         (directory / "Modelfile").write_text(f"FROM ./{file}\n", encoding="utf-8")
         _write_record(directory, folder, file, task, kind, limit, dims, config)
+        if task == "embedding":
+            _add_self_test(directory, model, files, kind)
         write_card(directory, Path(output).name)
     return GgufExport(Path(output), file, task, kind)
 
@@ -248,3 +252,14 @@ def _write_record(
         "mmbert": __version__,
     }
     write_json(directory / "export.json", record)
+
+
+def _add_self_test(directory: Path, model: Any, files: Path, pooling: str) -> None:
+    """Put a text, its ids and its vector of length 1 into export.json, for `mmbert doctor` to compare in llama.cpp."""
+    ids = Tokenizer.from_file(str(files / "tokenizer.json")).encode(SENTENCES[0]).ids
+    with torch.inference_mode():
+        states = model(torch.tensor([ids])).last_hidden_state[0]
+    vector = torch.nn.functional.normalize(states[0] if pooling == "cls" else states.mean(0), dim=0)
+    values = [float(f"{value:.7g}") for value in vector.tolist()]
+    test = {"text": SENTENCES[0], "input_ids": ids, "values": values}
+    write_json(directory / "export.json", {**read_json(directory / "export.json"), "self_test": test})

@@ -1,4 +1,4 @@
-"""Loads a checkpoint in this and other interpreters, without mmbert, and turns what happened into verdicts.
+"""Loads a checkpoint or an export in this and other interpreters, without mmbert; what happened becomes verdicts.
 
 Each interpreter runs `probe.py` in a process of its own, isolated from this one's imports, so that a version 4
 of transformers can be asked from a version 5. A verdict from a run beats one from reading.
@@ -32,7 +32,13 @@ def run_verdicts(checkpoint: str | os.PathLike[str], python: str | os.PathLike[s
     Raises:
         ValueError: If the interpreter cannot run the probe at all.
     """
-    path = Path(checkpoint).absolute()
+    test = read_self_test(Path(checkpoint))
+    return [_verdict(entry, test) for entry in probe(Path(checkpoint), python, "torch and transformers")]
+
+
+def probe(folder: Path, python: str | os.PathLike[str], needs: str) -> list[dict[str, Any]]:
+    """Run the probe on a folder in an interpreter; what each of its engines did. `needs` is told where none can run."""
+    path = folder.absolute()
     with tempfile.TemporaryDirectory() as cache:  # where transformers copies remote code to
         environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_MODULES_CACHE": cache}
         try:
@@ -45,12 +51,12 @@ def run_verdicts(checkpoint: str | os.PathLike[str], python: str | os.PathLike[s
                 timeout=_SECONDS,
             )
         except (OSError, subprocess.TimeoutExpired) as error:
-            raise ValueError(f"{python}: cannot run it ({error}); give a Python with torch and transformers") from None
+            raise ValueError(f"{python}: cannot run it ({error}); give a Python with {needs}") from None
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise ValueError(f"{python}: {last}; give a Python with torch and transformers")
-    test = read_self_test(path)
-    return [_verdict(entry, test) for entry in json.loads(done.stdout.splitlines()[-1])]
+        raise ValueError(f"{python}: {last}; give a Python with {needs}")
+    found: list[dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])
+    return found
 
 
 def put_together(read: Sequence[Verdict], ran: Sequence[Verdict]) -> list[Verdict]:
@@ -65,12 +71,12 @@ def put_together(read: Sequence[Verdict], ran: Sequence[Verdict]) -> list[Verdic
     """
     table: list[Verdict] = []
     for verdict in read:
-        runs = [one for one in ran if one.engine.startswith(verdict.engine)]
-        if verdict.engine == "sentence-transformers" and verdict.loads == "yes":
-            runs = [
-                Verdict(one.engine, one.loads, "; ".join(filter(None, (one.why, verdict.why))), one.basis)
-                for one in runs
-            ]
+        notes = verdict.why if verdict.loads == "yes" else ""
+        runs = dict.fromkeys(
+            Verdict(one.engine, one.loads, "; ".join(filter(None, (one.why, notes))), one.basis)
+            for one in ran
+            if one.engine.startswith(verdict.engine)
+        )
         table += runs or [verdict]
     return table
 

@@ -8,8 +8,8 @@ import json
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks" / "engine_rows"))
-from run import llama_server
+sys.path.insert(0, str(Path(__file__).parents[2] / "export" / "serving"))
+from probe import llama_server
 
 
 def main(model: str, texts: str, out: str, pooling: str = "mean") -> None:

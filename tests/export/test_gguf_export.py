@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from mmbert.export import export_gguf, trim_vocabulary
+from tests_support import run_verb
 
 gguf = pytest.importorskip("gguf")
 TEXTS = ["a small house by the river", "old", "we cross the old bridge every morning, 早上 ñ", "the river " * 40]
@@ -115,6 +116,23 @@ def test_llama_cpp_gives_our_ids_and_vectors(make, tokenizer, tmp_path, dtype, c
         embedder = mmbert.load_embedder(folder, dtype="float32", device="cpu")
         assert found["ids"] == [embedder.tokenizer(text)["input_ids"] for text in TEXTS]
         assert (np.array(found["vectors"]) * embedder.encode(TEXTS)).sum(1).min() > cosine
+
+
+@pytest.mark.slow
+@pytest.mark.engines
+@pytest.mark.skipif(LLAMA_CPP is None, reason="needs xllamacpp here or MMBERT_LLAMA_CPP_PYTHON")
+def test_doctor_runs_llama_cpp_in_another_environment(make, tmp_path):
+    done = export_gguf(make("ForMaskedLM"), tmp_path / "out", dtype="f32")
+    report = json.loads(run_verb("doctor", done.output, "--json", "--python", LLAMA_CPP).stdout)
+    [row] = [row for row in report["engines"] if row["engine"].startswith("llama.cpp")]
+    assert report["sound"] and (row["loads"], row["basis"]) == ("yes", "ran") and "<= 0.001" in row["why"]
+    record = json.loads((done.output / "export.json").read_text())
+    for change in ({"input_ids": [2, 1]}, {"values": [0.0, 1.0]}):
+        (done.output / "SHA256SUMS").unlink(missing_ok=True)
+        (done.output / "export.json").write_text(json.dumps(record | {"self_test": record["self_test"] | change}))
+        told = run_verb("doctor", done.output, "--json", "--python", LLAMA_CPP)
+        rows = json.loads(told.stdout)["engines"]
+        assert told.exit_code == 1 and [r["loads"] for r in rows if r["engine"].startswith("llama.cpp")] == ["wrong"]
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ from mmbert.cli.checkpoints.export import export
 from mmbert.export import export_onnx, export_openvino, open_runtime
 from mmbert.export.graphs.noise import output_into
 from safetensors.torch import load_file, save_file
-from tests_support import run_forked
+from tests_support import run_forked, run_verb
 from transformers import ModernBertModel
 from typer.testing import CliRunner
 
@@ -137,20 +137,25 @@ def test_the_log_of_a_conversion_that_failed_is_kept_and_named(tmp_path, capfd):
 
 
 def test_doctor_runs_an_export(exported, tmp_path):
-    from mmbert.cli.checkpoints.doctor import doctor
-
-    app = typer.Typer()
-    app.command()(doctor)
-    found = json.loads(CliRunner().invoke(app, [str(exported), "--json"]).stdout)
+    found = json.loads(run_verb("doctor", exported, "--json").stdout)
     ran = found["engines"][0]
     assert (
         found["sound"] and ran["engine"].startswith("ONNX Runtime") and (ran["loads"], ran["basis"]) == ("yes", "ran")
     )
+    assert "checksums agree" in found["export"]
     damaged = shutil.copytree(exported, tmp_path / "damaged")
+    (damaged / "tokenizer.json").unlink()
+    with pytest.raises(ValueError, match=r"damaged/tokenizer.json is missing, though SHA256SUMS names it"):
+        run_verb("doctor", damaged)
+    (damaged / "SHA256SUMS").unlink()
+    rows = json.loads(run_verb("doctor", damaged, "--no-run", "--json").stdout)["engines"]
+    assert [row["loads"] for row in rows][:2] == ["unknown", "no"] and rows[1]["why"] == "there is no tokenizer.json"
+    with pytest.raises(ValueError, match=r"/false: no message; give a Python with onnxruntime"):
+        run_verb("doctor", damaged, "--python", "/bin/false")
     record = json.loads((damaged / "export.json").read_text())
     record["self_test"]["values"][0] += 1.0
     (damaged / "export.json").write_text(json.dumps(record))
-    done = CliRunner().invoke(app, [str(damaged), "--json"])
+    done = run_verb("doctor", damaged, "--json")
     assert done.exit_code == 1 and json.loads(done.stdout)["engines"][0]["loads"] == "wrong"
 
 
