@@ -3,16 +3,21 @@
     python benchmarks/formats.py --output build/formats                     # shapes of base and small, random weights
     python benchmarks/formats.py --checkpoint ENCODER --texts FILE ...      # a trained one: what the numbers are worth
 
-Every file is written by `export_onnx` or `export_openvino` and opened by `open_runtime`, as a user's would be. Times
-are process CPU time of one thread, the best of several turns in which the contestants alternate; cosines are against
-torch in fp32, over the tokens of the batch. Random weights say what a format costs, not what rounding does to a trained
-network, whose few large channels are what int8 has trouble with: for that give a checkpoint.
+Every file is written by our exports and opened as a user's would be; int8 in torch computes in bf16 between its layers
+where the processor has that. Times are process CPU time of one thread, medians of turns in which the contestants
+alternate, after one that does not count; cosines are against torch in fp32, over the tokens of the batch. 16 rows of
+variable-512 are padded to the longest, which only torch leaves out. Random weights say what a format costs, not what
+rounding does to a trained network, whose few large channels are what int8 has trouble with: for that give a checkpoint;
+the last table then has the cosines of up to 1,000 texts' vectors (means over their tokens).
 """
 
+import argparse
 import os
+import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +26,17 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import torch
 from mmbert import MmBertConfig, MmBertModel
-from mmbert.export import export_onnx, export_openvino, open_runtime
-from mmbert.modeling import quantise_weights, train_tokenizer
+from mmbert.evaluation.efficiency.settings import SETTINGS
+from mmbert.export import export_modernbert, export_onnx, export_openvino, open_runtime
+from mmbert.modeling import train_tokenizer
+from mmbert.modeling.hardware import preferred_dtype
 from mmbert.modeling.tokenization_mmbert import save_tokenizer
 from support import parser_of, write_results
 
 Batch = tuple[torch.Tensor, torch.Tensor]
-SHAPES = ((8, 32), (8, 128), (1, 512))
+VARIABLE = replace(SETTINGS["variable-512"], rows=16)
+SHAPES = {"8 x 32": [32] * 8, "8 x 128": [128] * 8, "1 x 512": [512], VARIABLE.name: VARIABLE.lengths(0)}
+FORMATS = ("float32", "int8", "int8-static")
 WORDS = [f"w{number}" for number in range(400)]
 
 
@@ -39,6 +48,8 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="*", default=["base", "small"], help="shapes for random weights")
     parser.add_argument("--layers", type=int, default=6, help="layers of the random networks; time grows in proportion")
     parser.add_argument("--turns", type=int, default=4)
+    parser.add_argument("--contestants", nargs="*", help='only these, such as "torch int8"; torch float32 always runs')
+    parser.add_argument("--shapes", nargs="*", choices=list(SHAPES), default=list(SHAPES))
     options = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
@@ -46,13 +57,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         if options.checkpoint:
             texts = options.texts.read_text(encoding="utf-8").splitlines()
-            rows += measure(options.checkpoint.name, options.checkpoint, texts, Path(scratch), options.turns)
+            rows += measure(options.checkpoint.name, options.checkpoint, texts, Path(scratch), options)
         else:
             for size in options.sizes:
                 folder = random_checkpoint(size, options.layers, Path(scratch) / size)
                 draw = np.random.default_rng(0)
                 texts = [" ".join(draw.choice(WORDS, 60)) for _ in range(16)]
-                rows += measure(f"{size}, {options.layers} layers", folder, texts, Path(scratch), options.turns)
+                rows += measure(f"{size}, {options.layers} layers", folder, texts, Path(scratch), options)
     print_table(rows)
     found = {"torch": torch.__version__, "threads": 1, "cpu": sorted(_capabilities()), "rows": rows}
     write_results(options.output, "formats", found)
@@ -67,64 +78,98 @@ def random_checkpoint(size: str, layers: int, folder: Path) -> Path:
     return folder
 
 
-def measure(name: str, folder: Path, texts: list[str], scratch: Path, turns: int) -> list[dict[str, Any]]:
+def measure(
+    name: str, folder: Path, texts: list[str], scratch: Path, options: argparse.Namespace
+) -> list[dict[str, Any]]:
     """Time every contestant on every shape, alternating, and compare their numbers with torch in fp32."""
-    contestants, sizes = open_contestants(folder, texts, scratch / f"exports {name}")
+    contestants, sizes = open_contestants(folder, texts, scratch / f"exports {name}", options.contestants)
+    spread = cosines_of_texts(folder, texts, contestants) if options.checkpoint else {}
     rows = []
-    for shape in SHAPES:
-        batch = batch_of(folder, texts, shape)
-        best, found = dict.fromkeys(contestants, float("inf")), {}
-        for _ in range(turns):
+    for shape in options.shapes:
+        ids, mask = batch_of(folder, texts, SHAPES[shape])
+        times, found = {contestant: [] for contestant in contestants}, {}
+        for turn in range(options.turns + 1):
             for contestant, run in contestants.items():
                 start = time.process_time()
-                found[contestant] = run(*batch)
-                best[contestant] = min(best[contestant], time.process_time() - start)
+                found[contestant] = run(ids, mask)
+                if turn:
+                    times[contestant].append(time.process_time() - start)
+        median = {contestant: statistics.median(took) for contestant, took in times.items()}
         for contestant in contestants:
-            cosine = cosines(found["torch float32"], found[contestant])
+            cosine = cosines(found["torch float32"], found[contestant])[mask.bool().numpy()]
             rows.append(
                 {
                     "model": name,
-                    "rows": shape[0],
-                    "tokens": shape[1],
+                    "shape": shape,
                     "contestant": contestant,
-                    "ms": round(best[contestant] * 1e3, 1),
-                    "speed": round(best["torch float32"] / best[contestant], 2),
+                    "ms": round(median[contestant] * 1e3, 1),
+                    "speed": round(median["torch float32"] / median[contestant], 2),
                     "cosine_min": round(float(cosine.min()), 5),
                     "cosine_mean": round(float(cosine.mean()), 5),
                     "megabytes": round(sizes[contestant] / 1e6, 1),
+                    **spread.get(contestant, {}),
                 }
             )
     return rows
 
 
 def open_contestants(
-    folder: Path, texts: list[str], scratch: Path
+    folder: Path, texts: list[str], scratch: Path, wanted: list[str] | None
 ) -> tuple[dict[str, Callable[..., np.ndarray]], dict[str, int]]:
     """Export the checkpoint in every format; return what runs each, and the bytes of its weights."""
     contestants: dict[str, Callable[..., np.ndarray]] = {}
     sizes: dict[str, int] = {}
     parameters = sum(p.numel() for p in MmBertModel.from_pretrained(folder).parameters())
-    for dtype in ("float32", "bfloat16", "int8"):
-        model = MmBertModel.from_pretrained(folder, dtype=getattr(torch, "bfloat16" if dtype != "float32" else dtype))
+    for dtype in ("float32", "bfloat16"):
+        contestants[f"torch {dtype}"] = _in_torch(MmBertModel.from_pretrained(folder, dtype=getattr(torch, dtype)))
         sizes[f"torch {dtype}"] = parameters * (4 if dtype == "float32" else 2)
-        if dtype == "int8":
-            rounded = sum(m.weight.numel() for m in model.modules() if isinstance(m, torch.nn.Linear))
-            quantise_weights(model)
-            sizes["torch int8"] -= rounded
-        contestants[f"torch {dtype}"] = _in_torch(model)
+    MmBertModel.from_pretrained(folder).save_pretrained(
+        scratch / "encoder"
+    )  # without a head, whose decoder is the table
+    rounded = export_modernbert(scratch / "encoder", scratch / "rounded", quantize="int8", card=False)
+    between = preferred_dtype(torch.device("cpu"))
+    contestants["torch int8"] = _in_torch(MmBertModel.from_pretrained(rounded, dtype=between))
+    sizes["torch int8"] = (rounded / "model.safetensors").stat().st_size
     for kind, export in (("onnx", export_onnx), ("openvino", export_openvino)):
-        for quantize in ("none", "int8", "int8-static"):
+        for quantize in FORMATS:
+            name = f"{kind} {quantize}"
+            if (
+                wanted is not None
+                and name not in wanted
+                and (quantize != "float32" or f"{kind} bfloat16" not in wanted)
+            ):
+                continue
             calibration = texts[:64] if quantize == "int8-static" else None
             output = scratch / kind / quantize
-            done = export(folder, output, task="feature-extraction", quantize=quantize, calibration=calibration)
-            name = f"{kind} {'float32' if quantize == 'none' else quantize}"
+            rounding = "none" if quantize == "float32" else quantize
+            done = export(folder, output, task="feature-extraction", quantize=rounding, calibration=calibration)
             contestants[name] = open_runtime(output, threads=1).encode_batch
             sizes[name] = sum(file.stat().st_size for file in (output / done.file).parent.iterdir())
-    contestants["openvino bfloat16"] = open_runtime(
-        scratch / "openvino" / "none", threads=1, precision="bf16"
-    ).encode_batch
-    sizes["openvino bfloat16"] = sizes["openvino float32"]
-    return contestants, sizes
+    if "openvino float32" in contestants:
+        contestants["openvino bfloat16"] = open_runtime(
+            scratch / "openvino" / "float32", threads=1, precision="bf16"
+        ).encode_batch
+        sizes["openvino bfloat16"] = sizes["openvino float32"]
+    kept = [name for name in contestants if wanted is None or name in (*wanted, "torch float32")]
+    return {name: contestants[name] for name in kept}, sizes
+
+
+def cosines_of_texts(
+    folder: Path, texts: list[str], contestants: dict[str, Callable[..., np.ndarray]]
+) -> dict[str, dict[str, float]]:
+    """Compare the vectors of up to 1,000 texts, each alone, with those of torch in fp32: median and least cosine."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    rows = [tokenizer(t, truncation=True, max_length=512, return_tensors="pt")["input_ids"] for t in texts[:1000]]
+    vectors = {
+        name: np.stack([run(ids, torch.ones_like(ids))[0].mean(0) for ids in rows]) for name, run in contestants.items()
+    }
+    found = {name: cosines(vectors["torch float32"], made) for name, made in vectors.items()}
+    return {
+        name: {"texts": len(rows), "vector_median": float(np.median(cosine)), "vector_min": float(cosine.min())}
+        for name, cosine in found.items()
+    }
 
 
 def _in_torch(model: MmBertModel) -> Callable[..., np.ndarray]:
@@ -136,21 +181,22 @@ def _in_torch(model: MmBertModel) -> Callable[..., np.ndarray]:
     return run
 
 
-def batch_of(folder: Path, texts: list[str], shape: tuple[int, int]) -> Batch:
-    """Fill rows of one length with text, so that no contestant gains or loses by padding."""
+def batch_of(folder: Path, texts: list[str], lengths: list[int]) -> Batch:
+    """Fill rows of these lengths with text, padded to the longest."""
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    rows, tokens = shape
     stream = [token for text in texts for token in tokenizer(text, truncation=True, max_length=512)["input_ids"]]
-    stream *= 1 + rows * tokens // len(stream)
-    ids = torch.tensor(stream[: rows * tokens]).view(rows, tokens)
-    return ids, torch.ones_like(ids)
+    stream *= 1 + sum(lengths) // len(stream)
+    mask = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
+    ids = torch.zeros(mask.shape, dtype=torch.long)
+    ids[mask] = torch.tensor(stream[: sum(lengths)])
+    return ids, mask.long()
 
 
 def cosines(expected: np.ndarray, found: np.ndarray) -> np.ndarray:
     """Cosine of each token's vectors."""
-    lengths = np.linalg.norm(expected, axis=-1) * np.linalg.norm(found, axis=-1)
+    lengths = np.maximum(np.linalg.norm(expected, axis=-1) * np.linalg.norm(found, axis=-1), 1e-12)
     quotient: np.ndarray = (expected * found).sum(-1) / lengths
     return quotient
 
@@ -160,13 +206,15 @@ def print_table(rows: list[dict[str, Any]]) -> None:
     for model in dict.fromkeys(row["model"] for row in rows):
         ours = [row for row in rows if row["model"] == model]
         print(f"\n{model}: ms of CPU time (times as fast as torch float32), one thread")
-        print("| | MB | " + " | ".join(f"{r} x {t}" for r, t in SHAPES) + " | cosine, mean (least) |")
-        print("|---|---|" + "---|" * (len(SHAPES) + 1))
+        shapes = list(dict.fromkeys(row["shape"] for row in ours))
+        print("| | MB | " + " | ".join(shapes) + " | cosine, mean (least) | of texts, median (least) |")
+        print("|---|---|" + "---|" * (len(shapes) + 2))
         for contestant in dict.fromkeys(row["contestant"] for row in ours):
             line = [row for row in ours if row["contestant"] == contestant]
             cells = " | ".join(f"{row['ms']:.0f} ({row['speed']:.1f})" for row in line)
             mean, least = np.mean([r["cosine_mean"] for r in line]), min(r["cosine_min"] for r in line)
-            print(f"| {contestant} | {line[0]['megabytes']:.0f} | {cells} | {mean:.5f} ({least:.4f}) |", flush=True)
+            told = f"{line[0]['vector_median']:.5f} ({line[0]['vector_min']:.4f})" if "texts" in line[0] else ""
+            print(f"| {contestant} | {line[0]['megabytes']:.0f} | {cells} | {mean:.5f} ({least:.4f}) | {told} |")
 
 
 def _capabilities() -> list[str]:

@@ -55,6 +55,7 @@ def open_parents(paths: Sequence[str | os.PathLike[str]]) -> Parents:
     checkpoints = tuple(open_checkpoint(path) for path in paths)
     for checkpoint in checkpoints:
         checkpoint.verify()
+        checkpoint.require_float()
     first = checkpoints[0]
     copies = _stored_twice(checkpoints)
     for other in checkpoints[1:]:

@@ -16,6 +16,8 @@ from huggingface_hub.dataclasses import strict
 from huggingface_hub.errors import StrictDataclassError
 from transformers import ModernBertConfig
 
+from .int8_format import METHOD, int8_table
+
 FULL: Final = "full_attention"
 SLIDING: Final = "sliding_attention"
 
@@ -132,7 +134,7 @@ class MmBertConfig(ModernBertConfig):
 
     @classmethod
     def get_config_dict(cls, *args: Any, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Read config.json; one of `modernbert` becomes ours, with ModernBERT's own defaults."""
+        """Read config.json; one of `modernbert`, or with our int8 weights, becomes ours; the rest is ModernBERT's."""
         fields, unused = super().get_config_dict(*args, **kwargs)
         if fields.get("model_type") == ModernBertConfig.model_type:
             defaults = ModernBertConfig(**deepcopy(fields)).to_dict()
@@ -140,6 +142,8 @@ class MmBertConfig(ModernBertConfig):
             defaults.pop("sparse_prediction")
             fields = {**defaults, **fields, "model_type": cls.model_type}
             fields["rope_parameters"] = defaults["rope_parameters"]
+        if (table := int8_table(fields)) is not None:
+            fields["quantization_config"] = {"quant_method": METHOD, "table": table}
         return fields, unused
 
 

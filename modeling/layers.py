@@ -199,6 +199,9 @@ def _rope_parameters(config: MmBertConfig) -> dict[str, dict[str, Any]]:
 def initialise(module: nn.Module, config: MmBertConfig) -> None:
     """Fill the parameters that `module` itself holds with their starting values, as far as they were not loaded."""
     if isinstance(module, nn.Linear | nn.Embedding):
+        if module.weight.dtype == torch.int8:
+            lacking = [n for n, p in module.named_parameters() if not getattr(p, "_is_hf_initialized", False)]
+            raise ValueError(f"the int8 checkpoint lacks {', '.join(lacking)} of {module}; export it again")
         std = getattr(module, "init_std", config.initializer_range)
         cut = config.initializer_cutoff_factor * std
         # transformers' functions leave alone what from_pretrained has loaded.

@@ -34,6 +34,7 @@ from transformers.utils.generic import can_return_tuple
 from .attention_backends import attention_backend, is_flash
 from .buffers import BufferPool, may_reuse
 from .configuration_mmbert import MmBertConfig
+from .int8_weights import register_int8
 from .layers import MmBertEmbeddings, MmBertEncoderLayer, initialise, layer_norm, rotations, start_with
 from .linear_cross_entropy import is_plain_linear, linear_cross_entropy
 from .losses import classification_loss, cross_entropy, problem_type_of, require_shape, span_loss
@@ -41,6 +42,7 @@ from .packing import TokenStream, boundaries_of, refuse_ids_beyond, stream_of_pa
 from .pooling import pool
 
 Forward = TypeVar("Forward", bound=Callable[..., Any])
+register_int8()
 
 
 def returns_output(forward: Forward) -> Forward:

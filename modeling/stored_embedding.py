@@ -2,7 +2,8 @@
 
 Of 256,000 rows a text reads a few dozen. A table in bf16 that is widened to fp32 takes four bytes a number for all of
 them, 0.8 GB in base; one that stays as it was mapped has only the rows in memory that were asked for, and these are
-widened on the way: the same numbers. What sees the whole table (training, a state dict, other weights) gets it wide.
+widened on the way: the same numbers. A table in int8 has a scale a row. What sees the whole table (training, a state
+dict, other weights) gets it wide.
 """
 
 from collections.abc import Callable
@@ -18,16 +19,22 @@ class StoredEmbedding(nn.Embedding):
     Args:
         table: The table as it was loaded.
         into: Dtype of what it gives.
+        scale: (rows, 1) fp32, of a table in int8.
     """
 
-    def __init__(self, table: nn.Embedding, into: torch.dtype) -> None:
+    def __init__(self, table: nn.Embedding, into: torch.dtype, scale: Tensor | None = None) -> None:
         nn.Module.__init__(self)
         self.__dict__.update({name: value for name, value in vars(table).items() if not name.startswith("_")})
-        self.weight, self.into = table.weight, into
+        self.into, self.scale = into, scale
+        if scale is None:
+            self.weight = table.weight
+        else:
+            self.register_buffer("weight", table.weight.data, persistent=False)
 
     def forward(self, input: Tensor) -> Tensor:
         """Embed token ids of any shape."""
-        return super().forward(input).to(self.into)
+        rows = super().forward(input)
+        return (rows if self.scale is None else rows * self.scale[input]).to(self.into)
 
     def train(self, mode: bool = True) -> "StoredEmbedding":
         """Widen the table, in the parameter that optimizers know, before it is trained."""
@@ -36,7 +43,11 @@ class StoredEmbedding(nn.Embedding):
         return super().train(mode)
 
     def _widen(self) -> None:
-        self.weight.data = self.weight.data.to(self.into)
+        self.weight.data, self.scale = self._wide(), None
+
+    def _wide(self) -> Tensor:
+        rows = self.weight.detach()
+        return (rows if self.scale is None else rows * self.scale).to(self.into)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
         self.into = fn(torch.empty(0, dtype=self.into)).dtype
@@ -46,7 +57,7 @@ class StoredEmbedding(nn.Embedding):
         if self.weight.dtype == self.into:
             super()._save_to_state_dict(destination, prefix, keep_vars)
         else:
-            destination[prefix + "weight"] = self.weight.detach().to(self.into)
+            destination[prefix + "weight"] = self._wide()
 
     def _load_from_state_dict(self, *args: Any) -> None:
         self._widen()

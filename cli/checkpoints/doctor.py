@@ -168,6 +168,8 @@ def check_checkpoint(path: Path) -> str:
     from ... import modeling
     from ...common.checkpoints.reader import open_checkpoint
     from ...modeling import MmBertConfig
+    from ...modeling.int8_format import int8_table
+    from ...modeling.int8_weights import expect_int8
 
     opened = open_checkpoint(path)
     verified = opened.verify()
@@ -179,6 +181,10 @@ def check_checkpoint(path: Path) -> str:
         )
     with torch.device("meta"):
         model = network(MmBertConfig.from_pretrained(path))
+    parameters = model.num_parameters()
+    if (table := int8_table(opened.config)) is not None:
+        expect_int8(model, table=table)
     opened.check_against(model)
     sums = "checksums agree" if verified else "no checksums to compare"
-    return f"checkpoint: {architecture}, {model.num_parameters():,} parameters, tensors fit, {sums}"
+    kind = "" if table is None else " in int8"
+    return f"checkpoint: {architecture}, {parameters:,} parameters{kind}, tensors fit, {sums}"

@@ -38,7 +38,8 @@ def export(
     quantize: Annotated[
         str | None,
         typer.Option(
-            help="onnx: none, fp16, int8, int8-static, q4; openvino: none, int8, int8-static; gguf: f32, f16, q8_0, ..."
+            help="modernbert: none, int8; onnx: none, fp16, int8, int8-static, q4; openvino: none, int8, int8-static; "
+            "gguf: f32, f16, q8_0, ..."
         ),
     ] = None,
     calibration: Annotated[Path | None, typer.Option(help="For int8-static: text file, one text per line.")] = None,
@@ -63,12 +64,15 @@ def export(
         return
     if format_ != "modernbert":
         raise ValueError(f"--format {format_} is unknown; choose modernbert, onnx, openvino or gguf")
+    rounding = graph.pop("quantize", "none")
     if graph:
         raise ValueError(f"--{next(iter(graph))} is for --format onnx, openvino or gguf; leave it out")
     if from_ not in ("mmbert", "composer"):
         raise ValueError(f"--from {from_} is unknown; choose mmbert or composer")
     if from_ == "mmbert":
-        written = export_modernbert(checkpoint, output, code=auto_map)
+        written = export_modernbert(checkpoint, output, code=auto_map, quantize=rounding)
+    elif rounding != "none":
+        raise ValueError("--quantize is for an mmBERT checkpoint; leave it out, then export what --from composer wrote")
     elif composer_config is None:
         raise ValueError("--from composer needs --composer-config, the YAML that the run was started with")
     else:

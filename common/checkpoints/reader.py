@@ -88,6 +88,11 @@ class Checkpoint:
         """Read one whole tensor."""
         return self.read_flat(name).view(self._info(name).shape)
 
+    def require_float(self) -> None:
+        """Refuse weights in int8, which run and are good for nothing else."""
+        if any(info.dtype == "I8" for info in self.tensors.values()):
+            raise ValueError(f"{self.path}: the weights are in int8, for running only; give the checkpoint they are of")
+
     def require_finite(self) -> None:
         """Refuse weights that hold NaN or infinity: what is made of them would load and compute nothing."""
         for name, info in self.tensors.items():

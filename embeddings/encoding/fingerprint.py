@@ -48,3 +48,7 @@ def _tensors(embedder: Any) -> Iterator[tuple[str, Any]]:
     for name, module in rounded.items():
         yield f"{name}.rows", module.rows()
         yield f"{name}.scale", module.scale
+    for name, module in embedder.named_modules():
+        if getattr(module, "into", None) is not None and module.scale is not None:  # a table in int8
+            yield f"{name}.rows", module.weight
+            yield f"{name}.scale", module.scale

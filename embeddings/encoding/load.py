@@ -18,6 +18,8 @@ from ...common.checkpoints.format import DTYPES, read_header
 from ...common.checkpoints.hub import local_checkpoint
 from ...modeling import MmBertModel, quantise_weights, register
 from ...modeling.hardware import compiler_obstacle, describe_runtime, preferred_attention, preferred_dtype
+from ...modeling.int8_format import int8_table
+from ...modeling.int8_weights import require_integers
 from ...modeling.stored_embedding import widen_all_but_table
 from .backend import existing, known_device, needs_sentence_transformers, one_line_errors, use_our_network
 
@@ -61,7 +63,8 @@ def load_embedder(
         pooling: Mean over the tokens of a text, or its first token; None: as saved, mean for a plain encoder.
         dtype: Of the encoder; pooling and normalisation are always computed in float32. None: bfloat16 where the device
             multiplies it by itself, else float32. auto: as stored. Name one to train or save the embedder. int8: linear
-            layers rounded for a CPU, to embed only; for another backend, a folder that was exported so.
+            layers rounded for a CPU, to embed only; for another backend, a folder that was exported so. Weights that
+            are stored in int8 stay so, whatever the dtype of what is computed between them.
         device: Like `cpu` or `cuda:1`; None: the best one there is.
         compile: Compile the layers with `torch.compile` at the first text, which takes up to a minute. For GPUs; on one
             core of a CPU it gained 2 % at the most.
@@ -111,8 +114,14 @@ def _torch(checkpoint: str, dtype: str | None, pooling: str | None, device: str 
     where = _device(device)
     if compiled and (obstacle := compiler_obstacle(where)):
         raise ValueError(f"{obstacle}; or leave compile out")
-    if dtype == "int8" and (compiled or where.type != "cpu"):
-        raise ValueError(f"dtype='int8' is for the CPU and not compiled, the device is {where}; choose bfloat16 there")
+    in_int8 = _stored_in_int8(checkpoint)
+    if in_int8:
+        require_integers()
+    if (dtype == "int8" or in_int8) and (compiled or where.type != "cpu"):
+        raise ValueError(
+            f"int8 is for the CPU and not compiled, the device is {where}; choose bfloat16 there, of a checkpoint that "
+            "is not in int8, or device='cpu'"
+        )
     wanted = "float32" if dtype == "int8" else dtype or _name(preferred_dtype(where))
     into: torch.dtype = getattr(torch, wanted, torch.float32)
     stored = _uniform_dtype(checkpoint) if dtype in (None, "int8") and where.type == "cpu" else None
@@ -126,10 +135,14 @@ def _torch(checkpoint: str, dtype: str | None, pooling: str | None, device: str 
 
 
 def _uniform_dtype(checkpoint: str) -> torch.dtype | None:
-    """Return the dtype of all weights of a folder's or snapshot's files; None if they have several."""
+    """Return the dtype of all weights of a folder's or snapshot's files; None if they have several, or int8."""
     files = sorted(local_checkpoint(checkpoint).glob("*.safetensors"))
-    found = {info.dtype for file in files for info in read_header(file)[0].values() if info.is_floating}
+    found = {info.dtype for file in files for info in read_header(file)[0].values()}
     return DTYPES[found.pop()] if len(found) == 1 else None
+
+
+def _stored_in_int8(checkpoint: str) -> bool:
+    return int8_table(_settings(checkpoint)) is not None
 
 
 def _exported(
@@ -168,11 +181,13 @@ def _prepare_network(embedder: Any, checkpoint: str, dtype: str | None, *, compi
         network.compile()
     line = describe_runtime(network, advise=not chosen)
     stored = _stored_dtype(checkpoint)
-    if dtype == "int8":
-        quantise_weights(network)
-        embedder.rounded_from = _name(stored)
-        line += "; linear layers in int8"
-    if not chosen and torch.finfo(network.dtype).eps > torch.finfo(stored).eps:
+    in_int8 = _stored_in_int8(checkpoint)
+    if dtype == "int8" or in_int8:
+        if not in_int8:
+            quantise_weights(network)
+        embedder.rounded_from = "int8" if in_int8 else _name(stored)
+        line += "; weights in int8" if in_int8 else "; linear layers in int8"
+    elif not chosen and torch.finfo(network.dtype).eps > torch.finfo(stored).eps:
         embedder.rounded_from = _name(stored)
         line += f'; rounded from {_name(stored)}, which dtype="auto" keeps'
     if line not in _announced:
@@ -182,13 +197,19 @@ def _prepare_network(embedder: Any, checkpoint: str, dtype: str | None, *, compi
 
 def _stored_dtype(checkpoint: str) -> torch.dtype:
     """Return the dtype that the checkpoint's configuration names; fp32 if it names none."""
-    try:
-        fields, _ = PretrainedConfig.get_config_dict(checkpoint)
-    except OSError:  # an old SentenceTransformer, with its encoder in a folder below
-        return torch.float32
+    fields = _settings(checkpoint)
     name = str(fields.get("dtype") or fields.get("torch_dtype") or "float32")
     stored = getattr(torch, name.removeprefix("torch."), None)
     return stored if isinstance(stored, torch.dtype) and stored.is_floating_point else torch.float32
+
+
+def _settings(checkpoint: str) -> dict[str, Any]:
+    """Read config.json; nothing of an old SentenceTransformer, with its encoder in a folder below."""
+    try:
+        fields, _ = PretrainedConfig.get_config_dict(checkpoint)
+    except OSError:
+        return {}
+    return fields
 
 
 def _name(dtype: torch.dtype) -> str:
@@ -207,7 +228,7 @@ def _assemble(checkpoint: str, pooling: str, model_kwargs: dict[str, Any], devic
         from sentence_transformers.sentence_transformer.modules import Normalize, Pooling
         from sentence_transformers.util import is_sentence_transformer_model
 
-        from .sentence_transformers_model import Embedder
+        from .sentence_transformers_model import Embedder, Int8Transformer
     if is_sentence_transformer_model(checkpoint):
         embedder = Embedder(checkpoint, model_kwargs=model_kwargs, device=device)
         if all(isinstance(module, (Transformer, Normalize)) for module in embedder):
@@ -215,7 +236,8 @@ def _assemble(checkpoint: str, pooling: str, model_kwargs: dict[str, Any], devic
                 f"modules.json of {checkpoint} names no pooling, so that no text has one vector; restore it"
             )
         return embedder
-    transformer = Transformer(checkpoint, model_kwargs=model_kwargs)
+    kind = Int8Transformer if _stored_in_int8(checkpoint) else Transformer
+    transformer = kind(checkpoint, model_kwargs=model_kwargs)
     width = transformer.get_embedding_dimension()
     return Embedder(modules=[transformer, Pooling(width, pooling_mode=pooling), Normalize()], device=device)
 

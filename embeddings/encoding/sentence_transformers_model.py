@@ -23,13 +23,15 @@ from typing import Any, Self
 import numpy as np
 import torch
 from sentence_transformers import SentenceTransformer
+from sentence_transformers.base.modules.transformer import Transformer
 from sentence_transformers.util.decorators import deprecated_kwargs
 
 from ...common.checkpoints.reader import all_finite
 from ...common.checkpoints.writer import atomic_directory
-from ...common.files import write_json
+from ...common.files import read_json, write_json
 from ...export.modernbert.st_modules import saved_kind, write_old_layout
 from ...modeling.configuration_mmbert import MmBertConfig
+from ...modeling.int8_format import int8_table
 from ...modeling.tokenization_mmbert import save_tokenizer
 from .backend import known_device
 from .packed import EncodingRecord, can_encode, encode_texts
@@ -52,12 +54,20 @@ class NonFiniteVector(ValueError):
         super().__init__(f"the vector of text {row} is not finite; embed in float32")
 
 
+class Int8Transformer(Transformer):
+    """Reads int8 weights into our network, where plain sentence-transformers would have them widened."""
+
+    def _load_config(self, model_name_or_path: str, *args: Any) -> Any:
+        return MmBertConfig.from_pretrained(model_name_or_path), False
+
+
 class Embedder(SentenceTransformer):
     """A SentenceTransformer on the mmBERT network; made by `load_embedder`.
 
     Attributes:
         normalize: Whether `encode` gives back vectors of length 1 unless it is told otherwise.
-        rounded_from: The checkpoint's dtype if `load_embedder` rounded its weights unasked, or to int8; else None.
+        rounded_from: The checkpoint's dtype if `load_embedder` rounded its weights unasked, or to int8, or if it is in
+            int8; else None.
         token_budget: Most tokens of a batch; a longer text is a batch of its own. None: what suits the device.
         last_encoding: What the last `encode` in this process did, in tokens; None before it, and where
             sentence-transformers or a pool of processes did it.
@@ -67,6 +77,12 @@ class Embedder(SentenceTransformer):
     rounded_from: str | None = None
     token_budget: int | None = None
     last_encoding: EncodingRecord | None = None
+
+    def _load_module_class_from_ref(self, class_ref: str, model_name_or_path: str, *args: Any, **kwargs: Any) -> type:
+        found: type = super()._load_module_class_from_ref(class_ref, model_name_or_path, *args, **kwargs)
+        settings = Path(model_name_or_path) / "config.json"
+        rounded = found is Transformer and settings.is_file() and int8_table(read_json(settings)) is not None
+        return Int8Transformer if rounded else found
 
     @deprecated_kwargs(sentences="inputs")
     def encode(
@@ -183,6 +199,8 @@ class Embedder(SentenceTransformer):
         return self
 
     def _refuse_if_rounded(self, done: str) -> None:
+        if self.rounded_from == "int8":
+            raise ValueError(f"int8 weights are for running only and cannot be {done}; take the checkpoint they are of")
         if self.rounded_from is not None:
             raise ValueError(
                 f"the weights were rounded from {self.rounded_from} to embed faster and must not be {done} like that; "

@@ -17,7 +17,7 @@ from typing import Any
 
 from .flops import GEMM_ROWS, EncoderShape, gemm_calls, gemm_rate, rate_of, useful_flops
 from .memory import Peak, encoding_peak
-from .models import DTYPES, Builder, Entry, batch_for, configuration, forward, longest_input
+from .models import Builder, Entry, batch_for, computed_in, configuration, forward, longest_input
 from .report import Row
 from .settings import SETTINGS, Setting
 from .timing import Tell, Timing, clock_for, interleave, with_threads
@@ -139,7 +139,7 @@ def _build(cases: Sequence[Case], seed: int) -> _Run:
         run.calls[number] = forward(model, batch_for(model.config, case.setting.lengths(seed)))
         shape = EncoderShape.of(model.config)
         if (shape.products, case.entry.dtype, GEMM_ROWS[0]) not in run.calls:
-            for rows, call in gemm_calls(shape, DTYPES[case.entry.dtype]).items():
+            for rows, call in gemm_calls(shape, computed_in(case.entry.dtype)).items():
                 run.calls[shape.products, case.entry.dtype, rows] = call
     return run
 

@@ -12,11 +12,13 @@ from typing import Any
 import torch
 from transformers import AutoModel, ModernBertConfig, XLMRobertaConfig
 
-from ...modeling import MmBertConfig, MmBertModel
+from ...modeling import MmBertConfig, MmBertModel, quantise_weights
+from ...modeling.hardware import preferred_dtype
 from .settings import Batch, make_batch
 
 OURS, COMPILED, STOCK, XLM_R, MINILM = "mmbert", "mmbert compiled", "modernbert", "xlm-r", "minilm"
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+INT8 = "int8"  # of matrices, ours only; what lies between them is in the dtype that the processor is fast in
 # What may lie between two right implementations, as a share of the output's norm: bf16 keeps 8 bits, 22 layers add
 # their rounding up, and trained weights more so than random ones. Finer differences are for the tests to find.
 _ROUNDING = {"float32": 1e-3, "bfloat16": 0.2, "float16": 0.05}
@@ -32,7 +34,7 @@ class Entry:
     Attributes:
         network: `mmbert`, `mmbert compiled`, `modernbert` (stock, the same weights), `xlm-r` or `minilm`.
         size: `base` or `small`; XLM-R is a base and MiniLM a small one. With a checkpoint, only a name.
-        dtype: `float32`, `bfloat16` or `float16`, of weights and activations.
+        dtype: `float32`, `bfloat16` or `float16`, of weights and activations; `int8`, of our matrices.
         checkpoint: Folder or Hub id of an mmBERT or ModernBERT checkpoint, in place of random weights.
         overrides: Fields of the configuration that differ from the released one.
     """
@@ -51,8 +53,8 @@ class Entry:
 
 def configuration(entry: Entry) -> Any:
     """Return the configuration of a model."""
-    if entry.dtype not in DTYPES:
-        raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, got {entry.dtype!r}")
+    if entry.dtype not in DTYPES and (entry.dtype, entry.network) != (INT8, OURS):
+        raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, or int8 of {OURS}, got {entry.dtype!r}")
     if (entry.network, entry.size) in _PEERS:
         return _peer_configuration(entry)
     if entry.network not in (OURS, COMPILED, STOCK):
@@ -92,6 +94,11 @@ def longest_input(config: Any) -> int:
     return limit - config.pad_token_id - 1 if config.model_type == "xlm-roberta" else limit
 
 
+def computed_in(dtype: str) -> torch.dtype:
+    """Return the dtype of activations."""
+    return preferred_dtype(torch.device("cpu")) if dtype == INT8 else DTYPES[dtype]
+
+
 class Builder:
     """Builds models, and lets those of the same weights share one copy of them."""
 
@@ -101,7 +108,11 @@ class Builder:
     def build(self, entry: Entry) -> Any:
         """Build one model in evaluation mode; stock must compute what ours does with the same weights."""
         torch.manual_seed(0)
-        config, dtype = configuration(entry), DTYPES[entry.dtype]
+        config, dtype = configuration(entry), computed_in(entry.dtype)
+        if entry.dtype == INT8:
+            rounded = self.build(replace(entry, dtype=str(dtype).removeprefix("torch.")))
+            quantise_weights(rounded)
+            return rounded
         if entry.network in (XLM_R, MINILM):
             return AutoModel.from_config(config, dtype=dtype, add_pooling_layer=False).eval()
         if entry.checkpoint is not None and entry.tied_weights not in self._weights:

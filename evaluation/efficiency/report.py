@@ -118,10 +118,12 @@ class Report:
         known = {row.key: row for row in self.rows} | {row.key: row for row in rows}
         self.rows = list(known.values())
 
-    def write(self, path: Path) -> None:
-        """Write it as JSON; an interrupted run leaves the file of the last whole setting."""
+    def write(self, path: Path, **ratios: float | None) -> None:
+        """Write it as JSON, with the ratios that are known; an interrupted run leaves what the last setting wrote."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_json(path, {"conditions": self.conditions, "rows": [asdict(row) for row in self.rows]}, indent=1)
+        known = {name: value for name, value in ratios.items() if value is not None}
+        content = {"conditions": self.conditions, **known, "rows": [asdict(row) for row in self.rows]}
+        write_json(path, content, indent=1)
 
 
 def ratio(rows: Sequence[Row], ours: Row, network: str, size: str) -> float | None:

@@ -13,7 +13,7 @@ prediction while training; `MmBertForMaskedLM.from_pretrained` reads it back all
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -21,6 +21,8 @@ from ...common.checkpoints.reader import SIDE_FILES, Checkpoint, open_checkpoint
 from ...common.checkpoints.writer import atomic_directory, write_index
 from ...common.files import copy_files, read_json, refuse_existing, write_json
 from ...model_cards.cards.folder import write_card
+from ...modeling.int8_format import int8_fields
+from .int8 import rounded_names, write_int8
 from .remote_code import auto_map, write_remote_code
 from .self_test import Comparison, make_self_test
 from .st_modules import LENGTH, MODULE_FILES, copy_modules, saved_kind, write_old_layout
@@ -39,7 +41,12 @@ _PAPERS = ("README.md", "LICENSE", "LICENSE.txt", "NOTICE", "merge.json")
 
 
 def export_modernbert(
-    checkpoint: str | os.PathLike[str], output: str | os.PathLike[str], *, code: bool = False, card: bool = True
+    checkpoint: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    *,
+    code: bool = False,
+    card: bool = True,
+    quantize: Literal["none", "int8"] = "none",
 ) -> Path:
     """Write a checkpoint in the format that every ModernBERT reader loads, with the same numbers.
 
@@ -57,21 +64,32 @@ def export_modernbert(
         code: Also write our network's files and the `auto_map` that leads to them, for readers who say
             `trust_remote_code=True`. Some libraries cannot reload their own saves of a configuration with `auto_map`.
         card: Also write README.md, or complete the one that comes along.
+        quantize: `int8` rounds matrices and embedding table, a scale a row: a quarter of fp32. We run such weights as
+            they are, on a CPU; stock transformers widens them, with compressed-tensors installed. The table of a masked
+            LM, which is its decoder too, stays as it is.
 
     Returns:
         The output directory.
     """
     refuse_existing(output)
+    if quantize not in ("none", "int8"):
+        raise ValueError(f"quantize must be none or int8, got {quantize!r}")
     source = open_checkpoint(checkpoint)
     source.verify()
+    source.require_float()
     source.require_finite()
     config = _modernbert_config(source)
-    _check_tensors(source, config)
+    stock = _check_tensors(source, config)
     check_tokenizer(source.path / "tokenizer.json", config["vocab_size"])
     test = make_self_test(source.path)
     with atomic_directory(output) as directory:
-        copy_files(source.path, directory, source.files)
-        write_index(directory, source)
+        if quantize == "int8":
+            rounded = rounded_names(stock)
+            write_int8(directory, source, rounded)
+            config["quantization_config"] = int8_fields(table=any("tok_embeddings" in name for name in rounded))
+        else:
+            copy_files(source.path, directory, source.files)
+            write_index(directory, source)
         if code:
             write_remote_code(directory)
         write_json(directory / "config.json", config | ({"auto_map": auto_map()} if code else {}))
@@ -82,7 +100,7 @@ def export_modernbert(
         write_portable_cut(directory / "tokenizer.json")
         rewrite_tokenizer_config(directory / "tokenizer_config.json", config["max_position_embeddings"])
         test.write(directory)
-        _require_same_numbers(test.compare(directory, stock=True), source.path)
+        _require_same_numbers(test.compare(directory, stock=quantize == "none"), source.path)
         if card:
             write_card(directory, Path(output).name)
     return Path(output)
@@ -145,13 +163,15 @@ def _architecture(source: Checkpoint) -> str:
     raise ValueError(f'{source.path / "config.json"}: names no architecture; add one, such as ["MmBertForMaskedLM"]')
 
 
-def _check_tensors(source: Checkpoint, config: dict[str, Any]) -> None:
-    """Build the stock network without memory and compare names and shapes."""
+def _check_tensors(source: Checkpoint, config: dict[str, Any]) -> torch.nn.Module:
+    """Build the stock network without memory, compare names and shapes, and return it."""
     import transformers
 
     stock = getattr(transformers, config["architectures"][0])
     with torch.device("meta"):
-        source.check_against(stock(transformers.ModernBertConfig(**config)))
+        network: torch.nn.Module = stock(transformers.ModernBertConfig(**config))
+    source.check_against(network)
+    return network
 
 
 def _max_seq_length(source: Checkpoint, config: dict[str, Any]) -> int:
@@ -164,6 +184,5 @@ def _max_seq_length(source: Checkpoint, config: dict[str, Any]) -> int:
 def _require_same_numbers(comparison: Comparison, path: Path) -> None:
     if not comparison.agrees:
         raise ValueError(
-            f"{path}: stock transformers computes other numbers from the exported files ({comparison}); "
-            "nothing was written, please report this"
+            f"{path}: the exported files give other numbers ({comparison}); nothing was written, please report this"
         )

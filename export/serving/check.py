@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from ...common.checkpoints.reader import Checkpoint
 from ...common.files import read_json
+from ...modeling.int8_format import int8_table
 from ..modernbert.tokenizer_files import portable_cut
 
 Loads = Literal["yes", "no", "wrong", "unknown"]
@@ -96,7 +97,20 @@ def read_verdicts(checkpoint: Checkpoint) -> list[Verdict]:
         "transformers.js, openvino-tokenizers": _other_tokenizers,
         "ONNX Runtime": _onnx_runtime,
     }
+    if int8_table(checkpoint.config) is not None:
+        for engine in ("transformers 4", "text-embeddings-inference", "vLLM", "llama.cpp"):
+            checks[engine] = _not_tried_in_int8
+        for engine in ("transformers 5", "sentence-transformers"):
+            checks[engine] = _widened
     return [_worst(engine, list(check(files))) for engine, check in checks.items()]
+
+
+def _not_tried_in_int8(_: _Files) -> Iterator[tuple[Loads, str]]:
+    yield "unknown", "int8 weights in the format of compressed-tensors were not tried there"
+
+
+def _widened(_: _Files) -> Iterator[tuple[Loads, str]]:
+    yield "yes", "needs compressed-tensors, which widens the int8 weights; mmbert runs them as they are"
 
 
 def _worst(engine: str, found: list[tuple[Loads, str]]) -> Verdict:

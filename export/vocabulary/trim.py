@@ -79,6 +79,7 @@ def trim_vocabulary(
     _check_options(max_tokens, max_parameters, coverage)
     source = open_checkpoint(checkpoint)
     source.verify()
+    source.require_float()
     source.require_finite()
     vocabulary = Vocabulary(source.path / "tokenizer.json")
     rows = VocabularyRows.of(source, len(vocabulary))

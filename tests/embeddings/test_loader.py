@@ -112,7 +112,7 @@ def test_long_texts_are_cut_at_the_limit(encoder, toy_tokenizer):
         ({"max_seq_length": 2}, "max_seq_length must lie between 3"),  # no room for a token between <bos> and <eos>
         ({"pooling": "max"}, "pooling must be one of None, mean, cls"),
         ({"dtype": "int4"}, "dtype must be one of None, auto, float32, bfloat16, float16, int8, got 'int4'"),
-        ({"dtype": "int8", "compile": True}, "dtype='int8' is for the CPU and not compiled"),
+        ({"dtype": "int8", "compile": True}, "int8 is for the CPU and not compiled"),
     ],
 )
 def test_options_outside_the_model_are_refused(encoder, options, message):

@@ -69,6 +69,7 @@ def build_network(
     path = local_checkpoint(str(checkpoint))
     opened = open_checkpoint(path)
     opened.verify()
+    opened.require_float()
     opened.require_finite()
     raw = opened.config
     if raw.get("model_type") not in ("mmbert", "modernbert"):
