@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from ..common.files import file_size
 from ..modeling.active_vocabulary import model_obstacle, restore, shrink
 
 logger = logging.getLogger(__name__)
@@ -36,11 +37,11 @@ class ActiveVocabularyCallback(TrainerCallback):
         rows, every = len(self.active.weight), self.active.num_embeddings
         saved = (every - rows) * self.active.embedding_dim * self.active.weight.element_size() * _COPIES
         logger.info(
-            "active vocabulary: %s of %s embedding rows are trained, the others lie in a file; %.1f GB less memory for "
+            "active vocabulary: %s of %s embedding rows are trained, the others lie in a file; %s less memory for "
             "the same weights",
             f"{rows:,}",
             f"{every:,}",
-            saved / 1e9,
+            file_size(saved),
         )
 
     @staticmethod

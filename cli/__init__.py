@@ -5,6 +5,7 @@ user can mend is one line on standard error and exit status 2 (`common.command`)
 """
 
 import difflib
+import re
 import sys
 from collections.abc import Callable
 from importlib import import_module
@@ -16,9 +17,10 @@ from typer.core import TyperCommand, TyperGroup
 
 from ..common.command import run_command
 from ..common.deprecation import warn_renamed
-from ..common.messages import speak
+from ..common.library_output import sort_library_output
+from ..common.messages import did_you_mean, speak
 from ..common.options import known_name, spellings, split_config, with_known_names
-from ..common.run_file import read_run_file, remember, write_run_file
+from ..common.run_file import read_run_file, remember, result_place, write_run_file
 from .checkpoints.bench import bench
 from .checkpoints.card import card
 from .checkpoints.doctor import doctor
@@ -53,6 +55,9 @@ _MEANT = {
 }  # fmt: skip
 
 
+_LOUD = {"export": "export.log", "embed": "run.log"}  # beside what trains: other libraries speak much here
+
+
 class _Command(TyperCommand):
     """A verb whose options have transformers' names and short forms too; arguments may be written like options."""
 
@@ -76,6 +81,8 @@ class _Command(TyperCommand):
         return rest
 
     def invoke(self, ctx: Any) -> Any:
+        if self.name in _LOUD:
+            sort_library_output(result_place(), _LOUD[self.name])
         done = super().invoke(ctx)
         write_run_file()
         return done
@@ -170,7 +177,7 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _main(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
+    version: Annotated[bool, typer.Option("--version", "-V", callback=_version, is_eager=True)] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only warnings and errors.")] = False,
     no_verify: Annotated[bool, typer.Option("--no-verify", help="Compare no checksums of what is read.")] = False,
 ) -> None:
@@ -244,5 +251,9 @@ def _run() -> None:
             sys.exit(2)
         told, context = error.format_message().replace("Value error, ", "").rstrip("."), getattr(error, "ctx", None)
         command = context.command_path if context is not None else "mmbert"
-        raise ValueError(f"{command}: {told[:1].lower()}{told[1:]}; `{command} --help` shows how") from None
+        told = f"{command}: {told[:1].lower()}{told[1:]}"
+        if choice := re.search(r"'([^']*)' is not one of (.*)", told):
+            meant = did_you_mean(choice[1], re.findall(r"'([^']*)'", choice[2]))
+            raise ValueError(f"{told}{f'; {meant}' if 'mean' in meant else ''}") from None
+        raise ValueError(f"{told}; `{command} --help` shows how") from None
     sys.exit(status if isinstance(status, int) else 0)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import NoReturn
 
+from .library_output import may_sort
 from .progress import Progress
 from .run_file import write_run_file
 
@@ -42,15 +43,17 @@ def run_command(act: Callable[[], object]) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     signal.signal(signal.SIGTERM, _stop)
     try:
-        _act(act)
-        write_run_file()
+        with may_sort():
+            _act(act)
+            write_run_file()
     except (ValueError, OSError, ImportError) as error:
         if os.environ.get("MMBERT_TRACEBACK"):
             raise
         if isinstance(error, BrokenPipeError):  # `mmbert ... | head`
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(0)
-        sys.stderr.write(f"mmbert: {' '.join(str(error).split())}\n")
+        told = " ".join(str(error).split())
+        sys.stderr.write(f"{told if told.startswith('mmbert ') else f'mmbert: {told}'}\n")
         sys.exit(2)
     except KeyboardInterrupt as stop:
         said = " ".join(str(stop).split()) or "what is done is kept; the same command goes on"

@@ -99,8 +99,8 @@ def write_error(path: Path, error: OSError, needed: int | None = None) -> str:
     if error.errno not in _FULL:
         return reason
     free = free_space(path)
-    wants = f"needs {_size(needed)}, " if needed else ""
-    return f"{reason} ({wants}{_size(free)} free)" if free is not None else reason
+    wants = f"needs {file_size(needed)}, " if needed else ""
+    return f"{reason} ({wants}{file_size(free)} free)" if free is not None else reason
 
 
 def free_space(path: Path) -> int | None:
@@ -178,7 +178,8 @@ def inside(folder: Path, name: Any, named_by: Path) -> Path:
     return path
 
 
-def _size(nbytes: int | None) -> str:
+def file_size(nbytes: int | None) -> str:
+    """Spell a number of bytes in the unit that a reader would choose."""
     for unit, size in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
         if nbytes is not None and nbytes >= size:
             return f"{nbytes / size:.1f} {unit}"

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
 _PATTERNS = {
     "python": ("{name}={value!r}", "_"),
     "command": ("--{name} {value}", "-"),
     "script": ("--{name} {value}", "_"),
     "recipe": ("{name}: {value}", "_"),
 }
+_LISTED = 20  # names that a message lists
 _now: dict[str, str] = {"style": "python"}
 _own: dict[str, str] = {}
 
@@ -36,3 +41,37 @@ def columns_option(name: str, column: str) -> str:
     if _now["style"] == "python":
         return f"columns={{{name!r}: {column.split(',') if ',' in column else column!r}}}"
     return option("columns", f"{name}={column}")
+
+
+def did_you_mean(word: str, known: Iterable[str], most: int = 1) -> str:
+    """Return `did you mean f1?`, the nearest of the known words, or `there are accuracy, f1` if none is near."""
+    names = list(known)
+    plain = {name.lower(): name for name in names}
+    near = [plain[name] for name in difflib.get_close_matches(word.lower(), plain, n=most)]
+    if near:
+        return f"did you mean {' or '.join(near)}?"
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return f"there are {', '.join(names[:_LISTED]) or 'none'}{more}"
+
+
+def require_known(name: str, value: Any, known: Iterable[Any], remedy: str = "") -> None:
+    """Refuse the value of an option that is none of the known ones, with the nearest of them.
+
+    Args:
+        name: The option, as Python has it.
+        value: What the user gave.
+        known: The values that there are; None among them is what an option is that was left out.
+        remedy: What else may be done, such as "give a folder.".
+
+    Raises:
+        ValueError: If the value is none of them.
+    """
+    values = list(known)
+    if value in values:
+        return
+    names = [str(one) for one in values if one is not None]
+    hint = did_you_mean(str(value), names)
+    listed = f"is none of {', '.join(names)}" if len(names) <= _LISTED else "is unknown"
+    near = f"; {hint}" if "mean" in hint or len(names) > _LISTED else ""
+    more = f"{' Or' if near else '; or'} {remedy}" if remedy else ""
+    raise ValueError(f"{option(name, value)} {listed}{near}{more}")

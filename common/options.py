@@ -8,12 +8,15 @@ A name that no option has is refused with the nearest one. `--config FILE` reads
 
 import argparse
 import difflib
+import re
 from collections.abc import Collection, Iterable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
-from .run_file import read_run_file, remember_words
+from ..common.messages import require_known
+from .library_output import sort_library_output
+from .run_file import read_run_file, remember_words, result_place
 
 # Names for one thing. The first of a row that a command has is meant by all others of the row.
 _SAME = (
@@ -49,8 +52,13 @@ _ELSEWHERE = {
 _REPORTERS: dict[str, tuple[str, ...]] = {
     name: (name,) for name in ("wandb", "trackio", "mlflow", "comet_ml", "clearml", "swanlab")
 }
+_OTHER_REPORTERS = (
+    "none", "all", "azure_ml", "codecarbon", "dagshub", "dvclive", "flyte", "kubeflow", "neptune"
+)  # fmt: skip
 _REPORTERS["tensorboard"] = ("tensorboard", "tensorboardX")
 _FALSE = ("false", "no", "off", "0")
+_WRONG_VALUE = re.compile(r"argument (--[^/:]+)[^:]*: invalid (?:choice|(\w+) value): '(.*?)'(?: \(choose|$)")
+_KINDS = {"int": "a whole number", "float": "a number", "Path": "a path"}
 
 
 def with_known_names(
@@ -134,14 +142,30 @@ def one_line_errors(parser: argparse.ArgumentParser) -> None:
         missing = message.removeprefix("the following arguments are required: ")
         if missing != message:
             raise ValueError(f"{parser.prog} needs {missing}; `{parser.prog} --help` lists the options")
-        raise ValueError(f"{parser.prog}: {message}")
+        if found := _WRONG_VALUE.match(message):
+            name, kind, value = found.groups()
+            choices = next((list(map(str, one.choices)) for one in parser._actions if name in one.option_strings
+                            and one.choices), None)  # fmt: skip
+            if choices is not None:
+                require_known(name.lstrip("-"), value, choices)
+            message = f"{name} {value} must be {_KINDS.get(kind, kind)}"
+        if (parts := message.partition(": Truthy value expected: got "))[1]:
+            message = f"{parts[0]} {parts[2].split(' but ')[0]} must be true or false"
+        if (rest := message.removeprefix("unrecognized arguments: ")) != message:
+            message = _stray(rest.split()[0])
+        raise ValueError(f"{parser.prog}: {message.removeprefix('argument ')}")
 
     parser.error = error  # type: ignore[method-assign]
+
+
+def _stray(word: str) -> str:
+    return f"{word!r} belongs to no option; write its name in front of it, such as --train {word}"
 
 
 def require_reporters(names: Iterable[str]) -> None:
     """Refuse a service of --report_to whose package is not installed, before anything is read or trained."""
     for name in names:
+        require_known("report_to", name, (*_REPORTERS, *_OTHER_REPORTERS))
         if name in _REPORTERS and not any(find_spec(package) for package in _REPORTERS[name]):
             raise ValueError(f"--report_to {name} needs its package: pip install {_REPORTERS[name][0]}")
 
@@ -157,10 +181,13 @@ def hf_arguments(
     known = [word.lstrip("-") for action in parser._actions for word in action.option_strings if word[:2] == "--"]
     written = with_known_names(arguments, known, command)
     remember_words(command, written)
-    values = parser.parse_args_into_dataclasses(written)
+    *values, rest = parser.parse_args_into_dataclasses(written, return_remaining_strings=True)
+    if rest:
+        parser.error(_stray(rest[0]))
+    sort_library_output(result_place())
     require_reporters(one for value in values for one in _listed(getattr(value, "report_to", ())))
     given = {word.split("=")[0].lstrip("-").replace("-", "_") for word in written if word[:2] == "--"}
-    return values, frozenset(name.removeprefix("no_") if name not in known else name for name in given)
+    return tuple(values), frozenset(name.removeprefix("no_") if name not in known else name for name in given)
 
 
 def _listed(value: Any) -> list[str]:

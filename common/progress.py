@@ -137,11 +137,19 @@ class Progress:
 
 def duration(seconds: float) -> str:
     """Spell a duration in the unit that a reader would choose."""
+    if 0 < seconds < 1:
+        return f"{seconds:.1g} s"
     if seconds < 90:
         return f"{seconds:.0f} s"
     if seconds < 5400:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.1f} days"
+
+
+def per_second(done: float, seconds: float) -> str:
+    """Spell a speed, slow ones with two digits."""
+    rate = done / max(seconds, 1e-9)
+    return f"{rate:.2g}" if rate < 10 else f"{rate:,.0f}"
 
 
 def _left(seconds: float | None) -> str:

@@ -80,14 +80,28 @@ def write_run_file() -> None:
 
     command, options = _now["command"], _now["options"]
     _now.clear()
-    place = next((Path(str(options[name])) for name in _PLACES if options.get(name)), None)
+    place = _place(options)
     if place is None or not place.exists() or os.environ.get("RANK", "0") != "0":
         return
-    target = place / NAME if place.is_dir() else place.with_name(f"{place.name.partition('.')[0]}.{NAME}")
+    target = beside(place, NAME)
     head = f"# Written by mmbert {__version__}; `mmbert {command} --config {target.name}` does the same again.\n"
     plain = {name: _plain(value) for name, value in options.items() if not name.endswith("token")}
     text = yaml.safe_dump({"command": command, **plain}, sort_keys=False, allow_unicode=True, width=1000)
     target.write_text(head + text, encoding="utf-8")
+
+
+def result_place() -> Path | None:
+    """Return the folder or file that the command of this process makes, if its options name one."""
+    return _place(_now.get("options", {}))
+
+
+def beside(place: Path, name: str) -> Path:
+    """Return a file in the folder of a result, or beside its file."""
+    return place / name if place.is_dir() else place.with_name(f"{place.name.partition('.')[0]}.{name}")
+
+
+def _place(options: Mapping[str, Any]) -> Path | None:
+    return next((Path(str(options[name])) for name in _PLACES if options.get(name)), None)
 
 
 def _plain(value: Any) -> Any:

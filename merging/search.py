@@ -18,6 +18,7 @@ from typing import Literal
 
 from ..common.checkpoints.writer import atomic_directory
 from ..common.files import read_json, refuse_existing, write_json
+from ..common.progress import duration
 from .output import RECORD
 from .parents import check_weights, open_parents
 from .ties import check_trim, find_all_cuts, save_ties
@@ -92,7 +93,7 @@ def search_ties(
             better = _better(trials, value := _finite(score(merged)), higher_is_better)
             trials.append(Trial(float(density), float(scale), value))
             left = (time.monotonic() - started) / (place + 1) * (len(grid) - place - 1)
-            _log.info("density %g scale %g: score %s; about %.0f s left", density, scale, value, left)
+            _log.info("density %g scale %g: score %s; about %s left", density, scale, value, duration(left))
             loser = best if better else merged
             best = merged if better else best
             if loser is not None:

@@ -21,6 +21,7 @@ from typing import Any, Literal
 import torch
 
 from ..common.files import refuse_existing
+from ..common.messages import require_known
 from .output import MergedTensors, save_merged
 from .parents import Parents, check_weights, open_parents
 from .report import AgreementTally
@@ -75,8 +76,7 @@ def check_trim(density: float, scale: float, trim: str) -> None:
         raise ValueError(f"density must lie in (0, 1], got {density}; 0.2 keeps the largest fifth")
     if not abs(scale) < float("inf"):
         raise ValueError(f"scale must be a finite number, got {scale}; 1 is usual")
-    if trim not in ("global", "tensor"):
-        raise ValueError(f"trim must be 'global' or 'tensor', got {trim!r}")
+    require_known("trim", trim, ("global", "tensor"))
 
 
 def find_all_cuts(parents: Parents, density: float, trim: str) -> Cuts:

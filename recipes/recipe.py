@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..common.deprecation import warn_renamed
+from ..common.messages import did_you_mean
 from .data_plan import DataPlan, read_data
 from .extending import load_extended
 from .optimizer_plan import OptimizerPlan, read_optimizer
@@ -81,7 +82,9 @@ class Recipe:
         """
         path = Path(path)
         if not path.is_file():
-            raise FileNotFoundError(f"no recipe at {path}; shipped recipes are {', '.join(shipped_recipes())}.")
+            names = shipped_recipes()
+            near = f"; {meant}" if "mean" in (meant := did_you_mean(str(path), names)) else "."
+            raise FileNotFoundError(f"no recipe at {path}; shipped recipes are {', '.join(names)}{near}")
         tree, lines = load_extended(path, _shipped_files())
         try:
             return read_recipe(tree, default_name=path.stem)
@@ -124,7 +127,7 @@ class Recipe:
         if variant is None:
             return TrainingSchedule(self.phases[:-1] if self.variants and len(self.phases) > 1 else self.phases)
         if variant not in self.variants:
-            raise ValueError(f"recipe {self.name!r} has no variant {variant!r}; it has {', '.join(self.variants)}.")
+            raise ValueError(f"recipe {self.name!r} has no variant {variant!r}; {did_you_mean(variant, self.variants)}")
         return TrainingSchedule((*self.phases[:-1], self.variants[variant]))
 
     def road(self, variant: str | None = None) -> TrainingSchedule:

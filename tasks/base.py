@@ -55,6 +55,7 @@ class Task(ABC):
     reading_name: ClassVar[str]  # under which records and old keyword arguments have it
     columns: ClassVar[Sequence[str | tuple[str, ...]]]  # see `read_labelled`
     same: ClassVar[Sequence[str]]  # columns that make a test row a copy of a training row
+    score_names: ClassVar[Sequence[str]]  # every score that some rows may have
     younger: ClassVar[Sequence[str]] = ()  # options of reading that records of 0.1 do not have
     more_scores: Sequence[str] = ()  # scored on dev beside what baselines have
     problem_type: str | None = None

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 from ..common.checkpoints.hub import local_checkpoint
 from ..common.checkpoints.reader import open_checkpoint
 from ..common.command import run_command
-from ..common.messages import speak
+from ..common.messages import did_you_mean, require_known, speak
 from ..data.labelled.read import first_look, read_labelled, sample_rows
 from .language_scores import write_language_table
 
@@ -76,8 +76,7 @@ class LabelledSources:
             if not equals:
                 raise ValueError(f"--columns {pair}: write name=column, such as text=review.")
             columns[name] = column.split(",") if "," in column else column
-        if self.on_bad_row not in ("error", "skip"):
-            raise ValueError(f"--on_bad_row is {self.on_bad_row!r}, but must be error or skip.")
+        require_known("on_bad_row", self.on_bad_row, ("error", "skip"))
         found = {}
         wanted = {
             "train": self.train_languages,
@@ -156,7 +155,7 @@ def task_class(name: str) -> type[Task]:
         ValueError: If there is none of that name.
     """
     if name not in TASKS:
-        raise ValueError(f"there is no task {name!r}; give one of {', '.join(TASKS)}.")
+        raise ValueError(f"there is no task {name!r}; {did_you_mean(name, TASKS)}")
     module, _, kind = TASKS[name].partition(".")
     found: type[Task] = getattr(import_module(f"{__package__}.{module}"), kind)
     return found
@@ -204,13 +203,14 @@ def _run(kind: type[Task], arguments: Sequence[str], draw: Callable[[dict[str, A
     from transformers.utils import logging as transformers_logging
 
     from ..trainers import parse_fine_tuning
-    from .training import fine_tune_task
+    from .training import fine_tune_task, require_known_scores
 
     transformers_logging.disable_progress_bar()
     datasets.disable_progress_bars()
     options, args = parse_fine_tuning(
         script_options(kind), arguments, f"mmbert finetune {kind.name}", sys.modules[kind.__module__].__doc__
     )
+    require_known_scores(kind, args, options.table_score)
     output = Path(str(args.output_dir))
     open_checkpoint(local_checkpoint(options.model))  # what is wrong with it is told before rows are read
     pretrained_on = options.pretrained_on()  # a wrong path is told now, not after the training

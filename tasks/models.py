@@ -444,6 +444,8 @@ def _record(folder: Path) -> dict[str, Any]:
 def _network_folder(checkpoint: str | Path) -> Path:
     """Find the network's folder: of a fine-tuning with several seeds, that of the first."""
     folder = local_checkpoint(str(checkpoint))
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{checkpoint} does not exist; give the folder or Hub id of a fine-tuned network")
     seeds = sorted(folder.glob("seed-*/config.json"), key=lambda path: (len(path.parent.name), path.parent.name))
     if not seeds or (folder / "config.json").is_file():
         return folder

@@ -53,7 +53,7 @@ class MultipleChoice(Task):
     name, head = "choice", "choices"
     reading_class, reading_name = ChoiceOptions, "choices"
     columns = ("choices", "label")
-    same = (*FIRST, "choices")
+    same, score_names = (*FIRST, "choices"), ("accuracy",)
 
     def prepare(self, checkpoint: str | Path | None) -> None:
         """Find out what labels count from."""

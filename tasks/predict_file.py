@@ -4,7 +4,8 @@
     .out.jsonl.json        what they are made of: checkpoint, input and options
     out.jsonl              the result, when it is whole
 
-Only whole lines count: what a kill left of the last one is cut off. Rows already predicted are read and passed over.
+Only whole flushes count: what a kill left of one is cut off, so that the rest is computed in the same batches and the
+file has the bytes of a run that was never stopped. Rows already predicted are read and passed over.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from ..common.changes import find_changes
 from ..common.checkpoints.reader import checkpoint_fingerprint
 from ..common.files import read_json, sync_to_disk, write_json
 from ..common.locks import only_writer
-from ..common.messages import columns_option
-from ..common.progress import Progress
+from ..common.messages import columns_option, did_you_mean
+from ..common.progress import Progress, per_second
 from ..data.labelled.columns import FIELDS, numbered_choices, usual_column
 from ..data.labelled.plausibility import is_written_list, written_list
 from ..data.tables.base import MISSING, pick
@@ -34,7 +35,7 @@ from .models import TaskModel
 
 logger = logging.getLogger(__name__)
 
-_FLUSH = 1024  # rows between two writes to the disk
+_FLUSH = 1024  # rows between two writes to the disk; a whole number of the windows that `stream` sorts by length
 _OTHER_FORMATS = (".csv", ".tsv", ".parquet", ".xlsx", ".txt", ".arrow")
 READ = ("text", "text_pair", "tokens", "question", "context", "choices", "language")
 """Columns that a network reads."""
@@ -93,8 +94,8 @@ def predict_file(
                     file.write(json.dumps(line, ensure_ascii=False, default=str) + "\n")
                 file.flush()
                 written += len(part)
-                rate = (written - done) / max(time.monotonic() - began, 1e-9)
-                logger.info("%s rows predicted, %.0f rows/s", f"{written:,}", rate)
+                rate = per_second(written - done, time.monotonic() - began)
+                logger.info("%s rows predicted, %s rows/s", f"{written:,}", rate)
         if not written:
             partial.unlink(missing_ok=True)
             state.unlink(missing_ok=True)
@@ -122,7 +123,10 @@ def table_rows(source: str | Path, columns: Mapping[str, str]) -> Iterator[tuple
             f"{source} is no file{folder}; give a table such as .jsonl, .csv or .parquet, or a .txt file."
         )
     if unknown := sorted(set(columns) - set(FIELDS)):
-        raise ValueError(f"{columns_option(unknown[0], columns[unknown[0]])}: the names are {', '.join(READ)}.")
+        raise ValueError(
+            f"{columns_option(unknown[0], columns[unknown[0]])}: there is no name {unknown[0]!r}; "
+            f"{did_you_mean(unknown[0], READ)}"
+        )
     for place, row in _rows(path):
         for ours, theirs in columns.items():
             value = pick(row, theirs)
@@ -166,12 +170,14 @@ def _conditions(model: TaskModel, source: str | Path, columns: Mapping[str, str]
 
 
 def _lines_so_far(partial: Path) -> int:
-    """Count whole lines, and cut off what a kill left of another."""
-    count, end = 0, 0
+    """Count lines up to whole flushes and cut off the rest: what follows is then in the batches of an unbroken run."""
+    count, place, kept, end = 0, 0, 0, 0
     with partial.open("rb+") as file:
         for line in file:
             if not line.endswith(b"\n"):
                 break
-            count, end = count + 1, end + len(line)
+            count, place = count + 1, place + len(line)
+            if count % _FLUSH == 0:
+                kept, end = count, place
         file.truncate(end)
-    return count
+    return kept

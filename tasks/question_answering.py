@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..common.messages import require_known
 from ..data.features.answers import Answers, best_null_threshold, write_predictions
 from ..data.features.passage_rows import PassageRows
 from ..data.features.running_text import split_words
@@ -67,8 +68,7 @@ class PassageOptions:
     official: Official | None = None
 
     def __post_init__(self) -> None:
-        if self.official is not None and self.official not in OFFICIAL:
-            raise ValueError(f"official is {self.official!r}, but must be {' or '.join(OFFICIAL)}.")
+        require_known("official", self.official, (None, *OFFICIAL))
 
 
 class QuestionAnswering(Task):
@@ -77,6 +77,7 @@ class QuestionAnswering(Task):
     name, head = "qa", "spans"
     reading_class, reading_name, younger = PassageOptions, "passages", ("answer_language", "official")
     columns, same = ("question", "context"), ("question", "context")
+    score_names = ("f1", "exact", *_KINDS, "official_f1", "official_exact")
 
     def prepare(self, checkpoint: str | Path | None) -> None:
         """Check the columns."""

@@ -62,6 +62,7 @@ class TextClassification(Task):
     reading_class, reading_name, younger = TextOptions, "texts", ("positive",)
     columns = ("text", "text_pair?", ("label", "labels", "score"))
     same = ("text", "text_pair")
+    score_names = ("accuracy", "macro_f1", "micro_f1", "f1", "matthews", "spearman", "pearson", "rmse")
 
     def prepare(self, checkpoint: str | Path | None) -> None:
         """Find out what the rows ask for, and their classes."""

@@ -60,6 +60,7 @@ class TokenClassification(Task):
     name, head = "tagging", "tokens"
     reading_class, reading_name, younger = TagOptions, "words", ("entities",)
     columns, same = ("tokens", "tags"), ("tokens",)
+    score_names = ("f1", "precision", "recall", "accuracy", "macro_f1", "run_f1")
 
     def prepare(self, checkpoint: str | Path | None) -> None:
         """Find the labels, and whether they mark entities."""

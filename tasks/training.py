@@ -18,6 +18,7 @@ from accelerate import PartialState
 
 from ..common.checkpoints.hub import local_checkpoint
 from ..common.checkpoints.integrity import one_line_errors
+from ..common.messages import require_known
 from ..trainers import FineTuned, FineTuningArguments, fine_tune
 from ..trainers.finetuning.previous_run import find_previous_run, identity_of, rows_fingerprint
 from .base import Task
@@ -85,6 +86,7 @@ def fine_tune_task(
         reading = kind.reading_class(**{**(vars(reading) if reading else {}), **old})
     args = args or FineTuningArguments()
     seeds = range(args.seed, args.seed + args.seeds) if seeds is None else seeds
+    require_known_scores(kind, args, score)
     task = kind(rows, tokenizer or load_tokenizer(checkpoint), reading, checkpoint)
     baselines = {name: task.baselines(name) for name in task.encoded if name != "train"}
     _require_score(score, baselines)
@@ -174,6 +176,12 @@ def _conditions(task: Task) -> dict[str, Any]:
         if name not in _FREE and (name not in task.younger or value != usual[name])
     }
     return {task.reading_name: read, "sources": sources}
+
+
+def require_known_scores(kind: type[Task], args: FineTuningArguments, score: str | None) -> None:
+    """Refuse names of scores that a task has on no rows, before anything is read; which it has, the rows decide."""
+    require_known("metric", args.metric_for_best_model, (None, *kind.score_names, "loss"))
+    require_known("table_score", score, (None, *kind.score_names))
 
 
 def _require_score(score: str | None, baselines: Mapping[str, Mapping[str, Any]]) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ...common.messages import require_known
 from ...common.progress import Progress
 
 if TYPE_CHECKING:
@@ -124,9 +125,8 @@ def _settings(names: list[str] | None, entry: "Entry", rows: int | None) -> "lis
     from ...evaluation.efficiency.measurement import SETTINGS, Case, fits
     from ...evaluation.efficiency.models import configuration, longest_input
 
-    unknown = [name for name in names or [] if name not in SETTINGS]
-    if unknown:
-        raise ValueError(f"no setting {unknown[0]!r}; there are {', '.join(SETTINGS)}")
+    for name in names or []:
+        require_known("setting", name, SETTINGS)
     chosen = [SETTINGS[name] for name in names or SETTINGS]
     fitting = [setting for setting in chosen if fits(Case(entry, setting))]
     if not fitting or (names and len(fitting) < len(chosen)):

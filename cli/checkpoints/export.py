@@ -5,6 +5,9 @@ from typing import Annotated, Any
 
 import typer
 
+from ...common.files import file_size
+from ...common.messages import require_known
+
 
 def export(
     checkpoint: Annotated[Path, typer.Argument(help="mmBERT checkpoint directory, or what --from says.")],
@@ -57,18 +60,17 @@ def export(
     graph: dict[str, Any] = {"task": task, "optimize": optimize, "quantize": quantize, "calibration": calibration}
     graph |= {"pooling": pooling, "normalize": normalize, "dims": dims}
     graph = {name: value for name, value in graph.items() if value is not None}
-    if format_ in ("onnx", "openvino", "gguf"):
+    require_known("format", format_, ("modernbert", "onnx", "openvino", "gguf"))
+    require_known("from", from_, ("mmbert", "composer"))
+    require_known("pooling", pooling, (None, "mean", "cls"))
+    if format_ != "modernbert":
         if from_ != "mmbert" or composer_config or tokenizer:
             raise ValueError(f"--format {format_} reads an mmBERT checkpoint; convert it to modernbert first")
         _export_graph(checkpoint, output, format_, graph)
         return
-    if format_ != "modernbert":
-        raise ValueError(f"--format {format_} is unknown; choose modernbert, onnx, openvino or gguf")
     rounding = graph.pop("quantize", "none")
     if graph:
         raise ValueError(f"--{next(iter(graph))} is for --format onnx, openvino or gguf; leave it out")
-    if from_ not in ("mmbert", "composer"):
-        raise ValueError(f"--from {from_} is unknown; choose mmbert or composer")
     if from_ == "mmbert":
         written = export_modernbert(checkpoint, output, code=auto_map, quantize=rounding)
     elif rounding != "none":
@@ -99,18 +101,20 @@ def _export_graph(checkpoint: Path, output: Path, kind: str, options: dict[str, 
             raise ValueError(f"{file}: not UTF-8 ({broken.reason}); convert the file first") from broken
     done = (export_onnx if kind == "onnx" else export_openvino)(checkpoint, output, **options)
     size = sum(path.stat().st_size for path in (done.output / done.file).parent.iterdir())
-    typer.echo(f"exported {done.task}: {done.output / done.file} ({size / 1e6:,.0f} MB)")
+    typer.echo(f"exported {done.task}: {done.output / done.file} ({file_size(size)})")
     typer.echo(str(done.parity))
 
 
 def _export_gguf(checkpoint: Path, output: Path, options: dict[str, Any]) -> None:
     from ...export import export_gguf
+    from ...export.gguf.write import DTYPES
 
     for name in ("optimize", "calibration", "normalize", "dims"):
         if name in options:
             raise ValueError(f"--{name} has no place in GGUF; leave it out")
     if "quantize" in options:
+        require_known("quantize", options["quantize"], DTYPES)
         options["dtype"] = options.pop("quantize")
     done = export_gguf(checkpoint, output, **options)
     file = done.output / done.file
-    typer.echo(f"exported {done.task}, pooling {done.pooling}: {file} ({file.stat().st_size / 1e6:,.0f} MB)")
+    typer.echo(f"exported {done.task}, pooling {done.pooling}: {file} ({file_size(file.stat().st_size)})")

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from ...common.files import file_size
+
 
 def push(
     folder: Annotated[Path, typer.Argument(help="Checkpoint, SentenceTransformer, adapter, or a part of a run.")],
@@ -69,7 +71,7 @@ def _push_locally(folder: Path, place: str, base_model: str | None, dry_run: boo
     sizes = assemble_locally(folder, None if dry_run else output, base_model=base_model, name=name)
     for file, size in sizes.items():
         typer.echo(f"  {size:>13,}  {file}")
-    told = f"{len(sizes)} files, {sum(sizes.values()) / 1e6:,.1f} MB"
+    told = f"{len(sizes)} files, {file_size(sum(sizes.values()))}"
     typer.echo(f"would be sent to {place}: {told}; nothing was" if dry_run else f"published: {output}, {told}")
 
 

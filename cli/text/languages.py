@@ -30,6 +30,7 @@ def languages(
 ) -> None:
     """Say what mmBERT read of languages, and measure tokens, bytes and cut texts on yours or on shipped facts."""
     from ...languages import canonical_tag, shipped_facts
+    from ...languages.tags import questions_about
 
     checkpoint, places, tags, texts = _sorted_out(what or [], text)
     tag = (canonical_tag(language) or language) if language else None
@@ -43,16 +44,21 @@ def languages(
     else:
         _check_vocabulary(checkpoint)
         facts += _of_tags([*tags, *([tag] if tag else [])]) if tags or tag else shipped_facts()
-    if plot is not None:
+    nothing = [one for one in facts if not one.texts and (one.phase is None or any(questions_about([one.tag])))]
+    facts = [one for one in facts if one not in nothing]
+    if plot is not None and facts:
         from ...model_cards.plots.fertility import draw_fertility
 
         draw_fertility([one.to_dict() for one in facts], plot)
     if json_:
         typer.echo(json.dumps([one.to_dict() for one in facts], indent=1, ensure_ascii=False))
-    else:
+    elif facts:
         _print(facts)
         if plot is not None:
             typer.echo(f"picture: {plot}")
+    if nothing:
+        why = nothing[0].advice[0].removeprefix(f"{nothing[0].tag}: ")
+        raise ValueError(f"nothing is known of {', '.join(one.tag for one in nothing)}: {why}")
 
 
 def _sorted_out(what: list[str], text: str | None) -> tuple[Path | None, list[str], list[str], list[str]]:

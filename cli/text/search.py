@@ -188,6 +188,9 @@ def query_index(
             typer.echo(_object(asked, rank, hit) if as_json else _shown(rank, hit))
         if not as_json and not question:
             typer.echo()
+        if question and not hits:
+            typer.echo(f"mmbert: {index} holds nothing for {asked!r} (--mode {mode})", err=True)
+            raise typer.Exit(1)
 
 
 @search.command("serve")

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ...common.progress import duration
+
 if TYPE_CHECKING:
     from ...trainers import RecipeRun
 
@@ -64,7 +66,7 @@ def _stage(title: str) -> Iterator[None]:
     logger.info("--- %s", title)
     began = time.monotonic()
     yield
-    logger.info("    %.0f s", time.monotonic() - began)
+    logger.info("    %s", duration(time.monotonic() - began))
 
 
 def _log_data(run: "RecipeRun") -> None:

@@ -29,11 +29,11 @@ def predict(
     restart: Annotated[bool, typer.Option("--restart", help="Begin anew instead of going on after a kill.")] = False,
 ) -> None:
     """Predict on every row: a class, tags and entities, an answer or a choice, with scores. A killed run goes on."""
+    from ...common.messages import require_known
     from ...tasks.models import load_task_model
     from ...tasks.predict_file import predict_file, refuse_target, table_rows
 
-    if dtype not in (None, "float32", "bfloat16", "float16"):
-        raise ValueError(f"--dtype is {dtype!r}, but must be float32, bfloat16 or float16.")
+    require_known("dtype", dtype, (None, "float32", "bfloat16", "float16"))
     refuse_target(output)
     named = dict(_pair(one) for one in columns or [])
     if source != "-":

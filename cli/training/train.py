@@ -9,8 +9,9 @@ from typing import Any
 import typer
 
 from ...common.command import run_command
+from ...common.library_output import sort_library_output
 from ...common.options import one_line_errors, require_reporters, with_known_names
-from ...common.run_file import remember_words
+from ...common.run_file import remember_words, result_place
 
 _SOURCES = """
 A source is PLACE?role=column&...: a file, a folder or a Hub id; columns of the usual names are found. Rows that teach
@@ -66,9 +67,10 @@ do not limit the batch. The two weights are the price of tokens that score: high
 def embedder(arguments: list[str]) -> None:
     """Train an embedder."""
     from ...embeddings import train_embedder
+    from ...embeddings.training.losses import OBJECTIVES
 
     parser = _parser("embedder", _EMBEDDER)
-    parser.add_argument("--objective", help="contrastive, gist, distill (both with --teacher) or scored.")
+    parser.add_argument("--objective", choices=OBJECTIVES, help="gist and distill need --teacher.")
     parser.add_argument("--teacher", help="SentenceTransformer to be guided by, or to learn from.")
     parser.add_argument(
         "--matryoshka", type=_dimensions, default=[], help="Dimensions that must be good on their own: 512,256,128,64."
@@ -144,9 +146,13 @@ def _parsed(parser: argparse.ArgumentParser, arguments: list[str]) -> argparse.N
     remember_words(parser.prog, words)
     options = parser.parse_args(words)
     require_reporters(getattr(options, "report_to", None) or ())
+    sort_library_output(result_place())
     return options
 
 
 def _dimensions(text: str) -> list[int]:
     """Read 512,256,128."""
-    return [int(part) for part in text.split(",") if part]
+    try:
+        return [int(part) for part in text.split(",") if part]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text} must be whole numbers with commas between: 512,256,128") from None

@@ -26,6 +26,7 @@ from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ...common.messages import require_known
 from ...languages.tags import CODE, tag_of_locale
 from .base import Document, Pair, ParallelCorpus, Source, Split, check_fraction, check_split, is_heldout
 from .gettext_files import Message, locale_of, read_messages
@@ -93,8 +94,7 @@ class CatalogueCorpus(ParallelCorpus):
         on_bad_row: str = "error",
     ) -> None:
         check_fraction(heldout_fraction)
-        if on_bad_row not in ("error", "skip"):
-            raise ValueError(f"on_bad_row is {on_bad_row!r}, but must be 'error' or 'skip'.")
+        require_known("on_bad_row", on_bad_row, ("error", "skip"))
         self.heldout_fraction = heldout_fraction
         self.on_bad_row = on_bad_row
         self.skipped: Counter[str] = Counter()

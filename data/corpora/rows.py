@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
-from ...common.messages import option
+from ...common.messages import option, require_known
 from ...languages.tags import canonical_names, choose_tags, is_language_tag, known_tag, note_tags, unknown_tag_message
 from .base import Corpus, Document, Source, Split, check_fraction, check_split, is_heldout
 
@@ -65,10 +65,8 @@ class ReadOptions:
     source: Source | None = None
 
     def __post_init__(self) -> None:
-        if self.on_bad_row not in get_args(OnBadRow):
-            raise ValueError(f"on_bad_row is {self.on_bad_row!r}, but must be 'error' or 'skip'.")
-        if self.text_unit not in ("block", "line"):
-            raise ValueError(f"text_unit is {self.text_unit!r}, but must be 'block' or 'line'.")
+        require_known("on_bad_row", self.on_bad_row, get_args(OnBadRow))
+        require_known("text_unit", self.text_unit, ("block", "line"))
         if self.max_document_bytes < 1:
             raise ValueError(f"max_document_bytes is {self.max_document_bytes}, but must be 1 or more.")
         check_fraction(self.heldout_fraction)

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Literal
 
+from ...common.messages import did_you_mean
 from ..pretraining.masking import IGNORED
 from .running_text import RunningText
 
@@ -91,8 +91,7 @@ def tag_numbers(
         elif tag in numbers or unknown == "ignore":
             found.append(numbers.get(str(tag), IGNORED))
         else:
-            near = get_close_matches(str(tag), names, 3)
-            meant = f"did you mean {', '.join(near)}?" if near else f"the head knows {', '.join(names[:20])}"
+            meant = did_you_mean(str(tag), names, most=3)
             raise ValueError(f"{place}label {tag!r} is unknown to the head of {len(names)}; {meant}")
     return found
 

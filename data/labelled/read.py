@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...common.messages import columns_option, option
+from ...common.messages import columns_option, did_you_mean, option
 from ...languages.tags import choose_tags, same_language, tags_in_use
 from ..corpora.rows import OnBadRow
 from ..tables.files import format_of
@@ -83,7 +83,10 @@ def read_labelled(
 
     unknown = sorted(set(columns or {}) - set(FIELDS) - {"split"})
     if unknown:
-        raise ValueError(f"columns names {unknown[0]!r}, but the names are {', '.join(FIELDS)}.")
+        raise ValueError(
+            f"{columns_option(unknown[0], str((columns or {})[unknown[0]]))}: there is no name {unknown[0]!r}; "
+            f"{did_you_mean(unknown[0], FIELDS)}"
+        )
     named = columns or {}
     conll = {name: named[name] for name in ("tokens", "tags") if name in named}
     tables = open_tables(

@@ -23,6 +23,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from ...common.checkpoints.integrity import one_line_errors
 from ...common.files import read_json
+from ...common.progress import duration
 from ...languages.mixture import LanguageMixture
 from ...modeling.tokenization_mmbert import build_tokenizer, tokenizer_fingerprint, train_tokenizer
 from ...recipes import DataPlan, Recipe
@@ -124,7 +125,7 @@ def _planned_tokenizer(plan: DataPlan, corpus: Corpus, folder: WorkFolder, data:
             return AutoTokenizer.from_pretrained(folder.tokenizer)
     began = time.monotonic()
     tokenizer = train_tokenizer(balanced_texts(corpus), plan.vocabulary_size)
-    logger.info("trained a vocabulary of %s tokens in %.0f s", f"{len(tokenizer):,}", time.monotonic() - began)
+    logger.info("trained a vocabulary of %s tokens in %s", f"{len(tokenizer):,}", duration(time.monotonic() - began))
     return tokenizer
 
 

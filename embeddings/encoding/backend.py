@@ -16,6 +16,7 @@ import torch
 from ...common.checkpoints.hub import local_checkpoint
 from ...common.checkpoints.integrity import check_folder, one_line_errors
 from ...common.checkpoints.reader import require_finite_weights
+from ...common.messages import option
 from ...modeling import MmBertConfig
 
 __all__ = ["existing", "known_device", "needs_sentence_transformers", "one_line_errors", "use_our_network"]
@@ -70,7 +71,8 @@ def known_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise ValueError(f"device {name!r} is none that torch knows; give one like cpu or cuda:1") from error
+        raise ValueError(f"{option('device', name)} is none that torch knows; give one like cpu or cuda:1") from error
     if device.type == "cuda" and (device.index or 0) >= (there := torch.cuda.device_count()):
-        raise ValueError(f"device {name!r} is not here, torch sees {there} CUDA devices; leave it out, or give cpu")
+        told = f"{option('device', name)} is not here, torch sees {there} CUDA devices"
+        raise ValueError(f"{told}; leave it out, or give cpu")
     return device

@@ -16,6 +16,7 @@ from transformers import PretrainedConfig
 
 from ...common.checkpoints.format import DTYPES, read_header
 from ...common.checkpoints.hub import local_checkpoint
+from ...common.messages import require_known
 from ...modeling import MmBertModel, quantise_weights, register
 from ...modeling.hardware import compiler_obstacle, describe_runtime, preferred_attention, preferred_dtype
 from ...modeling.int8_format import int8_table
@@ -85,11 +86,13 @@ def load_embedder(
         ImportError: If sentence-transformers is not installed.
         ValueError: If an option lies outside what the checkpoint has, or contradicts it, or nothing here can compile.
     """
-    _refuse_unknown("pooling", pooling, (None, "mean", "cls"))
-    _refuse_unknown("backend", backend, tuple(_DTYPES))
-    _refuse_unknown("dtype", dtype, (None, "auto", *_DTYPES[backend]))
+    require_known("pooling", pooling, (None, "mean", "cls"))
+    require_known("backend", backend, tuple(_DTYPES))
+    require_known("dtype", dtype, (None, "auto", *_DTYPES[backend]))
     if token_budget is not None and token_budget < 1:
         raise ValueError(f"token_budget must be at least 1 token, got {token_budget}")
+    if device is not None and backend == "torch":
+        known_device(device)
     checkpoint = existing(checkpoint, verify=verify)
     register()
     if backend != "torch":
@@ -214,11 +217,6 @@ def _settings(checkpoint: str) -> dict[str, Any]:
 
 def _name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
-
-
-def _refuse_unknown(option: str, value: Any, allowed: tuple[Any, ...]) -> None:
-    if value not in allowed:
-        raise ValueError(f"{option} must be one of {', '.join(map(str, allowed))}, got {value!r}")
 
 
 def _assemble(checkpoint: str, pooling: str, model_kwargs: dict[str, Any], device: str | None) -> Any:

@@ -33,6 +33,7 @@ import numpy.typing as npt
 from ...common.changes import find_changes
 from ...common.files import sync_to_disk, write_json
 from ...common.locks import only_writer
+from ...common.messages import require_known
 from .fingerprint import model_fingerprint
 from .progress import StreamProgress
 
@@ -114,10 +115,8 @@ def encode_to_file(
         raise ValueError(f"texts must be an iterable of texts, got one {type(texts).__name__}; put it in a list")
     if window < 1:
         raise ValueError(f"window must be at least 1 text, got {window}")
-    if on_bad_text not in ("raise", "zero") or dtype not in ("float32", "float16"):
-        raise ValueError(
-            f"on_bad_text must be raise or zero and dtype float32 or float16, got {on_bad_text!r} and {dtype!r}"
-        )
+    require_known("on_bad_text", on_bad_text, ("raise", "zero"))
+    require_known("dtype", dtype, ("float32", "float16"))
     began = time.perf_counter()
     width = int(embedder.get_embedding_dimension() or 0)
     file = VectorFile(output, width, dtype)

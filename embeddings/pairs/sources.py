@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
+from ...common.messages import did_you_mean
 from ...data.tables.base import MISSING, Table, TableError, TableRow, pick
 from ...data.tables.files import format_of, lines
 from ...data.tables.names import other_names
@@ -71,7 +72,8 @@ class PairSource:
         if len(negatives := _all(named, "negative")) > 1:
             given["negative"] = negatives
         if unknown := sorted(set(given) - {*_ROLES, *_OPTIONS}):
-            raise ValueError(f"{source}: {unknown[0]!r} is no role of a column; use {', '.join((*_ROLES, *_OPTIONS))}")
+            known = did_you_mean(unknown[0], (*_ROLES, *_OPTIONS))
+            raise ValueError(f"{source}: {unknown[0]!r} is no role of a column; {known}")
         options: dict[str, Any] = {name: given.pop(name) for name in _OPTIONS if name in given}
         return cls(place, given, **options)
 

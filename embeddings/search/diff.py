@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any, Literal
 
+from ...common.messages import require_known
 from .documents import Document
 
 Known = tuple[str, str]  # digest of the text, columns as JSON
@@ -43,8 +44,7 @@ class IndexDiff:
         *,
         mirror: bool = False,
     ) -> None:
-        if on_bad not in ("raise", "skip"):
-            raise ValueError(f"on_bad must be raise or skip, got {on_bad!r}")
+        require_known("on_bad", on_bad, ("raise", "skip"))
         if isinstance(documents, str | bytes | dict):
             raise ValueError(
                 f"documents must be a list or another iterable, got one {type(documents).__name__}; "

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, overload
 import numpy as np
 
 from ...common.locks import only_writer
+from ...common.messages import require_known
 from .diff import IndexDiff, digest
 from .documents import Document
 from .hits import SearchHit, check_questions, rerank
@@ -364,8 +365,7 @@ class SearchIndex:
         if top_k < 1 or candidates < 1:
             raise ValueError(f"top_k and candidates must be at least 1, got {top_k} and {candidates}")
         for name, value, kinds in (("mode", mode, _MODES), ("hubness", hubness, _HUBNESS)):
-            if value not in kinds:
-                raise ValueError(f"{name} must be one of {', '.join(kinds)}, got {value!r}")
+            require_known(name, value, kinds)
         questions = check_questions(queries)
         if not questions:
             return []

@@ -29,6 +29,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...common.files import known_sha256, read_json, replacing, sync_to_disk
+from ...common.messages import did_you_mean
 from ...languages.tags import choose_tags, same_language, tags_in_use
 from .diff import Known, columns_as_json, digest
 from .documents import LANGUAGE_COLUMNS, Document, file_text
@@ -251,9 +252,7 @@ class IndexStore:
         known = self.columns() if where.columns else []
         for name in where.columns:
             if name not in known:
-                near = difflib.get_close_matches(name, known, n=1)
-                hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known[:20]) or 'none'}"
-                raise ValueError(f"{self.folder} has no column {name!r} to filter on; {hint}")
+                raise ValueError(f"{self.folder} has no column {name!r} to filter on; {did_you_mean(name, known)}")
 
     def tags_like(self, column: str, tag: str) -> list[str]:
         """The values of a language's column that mean one language, however it is written; the tag itself if none."""

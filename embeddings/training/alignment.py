@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ...common.files import refuse_existing
+from ...common.progress import duration
 from ..encoding.load import load_embedder
 from ..encoding.sentence_transformers_model import save_embedder
 from ..pairs.pair_set import TranslatedPair
@@ -99,7 +100,7 @@ def align_encoder(
     _train(embedder, rows, budget, batch_size, learning_rate, seed)
     embedder.max_seq_length = own_length
     path = save_embedder(embedder.eval(), output)
-    _log.info("tuned on %d pairs: %d steps in %.0f s", len(rows["english"]), budget.steps, budget.seconds)
+    _log.info("tuned on %d pairs: %d steps in %s", len(rows["english"]), budget.steps, duration(budget.seconds))
     return AlignmentReport(
         path, len(rows["english"]), dict(skipped), budget.steps, budget.seconds, losses=list(budget.losses)
     )

@@ -10,6 +10,7 @@ bytes); a guide (GIST) embeds every batch as it comes.
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from ...common.messages import require_known
 from ..pairs.pair_set import PairSet
 
 if TYPE_CHECKING:
@@ -23,8 +24,7 @@ _TEMPERATURE = 0.05
 
 def refuse_unfit(objective: str, pairs: PairSet, teacher: Any) -> None:
     """Refuse an objective that the rows, or the want of a teacher, do not allow."""
-    if objective not in OBJECTIVES:
-        raise ValueError(f"objective must be one of {', '.join(OBJECTIVES)}, got {objective!r}")
+    require_known("objective", objective, OBJECTIVES)
     if (objective == "scored") != (pairs.kind == "scored"):
         raise ValueError(f"objective {objective!r} does not fit {pairs.kind}; scored pairs need objective 'scored'")
     if objective == "distill" and teacher is None and pairs.teacher_scores is not None:

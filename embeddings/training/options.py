@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ...common.files import refuse_existing
+from ...common.progress import duration
+from ..encoding.backend import known_device
 from ..pairs.cleaning import read_pairs
 from ..pairs.pair_set import PairSet
 from ..pairs.sources import read_texts
@@ -61,7 +63,7 @@ def training_parser(description: str, default_preset: str = "pairs") -> argparse
 def true_or_false(word: str) -> bool:
     """Read the value of an option that is true or false."""
     if word.lower() not in ("true", "false"):
-        raise ValueError(word)
+        raise argparse.ArgumentTypeError(f"{word} must be true or false")
     return word.lower() == "true"
 
 
@@ -70,6 +72,8 @@ def run_script(train: Callable[..., TrainingReport], options: argparse.Namespace
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.disable_progress_bar()
+    if options.device:
+        known_device(options.device)
     refuse_existing(options.output)  # now, and not after an hour of mining
     settings = settings_of(options)
     pairs, dev = rows_of(options, settings)
@@ -127,4 +131,4 @@ def write_report(report: TrainingReport) -> str:
         return ""
     report.save(report.output / "report.json")
     (report.output / "scores.md").write_text(report.table() + "\n", encoding="utf-8")
-    return f"{report.output}: {report.steps} steps in {report.seconds:.0f} s\n\n{report.table()}"
+    return f"{report.output}: {report.steps} steps in {duration(report.seconds)}\n\n{report.table()}"

@@ -25,6 +25,7 @@ from transformers import PrinterCallback, TrainerCallback
 
 from ...common.files import refuse_existing
 from ...common.locks import only_writer
+from ...common.progress import duration
 from ...model_cards.cards.folder import write_card
 from ..pairs.pair_set import PairSet
 from .active_rows import train_active_rows
@@ -191,7 +192,7 @@ class TrainingRun:
             self._lock.close()
             state.wait_for_everyone()
         record, rows = self._record, len(self.pairs)
-        _log.info("trained on %d rows: %d steps in %.0f s", rows, record.steps, record.seconds)
+        _log.info("trained on %d rows: %d steps in %s", rows, record.steps, duration(record.seconds))
         skipped = dict(self.pairs.skipped)
         return TrainingReport(self.output, rows, skipped, record.steps, record.seconds, record.losses, record.scores)
 

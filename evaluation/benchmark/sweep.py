@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass, replace
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
+from ...common.messages import require_known
 from .catalogue import BenchmarkTask
 
 if TYPE_CHECKING:
@@ -111,8 +112,7 @@ def settings_of(
     """List settings, low rates first: `default` has one, `paper` 4 rates x 5 epochs; LoRA takes ten times the rates."""
     from ...trainers import FineTuningArguments
 
-    if grid not in ("default", "paper"):
-        raise ValueError(f"grid must be default or paper, got {grid!r}; or give learning rates and epochs")
+    require_known("grid", grid, ("default", "paper"), "give learning rates and epochs.")
     lora = bool((changes or {}).get("lora"))
     usual = FineTuningArguments(lora=lora)
     base = Setting(

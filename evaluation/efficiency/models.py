@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from transformers import AutoModel, ModernBertConfig, XLMRobertaConfig
 
+from ...common.messages import require_known
 from ...modeling import MmBertConfig, MmBertModel, quantise_weights
 from ...modeling.hardware import preferred_dtype
 from .settings import Batch, make_batch
@@ -53,19 +54,17 @@ class Entry:
 
 def configuration(entry: Entry) -> Any:
     """Return the configuration of a model."""
-    if entry.dtype not in DTYPES and (entry.dtype, entry.network) != (INT8, OURS):
-        raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, or int8 of {OURS}, got {entry.dtype!r}")
+    require_known("dtype", entry.dtype, (*DTYPES, INT8) if entry.network == OURS else DTYPES)
     if (entry.network, entry.size) in _PEERS:
         return _peer_configuration(entry)
     if entry.network not in (OURS, COMPILED, STOCK):
         raise ValueError(f"no network {entry.network!r} of size {entry.size!r}; XLM-R is a base, MiniLM a small one")
     if entry.checkpoint is not None:
         config = MmBertConfig.from_pretrained(entry.checkpoint)
-    elif entry.size in ("base", "small"):
+    else:
+        require_known("size", entry.size, ("base", "small"))
         shape = MmBertConfig if entry.size == "base" else MmBertConfig.small
         config = shape(**{"vocab_size": _VOCABULARY, **entry.overrides})
-    else:
-        raise ValueError(f"size must be base or small, got {entry.size!r}")
     if entry.network != STOCK:
         return config
     fields = config.to_dict()

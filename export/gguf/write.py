@@ -16,6 +16,7 @@ from tokenizers import Tokenizer
 
 from ...common.checkpoints.writer import atomic_directory
 from ...common.files import read_json, refuse_existing, write_json
+from ...common.messages import require_known
 from ...model_cards.cards.folder import write_card
 from ..graphs.parity import SENTENCES
 from ..graphs.plan import EMBEDDERS, read_network
@@ -94,8 +95,7 @@ def export_gguf(
         ValueError: If the checkpoint is damaged or llama.cpp cannot compute it, or the output exists or cannot be
             written; the message names what.
     """
-    if dtype not in DTYPES:
-        raise ValueError(f"dtype must be one of {', '.join(DTYPES)} for GGUF, got {dtype!r}")
+    require_known("dtype", dtype, DTYPES)
     try:
         import gguf
     except ImportError as missing:

@@ -19,6 +19,7 @@ import torch
 
 from ...common.checkpoints.writer import atomic_directory
 from ...common.files import read_json, refuse_existing, write_json
+from ...common.messages import require_known
 from ...model_cards.cards.folder import write_card
 from ...modeling.tokenization_mmbert import save_tokenizer
 from ..modernbert.st_modules import LENGTH
@@ -77,8 +78,7 @@ def write_folder(
 ) -> Exported:
     """Read a checkpoint and write its graph, what belongs beside it and the comparison with torch, or nothing."""
     refuse_existing(output)
-    if quantize not in target.suffixes:
-        raise ValueError(f"quantize must be one of {', '.join(target.suffixes)} for {target.kind}, got {quantize!r}")
+    require_known("quantize", quantize, target.suffixes)
     plan = read_plan(checkpoint, quantize=quantize, **options)
     kind, file = target.kind, target.file.replace("*", target.suffixes[quantize])
     if quantize in ROUNDED:

@@ -1,12 +1,11 @@
 """Sends what other libraries print while they convert a graph into a file, hundreds of lines that no user needs."""
 
 import contextlib
-import os
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from ...common.library_output import redirected
 from ...common.local_paths import hide_local_paths
 
 LOG = "export.log"
@@ -20,17 +19,12 @@ def output_into(folder: Path, output: Path) -> Iterator[None]:
     """
     failed: Exception | None = None
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
-        saved = _redirected(log.fileno())
         try:
-            with contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
+            with redirected(log.fileno()), contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
                 yield
         except Exception as error:
             failed = error
-        finally:
-            log.flush()
-            for number, copy in saved.items():
-                os.dup2(copy, number)
-                os.close(copy)
+        log.flush()
         log.seek(0)
         text = "".join(f"{hide_local_paths(line.rstrip())}\n" for line in log)
     log_file = folder / LOG if failed is None else output.with_name(f"{output.name}.{LOG}")
@@ -42,15 +36,3 @@ def output_into(folder: Path, output: Path) -> Iterator[None]:
         raise failed
     said = next(iter(str(failed).strip().splitlines()), "") or type(failed).__name__
     raise ValueError(f"{output} was not written: {said}; what the converter printed is in {log_file}") from failed
-
-
-def _redirected(target: int) -> dict[int, int]:
-    """Point standard output and error at a file; return copies of what they were."""
-    saved = {}
-    for number, stream in ((1, sys.stdout), (2, sys.stderr)):
-        with contextlib.suppress(OSError, ValueError, AttributeError):
-            stream.flush()
-        with contextlib.suppress(OSError):  # closed, as in a daemon
-            saved[number] = os.dup(number)
-            os.dup2(target, number)
-    return saved

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ...common.messages import require_known
 from .folder import Exported, GraphFormat, write_folder
 from .plan import ExportPlan
 from .quantization import PROTOBUF_LIMIT, has_weights_apart, quantise_onnx, save_graph
@@ -70,8 +71,7 @@ def export_onnx(
         ValueError: If the input is damaged or a pickle, an option does not fit, the output exists or cannot be written,
             or the graph gives other numbers than the checkpoint.
     """
-    if optimize not in LEVELS:
-        raise ValueError(f"optimize must be 0, 1, 2 or 3, got {optimize}")
+    require_known("optimize", optimize, LEVELS)
     if quantize == "fp16" and optimize > 1:
         raise ValueError(f"optimize {optimize} would write fp16 back into fp32 on this processor; choose 0 or 1")
     _import_exporter()

@@ -23,6 +23,7 @@ from ... import modeling
 from ...common.checkpoints.format import PICKLES, read_header
 from ...common.checkpoints.reader import open_checkpoint
 from ...common.files import read_json
+from ...common.messages import require_known
 from ..modernbert.st_modules import MODULES, saved_kind
 from .parity import fixed_batches
 from .pooling_head import EmbeddingHead, TokenHead, saved_settings
@@ -122,8 +123,7 @@ def read_plan(
 
 def read_network(folder: Path, task: str | None, encoder_of: Sequence[str] = ()) -> tuple[str, Any, Path]:
     """The task, the network in fp32 and eval mode with adapters merged, and the folder with its tokenizer."""
-    if task is not None and task not in TASKS:
-        raise ValueError(f"task {task!r} is unknown; choose one of {', '.join(TASKS)}")
+    require_known("task", task, (None, *TASKS))
     if (folder / _ADAPTER).is_file():
         return _read_adapter(folder, task)
     opened = open_checkpoint(folder)

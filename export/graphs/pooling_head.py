@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from ...common.files import read_json, write_json
+from ...common.messages import require_known
 from ...modeling.pooling import pool
 from ..modernbert.st_modules import LENGTH, MODULES, SETTINGS, read_modules, write_old_layout
 
@@ -37,8 +38,7 @@ class EmbeddingHead:
         dims: int | None = None,
     ) -> "EmbeddingHead":
         """Take what a SentenceTransformer says (plain encoder: mean, length 1), and what the user says of the rest."""
-        if pooling not in (None, "mean", "cls"):
-            raise ValueError(f"pooling must be mean or cls, got {pooling!r}")
+        require_known("pooling", pooling, (None, "mean", "cls"))
         if dims is not None and not 1 <= dims <= width:
             raise ValueError(f"dims must lie between 1 and the model's {width} dimensions, got {dims}")
         modules = read_modules(folder)

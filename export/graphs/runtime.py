@@ -19,6 +19,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ...common.files import read_json
+from ...common.messages import require_known
 
 ONNX_FOLDER, OPENVINO_FOLDER = "onnx", "openvino"
 RECORD = "export.json"
@@ -171,8 +172,7 @@ class OpenVinoEncoder(Runtime):
         threads: int | None = None,
         precision: Literal["f32", "bf16"] = "f32",
     ) -> None:
-        if precision not in _PRECISIONS:
-            raise ValueError(f"precision must be one of {', '.join(_PRECISIONS)}, got {precision!r}")
+        require_known("precision", precision, _PRECISIONS)
         super().__init__(folder)
         file = _existing(Path(folder) / (file_name or self.record.file))
         core = _openvino_core()
@@ -210,8 +210,7 @@ def open_runtime(
         ImportError: If the engine is not installed.
         ValueError: If the backend is unknown, or the file cannot be loaded.
     """
-    if backend not in (None, "onnx", "openvino"):
-        raise ValueError(f"backend must be onnx or openvino, got {backend!r}")
+    require_known("backend", backend, (None, "onnx", "openvino"))
     if backend is None:
         backend = "openvino" if ExportRecord.read(folder).file.endswith(".xml") else "onnx"
     return OnnxEncoder(folder, **options) if backend == "onnx" else OpenVinoEncoder(folder, **options)

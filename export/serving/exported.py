@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ...common.checkpoints.integrity import verify_checksums
-from ...common.files import read_json
+from ...common.files import file_size, read_json
 from ..graphs.runtime import RECORD, ExportRecord
 from .check import Verdict
 from .run import probe, put_together
@@ -38,9 +38,9 @@ def describe_export(folder: Path) -> str:
     if file.suffix not in _ENGINES:
         raise ValueError(f"{folder / RECORD}: no engine runs {record.file}; export the checkpoint again")
     sums = "checksums agree" if verify_checksums(folder, [record.file]) else "no checksums to compare"
-    size = sum(path.stat().st_size for path in file.parent.glob(f"{file.stem}*")) / 1e6
+    size = sum(path.stat().st_size for path in file.parent.glob(f"{file.stem}*"))
     return (
-        f"export: {record.task} by {record.file} ({size:,.0f} MB), {record.dimensions:,} numbers, at most "
+        f"export: {record.task} by {record.file} ({file_size(size)}), {record.dimensions:,} numbers, at most "
         f"{record.max_length:,} tokens, {sums}"
     )
 

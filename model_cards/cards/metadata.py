@@ -8,10 +8,10 @@ ISO has retired is written as what stands in its place today.
 Licences: the table of huggingface.co/docs/hub/repositories-licenses.
 """
 
-import difflib
 import re
 from collections.abc import Iterable
 
+from ...common.messages import did_you_mean
 from ...languages.tags import CODE, iso_codes
 
 _LICENCES = frozenset(
@@ -41,10 +41,7 @@ def hub_codes(tags: Iterable[str]) -> list[str]:
 def check_licence(licence: str) -> str:
     """Make sure that the Hub knows a licence id."""
     if licence not in _LICENCES:
-        near = difflib.get_close_matches(licence.lower(), sorted(_LICENCES), n=3)
-        raise ValueError(
-            f"licence {licence!r} is no id of the Hub; {'near: ' + ', '.join(near) if near else 'use other'}"
-        )
+        raise ValueError(f"licence {licence!r} is no id of the Hub; {did_you_mean(licence, sorted(_LICENCES))}")
     return licence
 
 

@@ -234,7 +234,7 @@ def test_choices_and_several_labels(tmp_path):
         ({"languages": ["deu_Latn"]}, "no row in deu_Latn; there are eng_Latn, swh_Latn"),
         ({"split": "test"}, "no split 'test'; there are train, validation"),
         ({"columns": {"label": "stars"}}, "no column 'stars' for label; there are lang, split, premise"),
-        ({"columns": {"lable": "x"}}, "columns names 'lable', but the names are id, language"),
+        ({"columns": {"lable": "x"}}, "there is no name 'lable'; did you mean label"),
         ({"require": ("score",)}, "no score: its columns are lang"),
         ({"require": (("labels", "score"),)}, "no labels or score"),
     ],

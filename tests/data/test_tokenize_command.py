@@ -128,7 +128,7 @@ def test_cuts_are_told(place):
         (["corpus.jsonl", "out"], "corpus.jsonl is no recipe; name a --tokenizer"),
         (["a", "b", "out"], "2 sources need a --tokenizer"),
         (["corpus.jsonl", "out", "--tokenizer", "tok", "--part", "x"], "--part is 'x', but must be I/N"),
-        (["corpus.jsonl", "out", "--tokenizer", "tok", "--on-bad-row", "x"], "on_bad_row is 'x'"),
+        (["corpus.jsonl", "out", "--tokenizer", "tok", "--on-bad-row", "x"], "on_bad_row='x' is none of error, skip"),
         (["corpus.jsonl", "out", "--tokenizer", "tok"], "row 1: no text (no column 'text'; there are 'lang', 'body')"),
         (["nowhere.jsonl", "out", "--tokenizer", "tok"], "nowhere.jsonl does not exist"),
         (["corpus.jsonl", "out", *COMMON, "--chunk-size", "9"], "chunk_size is 9"),

@@ -490,11 +490,11 @@ def test_a_start_from_a_saved_table_is_the_start_from_tokens(encoder, toy_tokeni
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"loss": {"cosin": 1.0}}, "loss 'cosin' is unknown; use cosine, mse, kl, contrastive"),
+        ({"loss": {"cosin": 1.0}}, "loss 'cosin' is unknown; did you mean cosine"),
         ({"loss": {"mse": 0.0}}, "one above it"),
         ({"temperature": 0.0}, "temperature must be above 0"),
-        ({"centre": "english"}, "center must be one of none, all, language"),
-        ({"start": "zero"}, "start must be one of model, tokens"),
+        ({"centre": "english"}, "center='english' is none of none, all, language"),
+        ({"start": "zero"}, "start='zero' is none of model, tokens"),
         ({"ridge": 0.0, "start": "tokens"}, "ridge must be above 0"),
     ],
 )

@@ -217,7 +217,7 @@ def test_a_pool_of_processes_embeds_in_int8(encoder):
 
 @pytest.mark.parametrize(
     "name, message",
-    [("gpu", "device 'gpu' is none that torch knows"), ("cuda:99", "device 'cuda:99' is not here, torch")],
+    [("gpu", "device='gpu' is none that torch knows"), ("cuda:99", "device='cuda:99' is not here, torch")],
 )
 def test_an_unknown_device_is_refused_in_one_line(encoder, name, message):
     embedder = load_embedder(encoder, dtype="float32", device="cpu")

@@ -160,12 +160,12 @@ def test_a_folder_that_was_not_exported_is_refused(encoder, backend):
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"backend": "tensorrt"}, "backend must be one of torch, onnx, openvino, got 'tensorrt'"),
+        ({"backend": "tensorrt"}, "backend='tensorrt' is none of torch, onnx, openvino"),
         ({"backend": "onnx", "compile": True}, "runs on the CPU and is not compiled"),
         ({"backend": "onnx", "device": "cuda"}, "runs on the CPU and is not compiled"),
-        ({"backend": "onnx", "dtype": "float16"}, "dtype must be one of None, auto, float32, int8, got 'float16'"),
-        ({"backend": "onnx", "dtype": "bfloat16"}, "dtype must be one of None, auto, float32, int8, got 'bfloat16'"),
-        ({"backend": "openvino", "dtype": "float16"}, "None, auto, float32, bfloat16, int8, got 'float16'"),
+        ({"backend": "onnx", "dtype": "float16"}, "dtype='float16' is none of auto, float32, int8"),
+        ({"backend": "onnx", "dtype": "bfloat16"}, "dtype='bfloat16' is none of auto, float32, int8"),
+        ({"backend": "openvino", "dtype": "float16"}, "dtype='float16' is none of auto, float32, bfloat16, int8"),
     ],
 )
 def test_options_that_no_engine_has_are_refused(encoder, options, message):

@@ -110,8 +110,8 @@ def test_long_texts_are_cut_at_the_limit(encoder, toy_tokenizer):
         ({"dims": 0}, "dims must lie between 1"),
         ({"max_seq_length": 513}, "max_seq_length must lie between 3 and the model's 512"),
         ({"max_seq_length": 2}, "max_seq_length must lie between 3"),  # no room for a token between <bos> and <eos>
-        ({"pooling": "max"}, "pooling must be one of None, mean, cls"),
-        ({"dtype": "int4"}, "dtype must be one of None, auto, float32, bfloat16, float16, int8, got 'int4'"),
+        ({"pooling": "max"}, "pooling='max' is none of mean, cls"),
+        ({"dtype": "int4"}, "dtype='int4' is none of auto, float32, bfloat16, float16, int8"),
         ({"dtype": "int8", "compile": True}, "int8 is for the CPU and not compiled"),
     ],
 )

@@ -42,7 +42,7 @@ def test_columns_are_named_in_the_source(tmp_path):
         read_pairs(path)
     with pytest.raises(ValueError, match="has no column 'fragen' for anchor; it has frage, beleg, wo"):
         read_pairs(f"{path}?anchor=fragen&positive=beleg")
-    with pytest.raises(ValueError, match="'ancor' is no role of a column; use anchor, positive"):
+    with pytest.raises(ValueError, match="'ancor' is no role of a column; did you mean anchor"):
         read_pairs(f"{path}?ancor=frage")
 
 

@@ -103,7 +103,7 @@ def test_texts_are_reranked(index):
         ("/api/search", {}, "expected text, got NoneType"),
         ("/api/search", {"query": "x" * 10_001}, "10,000 characters"),
         ("/api/search", {"query": "a", "top_k": 1000}, "top_k must be a whole number from 1 to 100"),
-        ("/api/search", {"query": "a", "mode": "x"}, "mode must be one of"),
+        ("/api/search", {"query": "a", "mode": "x"}, "mode='x' is none of"),
         ("/api/search", {"query": "a", "where": "nothing = 1"}, "no column 'nothing'"),
         ("/api/search", {"query": "a", "where": "1; DROP"}, "filter"),
         ("/v1/embeddings", {"input": []}, "1 to 512 texts"),

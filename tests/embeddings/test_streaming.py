@@ -233,8 +233,8 @@ def test_no_text_is_a_file_of_no_rows_and_half_precision_a_smaller_file(embedder
     "options, message",
     [
         ({"window": 0}, "window must be at least 1 text"),
-        ({"dtype": "int8"}, "dtype float32 or float16"),
-        ({"on_bad_text": "drop"}, "on_bad_text must be raise or zero"),
+        ({"dtype": "int8"}, "dtype='int8' is none of float32, float16"),
+        ({"on_bad_text": "drop"}, "on_bad_text='drop' is none of raise, zero"),
         ({"output": "v.txt"}, "output must end in .npy"),
         ({"output": "file/v.npy"}, "cannot write"),
     ],

@@ -212,7 +212,7 @@ def test_a_sparse_encoder_learns_and_grows_sparser(toy_tokenizer, encoder, pairs
         ({"objective": "gist"}, {}, "objective 'gist' needs a teacher"),
         ({}, {"teacher": "somewhere"}, "objective 'contrastive' takes no teacher"),
         ({"objective": "scored"}, {}, "objective 'scored' does not fit pairs"),
-        ({"objective": "best"}, {}, "objective must be one of contrastive, gist"),
+        ({"objective": "best"}, {}, "objective='best' is none of contrastive, gist"),
         ({"temperature": 0.5}, {}, "batches by language need two languages, the rows have toy_Latn"),
         ({}, {"max_steps": 0}, "max_steps must be at least 1, got 0"),
         ({}, {"lora_rank": 0}, "lora_rank must be at least 1"),

@@ -55,10 +55,10 @@ def test_bench_measures_peak_memory(checkpoint, monkeypatch):
     [
         (["nowhere"], "nowhere is no folder of a saved model"),
         (["."], "holds no config.json"),
-        (["--size", "huge"], "size must be base or small"),
+        (["--size", "huge"], "size='huge' is none of base, small"),
         (["CHECKPOINT", "--setting", "fixed-8192"], "reads at most 600 tokens, the settings asked for need 8192"),
-        (["CHECKPOINT", "--setting", "fixed-1"], "no setting 'fixed-1'; there are fixed-512"),
-        (["CHECKPOINT", "--dtype", "int8"], "dtype must be one of float32, bfloat16, float16, got 'int8'"),
+        (["CHECKPOINT", "--setting", "fixed-1"], "setting='fixed-1' is none of fixed-512"),
+        (["CHECKPOINT", "--dtype", "int8"], "dtype='int8' is none of float32, bfloat16, float16"),
         (["CHECKPOINT", "--threads", "999"], "threads must lie between 1 and"),
     ],
 )

@@ -238,8 +238,8 @@ def test_the_peers_have_their_published_shapes():
     [
         (Entry("bert"), "no network 'bert'"),
         (Entry(XLM_R, "small"), "XLM-R is a base"),
-        (Entry(OURS, "large"), "size must be base or small, got 'large'"),
-        (Entry(STOCK, dtype="int8"), "dtype must be one of"),
+        (Entry(OURS, "large"), "size='large' is none of base, small"),
+        (Entry(STOCK, dtype="int8"), "dtype='int8' is none of"),
     ],
 )
 def test_unknown_contestants_are_refused(entry, message):

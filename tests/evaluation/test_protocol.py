@@ -92,7 +92,7 @@ def test_the_default_is_that_of_the_scripts_and_needs_no_sweep():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: settings_of(task_named("rte"), "huge"), "grid must be default or paper, got 'huge'"),
+        (lambda: settings_of(task_named("rte"), "huge"), "grid='huge' is none of default, paper"),
         (lambda: settings_of(task_named("rte"), rates=[-1.0]), "learning_rate is -1.0"),
         (lambda: settings_of(task_named("rte"), epochs=[0.0]), "epochs is 0.0"),
         (lambda: sweep_runs(task_named("rte"), [LOW], [1, 1]), r"seeds are \[1, 1\]"),

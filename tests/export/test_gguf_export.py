@@ -83,7 +83,7 @@ def test_what_llama_cpp_cannot_compute_is_refused(make, plain, tmp_path, monkeyp
         ("Model", {"norm_bias": True}, {}, "norm_bias is on"),
         ("Model", {"hidden_activation": "silu"}, {}, "hidden_activation is silu"),
         ("Model", {"intermediate_size": 50}, {"dtype": "q8_0"}, "intermediate_size is 50, q8_0 wants a multiple of 32"),
-        ("Model", {}, {"dtype": "q4_k"}, "dtype must be one of f32, f16, .* got 'q4_k'"),
+        ("Model", {}, {"dtype": "q4_k"}, "dtype='q4_k' is none of f32, f16, .*; did you mean q4_"),
     ):
         with pytest.raises(ValueError, match=match):
             export_gguf(make(head, **fields), tmp_path / "out", **options)

@@ -376,16 +376,16 @@ def test_adapters_of_the_table_that_a_decoder_is_tied_to_are_refused(make, tmp_p
 @pytest.mark.parametrize(
     "options, match",
     [
-        ({"task": "poetry"}, "task 'poetry' is unknown; choose one of feature-extraction, embedding, fill-mask"),
+        ({"task": "poetry"}, "task='poetry' is none of feature-extraction, embedding, fill-mask"),
         ({"task": "fill-mask"}, "has no head for fill-mask; export it for one of feature-extraction, embedding"),
-        ({"optimize": 4}, "optimize must be 0, 1, 2 or 3, got 4"),
-        ({"quantize": "int4"}, "quantize must be one of none, fp16, int8, int8-static, q4 for onnx, got 'int4'"),
+        ({"optimize": 4}, "optimize=4 is none of 0, 1, 2, 3"),
+        ({"quantize": "int4"}, "quantize='int4' is none of none, fp16, int8, int8-static, q4; did you mean int8?"),
         ({"quantize": "fp16", "optimize": 2}, "optimize 2 would write fp16 back into fp32"),
         ({"quantize": "int8-static"}, "int8-static needs calibration texts"),
         ({"quantize": "int8-static", "calibration": [" "]}, "int8-static needs calibration texts"),
         ({"calibration": ["a text"]}, "calibration texts are for quantize='int8-static'"),
         ({"task": "embedding", "dims": 33}, "dims must lie between 1 and the model's 32 dimensions, got 33"),
-        ({"task": "embedding", "pooling": "max"}, "pooling must be mean or cls, got 'max'"),
+        ({"task": "embedding", "pooling": "max"}, "pooling='max' is none of mean, cls"),
         ({"pooling": "cls"}, "pooling is for task embedding, the task is feature-extraction"),
     ],
 )
@@ -514,7 +514,7 @@ def test_options_of_one_format_are_refused_for_another(plain, tmp_path):
     for options, match in (
         (["--optimize", "2"], "--optimize is for --format onnx, openvino or gguf"),
         (["--format", "openvino", "--optimize", "2"], "--optimize is for --format onnx; OpenVINO"),
-        (["--format", "coreml"], "choose modernbert, onnx, openvino or gguf"),
+        (["--format", "coreml"], "is none of modernbert, onnx, openvino, gguf"),
         (["--format", "onnx", "--calibration", "nowhere.txt"], "nowhere.txt is no file"),
     ):
         result = CliRunner().invoke(app, [str(plain), str(tmp_path / "out"), *options])

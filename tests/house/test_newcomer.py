@@ -56,7 +56,7 @@ def mmbert_command(home, monkeypatch, capsys):
         ("search index rows.jsonl --model base --output x --config nothing.yaml", "--config nothing.yaml is no file"),
         ("help finetune", "did you mean --help?"),
         ("evaluate base --task sib20 -o x", "no task 'sib20' in the catalogue; did you mean sib200?"),
-        ("merge base base --method tise -o x", "--method': 'tise' is not one of 'ties'"),
+        ("merge base base --method tise -o x", "is not one of 'ties', 'arithmetic', 'average'; did you mean ties?"),
         ("finetune sentiment", "did you mean classification?"),
         ("train sbert --model base", "did you mean embedder?"),
         ("finetune text_classification", "did you mean classification?"),
@@ -71,8 +71,8 @@ def mmbert_command(home, monkeypatch, capsys):
         ("predict classifier . -o x.jsonl", ". is no file but a folder"),
         ("predict classifier only.jsonl -o x.jsonl", "a row has no text; it has what, stars; name the column that holds"
          " it: --columns text=COLUMN"),
-        ("predict classifier rows.jsonl -o x.jsonl --device gpu", "device 'gpu' is none that torch knows"),
-        ("predict classifier rows.jsonl -o x.jsonl --columns txt=review", "--columns txt=review: the names are text,"),
+        ("predict classifier rows.jsonl -o x.jsonl --device gpu", "--device gpu is none that torch knows"),
+        ("predict classifier rows.jsonl -o x.jsonl --columns txt=review", "there is no name 'txt'; did you mean text?"),
         ("predict base rows.jsonl -o x.jsonl", "predicts nothing yet; fine-tune it first (mmbert finetune)"),
         ("finetune qa --model nowhere --data nothing.jsonl --output x", "nowhere does not exist"),
         ("finetune qa --model base --output x --device cuda", "give --use_cpu, or set CUDA_VISIBLE_DEVICES"),
@@ -81,6 +81,33 @@ def mmbert_command(home, monkeypatch, capsys):
          "there are test, train; give --dev_split NAME, --dev FILE or --dev_split none"),
         ("finetune classification --model base --data split.csv --output x --train_split tain",
          "has no split 'tain'; there are test, train; give --train_split NAME"),
+        ("finetune classification --model base --data rows.jsonl --output x --dev_split none --metric f1x",
+         "--metric f1x is none of accuracy, macro_f1, micro_f1, f1,"),
+        ("finetune qa --model base --data rows.jsonl --output x --table_score exat", "did you mean exact?"),
+        ("finetune tagging --model base --data rows.jsonl --output x --lr_scheduler_type linaer",
+         "did you mean linear?"),
+        ("finetune choice --model base --data rows.jsonl --output x --lora maybe",
+         "--lora maybe must be true or false"),
+        ("finetune classification --model base --data rows.jsonl --output x --report_to tensorbord",
+         "did you mean tensorboard?"),
+        ("finetune classification rows.jsonl --model base --output x", "'rows.jsonl' belongs to no option; write its"),
+        ("train embedder --model base --train rows.jsonl --output x --objective contrastiv",
+         "did you mean contrastive?"),
+        ("train embedder --model base --train rows.jsonl?anchr=text --output x", "did you mean anchor?"),
+        ("train embedder --model base --train rows.jsonl --output x --device gpu", "--device gpu is none that torch"),
+        ("train distilled --model base --teacher base --train rows.jsonl --output x --start tokns",
+         "--start tokns is none of model, tokens; did you mean tokens? Or give the folder"),
+        ("pretrain --recipe dmo --output_dir x", "no recipe at dmo; shipped recipes are continue, demo, "),
+        ("pretrain --recipe demo --output_dir x --variants decay-al", "no variant 'decay-al'; did you mean decay-all?"),
+        ("pretrain --recipe demo --output_dir x --report_to wandbb", "did you mean wandb?"),
+        ("export base x --format onx", "--format onx is none of modernbert, onnx, openvino, gguf; did you mean onnx?"),
+        ("export base x --format onnx --pooling men", "--pooling men is none of mean, cls; did you mean mean?"),
+        ("merge base base -o x --trim globl", "--trim globl is none of global, tensor; did you mean global?"),
+        ("evaluate base --tasks sib200 -o x --grid papr", "did you mean paper? Or give learning rates and epochs"),
+        ("predict clasifier rows.jsonl -o x.jsonl", "clasifier does not exist; give the folder or Hub id"),
+        ("predict classifier rows.jsonl -o x.jsonl --dtype float23", "did you mean float32?"),
+        ("languages deu_Cyrl", "nothing is known of deu_Cyrl: German is not known to be written in Cyrl; did you mean"),
+        ("languages sux", "language tag 'sux' is not known"),
         ("embed base rows.jsonl v.npy --config only.jsonl", "--config only.jsonl: mmbert embed has no option --what"),
     ],
 )  # fmt: skip
@@ -157,6 +184,8 @@ def test_an_index_is_made_again_from_its_run_file(mmbert_command, home):
     status, out, said = mmbert_command("search", "index", "--config", "i1/run.yaml", "--output", "i2")
     assert status == 0 and "12 documents added" in out, said
     assert mmbert_command("search", "query", "i2", "river", "--mode", "words")[0] == 0
+    status, out, said = mmbert_command("search", "query", "i2", "zzzyyx", "--mode", "words")
+    assert (status, out) == (1, "") and "i2 holds nothing for 'zzzyyx'" in said
 
 
 def test_gguf_says_its_own_lines_alone(mmbert_command, home):

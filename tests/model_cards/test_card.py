@@ -128,7 +128,7 @@ def test_a_run_without_evaluation_has_a_card(small_record):
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"licence": "apache2"}, "licence 'apache2' is no id of the Hub; near: apache-2.0"),
+        ({"licence": "apache2"}, "licence 'apache2' is no id of the Hub; did you mean apache-2.0?"),
         ({"base_model": "/home/someone/run/checkpoint-10"}, "is no Hub id: write owner/name"),
     ],
 )

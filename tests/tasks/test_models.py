@@ -1,8 +1,11 @@
 """Three lines per task: what is trained predicts as transformers' pipelines do; files are predicted and resumed."""
 
 import json
+import signal
+import subprocess
+import sys
+import time
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -10,7 +13,7 @@ from mmbert import Answerer, Chooser, Classifier, Tagger
 from mmbert.tasks import load_task_model
 from mmbert.tasks.predict_file import predict_file
 from safetensors.torch import load_file, save_file
-from tests_support import WORDS, save_model, sentences
+from tests_support import WORDS, run_forked, save_model, sentences
 from transformers import pipeline
 
 FAST = {"max_steps": 6, "learning_rate": 3e-3, "per_device_train_batch_size": 8, "use_cpu": True}
@@ -160,20 +163,31 @@ def test_a_killed_run_over_a_file_goes_on(classifier, tmp_path, monkeypatch):
         read.append(len(part))
         return Classifier.stream(classifier, part, batch_size=batch_size)
 
-    monkeypatch.setattr(classifier, "stream", stream, raising=False)
-    with pytest.raises(Killed):
+    with monkeypatch.context() as broken, pytest.raises(Killed):
+        broken.setattr(classifier, "stream", stream, raising=False)
         predict_file(classifier, path, tmp_path / "out.jsonl", **given)
     assert not (tmp_path / "out.jsonl").exists()
-    with (tmp_path / ".out.jsonl.partial").open("a") as file:
-        file.write('{"torn')
-    monkeypatch.undo()
+    lines = (tmp_path / "whole.jsonl").read_bytes().splitlines(keepends=True)
+    with (tmp_path / ".out.jsonl.partial").open("ab") as file:
+        file.write(lines[8] + lines[9][:-5])  # a kill amid a flush: rows 9 and 10 belong into the batch of 11 and 12
     with pytest.raises(ValueError, match=r"begun under other conditions: keep was true and is now false; give"):
         predict_file(classifier, path, tmp_path / "out.jsonl", keep=False, **given)
     done = predict_file(classifier, path, tmp_path / "out.jsonl", **given)
     assert (done.resumed, done.rows) == (8, 20) and whole.resumed == 0
-    one, other = (
-        [json.loads(line) for line in (tmp_path / name).read_text().splitlines()]
-        for name in ("whole.jsonl", "out.jsonl")
-    )
-    assert [line["id"] for line in other] == [str(n) for n in range(20)]
-    np.testing.assert_allclose(*([line["prediction"]["score"] for line in lines] for lines in (one, other)), atol=1e-5)
+    assert (tmp_path / "out.jsonl").read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
+
+
+@pytest.mark.slow
+def test_a_command_that_is_killed_goes_on_to_equal_bytes(classifier, tmp_path):
+    write_rows(tmp_path, "jsonl", [{"id": n, "text": text} for n, (_, text) in enumerate(texts(3000, 5))])
+    command = [sys.executable, "-m", "mmbert", "predict", str(classifier.folder), "rows.jsonl", "-o"]
+    running, partial = subprocess.Popen([*command, "out.jsonl"], cwd=tmp_path), tmp_path / ".out.jsonl.partial"
+    while running.poll() is None and not (partial.is_file() and partial.read_bytes().count(b"\n") > 1024):
+        time.sleep(0.001)
+    running.send_signal(signal.SIGKILL)
+    assert running.wait() == -signal.SIGKILL, "it was killed before its end"
+    done, whole = (run_forked(*command[2:], name, cwd=tmp_path) for name in ("out.jsonl", "whole.jsonl"))
+    assert "6,000 rows; " in done.stdout and " were there already" in done.stdout
+    assert whole.returncode == 0 and "already" not in whole.stdout
+    assert (tmp_path / "out.jsonl").read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
+    assert not partial.exists()

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from datasets import Dataset, concatenate_datasets
 from mmbert.tasks import fine_tune_answerer, fine_tune_chooser, fine_tune_classifier, fine_tune_tagger
+from mmbert.tasks.cli import task_class
 from mmbert.tasks.question_answering import PassageOptions
 from mmbert.trainers import FineTuningArguments
 from tests_support import WORDS, save_model
@@ -101,29 +102,31 @@ def test_what_is_read_back_must_be_the_same(checkpoint, tokenizer, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("kind", "known"), [("class", "accuracy, "), ("tags", "accuracy, "), ("answers", "f1, exact.")]
+    ("kind", "score", "known"),
+    [("class", "pearson", "accuracy, "), ("tags", "recall", "accuracy, "), ("answers", "official_f1", "f1, exact.")],
 )
-def test_a_score_that_there_is_not_is_told_before_the_training(kind, known, checkpoint, tokenizer, tmp_path):
+def test_a_score_that_there_is_not_is_told_before_the_training(kind, score, known, checkpoint, tokenizer, tmp_path):
     call, own, _ = TASKS[kind]
     given = {"tokenizer": tokenizer, "output_dir": tmp_path / "run", **own}
-    with pytest.raises(ValueError, match=f"^no score 'f2'; there are {known}"):
-        call(checkpoint, rows_of(kind), score="f2", **given)
+    with pytest.raises(ValueError, match=f"^no score '{score}'; there are {known}"):
+        call(checkpoint, rows_of(kind), score=score, **given)
     assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(
-    ("kind", "known"),
+    ("kind", "metric", "known"),
     [
-        ("class", "accuracy, macro_f1, micro_f1, matthews, loss"),
-        ("choices", "accuracy, loss"),
-        ("answers", "f1, exact, answerable_f1, unanswerable_f1, loss"),
+        ("class", "pearson", "accuracy, macro_f1, micro_f1, matthews, loss"),
+        ("answers", "official_f1", "f1, exact, answerable_f1, unanswerable_f1, loss"),
     ],
 )
-def test_a_metric_that_there_is_not_is_told_before_the_training(kind, known, checkpoint, tokenizer, tmp_path, caplog):
+def test_a_metric_that_there_is_not_is_told_before_the_training(
+    kind, metric, known, checkpoint, tokenizer, tmp_path, caplog
+):
     call, own, _ = TASKS[kind]
-    args = FineTuningArguments(**PLAN, metric_for_best_model="f2")
+    args = FineTuningArguments(**PLAN, metric_for_best_model=metric)
     given = {"tokenizer": tokenizer, "output_dir": tmp_path / "run", "args": args, **own}
-    with pytest.raises(ValueError, match=f"^no metric 'f2' to choose by; there are {known}.$"):
+    with pytest.raises(ValueError, match=f"^no metric '{metric}' to choose by; there are {known}.$"):
         call(checkpoint, rows_of(kind), **given)
     assert not (tmp_path / "run").exists()
 
@@ -145,3 +148,46 @@ def test_a_language_without_a_label_is_told_before_the_training(checkpoint, toke
     with pytest.raises(ValueError, match="test has no word with a label that training has in swh_Latn; give"):
         fine_tune_tagger(checkpoint, rows, **given)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_score_that_no_rows_have_is_refused_before_anything_is_read(checkpoint, tmp_path):
+    for kind, (train, _, _) in TASKS.items():
+        with pytest.raises(ValueError, match="metric='f1x' is none of "):
+            train(checkpoint, {}, tmp_path / "x", FineTuningArguments(**PLAN, metric_for_best_model="f1x"))
+        rows = {**rows_of(kind), "train": rows_of(kind)["train"]}
+        rows.pop("dev")
+        with pytest.raises(ValueError, match="table_score='accurac' is none of "):
+            train(checkpoint, rows, tmp_path / "x", FineTuningArguments(**PLAN), score="accurac")
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize(
+    ("kind", "reading", "changes"),
+    [
+        ("classification", {"positive": "a"}, {}),
+        ("classification", {}, {"label": None, "labels": [["a"], ["b"], ["a", "b"], ["b"]]}),
+        ("classification", {}, {"label": None, "score": [0.5, 1.0, 2.0, 3.0]}),
+        ("tagging", {}, {}),
+        ("tagging", {}, {"tags": [["B-X", "O"]] * NUMBER}),
+        ("qa", {"unanswerable": True, "official": "squad"}, {}),
+        ("choice", {}, {}),
+    ],
+)
+def test_every_score_of_a_task_is_among_its_names(kind, reading, changes, tokenizer):
+    own = task_class(kind)
+    rows = rows_of({"classification": "class", "tagging": "tags", "choice": "choices"}.get(kind, kind))["train"]
+    for name, values in changes.items():
+        rows = rows.remove_columns(name) if name in rows.column_names else rows
+        rows = rows if values is None else rows.add_column(name, values)
+    task = own({"train": rows, "dev": rows}, tokenizer, own.reading_class(**reading))
+    encoded = task.encoded["dev"]
+    width = max(len(task.labels), 1) if kind != "choice" else 2
+    if kind == "qa":
+        guesses = [np.zeros((len(one), 2)) for one in encoded["input_ids"][:]]
+    elif kind == "tagging":
+        guesses = [np.eye(width)[np.zeros(len(one), int)] for one in encoded["input_ids"][:]]
+    else:
+        guesses = [np.arange(width, dtype=float) + row for row in range(len(encoded))]
+    scores = task(guesses, encoded)
+    assert {*scores} - {"null_threshold"} <= {*own.score_names}
+    assert {name for one in task.baselines("dev").values() for name in one} <= {*own.score_names}

@@ -364,7 +364,7 @@ def test_of_errors_less_is_better(tmp_path):
         ({"per_device_train_batch_size": 0}, "batch_size is 0, but must be 1 or more"),
         ({"num_train_epochs": 0}, "num_train_epochs is 0"),
         ({"patience": 0}, "patience is 0"),
-        ({"class_weights": "even"}, "class_weights is 'even'"),
+        ({"class_weights": "even"}, "class_weights='even' is none of none, balanced"),
         ({"learning_rate": -1.0}, "learning_rate is -1.0"),
     ],
 )

@@ -21,6 +21,7 @@ import torch
 from transformers import TrainingArguments
 from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 
+from ...common.messages import require_known
 from ...common.options import hf_arguments
 
 LORA_TARGETS = ("Wqkv", "attn.Wo", "Wi", "mlp.Wo")  # the four matrices of every layer; plain "Wo" would be two of them
@@ -163,8 +164,8 @@ class FineTuningArguments(TrainingArguments):
             raise ValueError(f"learning_rate is {self.learning_rate}, but must be more than 0.")
         if self.patience is not None and self.patience < 1:
             raise ValueError(f"patience is {self.patience}, but must be 1 or more; leave it out to never stop early.")
-        if isinstance(self.class_weights, str) and self.class_weights not in ("none", "balanced"):
-            raise ValueError(f"class_weights is {self.class_weights!r}, not none, balanced or label=weight,...")
+        if isinstance(self.class_weights, str):
+            require_known("class_weights", self.class_weights, ("none", "balanced"), "give label=weight,...")
 
     def _check_lora(self) -> None:
         if not 0 < self.layer_decay <= 1:

@@ -27,6 +27,7 @@ from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from ...common.checkpoints.integrity import verify_checksums, write_checksums
 from ...common.files import replacing
+from ...common.progress import per_second
 from ..checkpointing.paths import check_resumable, rotate
 from ..checkpointing.state import load_scheduler, save_scheduler
 from ..checkpointing.trainer import CheckpointingTrainer
@@ -175,7 +176,7 @@ class ProgressLines(TrainerCallback):
         rows = steps * args.train_batch_size * args.gradient_accumulation_steps * args.world_size
         left = timedelta(seconds=round(seconds / steps * (state.max_steps - state.global_step)))
         place = f"step {state.global_step}/{state.max_steps}"
-        logger.info("%s  loss %.4f  %.0f rows/s  %s left", place, float(logs["loss"]), rows / seconds, left)
+        logger.info("%s  loss %.4f  %s rows/s  %s left", place, float(logs["loss"]), per_second(rows, seconds), left)
 
 
 class FineTuneTrainer(FineTuneCheckpoints):

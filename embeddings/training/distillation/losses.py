@@ -17,6 +17,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ....common.messages import did_you_mean
+
 PARTS = ("cosine", "mse", "kl", "contrastive")
 
 
@@ -103,7 +105,7 @@ def _filtered_contrast(ours: Tensor, theirs: Tensor, temperature: float, margin:
 def refuse_bad_weights(weights: Mapping[str, float], temperature: float = 0.05, margin: float = 0.05) -> None:
     """Refuse losses that no run can have."""
     if unknown := sorted(set(weights) - set(PARTS)):
-        raise ValueError(f"loss {unknown[0]!r} is unknown; use {', '.join(PARTS)}, such as cosine=1,contrastive=0.5")
+        raise ValueError(f"loss {unknown[0]!r} is unknown; {did_you_mean(unknown[0], PARTS)}")
     if not any(weights.values()) or not all(0 <= weight < float("inf") for weight in weights.values()):
         raise ValueError(f"weights of the losses must be at least 0 and one above it, got {dict(weights)}")
     if not temperature > 0 or not 0 <= margin <= 2:

@@ -5,13 +5,14 @@ import logging
 from pathlib import Path
 
 from ....common.files import refuse_existing
+from ...encoding.backend import known_device
 from ...pairs.sources import read_texts
 from ..options import settings_of, write_report
 from ..run import refuse_bad_numbers
 from .label_store import label_texts
 from .losses import refuse_bad_weights
 from .rows import DistillationRows, read_distillation_rows
-from .run import DEFAULT_LOSS, TeacherOptions, distil_embedder, distil_static
+from .run import DEFAULT_LOSS, TeacherOptions, distil_embedder, distil_static, refuse_bad_start
 from .targets import CENTRES
 from .teachers import open_teacher
 
@@ -55,6 +56,9 @@ def run_distillation(options: argparse.Namespace) -> str:
     settings = settings_of(options, without=("train", "seed"))
     refuse_bad_numbers(settings)
     refuse_bad_weights(options.loss, options.loss_temperature, options.margin)
+    refuse_bad_start(options.start)
+    if options.device:
+        known_device(options.device)
     if not options.labels_only:
         refuse_existing(options.output)
     teacher = open_teacher(options.teacher, prompt=options.teacher_prompt, device=options.device)

@@ -16,6 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ....common.files import refuse_existing
+from ....common.messages import require_known
+from ....common.progress import duration
 from ...encoding.backend import one_line_errors
 from ...encoding.load import load_embedder
 from ...encoding.sentence_transformers_model import save_embedder
@@ -99,8 +101,7 @@ def distil_embedder(
     run = TrainingRun(output, rows.pairs, settings, max_steps=max_steps, seed=seed, arguments=arguments)
     refuse_bad_weights(loss, temperature, margin)
     lesson = _Lesson(rows, settings, **options)
-    if start not in ("model", "tokens") and not Path(start).is_dir():
-        raise ValueError(f"start must be one of model, tokens or a folder of a static embedder, got {str(start)!r}")
+    refuse_bad_start(start)
     embedder: Any = load_embedder(checkpoint, dtype="float32", device=device)
     targets = lesson.targets
     with run.shortened(embedder):
@@ -166,6 +167,12 @@ def distil_static(
     return TrainingReport(path, len(rows), dict(rows.pairs.skipped), 0, seconds, [], scores)
 
 
+def refuse_bad_start(start: str | os.PathLike[str]) -> None:
+    """Refuse a start that is neither a word that we know nor a folder."""
+    if not Path(start).is_dir():
+        require_known("start", str(start), ("model", "tokens"), "give the folder of a static embedder.")
+
+
 class _Lesson:
     """Rows, the teacher's vectors for them, and what is made of both; the teacher is asked at first use."""
 
@@ -180,8 +187,7 @@ class _Lesson:
         centre: Centre = "none",
         ridge: float = 1.0,
     ) -> None:
-        if centre not in CENTRES:
-            raise ValueError(f"center must be one of {', '.join(CENTRES)}, got {centre!r}")
+        require_known("center", centre, CENTRES)
         self.rows, self.dev, self.centre, self.ridge = rows, dev, centre, ridge
         self._teacher, self._labels, self._length = teacher, labels, settings.max_seq_length
 
@@ -212,7 +218,9 @@ class _Lesson:
         table, mean = fit_tokens(bags, self.targets.select(self.numbers), ridge=self.ridge)
         seen = len(np.unique(bags.indices))
         seconds = time.monotonic() - began
-        _log.info("regression from %d tokens (%d of them occur) to the teacher: %.0f s", len(table), seen, seconds)
+        _log.info(
+            "regression from %d tokens (%d of them occur) to the teacher: %s", len(table), seen, duration(seconds)
+        )
         return table, mean
 
     def evaluator(self) -> Any:

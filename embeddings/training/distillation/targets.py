@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from ....common.messages import require_known
 from .label_store import LabelStore
 
 Centre = Literal["none", "all", "language"]
@@ -44,8 +45,7 @@ class Targets:
         cls, store: LabelStore, texts: Sequence[str], languages: Sequence[str], centre: Centre = "none"
     ) -> "Targets":
         """Take the vectors of texts."""
-        if centre not in CENTRES:
-            raise ValueError(f"center must be one of {', '.join(CENTRES)}, got {centre!r}")
+        require_known("center", centre, CENTRES)
         found = cls(store.vectors(), store.rows(texts))
         if centre == "none":
             return found

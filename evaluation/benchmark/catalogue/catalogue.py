@@ -3,7 +3,6 @@
 A user's own task needs no entry here: a YAML file of the same shape is read by `load_tasks(path)` too.
 """
 
-import difflib
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
@@ -12,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from ....common.messages import did_you_mean
 from .task import BenchmarkTask, Part
 
 _KEYS = frozenset(
@@ -63,9 +63,7 @@ def task_named(name: str, path: str | Path | None = None) -> BenchmarkTask:
     """
     tasks = {**load_tasks(), **(load_tasks(path) if path is not None else {})}
     if name not in tasks:
-        near = difflib.get_close_matches(name, sorted(tasks), n=3)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(sorted(tasks))}"
-        raise ValueError(f"no task {name!r} in the catalogue; {hint}")
+        raise ValueError(f"no task {name!r} in the catalogue; {did_you_mean(name, sorted(tasks), most=3)}")
     return tasks[name]
 
 
