@@ -9,8 +9,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import shutil
+import tempfile
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -32,6 +34,8 @@ from ..data.features.running_text import RunningText, join_words, split_words
 from ..data.features.texts import encode_texts
 from ..data.features.word_labels import entities
 from ..data.features.words import encode_running
+from ..data.labelled.columns import numbered_choices, usual_column
+from ..data.labelled.plausibility import is_written_list, written_list
 from ..trainers import FineTuningArguments, read_record
 from ..trainers.finetuning.model import MODELS, Head
 from ..trainers.finetuning.trainer import rows_of
@@ -47,6 +51,9 @@ logger = logging.getLogger(__name__)
 _WINDOW = 1024  # rows that are sorted by length together
 _ALIASES = {"validation": "dev", "eval": "dev", "valid": "dev"}
 
+READ = ("text", "text_pair", "tokens", "question", "context", "choices", "language")
+"""Columns that a network reads."""
+
 
 class TaskModel(ABC):
     """A fine-tuned network with its tokenizer.
@@ -61,6 +68,7 @@ class TaskModel(ABC):
     task: ClassVar[str]  # of `task_class`
     head: ClassVar[Head]
     needs: ClassVar[Sequence[str]]  # columns of a row to predict on
+    context: ClassVar[Sequence[str]] = ()  # columns that are read where they are there
 
     def __init__(self, model: Any, tokenizer: Any, reading: Any = None, folder: Path | None = None) -> None:
         self.model, self.tokenizer, self.folder = model.eval(), tokenizer, folder
@@ -177,6 +185,8 @@ class TaskModel(ABC):
     def checked(self, row: Any) -> dict[str, Any]:
         """Bring an input to a dict with the columns that the task needs."""
         found = {self.needs[0]: row} if isinstance(row, str) else dict(row)
+        if not {*self.needs, *self.context} <= found.keys():
+            found = with_usual_names(found, "a row")
         missing = [name for name in self.needs if found.get(name) is None]
         if missing:
             raise ValueError(
@@ -216,8 +226,6 @@ class TaskModel(ABC):
         Returns:
             Where it lies.
         """
-        import tempfile
-
         from ..export import push
 
         if self.folder is not None:
@@ -297,6 +305,8 @@ class Tagger(TaskModel):
     def checked(self, row: Any) -> dict[str, Any]:
         """Bring text or words to running text."""
         found = {"text": row} if isinstance(row, str) else dict(row) if isinstance(row, Mapping) else {"tokens": row}
+        if found.get("tokens") is None and found.get("text") is None:
+            found = with_usual_names(found, "a row")
         words = found.get("tokens")
         if words is None and found.get("text") is None:
             raise ValueError(
@@ -371,7 +381,7 @@ class Answerer(TaskModel):
 class Chooser(TaskModel):
     """Chooses among continuations; inputs are dicts with `choices` and `context`, `text` or `question`."""
 
-    task, head, needs = "choice", "choices", ("choices",)
+    task, head, needs, context = "choice", "choices", ("choices",), _FIRST
 
     def decode(self, rows: list[dict[str, Any]], batch_size: int) -> list[dict[str, Any]]:
         """Give `choice` (its text), `place` (from 0), and `scores` of all choices, in their order."""
@@ -453,6 +463,18 @@ def _network_folder(checkpoint: str | Path) -> Path:
     return seeds[0].parent
 
 
+def with_usual_names(row: dict[str, Any], place: str) -> dict[str, Any]:
+    """Add what the row has under a usual name, as fine-tuning reads it; lists that are written out become lists."""
+    usual = {name: row[found] for name in READ if name not in row and (found := usual_column(name, row)) is not None}
+    read = {**row, **usual}
+    if read.get("choices") is None and (numbered := numbered_choices(row)):
+        read["choices"] = [row[name] for name in numbered if row[name] not in (None, "")]
+    for name in ("tokens", "choices"):
+        if isinstance(read.get(name), str) and is_written_list([read[name]]):
+            read[name] = written_list(read[name], f"{place}, {name}")
+    return read
+
+
 def _language(row: Mapping[str, Any]) -> str:
     return str(row.get("language") or row.get("lang") or "und")
 
@@ -492,7 +514,10 @@ def _plain(part: Any, columns: Sequence[str | tuple[str, ...]]) -> Any:
 
     if isinstance(part, str | Path):
         return read_labelled(part, require=columns)
-    rows = part if isinstance(part, Dataset) else Dataset.from_list(list(part))
+    rows = part if isinstance(part, Dataset) else Dataset.from_list(_dicts(part))
+    asked = ("answers",) if "question" in columns else ()  # rows of a test may have none
+    if rows is not part and not all(_has(rows.column_names, one) for one in (*columns, *asked)):
+        return _by_usual_names(rows, columns)
     for name in ("label", "labels", "tags"):
         if name not in rows.column_names:
             continue
@@ -504,6 +529,32 @@ def _plain(part: Any, columns: Sequence[str | tuple[str, ...]]) -> Any:
     if "lang" in rows.column_names and "language" not in rows.column_names:
         rows = rows.rename_column("lang", "language")
     return rows if "language" in rows.column_names else rows.add_column("language", ["und"] * len(rows))
+
+
+def _dicts(part: Iterable[Any]) -> list[Any]:
+    rows = list(part)
+    if not rows:
+        raise ValueError("there is no row; give dicts, such as {'text': 'good morning', 'label': 'day'}.")
+    if (odd := next((row for row in rows if not isinstance(row, Mapping)), None)) is not None:
+        raise ValueError(f"a row is {odd!r:.60}; give dicts, such as {{'text': 'good morning', 'label': 'day'}}.")
+    return rows
+
+
+def _has(there: Sequence[str], wanted: str | tuple[str, ...]) -> bool:
+    return any(one.endswith("?") or one in there for one in ((wanted,) if isinstance(wanted, str) else wanted))
+
+
+def _by_usual_names(rows: Any, columns: Sequence[str | tuple[str, ...]]) -> Any:
+    """Read rows whose columns have other usual names (`sentence`, `ner_tags`, `answer`) as a file of them is read."""
+    from ..data.labelled.read import read_labelled
+
+    with tempfile.TemporaryDirectory(prefix="mmbert-rows-") as folder:
+        path = Path(folder) / "rows.jsonl"
+        path.write_text("".join(json.dumps(row, default=str) + "\n" for row in rows), encoding="utf-8")
+        try:
+            return read_labelled(path, require=columns)
+        except ValueError as error:
+            raise ValueError(str(error).replace(str(path), "the list of rows")) from None
 
 
 def _named(value: Any, names: Sequence[str] | None) -> Any:

@@ -26,19 +26,16 @@ from ..common.files import read_json, sync_to_disk, write_json
 from ..common.locks import only_writer
 from ..common.messages import columns_option, did_you_mean
 from ..common.progress import Progress, per_second
-from ..data.labelled.columns import FIELDS, numbered_choices, usual_column
-from ..data.labelled.plausibility import is_written_list, written_list
+from ..data.labelled.columns import FIELDS
 from ..data.tables.base import MISSING, pick
 from ..data.tables.files import format_of
 from ..data.tables.read import read_table
-from .models import TaskModel
+from .models import READ, TaskModel, with_usual_names
 
 logger = logging.getLogger(__name__)
 
 _FLUSH = 1024  # rows between two writes to the disk; a whole number of the windows that `stream` sorts by length
 _OTHER_FORMATS = (".csv", ".tsv", ".parquet", ".xlsx", ".txt", ".arrow")
-READ = ("text", "text_pair", "tokens", "question", "context", "choices", "language")
-"""Columns that a network reads."""
 
 
 @dataclass(frozen=True)
@@ -133,19 +130,7 @@ def table_rows(source: str | Path, columns: Mapping[str, str]) -> Iterator[tuple
             if value is MISSING:
                 raise ValueError(f"{place}: no column {theirs!r}; there are {', '.join(map(str, row))}.")
             row = {**row, ours: value}
-        yield row, _with_usual(row, place)
-
-
-def _with_usual(row: dict[str, Any], place: str) -> dict[str, Any]:
-    """Add what the row has under a usual name, as fine-tuning reads it; lists that are written out become lists."""
-    usual = {name: row[found] for name in READ if name not in row and (found := usual_column(name, row)) is not None}
-    read = {**row, **usual}
-    if read.get("choices") is None and (numbered := numbered_choices(row)):
-        read["choices"] = [row[name] for name in numbered if row[name] not in (None, "")]
-    for name in ("tokens", "choices"):
-        if isinstance(read.get(name), str) and is_written_list([read[name]]):
-            read[name] = written_list(read[name], f"{place}, {name}")
-    return read
+        yield row, with_usual_names(row, place)
 
 
 def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:

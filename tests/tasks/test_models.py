@@ -191,3 +191,27 @@ def test_a_command_that_is_killed_goes_on_to_equal_bytes(classifier, tmp_path):
     assert whole.returncode == 0 and "already" not in whole.stdout
     assert (tmp_path / "out.jsonl").read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
     assert not partial.exists()
+
+
+@pytest.mark.parametrize(
+    ("kind", "row", "other", "asked"),
+    [
+        (Classifier, {"sentence": "good day", "sentiment": "a"}, {"sentence": "bad", "sentiment": "b"}, "good"),
+        (Tagger, {"words": ["Anna", "sings"], "ner_tags": ["B-PER", "O"]}, None, "Anna sings"),
+        (Answerer, {"question": "who?", "context": "Anna sings", "answer": "Anna"}, None,
+         {"question": "who?", "context": "Anna sings"}),
+        (Chooser, {"premise": "rain", "choice1": "wet", "choice2": "dry", "label": 0}, None,
+         {"premise": "rain", "choice1": "wet", "choice2": "dry"}),
+    ],
+)  # fmt: skip
+def test_rows_in_python_may_have_the_usual_other_names(kind, row, other, asked, base, tmp_path):
+    trained = kind.train(base, [row, other or row], tmp_path / "run", **{**FAST, "max_steps": 1})
+    assert trained.predict(asked)
+    if kind is Chooser:
+        ours = {"context": "rain", "choices": ["wet", "dry"]}
+        assert trained.predict(asked) == trained.predict(ours) != trained.predict({"choices": ["wet", "dry"]})
+    for rows, told in ([], "there is no row; give dicts"), ([("good", "a")], r"a row is \('good', 'a'\); give dicts"):
+        with pytest.raises(ValueError, match=told):
+            kind.train(base, rows, tmp_path / "other", **FAST)
+    with pytest.raises(ValueError, match=r"the list of rows.* has no "):
+        kind.train(base, [{"strange": "x"}], tmp_path / "other", **FAST)
