@@ -21,6 +21,7 @@ import shutil
 import subprocess
 import sys
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -97,11 +98,12 @@ def main() -> None:
         print(speed(work, options.cache))
         return
     texts, ours = make_folders(work, options.tokenizer, options.ids)
-    found = [(row, run(row, work, options.cache, options.timeout)) for row in chosen]
-    if options.ids:
-        print(ids_table(found, texts, ours["ids"]))
-    else:
-        print(table(found, ours))
+    found: list[tuple[str, dict[str, Any]]] = []
+    show = partial(ids_table, texts=texts, ours=ours["ids"]) if options.ids else partial(table, ours=ours)
+    for row in chosen:
+        found.append((row, run(row, work, options.cache, options.timeout)))
+        print(show(found[-1:]).splitlines()[-1], file=sys.stderr, flush=True)  # a run that is stopped has told so much
+    print(show(found))
     print(f"\n{date.today().isoformat()}: python benchmarks/engines.py {' '.join(sys.argv[1:])}".rstrip())
 
 
