@@ -3,10 +3,10 @@
     python benchmarks/soak.py --output build/soak
 
 Both run as processes of their own on tiny networks, on one thread. At every tenth of the way, as the files that they
-write show it, seconds of their processor and memory that they hold (Linux) are noted; training is planned for a tenth more
-and ended after the last mark, because a run that is over draws pictures, which take 45 MB. Flat is: in the second half no
-unit of work takes more than 1.2 times that of the first half, without the first tenth, and memory grows by less than
-5 % and 20 MB from the second tenth to the end. Writes soak.json and soak.md; exit status 1 if anything grows.
+write show it, seconds of their processor and memory that they hold (Linux) are noted. Training is planned for a tenth
+more and ended after the last mark, because a run that is over draws pictures, which take 45 MB. Flat is: in the second
+half no unit of work takes more than 1.2 times that of the first half, without the first tenth, and memory grows by less
+than 5 % and 20 MB from the second tenth to the end. Writes soak.json and soak.md; exit status 1 if anything grows.
 """
 
 import os
