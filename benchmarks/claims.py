@@ -1,16 +1,19 @@
 """The study: does the recipe do what the paper says? Runs that differ in one thing, over seeds, by one command.
 
-    python benchmarks/claims.py SOURCE --output build/claims --seeds 1,2,3
+    python benchmarks/claims.py SOURCE --output build/claims --seeds 1,2,3 --vocabulary GEMMA
 
 SOURCE is a folder of data sets as benchmarks/gather_text.py reads it, with `tatoeba` and `sib200` beside. The recipes
-are in benchmarks/claims/: `study.yaml` is mmBERT's scaled down, the others change in it what one claim is about. Kept
-in the output, and not done again; stopped at any time, the same command goes on:
+are in benchmarks/claims/: `study.yaml` is mmBERT's scaled down, the others change in it what one claim is about. GEMMA
+is a folder with mmBERT's tokenizer; without it the claim about vocabularies is left out. Kept in the output, and not
+done again; stopped at any time, the same command goes on:
 
     corpus/, tokenized/          the text, one table a data set, and its token shards, shared by all runs
+    gemma/, tokenized-gemma/     mmBERT's tokenizer trimmed to the size of the trained one, and the same text in it
     recipes/                     a recipe for every run and seed
     RUN/SEED/                    the runs, as `mmbert pretrain` writes them, and merged models
     scores/RUN-MODEL-SEED.json   loss on held-out text by language at 15 %, Tatoeba, SIB-200
     claims.md, .json, .png       every claim with its effect, interval and verdict
+    languages.md, .json, .png    loss of a language against the tokens of it that were read
 
 `--only status` says what is left. Arms of one seed share stable phases where only the last phase differs. A verdict is
 of paired differences over seeds: their mean and its 95 % interval by Student's t; an interval that holds zero is "too
@@ -21,6 +24,7 @@ import argparse
 import json
 import logging
 import shutil
+import tempfile
 import time
 from collections import defaultdict
 from pathlib import Path
@@ -30,13 +34,17 @@ import torch
 import yaml
 from accelerate import Accelerator
 from bitext_quality import read as read_pairs
+from claims_languages import write_language_report
 from claims_report import MERGES, write_report
 from gather_text import gather
-from mmbert import MmBertForMaskedLM, load_embedder
-from mmbert.data.tokenization.recipe_data import prepare
+from mmbert import MmBertConfig, MmBertForMaskedLM, load_embedder
+from mmbert.data import TokenShards
+from mmbert.data.tokenization.recipe_data import balanced_texts, open_planned_corpus, prepare
 from mmbert.evaluation import bitext_accuracy
 from mmbert.evaluation.embeddings.knn import neighbour_scores
+from mmbert.export import trim_vocabulary
 from mmbert.merging import merge_ties, merge_weighted_average
+from mmbert.modeling.tokenization_mmbert import build_tokenizer, save_tokenizer
 from mmbert.recipes import Recipe
 from mmbert.trainers.pretraining.eval_loss import group_losses, language_losses
 from mmbert.trainers.pretraining.run import FINAL, STABLE, RecipeRun
@@ -45,7 +53,7 @@ from support import parser_of
 
 logger = logging.getLogger("claims")
 RECIPES = Path(__file__).parent / "claims"
-REFERENCE = "study"
+REFERENCE, GEMMA = "study", "gemma"
 PARENTS = ("decay-eng", "decay-cont", "decay-all")  # what the paper merges
 PAIRS, SIB_LANGUAGES = 100, 40
 
@@ -55,16 +63,53 @@ def arms() -> list[str]:
     return [REFERENCE, *sorted(path.stem for path in RECIPES.glob("*.yaml") if path.stem != REFERENCE)]
 
 
-def prepare_text(source: Path, output: Path) -> None:
+def prepare_text(source: Path, output: Path, vocabulary: Path | None) -> None:
     """Gather and tokenize the text once for all runs."""
     if not (output / "corpus").is_dir():
         gather(source, output / "corpus")
-    recipe = output / "recipes" / "tokenize.yaml"
-    recipe.parent.mkdir(parents=True, exist_ok=True)
+    (output / "recipes").mkdir(parents=True, exist_ok=True)
     for path in RECIPES.glob("*.yaml"):
-        shutil.copy(path, recipe.parent)
-    _overlay(recipe, REFERENCE, {"data": {"corpus": str((output / "corpus").resolve())}})
-    prepare(Recipe.from_yaml(recipe), output / "tokenized")
+        shutil.copy(path, output / "recipes")
+    corpus = {"corpus": str((output / "corpus").resolve())}
+    recipe = output / "recipes" / "tokenize.yaml"
+    _overlay(recipe, REFERENCE, {"data": corpus})
+    plan = Recipe.from_yaml(recipe)
+    prepare(plan, output / "tokenized")
+    if vocabulary is not None:
+        trimmed = trim_tokenizer(vocabulary, plan, output / GEMMA)
+        named = {"tokenizer": str(trimmed.resolve()), "vocabulary_size": None}
+        recipe = output / "recipes" / "tokenize-gemma.yaml"
+        _overlay(recipe, REFERENCE, {"data": corpus | named})
+        prepare(Recipe.from_yaml(recipe), output / "tokenized-gemma")
+
+
+def trim_tokenizer(vocabulary: Path, plan: Recipe, folder: Path) -> Path:
+    """Trim a tokenizer to the size of the trained one by the text that one was trained on."""
+    if not folder.is_dir():
+        with tempfile.TemporaryDirectory() as whole:
+            tokenizer = build_tokenizer(str(vocabulary))
+            config = MmBertConfig(
+                vocab_size=len(tokenizer),
+                hidden_size=16,
+                intermediate_size=16,
+                num_hidden_layers=1,
+                num_attention_heads=1,
+            )
+            MmBertForMaskedLM(config).save_pretrained(whole)
+            save_tokenizer(tokenizer, whole)
+            texts = balanced_texts(open_planned_corpus(plan))
+            trim_vocabulary(whole, texts, folder, max_tokens=plan.data.vocabulary_size)
+    return folder
+
+
+def heldout_tokens(output: Path) -> dict[str, dict[str, int]]:
+    """Count the tokens of the same held-out text by vocabulary and language."""
+    folders = {REFERENCE: output / "tokenized", GEMMA: output / "tokenized-gemma"}
+    return {
+        name: dict(TokenShards(folder / "heldout", verify=False).token_counts)
+        for name, folder in folders.items()
+        if folder.is_dir()
+    }
 
 
 def _overlay(path: Path, below: str, changes: dict[str, Any]) -> None:
@@ -74,12 +119,18 @@ def _overlay(path: Path, below: str, changes: dict[str, Any]) -> None:
 def run_of(arm: str, seed: int, output: Path, quick: bool) -> RecipeRun:
     """Build the run of one recipe and seed on the shared shards."""
     path = output / "recipes" / f"{arm}-{seed}.yaml"
-    tokenized = {"corpus": str((output / "tokenized").resolve())}
+    tokenized = {"corpus": str((output / ("tokenized-gemma" if arm == GEMMA else "tokenized")).resolve())}
     data = {**dict.fromkeys(("vocabulary_size", "on_bad_row", "heldout_fraction")), **tokenized}
     changes: dict[str, Any] = {"seed": seed, "data": data}
+    phases = Recipe.from_yaml(output / "recipes" / f"{arm}.yaml").phases
+    tokens = {phase.name: phase.tokens for phase in phases}
     if quick:
         tokens = {"pretrain": 40_000, "midtrain": 20_000, "decay": 10_000}
-        changes["phases"] = {name: {"tokens": count} for name, count in tokens.items()}
+    if arm == GEMMA:  # the same text
+        ours, theirs = (sum(counts.values()) for counts in heldout_tokens(output).values())
+        tokens = {name: round(count * theirs / ours) for name, count in tokens.items()}
+    changes["phases"] = {name: {"tokens": count} for name, count in tokens.items()}
+    if quick:
         changes["phases"]["pretrain"]["warmup_tokens"] = 10_000
     _overlay(path, arm, changes)
     arguments = {"use_cpu": not torch.cuda.is_available(), "report_to": "none", "save_total_limit": 2}
@@ -125,11 +176,18 @@ class Probes:
         return {"tatoeba": tatoeba, "sib200": topics}
 
 
-def score(run: RecipeRun, model: Path, probes: Probes, target: Path) -> None:
-    """Score one model and keep the figures."""
+def score(run: RecipeRun, model: Path, probes: Probes, counts: dict[str, dict[str, int]], target: Path) -> None:
+    """Score one model and keep the figures; `same_text` is the loss by token of the study's vocabulary."""
     network = MmBertForMaskedLM.from_pretrained(model)
     losses = language_losses(network, run.heldout(), Accelerator(cpu=True))
-    figures = {"loss": losses, "groups": run.groups(), "loss_by_group": group_losses(losses, run.groups())}
+    groups = run.groups()
+    figures = {"loss": losses, "groups": groups, "loss_by_group": group_losses(losses, groups)}
+    own = counts[GEMMA if target.name.startswith(GEMMA) else REFERENCE]
+    figures["same_text"] = {tag: value * own[tag] / counts[REFERENCE][tag] for tag, value in losses.items()}
+    report = model.parent / "language_report.json"
+    if report.is_file():  # merged models have read what their parents have
+        read = json.loads(report.read_text(encoding="utf-8"))["languages"]
+        figures["read"] = {tag: one["tokens"] * one["epochs"] for tag, one in read.items()}
     target.parent.mkdir(exist_ok=True)
     target.write_text(json.dumps(figures | probes.scores(model), indent=1), encoding="utf-8")
 
@@ -140,12 +198,14 @@ def main() -> None:
     parser.add_argument("source", type=Path)
     parser.add_argument("--output", type=Path, default=Path("build/claims"))
     parser.add_argument("--seeds", default="1,2,3")
+    parser.add_argument("--vocabulary", type=Path, help="folder with mmBERT's tokenizer")
     parser.add_argument("--arms", default=",".join(arms()), help="recipes of benchmarks/claims/, separated by commas")
     parser.add_argument("--only", choices=["status", "report"], help="train nothing")
     parser.add_argument("--quick", action="store_true", help="70,000 tokens a run: does it work?")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    jobs = [(seed, arm) for seed in map(int, options.seeds.split(",")) for arm in options.arms.split(",")]
+    chosen = [arm for arm in options.arms.split(",") if arm != GEMMA or options.vocabulary is not None]
+    jobs = [(seed, arm) for seed in map(int, options.seeds.split(",")) for arm in chosen]
     if options.only == "status":
         done = sorted(path.stem for path in (options.output / "scores").glob("*.json"))
         logger.info("%d models of %d runs are scored: %s", len(done), len(jobs), ", ".join(done) or "none")
@@ -153,12 +213,13 @@ def main() -> None:
     if options.only is None:
         study(options, jobs)
     write_report(options.output)
+    write_language_report(options.output)
 
 
 def study(options: argparse.Namespace, jobs: list[tuple[int, str]]) -> None:
     """Train, merge and score every run that is not there yet; say how long each took and what is left."""
-    prepare_text(options.source, options.output)
-    probes = Probes(options.source)
+    prepare_text(options.source, options.output, options.vocabulary)
+    probes, counts = Probes(options.source), heldout_tokens(options.output)
     for number, (seed, arm) in enumerate(jobs):
         began = time.monotonic()
         run = run_of(arm, seed, options.output, options.quick)
@@ -169,7 +230,7 @@ def study(options: argparse.Namespace, jobs: list[tuple[int, str]]) -> None:
         for name, model in models.items():
             target = options.output / "scores" / f"{arm}-{name}-{seed}.json"
             if not target.is_file():
-                score(run, model, probes, target)
+                score(run, model, probes, counts, target)
         seconds = time.monotonic() - began
         logger.info("%s, seed %d: %.0f s; %d runs are left", arm, seed, seconds, len(jobs) - number - 1)
 

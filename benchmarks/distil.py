@@ -6,14 +6,15 @@ r"""Rebuilds a small multilingual embedder from a folder of data sets and a teac
 SOURCE holds text_common_voice, text_ntrex128, text_tico19, text_udhr, tatoeba, stsb_multi_mt and other evaluation sets,
 a data.parquet each. What it does, each step kept in the output and not done again:
 
-    sentences.parquet   single sentences, as many of each language as there are, up to --labels in all
+    sentences.parquet   single sentences, and pieces of running text where those are few, up to --labels in all
     parallel.parquet    news, health notices, human rights, each with the English side
     rows.parquet        both, without what is evaluated on
     labels/             the teacher's vectors: of the sentences and of the English sides
-    tokenizer/          32,000 tokens, from those texts
+    tokenizer/          40,000 tokens, from those texts
     table/              the ridge regression from tokens to the teacher, an embedder of its own
     student/            a network that begins with it and is trained on
-    distil.md, .json    Tatoeba (first --pairs pairs a language) beside character trigrams, STS-B, speed
+    distil.md, .json    Tatoeba (first --pairs pairs a language) beside character trigrams and the teacher, STS-B,
+                        retrieval of XQuAD's passages by questions of their language, speed
 
 Texts of the evaluation sets are left out of all training, also where they stand inside longer texts. Stopped at any
 time, the same command goes on; labels cost the most and are never lost.
@@ -23,14 +24,17 @@ import argparse
 import hashlib
 import json
 import logging
+import resource
 import time
 from collections import defaultdict
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import regex
 import torch
 from bitext_quality import TRIGRAMS, read, trigram_scores
 from mmbert import MmBertConfig, MmBertModel
@@ -39,6 +43,7 @@ from mmbert.embeddings import (
     TrainingReport,
     distil_embedder,
     distil_static,
+    label_texts,
     open_teacher,
     preset,
     read_distillation_rows,
@@ -47,6 +52,8 @@ from mmbert.embeddings.pairs.sources import read_texts
 from mmbert.embeddings.training.distillation.rows import DistillationRows
 from mmbert.embeddings.training.distillation.teachers import load_teacher
 from mmbert.evaluation import bitext_accuracy
+from mmbert.evaluation.embeddings.retrieval import retrieval_scores
+from mmbert.evaluation.embeddings.retrieval_sets import RetrievalSet, xquad_sets
 from mmbert.evaluation.embeddings.sts import sts_scores
 from mmbert.model_cards.markdown import markdown_table
 from mmbert.modeling import train_tokenizer
@@ -61,11 +68,16 @@ READS = set(
     vie xho ydd yue zsm""".split()
 )
 EVALUATION = ("tatoeba", "stsb_multi_mt", "xquad", "sib200", "nc_xnli")
+RUNNING = ("text_ud", "text_eltec", "text_opensource_guide", "text_ntrex128", "text_tico19", "text_bible")
 ENGLISH_TURNS = 6  # sentences of English for one of another language: the teacher knows it best
 SHORT, LONG = (5, 20), (12, 50)  # characters of a sentence in scripts without blanks, and in others
+DENSE = ("Hans", "Hant", "Jpan", "Thai", "Khmr", "Laoo", "Mymr")
+# Ends of lines and sentences, and of clauses; the latter give short pieces of long sentences.
+PIECES = regex.compile(r"\n|(?<=[.!?…;:,](?=\s)|[\p{Terminal_Punctuation}--[.!?…;:,]])\s*", regex.V1)
 LONGEST_ARTICLE = 300  # characters of a parallel text
 TOKENIZER_TEXTS = 400  # of each language
-WIDTH, LAYERS = 256, 4
+TIMED = 2_000  # texts of Tatoeba that the teacher's speed is measured on
+WIDTH, LAYERS = 384, 2  # the width of the teacher, so that the start loses nothing
 
 
 def table_of(source: Path, name: str) -> list[dict[str, Any]]:
@@ -80,13 +92,16 @@ def in_fixed_order(texts: list[str]) -> list[str]:
 
 
 def sentences(source: Path, wanted: int) -> Iterator[tuple[str, str]]:
-    """Yield (text, language) in turns of the languages, English more often."""
-    pools: dict[str, list[str]] = defaultdict(list)
-    for row in table_of(source, "text_common_voice"):
-        if row["lang"][:3] in READS:
-            least, most = SHORT if row["lang"][4:] in ("Hans", "Hant", "Jpan", "Thai") else LONG
-            pools[row["lang"]] += [line for line in row["text"].split("\n") if least <= len(line) <= most]
-    waiting = {tag: iter(in_fixed_order(texts)) for tag, texts in sorted(pools.items())}
+    """Yield (text, language) in turns of the languages, English more often; whole sentences before pieces."""
+    waiting: dict[str, Iterator[str]] = {}
+    for names, cut in ((("text_common_voice",), "\n"), (RUNNING, PIECES)):
+        pools: dict[str, list[str]] = defaultdict(list)
+        for row in (row for name in names for row in table_of(source, name) if row["lang"][:3] in READS):
+            least, most = SHORT if row["lang"][4:] in DENSE else LONG
+            pieces = (piece.strip() for piece in regex.split(cut, row["text"]))
+            pools[row["lang"]] += [piece for piece in pieces if least <= len(piece) <= most]
+        for tag, texts in sorted(pools.items()):
+            waiting[tag] = chain(waiting.get(tag, ()), in_fixed_order(texts))
     given = 0
     while waiting and given < wanted:
         for tag in list(waiting):
@@ -164,7 +179,7 @@ def new_student(folder: Path, rows: DistillationRows, vocabulary: int) -> Path:
             hidden_size=WIDTH,
             intermediate_size=3 * WIDTH // 2,
             num_hidden_layers=LAYERS,
-            num_attention_heads=4,
+            num_attention_heads=WIDTH // 64,
             max_position_embeddings=512,
         )
         MmBertModel(config).save_pretrained(folder)
@@ -173,43 +188,72 @@ def new_student(folder: Path, rows: DistillationRows, vocabulary: int) -> Path:
 
 
 class Remembered:
-    """An embedder whose vectors are computed once; counts the CPU time that they took."""
+    """Vectors of the evaluation's texts, computed once."""
 
-    def __init__(self, folder: Path, texts: list[str]) -> None:
-        embedder = load_teacher(folder, "cpu")
-        if folder.joinpath("config.json").is_file():  # a table of tokens has no limit
-            embedder.max_seq_length = min(embedder.max_seq_length or 64, 64)
-        self.parameters = sum(parameter.numel() for parameter in embedder.parameters())
-        began = time.process_time()
-        found = embedder.encode(sorted(texts, key=len), batch_size=256, show_progress_bar=False)
-        self.texts_per_second = len(texts) / (time.process_time() - began)
-        self.vectors = dict(zip(sorted(texts, key=len), np.asarray(found, np.float32), strict=True))
+    def __init__(self, texts: list[str], vectors: Any) -> None:
+        self.vectors = dict(zip(texts, np.asarray(vectors, np.float32), strict=True))
 
     def encode(self, texts: list[str], /, **options: Any) -> np.ndarray:
         """Return (texts, dimensions)."""
         return np.stack([self.vectors[text] for text in texts])
 
 
-def evaluate(options: argparse.Namespace, folders: dict[str, Path]) -> dict[str, Any]:
-    """Score every embedder on Tatoeba and STS-B."""
+def embedded(folder: Path, texts: list[str], timed: list[str]) -> tuple[Remembered, dict[str, float]]:
+    """Embed with a model; return the vectors, its size and texts a second of CPU."""
+    embedder = load_teacher(folder, "cpu")
+    parameters = sum(parameter.numel() for parameter in embedder.parameters())
+    began = time.process_time()
+    embedder.encode(timed, batch_size=256, show_progress_bar=False)
+    about = {"parameters": parameters, "texts_per_second": len(timed) / (time.process_time() - began)}
+    return Remembered(texts, embedder.encode(texts, batch_size=64, show_progress_bar=False)), about
+
+
+def taught(teacher: Any, texts: list[str], timed: list[str], labels: Path) -> tuple[Remembered, dict[str, float]]:
+    """Take the teacher's own vectors, kept beside those that it taught; the speed is that of a command."""
+    store = label_texts(teacher, texts, labels)
+    began = resource.getrusage(resource.RUSAGE_CHILDREN)
+    for _ in teacher.stream(timed[:TIMED], TIMED):
+        pass
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    seconds = ended.ru_utime - began.ru_utime + ended.ru_stime - began.ru_stime
+    about = {"texts_per_second": TIMED / seconds} if seconds else {}
+    return Remembered(texts, store.vectors()[store.rows(texts)]), about
+
+
+def evaluate(options: argparse.Namespace, teacher: Any, folders: dict[str, Path]) -> dict[str, Any]:
+    """Score trigrams, the teacher and every embedder on Tatoeba, STS-B and XQuAD."""
     pairs = read(options.source / "tatoeba" / "data.parquet", options.pairs)
-    scored = defaultdict(list)
+    alike = defaultdict(list)
     for row in table_of(options.source, "stsb_multi_mt"):
         if row["split"] == "test":
-            scored[row["lang"]].append((row["sentence1"], row["sentence2"], float(row["score"])))
-    texts = {side for pair in pairs for side in (pair.english, pair.text)}
-    texts |= {side for rows in scored.values() for row in rows for side in row[:2]}
+            alike[row["lang"]].append((row["sentence1"], row["sentence2"], float(row["score"])))
+    passages = xquad_sets({"data": table_of(options.source, "xquad")})
+    found = {side for pair in pairs for side in (pair.english, pair.text)}
+    found |= {side for rows in alike.values() for row in rows for side in row[:2]}
+    for one in passages.values():
+        found |= {*one.queries.values(), *one.documents.values()}
+    texts = sorted(found, key=lambda text: (len(text), text))
+    timed = in_fixed_order([side for pair in pairs for side in (pair.english, pair.text)])
     groups = dict.fromkeys({pair.language for pair in pairs}, "all")
     results: dict[str, Any] = {TRIGRAMS: {"tatoeba": trigram_scores(pairs, groups)}}
-    for name, folder in folders.items():
-        embedder = Remembered(folder, list(texts))
+    for name in ("teacher", *folders):
+        if name == "teacher":
+            embedder, about = taught(teacher, texts, timed, options.output / "labels-evaluation")
+        else:
+            embedder, about = embedded(folders[name], texts, timed)
         results[name] = {
             "tatoeba": bitext_accuracy(embedder, pairs),
-            "sts": {tag: sts_scores(embedder, rows)["spearman"] for tag, rows in scored.items()},
-            "texts_per_second": embedder.texts_per_second,
-            "parameters": embedder.parameters,
+            "sts": {tag: sts_scores(embedder, rows)["spearman"] for tag, rows in alike.items()},
+            "xquad": {tag: found_passages(embedder, one) for tag, one in passages.items()},
+            **about,
         }
     return results
+
+
+def found_passages(embedder: Remembered, one: RetrievalSet) -> float:
+    """Return nDCG@10 of finding the passage that holds the answer."""
+    relevant = {query: {document: 1.0} for query, document in one.answers.items()}
+    return retrieval_scores(embedder, one.queries, one.documents, relevant)["ndcg@10"]
 
 
 def tables(results: dict[str, Any]) -> str:
@@ -219,18 +263,17 @@ def tables(results: dict[str, Any]) -> str:
     for name, one in results.items():
         languages = one["tatoeba"]["languages"]
         ahead = sum(languages[tag]["accuracy"] > trigrams[tag]["accuracy"] for tag in languages)
-        sts = f"{100 * np.mean(list(one['sts'].values())):.1f}" if "sts" in one else ""
         rows.append(
             (
                 name,
                 f"{one['parameters'] / 1e6:.1f}" if "parameters" in one else "",
                 f"{100 * one['tatoeba']['macro']:.1f}",
                 f"{ahead} of {len(languages)}" if name != TRIGRAMS else "",
-                sts,
+                *(f"{100 * np.mean(list(one[kind].values())):.1f}" if kind in one else "" for kind in ("sts", "xquad")),
                 f"{one['texts_per_second']:,.0f}" if "texts_per_second" in one else "",
             )
         )
-    heads = ("", "parameters, M", "Tatoeba, %", "ahead of trigrams", "STS-B, Spearman x 100", "texts/s")
+    heads = "", "parameters, M", "Tatoeba, %", "ahead of trigrams", "STS-B, Spearman x 100", "XQuAD, nDCG@10", "texts/s"
     by_language = [
         (tag, *(f"{100 * one['tatoeba']['languages'][tag]['accuracy']:.0f}" for one in results.values()))
         for tag in sorted(trigrams)
@@ -246,7 +289,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--labels", type=int, default=150_000, help="Single sentences that the teacher is asked for.")
     parser.add_argument("--lines", type=int, default=2_000, help="Lines of each parallel set.")
-    parser.add_argument("--vocabulary", type=int, default=32_000)
+    parser.add_argument("--vocabulary", type=int, default=40_000)
     parser.add_argument("--epochs", type=float, default=2.0)
     parser.add_argument("--pairs", type=int, default=200, help="Tatoeba pairs a language.")
     parser.add_argument("--labels_only", action="store_true", help="Stop when the teacher has answered.")
@@ -267,8 +310,6 @@ def main() -> None:
     done("texts")
     teacher, labels = open_teacher(options.teacher), options.output / "labels"
     if options.labels_only:
-        from mmbert.embeddings import label_texts
-
         label_texts(teacher, rows.teacher_texts, labels)
         return
     start = new_student(options.output / "tokenizer", rows, options.vocabulary)
@@ -288,7 +329,7 @@ def main() -> None:
             report.save(options.output / name / "report.json")
             print(report.table())
         done(name)
-    results = evaluate(options, {name: options.output / name for name in ("table", "student")})
+    results = evaluate(options, teacher, {name: options.output / name for name in ("table", "student")})
     done("scores")
     about = {"rows": len(rows), "teacher_texts": len(rows.teacher_texts), "left_out": rows.pairs.skipped}
     record = {**about, "seconds_of_cpu": spent, "threads": torch.get_num_threads(), "results": results}
