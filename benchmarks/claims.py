@@ -55,7 +55,7 @@ logger = logging.getLogger("claims")
 RECIPES = Path(__file__).parent / "claims"
 REFERENCE, GEMMA = "study", "gemma"
 PARENTS = ("decay-eng", "decay-cont", "decay-all")  # what the paper merges
-PAIRS, SIB_LANGUAGES = 100, 40
+PAIRS, SIB_LANGUAGES = 100, 16
 
 
 def arms() -> list[str]:
@@ -178,16 +178,17 @@ class Probes:
 
 def score(run: RecipeRun, model: Path, probes: Probes, counts: dict[str, dict[str, int]], target: Path) -> None:
     """Score one model and keep the figures; `same_text` is the loss by token of the study's vocabulary."""
-    network = MmBertForMaskedLM.from_pretrained(model)
-    losses = language_losses(network, run.heldout(), Accelerator(cpu=True))
-    groups = run.groups()
-    figures = {"loss": losses, "groups": groups, "loss_by_group": group_losses(losses, groups)}
+    report, groups = model.parent / "language_report.json", run.groups()
+    figures: dict[str, Any] = {"groups": groups}
+    if report.is_file():  # written when the run ended
+        languages = json.loads(report.read_text(encoding="utf-8"))["languages"]
+        losses = {tag: one["loss"] for tag, one in languages.items() if one.get("loss") is not None}
+        figures["read"] = {tag: one["tokens"] * one["epochs"] for tag, one in languages.items()}
+    else:  # a merged model
+        losses = language_losses(MmBertForMaskedLM.from_pretrained(model), run.heldout(), Accelerator(cpu=True))
     own = counts[GEMMA if target.name.startswith(GEMMA) else REFERENCE]
     figures["same_text"] = {tag: value * own[tag] / counts[REFERENCE][tag] for tag, value in losses.items()}
-    report = model.parent / "language_report.json"
-    if report.is_file():  # merged models have read what their parents have
-        read = json.loads(report.read_text(encoding="utf-8"))["languages"]
-        figures["read"] = {tag: one["tokens"] * one["epochs"] for tag, one in read.items()}
+    figures |= {"loss": losses, "loss_by_group": group_losses(losses, groups)}
     target.parent.mkdir(exist_ok=True)
     target.write_text(json.dumps(figures | probes.scores(model), indent=1), encoding="utf-8")
 
