@@ -358,6 +358,8 @@ def test_a_student_begins_as_the_table_does(encoder, toy_tokenizer):
     wanted /= np.linalg.norm(wanted, axis=1, keepdims=True)
     near = (embedder.encode(texts) * wanted).sum(axis=1)
     assert near.min() > 0.99 and np.median(near) > 0.9999, "but for the longest token's cut"
+    size = embedder[2].linear.weight.square().mean().sqrt().item()
+    assert size == pytest.approx(48**-0.5), "as large as a new layer's weights: steps of Adam do not spoil it"
 
 
 # --- losses

@@ -80,6 +80,10 @@ def start_from_tokens(
         weight[: len(table)] = torch.from_numpy(values).to(weight)
     # behind the norms a token has the length of sqrt(hidden)
     head = torch.from_numpy(kept @ basis[:, :rank].T * (radius / hidden**0.5))
+    if type(embedder[len(embedder) - 1]).__name__ == "Normalize":
+        # The length of a vector does not matter then. Adam moves a weight by the learning rate whatever its size, and
+        # weights as small as these (0.006 at width 384) would be other ones within a few steps.
+        head *= hidden**-0.5 / head.square().mean().sqrt()
     put_head(embedder, rows.shape[1], head)
     return float(spread[::-1][:rank].sum() / max(spread.sum(), 1e-30))
 
