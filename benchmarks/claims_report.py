@@ -82,19 +82,25 @@ def read_scores(folder: Path) -> Scores:
     return found
 
 
-def value_of(scores: dict[str, Any], measure: str, group: str = "") -> float:
-    """Average a measure over languages, of one resource group if it is named."""
-    languages = scores[measure]
-    kept = [value for tag, value in languages.items() if not group or scores["groups"].get(tag) == group]
-    return mean(kept)
+def value_of(scores: dict[str, Any], measure: str, members: frozenset[str] | None = None) -> float:
+    """Average a measure over languages, over some of them if they are named."""
+    return mean(value for tag, value in scores[measure].items() if members is None or tag in members)
+
+
+def members_of(group: str, scores: dict[str, Any]) -> frozenset[str] | None:
+    """Return the languages of a resource group, none if all are meant."""
+    return frozenset(tag for tag, one in scores["groups"].items() if one == group) if group else None
 
 
 def effect_of(claim: Claim, measure: str, scores: Scores) -> dict[str, Any]:
     """Compare two models seed by seed; positive is better, whatever the measure."""
     sign = 1 if measure in ("tatoeba", "sib200") else -1
     seeds = sorted(set(scores.get(claim.better, {})) & set(scores.get(claim.than, {})))
+    # as the better one's recipe groups them: where all languages are read from the start, all are of the first group
+    members = [members_of(claim.group, scores[claim.better][seed]) for seed in seeds]
     one, other = (
-        [value_of(scores[model][seed], measure, claim.group) for seed in seeds] for model in (claim.better, claim.than)
+        [value_of(scores[model][seed], measure, tags) for seed, tags in zip(seeds, members, strict=True)]
+        for model in (claim.better, claim.than)
     )
     gains = [sign * (a - b) for a, b in zip(one, other, strict=True)]
     found: dict[str, Any] = {"seeds": seeds, "gains": gains, "verdict": "not run"}

@@ -50,7 +50,8 @@ class LibraryOutput:
                 self._undo.callback(shown.flush)
             self._sort(name, stream, shown)
         self._undo.callback(setattr, warnings, "showwarning", warnings.showwarning)
-        self._show_warning, warnings.showwarning = warnings.showwarning, self._warn
+        self._show_warning: Any = warnings.showwarning
+        warnings.showwarning = self._warn
 
     def close(self) -> str:
         """Put everything back; returns what was said."""
@@ -65,7 +66,7 @@ class LibraryOutput:
         new = _Sorted(shown, self._kept)
         setattr(sys, name, new)
         self._undo.callback(setattr, sys, name, stream)
-        self._undo.callback(new.__init__, stream, stream)  # whoever holds it still
+        self._undo.callback(new.lead_to, stream, stream)  # whoever holds it still
         root = logging.getLogger()
         for handler in [one for one in root.handlers if getattr(one, "stream", None) is stream]:
             kept = logging.StreamHandler(self._kept)
@@ -78,17 +79,28 @@ class LibraryOutput:
             self._undo.callback(handler.removeFilter, _is_shown)
             self._undo.callback(root.removeHandler, kept)
 
-    def _warn(self, message: Any, category: Any, filename: str, *rest: Any) -> None:
+    def _warn(
+        self,
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: Any = None,
+        line: str | None = None,
+    ) -> None:
         if _is_ours(sys._getframe(1)) and "Triggered internally" not in str(message):  # torch's, from C++
-            self._show_warning(message, category, filename, *rest)
+            self._show_warning(message, category, filename, lineno, file, line)
         else:
-            self._kept.write(warnings.formatwarning(message, category, filename, rest[0]))
+            self._kept.write(warnings.formatwarning(message, category, filename, lineno, line))
 
 
 class _Sorted(io.TextIOBase):
     """A text stream that shows what is ours and keeps what is not."""
 
     def __init__(self, shown: Any, kept: Any) -> None:
+        self.lead_to(shown, kept)
+
+    def lead_to(self, shown: Any, kept: Any) -> None:
         self._shown, self._kept = shown, kept
 
     def write(self, text: str) -> int:

@@ -184,7 +184,8 @@ class _Int8Config(QuantizationConfigMixin):
     """What transformers passes on of a config.json that speaks of int8 weights."""
 
     def __init__(self, table: bool, **_: Any) -> None:
-        self.quant_method, self.table = METHOD, table
+        self.quant_method: Any = METHOD
+        self.table = table
 
     def to_dict(self) -> dict[str, Any]:
         return int8_fields(table=self.table)

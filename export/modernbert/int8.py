@@ -41,7 +41,7 @@ def write_int8(directory: Path, source: Checkpoint, names: set[str]) -> None:
             for start in range(0, info.numel, _ROWS * width):
                 piece = source.read_flat(name, start, start + _ROWS * width)
                 if name in names:
-                    piece, scale = round_rows(piece.view(-1, width))
-                    writer.write(f"{name.removesuffix('weight')}{SCALE}", start // width, scale.flatten())
+                    piece, scales = round_rows(piece.view(-1, width))
+                    writer.write(f"{name.removesuffix('weight')}{SCALE}", start // width, scales.flatten())
                 writer.write(name, start, piece.flatten())
     write_index(directory, template)

@@ -40,17 +40,17 @@ def main(folder: Path) -> None:
 
 def _try_export(folder: Path) -> list[dict[str, Any]]:
     record = json.loads((folder / "export.json").read_bytes())
-    engines: list[tuple[str, str, Callable[[Path, dict[str, Any]], dict[str, Any]]]] = {
+    by_suffix: dict[str, list[tuple[str, str, Callable[[Path, dict[str, Any]], dict[str, Any]]]]] = {
         ".onnx": [("ONNX Runtime", "onnxruntime", _graph_in_onnxruntime)],
         ".xml": [
             ("OpenVINO", "openvino", _graph_in_openvino),
             ("openvino-tokenizers", "openvino_tokenizers", _tokenizer_in_openvino),
         ],
         ".gguf": [("gguf", "gguf", _read_gguf), ("llama.cpp, xllamacpp", "xllamacpp", _in_llama_cpp)],
-    }[Path(record["file"]).suffix]
+    }
     return [
         {**_attempt(what, partial(run, folder, record)), "version": importlib.metadata.version(package)}
-        for what, package, run in engines
+        for what, package, run in by_suffix[Path(record["file"]).suffix]
         if importlib.util.find_spec(package)
     ]
 
