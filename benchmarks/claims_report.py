@@ -50,9 +50,9 @@ class Claim:
 STUDY = "study-decay-all"
 CLAIMS = (
     Claim("a. languages that enter in the decay gain over never", STUDY, "study-decay-cont", group="low"),
-    Claim("a. and cost the high-resource ones nothing", STUDY, "study-decay-cont", group="high"),
-    Claim("a. entering late is better for them than from the start", STUDY, "start-decay-all", group="low"),
-    Claim("a. and better for the high-resource ones", STUDY, "start-decay-all", group="high"),
+    Claim("a. and cost the first 60 languages nothing against never", STUDY, "study-decay-cont", group="high"),
+    Claim("a. entering in the decay is better for them than from the start", STUDY, "start-decay-all", group="low"),
+    Claim("a. and better for the first 60 than all from the start", STUDY, "start-decay-all", group="high"),
     Claim("b. falling masking is better than 15 % throughout", STUDY, "mask15-decay-all"),
     Claim("b. falling masking is better than 30 % throughout", STUDY, "mask30-decay-all"),
     Claim("b. 5 % in the decay is better than 15 % there alone", STUDY, "study-decay-mask15"),

@@ -31,6 +31,14 @@ def test_all_runs_read_as_many_tokens_with_one_network(path):
         assert variant.tokens == study.variants["decay-all"].tokens, name
 
 
+def test_languages_are_grouped_by_the_better_ones_recipe(report):
+    late = {"loss": {"a": 2.0, "b": 5.0}, "groups": {"a": "high", "b": "low"}}
+    early = {"loss": {"a": 3.0, "b": 4.5}, "groups": {"a": "high", "b": "high"}}  # all are read from the start
+    scores = {"study-decay-all": {1: late}, "start-decay-all": {1: early}}
+    found = [report.effect_of(one, "loss", scores) for one in report.CLAIMS if one.than == "start-decay-all"]
+    assert [one["effect"] for one in found] == [-0.5, 1.0], "the low ones, then the high ones"
+
+
 def test_an_interval_is_that_of_a_paired_t_test(report, tmp_path):
     draw = np.random.default_rng(3)
     better = draw.normal(2.0, 0.1, 4)
