@@ -11,6 +11,7 @@ from pathlib import Path
 import mmbert
 import pytest
 import torch
+from mmbert.common.messages import speak
 from mmbert.data import TokenShards, write_shards
 from mmbert.recipes import Recipe
 from tests_support import TINY_RECIPE, documents
@@ -36,6 +37,13 @@ def threads_stay():
     found = torch.get_num_threads()
     torch.set_num_threads(THREADS)
     assert found == THREADS, f"torch is left with {found} threads"
+
+
+@pytest.fixture(autouse=True)
+def words_of_python():
+    """Let messages name Python's arguments again where a test has run a command in this process."""
+    yield
+    speak("python")
 
 
 @pytest.fixture(scope="session")

@@ -207,12 +207,12 @@ def _stored_dtype(checkpoint: str) -> torch.dtype:
 
 
 def _settings(checkpoint: str) -> dict[str, Any]:
-    """Read config.json; nothing of an old SentenceTransformer, with its encoder in a folder below."""
+    """Read config.json; nothing of a broken one, or of an old SentenceTransformer with its encoder in a subfolder."""
     try:
         fields, _ = PretrainedConfig.get_config_dict(checkpoint)
-    except OSError:
+    except (OSError, TypeError, AttributeError):  # what is wrong is said when it is loaded
         return {}
-    return fields
+    return fields if isinstance(fields, dict) else {}
 
 
 def _name(dtype: torch.dtype) -> str:

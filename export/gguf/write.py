@@ -107,6 +107,10 @@ def export_gguf(
     _check(config, task, dtype, folder)
     if task == "embedding":
         head = EmbeddingHead.read(folder, config.hidden_size, pooling)
+        if head.dense:
+            raise ValueError(
+                f"{folder}: llama.cpp runs no linear layer behind the pooling of this architecture; export it to onnx"
+            )
         kind: str = head.pooling
         dims = head.dims
         limit = saved_settings(folder, None, config.max_position_embeddings)["max_seq_length"]

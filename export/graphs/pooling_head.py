@@ -1,10 +1,11 @@
-"""From token vectors to an embedding inside an exported graph: pooling, cut and normalisation, read or chosen.
+"""From token vectors to an embedding inside an exported graph: pooling, linear layers, cut, normalisation.
 
 A SentenceTransformer's own modules decide; a plain encoder gets mean pooling and length 1, as `load_embedder` gives.
 The cut comes before the normalisation, so cut vectors have length 1 too.
 """
 
-from dataclasses import asdict, dataclass
+import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -16,7 +17,7 @@ from ...common.messages import require_known
 from ...modeling.pooling import pool
 from ..modernbert.st_modules import LENGTH, MODULES, SETTINGS, read_modules, write_old_layout
 
-_KNOWN = ("Transformer", "Pooling", "Normalize")
+_KNOWN = ("Transformer", "Pooling", "Dense", "Normalize")
 _ACTIVATIONS = ("Identity", "Tanh", "ReLU", "GELU", "Sigmoid")
 
 
@@ -27,6 +28,8 @@ class EmbeddingHead:
     pooling: Literal["mean", "cls"] = "mean"  # mean over the tokens, or the first
     normalized: bool = True  # whether the result has length 1
     dims: int | None = None  # dimensions kept; None keeps all
+    dense: tuple[Path, ...] = ()  # folders of linear layers behind the pooling
+    layers: nn.Sequential | None = None  # what they hold, with their activations
 
     @classmethod
     def read(
@@ -39,8 +42,6 @@ class EmbeddingHead:
     ) -> "EmbeddingHead":
         """Take what a SentenceTransformer says (plain encoder: mean, length 1), and what the user says of the rest."""
         require_known("pooling", pooling, (None, "mean", "cls"))
-        if dims is not None and not 1 <= dims <= width:
-            raise ValueError(f"dims must lie between 1 and the model's {width} dimensions, got {dims}")
         modules = read_modules(folder)
         if dims is None and (folder / SETTINGS).is_file():
             dims = read_json(folder / SETTINGS).get("truncate_dim")
@@ -58,24 +59,36 @@ class EmbeddingHead:
             )
         if saved is not None and pooling not in (None, saved):
             raise ValueError(f"the saved embedder was tuned with {saved!r} pooling, got {pooling!r}; leave it out")
+        dense = tuple(folder / m["path"] for m, kind in zip(modules, kinds, strict=True) if kind == "Dense")
+        layers = nn.Sequential(*(layer for path in dense for layer in _dense(path))) if dense else None
+        width = int(read_json(dense[-1] / "config.json")["out_features"]) if dense else width
+        if dims is not None and not 1 <= dims <= width:
+            raise ValueError(f"dims must lie between 1 and the model's {width} dimensions, got {dims}")
         chosen: Any = saved or pooling or "mean"
-        return cls(chosen, ("Normalize" in kinds or not modules) if normalize is None else normalize, dims)
+        normalized = ("Normalize" in kinds or not modules) if normalize is None else normalize
+        return cls(chosen, normalized, dims, dense, layers)
 
     def __call__(self, hidden: Tensor, mask: Tensor) -> Tensor:
         """Reduce (B, L, h), zero at padding, under a mask (B, L) to (B, dims)."""
         vector = pool(hidden, self.pooling, mask)
+        if self.layers is not None:
+            vector = self.layers(vector)
         if self.dims is not None:
             vector = vector[:, : self.dims]
         return normalize(vector, dim=-1) if self.normalized else vector
 
     def write_modules(self, folder: Path, width: int, saved: dict[str, Any]) -> None:
         """Write the modules as every sentence-transformers reads them, so that its `backend=` finds the graph."""
-        names = ["Transformer", "Pooling", *(["Normalize"] if self.normalized else [])]
+        names = ["Transformer", "Pooling", *["Dense"] * len(self.dense), *(["Normalize"] if self.normalized else [])]
         modules = [
             {"idx": i, "name": str(i), "path": f"{i}_{name}" if i else "", "type": name} for i, name in enumerate(names)
         ]
+        layers = iter(self.dense)
         for module in modules[1:]:
-            (folder / str(module["path"])).mkdir()
+            if module["type"] == "Dense":
+                shutil.copytree(next(layers), folder / str(module["path"]))
+            else:
+                (folder / str(module["path"])).mkdir()
         write_json(folder / "1_Pooling" / "config.json", {"embedding_dimension": width, "pooling_mode": self.pooling})
         write_json(folder / MODULES, modules)
         write_old_layout(folder, saved["max_seq_length"])
@@ -85,7 +98,7 @@ class EmbeddingHead:
 
     def as_fields(self) -> dict[str, Any]:
         """Return the head for the record of an export."""
-        return asdict(self)
+        return {"pooling": self.pooling, "normalized": self.normalized, "dims": self.dims}
 
 
 class TokenHead(nn.Module):

@@ -132,6 +132,8 @@ class TraceableModel(nn.Module):
         super().__init__()
         self.encoder = TraceableEncoder(model if isinstance(model, MmBertModel) else model.model)
         self.task, self.embed, self.tied = task, last, tied
+        if not isinstance(last, nn.Module):
+            self.layers = getattr(last, "layers", None)  # so that the weights are this module's
         self.pooling = model.config.classifier_pooling
         self.head = getattr(model, "head", None)
         names = ("decoder", "classifier", "qa_outputs")

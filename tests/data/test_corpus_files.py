@@ -277,11 +277,11 @@ def test_missing_places(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"on_bad_row": "ignore"}, "'error' or 'skip'"),
+        ({"on_bad_row": "ignore"}, "on_bad_row='ignore' is none of error, skip"),
         ({"heldout_fraction": 1.0}, "heldout_fraction is 1.0"),
         ({"heldout_fraction": -0.1}, "heldout_fraction"),
         ({"max_document_bytes": 0}, "max_document_bytes is 0"),
-        ({"text_unit": "page"}, "'block' or 'line'"),
+        ({"text_unit": "page"}, "text_unit='page' is none of block, line"),
     ],
 )
 def test_options_out_of_range(folder, options, message):

@@ -58,7 +58,7 @@ def test_bench_measures_peak_memory(checkpoint, monkeypatch):
         (["--size", "huge"], "size='huge' is none of base, small"),
         (["CHECKPOINT", "--setting", "fixed-8192"], "reads at most 600 tokens, the settings asked for need 8192"),
         (["CHECKPOINT", "--setting", "fixed-1"], "setting='fixed-1' is none of fixed-512"),
-        (["CHECKPOINT", "--dtype", "int8"], "dtype='int8' is none of float32, bfloat16, float16"),
+        (["CHECKPOINT", "--dtype", "int4"], "dtype='int4' is none of float32, bfloat16, float16, int8"),
         (["CHECKPOINT", "--threads", "999"], "threads must lie between 1 and"),
     ],
 )

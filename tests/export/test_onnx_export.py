@@ -15,7 +15,7 @@ import pytest
 import torch
 import typer
 from mmbert.cli.checkpoints.export import export
-from mmbert.export import export_onnx, export_openvino, open_runtime
+from mmbert.export import export_gguf, export_onnx, export_openvino, open_runtime
 from mmbert.export.graphs.noise import output_into
 from safetensors.torch import load_file, save_file
 from tests_support import run_forked, run_verb
@@ -65,6 +65,28 @@ def test_one_graph_serves_every_batch_and_length(plain, exported):
         if length < 3:
             mask[:] = 1
         np.testing.assert_allclose(runtime.encode_batch(ids, mask), stock_vectors(plain, ids, mask), atol=1e-5)
+
+
+@pytest.mark.parametrize("export", FORMATS.values(), ids=FORMATS)
+def test_linear_layers_behind_the_pooling_are_in_the_graph(plain, tmp_path, export):
+    from sentence_transformers.sentence_transformer.modules import Dense
+
+    embedder = mmbert.load_embedder(plain, dtype="float32", device="cpu")
+    tail = embedder.pop(len(embedder) - 1)
+    width = embedder[1].get_embedding_dimension()
+    embedder.append(Dense(width, 24))  # tanh, with a bias
+    embedder.append(Dense(24, 12, bias=False, activation_function=torch.nn.Identity()))
+    embedder.append(tail)
+    embedder.save(str(tmp_path / "saved"))
+    out = export(tmp_path / "saved", tmp_path / "out").output
+    wanted = mmbert.load_embedder(tmp_path / "saved", dtype="float32", device="cpu").encode(TEXTS)
+    assert wanted.shape == (len(TEXTS), 12)
+    found = mmbert.load_embedder(out, backend=json.loads((out / "parity.json").read_text())["format"]).encode(TEXTS)
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
+    kinds = [module["type"].rsplit(".", 1)[-1] for module in json.loads((out / "modules.json").read_text())]
+    assert kinds == ["Transformer", "Pooling", "Dense", "Dense", "Normalize"], "for those who pool by themselves"
+    with pytest.raises(ValueError, match="runs no linear layer behind the pooling"):
+        export_gguf(tmp_path / "saved", tmp_path / "gguf")
 
 
 def test_the_folder_tells_what_it_is(exported):

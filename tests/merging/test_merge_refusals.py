@@ -40,7 +40,7 @@ def refused(base, variants, output, match, error=ValueError, **options):
         ({"weights": [-1]}, "not negative"),
         ({"weights": [0]}, "not all zero"),
         ({"weights": [float("nan")]}, "finite"),
-        ({"trim": "layer"}, "'global' or 'tensor', got 'layer'"),
+        ({"trim": "layer"}, "trim='layer' is none of global, tensor"),
     ],
 )
 def test_options(pair, tmp_path, options, match):
