@@ -82,6 +82,14 @@ def test_an_embedder_runs_them_and_neither_trains_nor_saves(plain, tmp_path):
         found.train()
 
 
+def test_a_copy_of_our_network_in_a_checkpoint_does_not_read_them_for_us(plain, rounded, tmp_path):
+    mmbert.export_modernbert(plain, tmp_path / "copy", code=True)
+    copy = transformers.AutoModel.from_pretrained(tmp_path / "copy", trust_remote_code=True)
+    assert type(copy).__module__.startswith("transformers_modules")
+    found = mmbert.load_embedder(rounded, dtype="float32")
+    assert isinstance(found[0].model.layers[0].mlp.Wi, int8_weights.Int8Linear)
+
+
 def test_a_processor_without_integer_instructions_is_told(rounded, monkeypatch):
     monkeypatch.setattr(int8_weights, "integer_obstacle", lambda: "this processor has no VNNI or AMX instructions")
     for load in (mmbert.MmBertModel.from_pretrained, mmbert.load_embedder):
