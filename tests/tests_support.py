@@ -5,6 +5,7 @@ import io
 import json
 import os
 import random
+import resource
 import runpy
 import signal
 import subprocess
@@ -12,6 +13,7 @@ import sys
 import tempfile
 import traceback
 import warnings
+from contextlib import contextmanager
 from pathlib import Path
 
 import mmbert
@@ -171,6 +173,19 @@ def serve_forks():
             become(**request)
         sys.stdout.write(f"{os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}\n")
         sys.stdout.flush()
+
+
+@contextmanager
+def files_no_larger_than(size):
+    """Let a limit on files stand in for a full disk; Python's bytecode, which it would cut off too, is not written."""
+    before, writes = resource.getrlimit(resource.RLIMIT_FSIZE), sys.dont_write_bytecode
+    sys.dont_write_bytecode = True
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        sys.dont_write_bytecode = writes
 
 
 def become(command, cwd, variables, out, err):

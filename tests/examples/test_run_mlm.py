@@ -102,7 +102,8 @@ def test_a_full_disk_while_saving_leaves_the_checkpoint_before_it(project):
     """A limit on the size of files stands in for the disk: the model fits, the optimizer's moments do not."""
     run(project, "roomy", "--variants", "none")
     code = (
-        "import resource, runpy, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000)); "
+        "import resource, runpy, sys; sys.dont_write_bytecode = True; "
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000)); "
         f"sys.argv = {command(project, 'tight', '--variants', 'none')[1:]!r}; "
         f"runpy.run_path({str(SCRIPT)!r}, run_name='__main__')"
     )

@@ -12,6 +12,7 @@ import yaml
 from mmbert.cli.checkpoints.export import export
 from mmbert.export import convert_composer
 from safetensors.torch import load_file, save_file
+from tests_support import files_no_larger_than
 from torch import nn
 from torch.nn import functional
 from typer.testing import CliRunner
@@ -311,16 +312,12 @@ def test_truncated_absent_and_converted_already(tmp_path):
 
 
 def test_a_full_disk_leaves_nothing(tmp_path):
-    import resource
-
     write_run(tmp_path)
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
-    try:
-        with pytest.raises(ValueError, match=r"cannot write .*out: File too large; nothing was left there"):
-            convert_composer(tmp_path / "state.safetensors", tmp_path / "run.yaml", tmp_path / "out")
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    with (
+        files_no_larger_than(20_000),
+        pytest.raises(ValueError, match=r"cannot write .*out: File too large; nothing was left there"),
+    ):
+        convert_composer(tmp_path / "state.safetensors", tmp_path / "run.yaml", tmp_path / "out")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run.yaml", "state.safetensors"]
 
 

@@ -180,6 +180,7 @@ def test_failing_write_leaves_no_target(saved, tmp_path, tmp_path_factory):
         textwrap.dedent("""
         import resource, sys
         import mmbert
+        sys.dont_write_bytecode = True  # it would be cut off, too
         resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))
         try:
             mmbert.export_modernbert(*sys.argv[1:])

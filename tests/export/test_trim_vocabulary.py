@@ -1,7 +1,6 @@
 """What trimming promises: covered text is read as before, bit for bit the same numbers; the rest becomes bytes."""
 
 import json
-import resource
 from pathlib import Path
 
 import mmbert
@@ -16,7 +15,7 @@ from mmbert.export import read_self_test, read_trim_report
 from mmbert.export.vocabulary.bpe import Vocabulary
 from mmbert.modeling import build_tokenizer
 from safetensors.torch import load_file, save_file
-from tests_support import SIZES, documents, sentences
+from tests_support import SIZES, documents, files_no_larger_than, sentences
 from tokenizers import Tokenizer
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 from typer.testing import CliRunner
@@ -345,13 +344,8 @@ def test_checkpoints_that_cannot_be_trimmed(tmp_path, vocabulary_tokenizer):
 
 
 def test_full_disk_leaves_no_target(checkpoint, tmp_path):
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
-    try:
-        with pytest.raises(ValueError, match=r"cannot write .*out"):
-            mmbert.trim_vocabulary(checkpoint, ["das Haus"], tmp_path / "out")
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    with files_no_larger_than(20_000), pytest.raises(ValueError, match=r"cannot write .*out"):
+        mmbert.trim_vocabulary(checkpoint, ["das Haus"], tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -212,6 +212,7 @@ def test_a_full_disk_or_a_kill_leaves_no_target(pair, tmp_path, tmp_path_factory
         if end == "kill":
             checkpoint_writer.write_checksums = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
         else:
+            sys.dont_write_bytecode = True  # it would be cut off, too
             resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
         try:
             mmbert.merge_ties(base, [variant], output)
