@@ -16,7 +16,7 @@ the size of a whole tensor; L2 weight decay) is refused, and so is a table that 
 
 import mmap
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -55,7 +55,7 @@ class ActiveEmbedding(nn.Embedding):
         self.weight = nn.Parameter(whole[token_ids].clone())
         self.weight.token_ids = token_ids.cpu()  # type: ignore[attr-defined]  # an optimizer's state is saved with them
         self._directory, self._factors = directory, list[float]()  # of weight decay, since the file was written
-        self._handle, self._rows = _in_file(whole, directory)
+        self._handle, self._rows = _in_file(whole.split(_ROWS_PER_WRITE), whole, directory)
 
     def forward(self, input: Tensor) -> Tensor:
         """Embed token ids of any shape; ids whose rows are not active only outside training."""
@@ -76,21 +76,34 @@ class ActiveEmbedding(nn.Embedding):
     @torch.no_grad()
     def whole(self) -> Tensor:
         """Return the table (vocabulary, width) as it is now, on the CPU."""
-        table = _decayed(self._read(), self._factors)
-        if self._factors:
-            self._handle, self._rows = _in_file(table, self._directory)
-            self._factors.clear()
-        return table.index_copy_(0, self.token_ids.cpu(), self.weight.detach().to("cpu", table.dtype))
-
-    def _read(self) -> Tensor:
-        """Read the file; copied out of the map, all of it would be in memory twice."""
-        if self._handle is None:
-            return self._rows.clone()
         table = torch.empty_like(self._rows)
-        self._handle.seek(0)
-        for part in table.split(_ROWS_PER_WRITE):
-            self._handle.readinto(_bytes_of(part))
-        return table
+        for part, rows in zip(table.split(_ROWS_PER_WRITE), self._parts(), strict=True):
+            part.copy_(rows)
+        if self._factors:
+            self._handle, self._rows = _in_file(table.split(_ROWS_PER_WRITE), table, self._directory)
+            self._factors.clear()
+        return table.index_copy_(0, self.token_ids.cpu(), self._trained(table.dtype))
+
+    @torch.no_grad()
+    def mapped(self) -> Tensor:
+        """Return the table as `whole` does; only rows that somebody reads come from the file into memory."""
+        if self._factors:
+            self._handle, self._rows = _in_file(self._parts(), self._rows, self._directory)
+            self._factors.clear()
+        return self._rows.index_copy_(0, self.token_ids.cpu(), self._trained(self._rows.dtype))
+
+    def _trained(self, dtype: torch.dtype) -> Tensor:
+        return self.weight.detach().to("cpu", dtype)
+
+    def _parts(self) -> Iterator[Tensor]:
+        """Yield the rows of the file, decayed, some at a time; read through the map, all would stay in memory."""
+        if self._handle is not None:
+            self._handle.seek(0)
+        for rows in self._rows.split(_ROWS_PER_WRITE):
+            part = rows.clone() if self._handle is None else torch.empty_like(rows)
+            if self._handle is not None:
+                self._handle.readinto(_bytes_of(part))
+            yield _decayed(part, self._factors)
 
     def __getstate__(self) -> dict[str, Any]:
         """Take the rows along on the way to a copy or another process, which has no handle of the file."""
@@ -131,7 +144,8 @@ class ActiveEmbedding(nn.Embedding):
             with torch.no_grad():
                 self.weight.copy_(whole[self.token_ids.to(whole.device)])
             self._factors.clear()
-            self._handle, self._rows = _in_file(whole.to(self.weight.dtype), self._directory)
+            table = whole.to(self.weight.dtype)
+            self._handle, self._rows = _in_file(table.split(_ROWS_PER_WRITE), table, self._directory)
 
     def extra_repr(self) -> str:
         """Say the sizes, as nn.Embedding does."""
@@ -180,7 +194,7 @@ def restore(model: nn.Module) -> None:
         return
     with torch.device("meta"):
         table = nn.Embedding(active.num_embeddings, active.embedding_dim, active.padding_idx)
-    table.weight = nn.Parameter(active.whole().to(active.weight.device), requires_grad=active.weight.requires_grad)
+    table.weight = nn.Parameter(active.mapped().to(active.weight.device), requires_grad=active.weight.requires_grad)
     table.train(active.training)
     network.base_model.set_input_embeddings(table)
 
@@ -228,14 +242,14 @@ def _decayed(rows: Tensor, factors: list[float]) -> Tensor:
     return rows
 
 
-def _in_file(table: Tensor, directory: Path | None) -> tuple[Any, Tensor]:
-    """Write a table to a file that vanishes with its handle; return that and the rows, read when asked for."""
+def _in_file(parts: Iterable[Tensor], like: Tensor, directory: Path | None) -> tuple[Any, Tensor]:
+    """Write the parts of a table to a file that vanishes with its handle; return that and the rows, read when asked."""
     handle = tempfile.TemporaryFile(dir=directory)
-    for part in table.detach().split(_ROWS_PER_WRITE):
-        handle.write(_bytes_of(part.cpu().contiguous()))
+    for part in parts:
+        handle.write(_bytes_of(part.detach().cpu().contiguous()))
     handle.flush()
     mapped = mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_COPY)
-    return handle, torch.frombuffer(mapped, dtype=table.dtype).view(table.shape)
+    return handle, torch.frombuffer(mapped, dtype=like.dtype).view(like.shape)
 
 
 def _bytes_of(rows: Tensor) -> memoryview:

@@ -1,6 +1,8 @@
 """Training the active rows of the embedding table gives the weights that training all of it gives."""
 
 import copy
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -119,6 +121,41 @@ def test_outside_training_every_token_is_embedded_and_inside_an_unknown_one_is_r
     restore(network)
     assert type(network.get_input_embeddings()) is torch.nn.Embedding
     torch.testing.assert_close(network(ids).logits, expected)
+
+
+# A table of 205 MB, weight decay and some trained rows; what putting it back takes, in MB.
+RESTORING = """
+import re, torch
+from pathlib import Path
+from mmbert import MmBertConfig, MmBertForSequenceClassification
+from mmbert.modeling.active_vocabulary import restore, shrink
+
+def peak():
+    return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) // 1024
+
+sizes = {"hidden_size": 256, "num_attention_heads": 4, "num_hidden_layers": 1, "intermediate_size": 16}
+model = MmBertForSequenceClassification(MmBertConfig(vocab_size=200_000, **sizes))
+before = model.get_input_embeddings().weight[100].detach().clone()
+active = shrink(model, range(50))
+optimizer = torch.optim.AdamW(model.parameters(), lr=0.01, weight_decay=0.1)
+active.follow(optimizer)
+model(torch.arange(5, 40)[None]).logits.sum().backward()
+optimizer.step()
+trained = active.weight.detach().clone()
+Path("/proc/self/clear_refs").write_text("5")
+resident = peak()
+restore(model)
+taken = peak() - resident
+table = model.get_input_embeddings().weight
+assert torch.equal(table[active.token_ids], trained) and torch.equal(table[100], before * (1 - 0.01 * 0.1))
+print(taken)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="resident memory is read from /proc")
+def test_the_table_comes_back_without_being_read_into_memory():
+    done = subprocess.run([sys.executable, "-c", RESTORING], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 80
 
 
 def test_what_would_not_be_exact_is_refused(network, tiny):
