@@ -85,7 +85,7 @@ def watch(plan: Kind, home: Path, name: str, progress: Callable[[Path], int], mo
     return marks
 
 
-def judged(marks: list[Mark]) -> dict[str, Any]:
+def summary_of(marks: list[Mark]) -> dict[str, Any]:
     """What a unit of work takes in each part, in milliseconds, and whether time and memory are flat."""
     parts = [1000 * (after.seconds - before.seconds) / (after.done - before.done) for before, after in pairwise(marks)]
     half = len(parts) // 2
@@ -101,7 +101,7 @@ def judged(marks: list[Mark]) -> dict[str, Any]:
 
 
 def main() -> int:
-    """Run both, judge, write."""
+    """Run both and write what was found."""
     parser = parser_of(__doc__, "folder for soak.json and soak.md")
     parser.add_argument("--texts", type=int, default=100_000, help="to embed; 8,192 at a time")
     parser.add_argument("--steps", type=int, default=10_000, help="to train")
@@ -122,8 +122,8 @@ def main() -> int:
         train = ["mmbert", "pretrain", "--recipe", "recipe.yaml", "--output_dir", "OUT", "--use_cpu"]
         train += ["--save_steps", str(every), "--logging_steps", str(every), "--save_total_limit", "2"]
         found = {
-            "texts": judged(watch(Kind(embed, lambda place: {}), home, "embed", rows_written, options.texts)),
-            "steps": judged(watch(Kind(train, lambda place: {}), home, "pretrain", steps_saved, options.steps)),
+            "texts": summary_of(watch(Kind(embed, lambda place: {}), home, "embed", rows_written, options.texts)),
+            "steps": summary_of(watch(Kind(train, lambda place: {}), home, "pretrain", steps_saved, options.steps)),
         }
     header = ["", "done", "memory, MB", "ms of a processor for each since the row above"]
     rows = [

@@ -89,7 +89,7 @@ def _merge(run: "RecipeRun", parts: dict[str, Path]) -> tuple[Path, dict[str, di
     merged = run.output_dir / "merged"
     variants = [path for name, path in parts.items() if name in run.recipe.variants]
     if not merged.is_dir():
-        merge_ties(parts["stable"], variants, merged)
+        merge_ties(parts["stable"], variants, merged, trim="tensor")  # loses less: docs/evidence.md
         read_report(merged).draw(run.output_dir / "merge_agreement.png")
     losses = {name: read_group_losses(path.parent) for name, path in parts.items() if name != "stable"}
     return merged, {**losses, "merged": run.score(merged)}

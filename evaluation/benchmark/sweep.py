@@ -148,14 +148,14 @@ def final_runs(task: BenchmarkTask, setting: Setting, seeds: Sequence[int], stag
     return [Run(task.name, setting, seed, stage) for seed in seeds]
 
 
-def choose(records: Iterable[Mapping[str, Any]], metric: str, judged_on: str = "dev") -> Setting:
+def choose(records: Iterable[Mapping[str, Any]], metric: str, scored_on: str = "dev") -> Setting:
     """Choose the setting with the best mean over languages."""
     ranked = []
     for record in records:
-        if judged_on not in record["scores"]:
-            raise ValueError(f"{record['task']}: a {record['stage']} run has no {judged_on} score to choose by")
+        if scored_on not in record["scores"]:
+            raise ValueError(f"{record['task']}: a {record['stage']} run has no {scored_on} score to choose by")
         setting = Setting(**record["setting"])
-        score = mean_score(record["scores"][judged_on], metric)
+        score = mean_score(record["scores"][scored_on], metric)
         ranked.append((-score if math.isfinite(score) else math.inf, setting.learning_rate, setting.epochs, setting))
     if not ranked:
         raise ValueError("there are 0 runs to choose from: every run of the sweep failed")

@@ -1,4 +1,4 @@
-"""benchmarks/soak.py: real commands, watched from outside; its judgement of marks that are made up."""
+"""benchmarks/soak.py: real commands, watched from outside; its summary of marks that are made up."""
 
 import importlib
 import json
@@ -16,10 +16,10 @@ def test_what_is_flat_and_what_grows(monkeypatch):
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     soak = importlib.import_module("soak")
     flat = [soak.Mark(100 * number, 3 + 0.5 * number, 400 + number) for number in range(1, 11)]
-    assert soak.judged(flat)["flat"] and soak.judged(flat)["milliseconds"] == [5] * 9
+    assert soak.summary_of(flat)["flat"] and soak.summary_of(flat)["milliseconds"] == [5] * 9
     leaks = [soak.Mark(mark.done, mark.seconds, 30 * mark.done) for mark in flat]
     slows = [soak.Mark(mark.done, mark.seconds**2, 400) for mark in flat]
-    assert not soak.judged(leaks)["flat"] and not soak.judged(slows)["flat"]
+    assert not soak.summary_of(leaks)["flat"] and not soak.summary_of(slows)["flat"]
 
 
 @pytest.mark.slow
