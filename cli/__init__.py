@@ -150,6 +150,7 @@ app = typer.Typer(
     help="Train, fine-tune, search with, shrink and publish mmBERT, the multilingual ModernBERT.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["--help", "-h"]},
 )
 # Verbs that read their options with transformers' HfArgumentParser: every field of TrainingArguments is one of them.
 _PASSED_ON = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
@@ -177,7 +178,9 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _main(
-    version: Annotated[bool, typer.Option("--version", "-V", callback=_version, is_eager=True)] = False,
+    version: Annotated[
+        bool, typer.Option("--version", "-V", callback=_version, is_eager=True, help="Say which version this is.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only warnings and errors.")] = False,
     no_verify: Annotated[bool, typer.Option("--no-verify", help="Compare no checksums of what is read.")] = False,
 ) -> None:

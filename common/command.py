@@ -92,6 +92,8 @@ def _act(act: Callable[[], object]) -> None:
     except RuntimeError as error:  # torch's signal handler raises wherever the process is at that moment
         refuse_dead_reader(error)
         raise
+    finally:
+        Progress.close_all()
 
 
 def _turn_off_bars() -> None:

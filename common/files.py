@@ -130,7 +130,9 @@ def sync_to_disk(path: Path) -> None:
 def refuse_existing(output: str | os.PathLike[str]) -> None:
     """Refuse to overwrite a directory."""
     target = Path(output)
-    if target.is_symlink() or target.is_file() or (target.is_dir() and any(target.iterdir())):
+    if target.is_file():
+        raise ValueError(f"{target} is a file, and a folder is to be made there; choose another name")
+    if target.is_symlink() or (target.is_dir() and any(target.iterdir())):
         raise ValueError(f"{target} exists and is not empty; remove it or choose another output directory")
 
 

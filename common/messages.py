@@ -34,6 +34,11 @@ def option(name: str, value: str) -> str:
     return pattern.format(name=name.replace("_", joint), value=value)
 
 
+def flag(name: str) -> str:
+    """How the user turns something on: `overwrite_output_dir=True`, `--overwrite_output_dir`, ..."""
+    return f"{name}=True" if _now["style"] == "python" else option(name, "").strip()
+
+
 def columns_option(name: str, column: str) -> str:
     """Return how the user names a column of labelled rows: `columns={'text': 'review'}`, `--columns text=review`."""
     if "columns" in _own:
@@ -47,7 +52,10 @@ def did_you_mean(word: str, known: Iterable[str], most: int = 1) -> str:
     """Return `did you mean f1?`, the nearest of the known words, or `there are accuracy, f1` if none is near."""
     names = list(known)
     plain = {name.lower(): name for name in names}
-    near = [plain[name] for name in difflib.get_close_matches(word.lower(), plain, n=most)]
+    begun = [name for name in plain if len(word) > 2 and name.startswith(word.lower())]  # adamw: adamw_torch
+    near = [plain[name] for name in begun[:most]] or [
+        plain[name] for name in difflib.get_close_matches(word.lower(), plain, n=most)
+    ]
     if near:
         return f"did you mean {' or '.join(near)}?"
     more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""

@@ -31,7 +31,6 @@ _SAME = (
     ("test", "test_file"),
     ("model", "model_name_or_path", "checkpoint", "model_name", "base_model"),
     ("use_cpu", "cpu", "no_cuda"),
-    ("seeds", "seed"),
     ("languages", "language", "langs", "lang"),
     ("gradient_accumulation_steps", "grad_accum", "accumulation"),
     ("overwrite_output_dir", "overwrite", "force", "restart"),
@@ -47,6 +46,8 @@ _SAME = (
 )
 _ELSEWHERE = {
     "device": "it uses the accelerator that there is; give --use_cpu, or set CUDA_VISIBLE_DEVICES=1 in front",
+    "seed": "--seeds N makes N runs, with seeds 0, 1, ...",
+    "seeds": "it makes one run; give --seed N",
     "task": "the task is the word after the verb, as in `mmbert finetune tagging`",
 }
 _REPORTERS: dict[str, tuple[str, ...]] = {
@@ -99,8 +100,12 @@ def known_name(name: str, spelled: dict[str, str], command: str) -> str:
             for other in row:
                 if other in spelled:
                     return spelled[other]
-    if plain in _ELSEWHERE:
+    if plain in _ELSEWHERE and not (plain == "seed" and "seeds" not in spelled):
         raise ValueError(f"{command} has no option --{name}; {_ELSEWHERE[plain]}")
+    if column := re.fullmatch(r"(\w+?)_columns?(?:_names?)?", plain):  # of transformers' scripts
+        how = {"columns": f"--columns {column[1]}=COLUMN", "field": "--field COLUMN"}
+        if told := next((how[one] for one in how if one in spelled), None):
+            raise ValueError(f"{command} has no option --{name}; write {told}")
     short = {name for row in _SAME if spelled.keys() & set(row) for name in row}
     near = difflib.get_close_matches(plain, [*spelled, *sorted(short - spelled.keys())], n=1, cutoff=0.6)
     hint = f"; did you mean --{spelled.get(near[0], near[0])}?" if near else f"; `{command} --help` lists the options"
@@ -115,7 +120,10 @@ def split_config(words: list[str]) -> tuple[Path | None, list[str]]:
             value = value if equals else next(iter(words[place + 1 : place + 2]), "")
             if not value:
                 raise ValueError("--config is not followed by a file; give a YAML or JSON file of options")
-            return Path(value), [*words[:place], *words[place + (1 if equals else 2) :]]
+            rest = [*words[:place], *words[place + (1 if equals else 2) :]]
+            if any(other.partition("=")[0] == "--config" for other in rest):
+                raise ValueError("--config is given twice; put the options into one file")
+            return Path(value), rest
     return None, words
 
 
@@ -133,6 +141,14 @@ def _of_file(path: Path, spelled: dict[str, str], command: str, flags: Collectio
         else:
             found.append(f"--{option}={value}")
     return found
+
+
+class HelpWithDefaults(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """The description as it is written, and the defaults that say something."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        told = isinstance(action.default, int | float | str) and not isinstance(action.default, bool)
+        return super()._get_help_string(action) if told else action.help
 
 
 def one_line_errors(parser: argparse.ArgumentParser) -> None:
@@ -170,6 +186,12 @@ def require_reporters(names: Iterable[str]) -> None:
             raise ValueError(f"--report_to {name} needs its package: pip install {_REPORTERS[name][0]}")
 
 
+def refuse_file(output: Path | None) -> None:
+    """Refuse a file where the command makes a folder, before anything is read."""
+    if output is not None and output.is_file():
+        raise ValueError(f"--output {output} is a file, and a folder is to be made there; choose another name")
+
+
 def hf_arguments(
     arguments: list[str], records: tuple[type, ...], command: str, description: str | None = None
 ) -> tuple[tuple[Any, ...], frozenset[str]]:
@@ -184,6 +206,7 @@ def hf_arguments(
     *values, rest = parser.parse_args_into_dataclasses(written, return_remaining_strings=True)
     if rest:
         parser.error(_stray(rest[0]))
+    refuse_file(result_place())
     sort_library_output(result_place())
     require_reporters(one for value in values for one in _listed(getattr(value, "report_to", ())))
     given = {word.split("=")[0].lstrip("-").replace("-", "_") for word in written if word[:2] == "--"}

@@ -4,7 +4,9 @@ import logging
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import timedelta
+from functools import partial
 from typing import Any, ClassVar, Self
 
 logger = logging.getLogger(__name__)
@@ -28,6 +30,7 @@ class Progress:
     """
 
     silent: ClassVar[bool] = False
+    _drawn: ClassVar[set["Progress"]] = set()
 
     def __init__(
         self, title: str, *, shown: bool = True, interval: float = 5.0, clock: Callable[[], float] = time.monotonic
@@ -38,6 +41,7 @@ class Progress:
         self._last: float = self._began
         self._bar: Any = None
         self._task: Any = None
+        self._handlers = ExitStack()
         if shown:
             self._open()
 
@@ -51,6 +55,11 @@ class Progress:
     def draws(self) -> bool:
         """Whether there is a bar; without a terminal there are lines."""
         return self._bar is not None
+
+    def hide(self) -> None:
+        """Show nothing from now on."""
+        self.close()
+        self._shown = False
 
     @property
     def seconds(self) -> float:
@@ -106,9 +115,25 @@ class Progress:
 
     def close(self) -> None:
         """Take the bar away."""
+        type(self)._drawn.discard(self)
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
+        self._handlers.close()
+
+    @classmethod
+    def close_all(cls) -> None:
+        """Take every bar away, that of work which has failed too: the terminal has its cursor again."""
+        for one in list(cls._drawn):
+            one.close()
+
+    def _lift_log_lines(self) -> None:
+        """Let lines of the log stand above the bar, not in it."""
+        for handler in logging.getLogger().handlers:
+            if type(handler) is logging.StreamHandler and handler.stream.isatty():
+                write = partial(_write_above, self, handler)
+                handler.emit = write  # type: ignore[method-assign]
+                self._handlers.callback(handler.__dict__.pop, "emit", None)
 
     def _draw(self, done: float, total: float | None, text: str, left: float | None) -> None:
         left = self.left(done, total) if left is None else left
@@ -133,6 +158,8 @@ class Progress:
         self._bar = Progress(*columns, console=console, auto_refresh=False, transient=True)
         self._task = self._bar.add_task(self.title, total=None, text="", left="")
         self._bar.start()
+        type(self)._drawn.add(self)
+        self._lift_log_lines()
 
 
 def duration(seconds: float) -> str:
@@ -150,6 +177,10 @@ def per_second(done: float, seconds: float) -> str:
     """Spell a speed, slow ones with two digits."""
     rate = done / max(seconds, 1e-9)
     return f"{rate:.2g}" if rate < 10 else f"{rate:,.0f}"
+
+
+def _write_above(bar: Progress, handler: logging.Handler, record: logging.LogRecord) -> None:
+    bar.print(handler.format(record))
 
 
 def _left(seconds: float | None) -> str:

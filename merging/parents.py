@@ -54,8 +54,10 @@ def open_parents(paths: Sequence[str | os.PathLike[str]]) -> Parents:
     """Open checkpoints, the first is the reference, and prove that they can be merged."""
     checkpoints = tuple(open_checkpoint(path) for path in paths)
     for checkpoint in checkpoints:
-        checkpoint.verify()
         checkpoint.require_float()
+    places = [checkpoint.path.resolve() for checkpoint in checkpoints]
+    if twice := [str(path) for path, place in zip(paths, places, strict=True) if places.count(place) > 1]:
+        raise ValueError(f"{twice[0]} is given {len(twice)} times; a merge takes each checkpoint once")
     first = checkpoints[0]
     copies = _stored_twice(checkpoints)
     for other in checkpoints[1:]:
@@ -63,6 +65,8 @@ def open_parents(paths: Sequence[str | os.PathLike[str]]) -> Parents:
         check_tokenizer(first, other)
     config = merged_config(checkpoints)
     modules = check_modules(checkpoints)
+    for checkpoint in checkpoints:  # after what is quickly seen: it reads every byte
+        checkpoint.verify()
     names = sorted(name for name, info in first.tensors.items() if info.is_floating and name not in copies)
     if not names:
         raise ValueError(f"{first.path} holds no floating-point tensor; there is nothing to merge")

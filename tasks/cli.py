@@ -19,8 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
-from ..common.checkpoints.hub import local_checkpoint
-from ..common.checkpoints.reader import open_checkpoint
+from ..common.checkpoints.reader import require_start
 from ..common.command import run_command
 from ..common.messages import did_you_mean, require_known, speak
 from ..data.labelled.read import first_look, read_labelled, sample_rows
@@ -212,7 +211,7 @@ def _run(kind: type[Task], arguments: Sequence[str], draw: Callable[[dict[str, A
     )
     require_known_scores(kind, args, options.table_score)
     output = Path(str(args.output_dir))
-    open_checkpoint(local_checkpoint(options.model))  # what is wrong with it is told before rows are read
+    require_start(options.model)  # what is wrong with it is told before rows are read
     pretrained_on = options.pretrained_on()  # a wrong path is told now, not after the training
     rows = options.read(require=kind.columns)
     if PartialState().is_main_process:

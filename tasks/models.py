@@ -28,6 +28,8 @@ from ..common.checkpoints.integrity import write_checksums
 from ..common.checkpoints.reader import open_checkpoint
 from ..common.files import read_json
 from ..common.messages import columns_option
+from ..common.options import known_name, spellings
+from ..common.progress import Progress
 from ..data.features.answers import decode_answers
 from ..data.features.passages import encode_passages
 from ..data.features.running_text import RunningText, join_words, split_words
@@ -69,11 +71,13 @@ class TaskModel(ABC):
     head: ClassVar[Head]
     needs: ClassVar[Sequence[str]]  # columns of a row to predict on
     context: ClassVar[Sequence[str]] = ()  # columns that are read where they are there
+    pair: ClassVar[Sequence[str]] = ()  # columns of a row that is a tuple
 
     def __init__(self, model: Any, tokenizer: Any, reading: Any = None, folder: Path | None = None) -> None:
         self.model, self.tokenizer, self.folder = model.eval(), tokenizer, folder
         self.reading = reading or task_class(self.task).reading_class()
         self.cut: Counter[str] = Counter()  # texts cut at max_length so far, by language
+        self._home: tempfile.TemporaryDirectory[str] | None = None
 
     @classmethod
     def load(cls, checkpoint: str | Path, *, device: str | None = None, dtype: Any = None, **reading: Any) -> Self:
@@ -119,7 +123,7 @@ class TaskModel(ABC):
         cls,
         model: str | Path,
         rows: Any,
-        output_dir: str | Path,
+        output_dir: str | Path | None = None,
         args: FineTuningArguments | None = None,
         **options: Any,
     ) -> Self:
@@ -127,11 +131,13 @@ class TaskModel(ABC):
 
         Args:
             model: Checkpoint to start from: a folder or a Hub id.
-            rows: A file, folder or Hub id (see `mmbert.data.read_labelled`), a Dataset or list of dicts to train on, or
-                a mapping of these by `train`, `dev` (which chooses the network) and names of tests.
-            output_dir: Folder of the network.
+            rows: A file, folder or Hub id (see `mmbert.data.read_labelled`), a Dataset, DataFrame, dict of columns or
+                list of dicts to train on, or a mapping of these by `train`, `dev` (which chooses the network) and names
+                of tests.
+            output_dir: Folder of the network; None: a temporary one, for who saves or pushes the network afterwards.
             args: Hyper-parameters.
-            **options: Fields of `FineTuningArguments`, and of the task's way to read rows (`max_length`, ...).
+            **options: Fields of `FineTuningArguments`, also by short forms such as `epochs`, and of the task's way to
+                read rows (`max_length`, ...).
 
         Returns:
             The network, ready to predict; `scores` are in `fine_tune_record.json` of the folder.
@@ -140,24 +146,40 @@ class TaskModel(ABC):
             ValueError: If rows or options are of no use; the message says which.
         """
         kind = task_class(cls.task)
+        options = _named_as_here(options, kind, f"{cls.__name__}.train")
         reading = {one.name: options.pop(one.name) for one in fields(kind.reading_class) if one.name in options}
         args = args or FineTuningArguments(**options)
         parts = _parts(rows, kind.columns)
-        fine_tune_task(kind, model, parts, output_dir, args, reading=kind.reading_class(**reading), seeds=[args.seed])
-        return cls.load(output_dir)
+        home = tempfile.TemporaryDirectory(prefix="mmbert-") if output_dir is None else None
+        place: str | Path = Path(home.name) / "run" if home is not None else str(output_dir)
+        fine_tune_task(kind, model, parts, place, args, reading=kind.reading_class(**reading), seeds=[args.seed])
+        trained = cls.load(place)
+        trained._home = home  # goes away with the network
+        return trained
 
-    def predict(self, rows: Any, *, batch_size: int = 32) -> Any:
+    def predict(self, rows: Any, *, batch_size: int = 32, show_progress: bool | None = None) -> Any:
         """Predict.
 
         Args:
-            rows: One input or several, in the forms that the class names.
+            rows: One input or several, in the forms that the class names; also a Dataset, DataFrame or dict of columns.
             batch_size: Rows that the network reads at once.
+            show_progress: Whether to say how far it is; None: on a terminal or in a notebook.
 
         Returns:
             A dict per row, or one dict for one row.
+
+        Raises:
+            ValueError: If a row lacks a column that is read, or several splits are given at once.
         """
+        rows = _table_of(rows)
         single, before = isinstance(rows, str | Mapping), self.cut.total()
-        found = list(self.stream([rows] if single else rows, batch_size=batch_size))
+        found = []
+        with Progress("predict", shown=show_progress is not False) as bar:
+            if show_progress is None and not bar.draws:
+                bar.hide()
+            for one in self.stream([rows] if single else rows, batch_size=batch_size):
+                found.append(one)
+                bar.update(len(found), len(rows) if hasattr(rows, "__len__") else None, f"{len(found):,} rows")
         if self.cut.total() > before:
             logger.warning(
                 "%d of %d rows were longer than max_length and were cut", self.cut.total() - before, len(found)
@@ -184,6 +206,10 @@ class TaskModel(ABC):
 
     def checked(self, row: Any) -> dict[str, Any]:
         """Bring an input to a dict with the columns that the task needs."""
+        if isinstance(row, list | tuple) and len(self.pair) == len(row):  # as sentence-transformers takes pairs
+            row = dict(zip(self.pair, row, strict=True))
+        if not isinstance(row, str | Mapping):
+            raise ValueError(f"a row is {row!r:.60}, but must be a text, or a dict with {', '.join(self.needs)}.")
         found = {self.needs[0]: row} if isinstance(row, str) else dict(row)
         if not {*self.needs, *self.context} <= found.keys():
             found = with_usual_names(found, "a row")
@@ -266,9 +292,9 @@ class TaskModel(ABC):
 
 
 class Classifier(TaskModel):
-    """Classifies texts or pairs of texts; inputs are strings, or dicts with `text` (and `text_pair`)."""
+    """Classifies texts or pairs of texts; inputs are strings, tuples, or dicts with `text` (and `text_pair`)."""
 
-    task, head, needs = "classification", "sequence", ("text",)
+    task, head, needs, pair = "classification", "sequence", ("text",), ("text", "text_pair")
 
     def decode(self, rows: list[dict[str, Any]], batch_size: int) -> list[dict[str, Any]]:
         """Give `label` and `score` (or `labels`, or for numbers the `score` alone), and `scores` of all classes."""
@@ -342,9 +368,9 @@ class Tagger(TaskModel):
 
 
 class Answerer(TaskModel):
-    """Finds answers in passages; inputs are dicts with `question` and `context`."""
+    """Finds answers in passages; inputs are dicts with `question` and `context`, or tuples of the two."""
 
-    task, head, needs = "qa", "spans", ("question", "context")
+    task, head, needs, pair = "qa", "spans", ("question", "context"), ("question", "context")
 
     def decode(self, rows: list[dict[str, Any]], batch_size: int) -> list[dict[str, Any]]:
         """Give `answer` ("" for none), `start` and `end` (characters of the context), `score` and `n_best`."""
@@ -441,6 +467,8 @@ def load_task_model(checkpoint: str | Path, **options: Any) -> TaskModel:
     for ending, kind in KINDS.items():
         if any(str(name).endswith(ending) for name in own):
             return kind.load(folder, **options)
+    if (folder / "modules.json").is_file():
+        raise ValueError(f"{checkpoint} gives vectors, no predictions; use `mmbert embed` or `mmbert search`.")
     raise ValueError(
         f"{checkpoint} is a {', '.join(map(str, own)) or 'nameless network'} and predicts nothing yet; fine-tune it "
         "first (mmbert finetune), or give a fine-tuned folder."
@@ -461,6 +489,38 @@ def _network_folder(checkpoint: str | Path) -> Path:
         return folder
     logger.info("%s holds the networks of %d seeds; %s predicts", folder, len(seeds), seeds[0].parent.name)
     return seeds[0].parent
+
+
+def _table_of(rows: Any) -> Any:
+    """Bring a table (pandas, polars, arrow, a dict of columns) to rows; everything else stays as it is."""
+    if hasattr(rows, "iloc") and hasattr(rows, "columns"):  # pandas, where a missing value is a NaN
+        return rows.astype(object).where(rows.notna(), None).to_dict("records")
+    for method in ("to_dicts", "to_pylist"):  # polars, arrow
+        if hasattr(rows, method):
+            return getattr(rows, method)()
+    if not isinstance(rows, Mapping):
+        return rows
+    if rows and all(hasattr(part, "column_names") or hasattr(part, "iloc") for part in rows.values()):
+        if not any(getattr(part, "ndim", 2) == 1 for part in rows.values()):
+            raise ValueError(f"rows are the splits {', '.join(map(str, rows))}; give one of them.")
+    if not _is_table(rows):
+        return rows
+    lengths = {name: len(values) for name, values in rows.items()}
+    if len(set(lengths.values())) > 1:
+        told = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        raise ValueError(f"columns must be of one length, got {told}.")
+    return [dict(zip(rows, values, strict=True)) for values in zip(*rows.values(), strict=True)]
+
+
+def _is_table(rows: Mapping[Any, Any]) -> bool:
+    """Whether these are columns: the texts are lists. One row has lists too, of words or choices, but no such texts."""
+    texts = [usual_column(name, rows) for name in ("text", "question", "context")]
+    return any(name is not None and _is_column(rows[name]) for name in texts)
+
+
+def _is_column(values: Any) -> bool:
+    first = next(iter(values), None) if hasattr(values, "__len__") and not isinstance(values, str | Mapping) else None
+    return isinstance(first, str)
 
 
 def with_usual_names(row: dict[str, Any], place: str) -> dict[str, Any]:
@@ -485,6 +545,20 @@ def _softmax(logits: np.ndarray) -> np.ndarray:
     return found
 
 
+def _named_as_here(options: dict[str, Any], kind: type[Any], where: str) -> dict[str, Any]:
+    """Options under the names of fields; short forms are understood, others refused with the nearest."""
+    known = spellings([one.name for one in (*fields(FineTuningArguments), *fields(kind.reading_class))])
+    found = {}
+    for name, value in options.items():
+        try:
+            found[known_name(name, known, where)] = value
+        except ValueError as error:
+            raise TypeError(
+                str(error).replace(f"`{where} --help` lists", f"help({where}) lists").replace("--", "")
+            ) from None
+    return found
+
+
 def _parts(rows: Any, columns: Sequence[str | tuple[str, ...]]) -> dict[str, Any]:
     """Read training rows in any of the forms that `train` takes."""
     from ..data.labelled.read import read_labelled
@@ -498,6 +572,7 @@ def _parts(rows: Any, columns: Sequence[str | tuple[str, ...]]) -> dict[str, Any
                 if "has no split" not in str(error):
                     raise
         return found or {"train": read_labelled(rows, require=columns)}
+    rows = _table_of(rows) if not isinstance(rows, Mapping) or _is_table(rows) else rows
     if not isinstance(rows, Mapping):
         rows = {"train": rows}
     found = {_ALIASES.get(name, name): _plain(part, columns) for name, part in rows.items()}
@@ -514,19 +589,18 @@ def _plain(part: Any, columns: Sequence[str | tuple[str, ...]]) -> Any:
 
     if isinstance(part, str | Path):
         return read_labelled(part, require=columns)
-    rows = part if isinstance(part, Dataset) else Dataset.from_list(_dicts(part))
+    rows = part if isinstance(part, Dataset) else Dataset.from_list(_dicts(_table_of(part)))
     asked: tuple[Any, ...] = ("answers",) if "question" in columns else ()  # rows of a test may have none
     asked += (_FIRST,) if "choices" in columns else ()
-    if rows is not part and not all(_has(rows.column_names, one) for one in (*columns, *asked)):
-        return _by_usual_names(rows, columns)
-    for name in ("label", "labels", "tags"):
-        if name not in rows.column_names:
-            continue
-        feature = rows.features[name]
+    for name, feature in rows.features.items():
         inner = getattr(feature, "feature", feature)
         names = inner.names if isinstance(inner, ClassLabel) else None
+        if names is None and name not in ("label", "labels", "tags"):
+            continue
         values = [_named(value, names) for value in rows[name][:]]
         rows = rows.remove_columns(name).add_column(name, values)
+    if not all(_has(rows.column_names, one) for one in (*columns, *asked)):
+        return _by_usual_names(rows, columns)
     if "lang" in rows.column_names and "language" not in rows.column_names:
         rows = rows.rename_column("lang", "language")
     return rows if "language" in rows.column_names else rows.add_column("language", ["und"] * len(rows))
@@ -561,4 +635,6 @@ def _by_usual_names(rows: Any, columns: Sequence[str | tuple[str, ...]]) -> Any:
 def _named(value: Any, names: Sequence[str] | None) -> Any:
     if isinstance(value, list):
         return [_named(one, names) for one in value]
-    return None if value is None else names[value] if names is not None and isinstance(value, int) else str(value)
+    if value is None or (names is not None and isinstance(value, int) and value < 0):  # -1: a test without labels
+        return None
+    return names[value] if names is not None and isinstance(value, int) else str(value)

@@ -49,6 +49,10 @@ def doctor(
 
     from ...version import __version__
 
+    if checkpoint is not None and not (checkpoint / "export.json").is_file():
+        from ...common.checkpoints.reader import open_checkpoint
+
+        open_checkpoint(checkpoint)  # a wrong path is told before the installation
     report: dict[str, Any] = {
         "mmbert": __version__,
         "python": platform.python_version(),

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ...common.files import refuse_existing
+
 if TYPE_CHECKING:
     from ...export.vocabulary.report import TrimReport
 
@@ -35,8 +37,11 @@ def trim(
     """Drop the tokens that the languages do not need; text still covered gives the same numbers, bit for bit."""
     from rich.console import Console
 
+    from ...common.checkpoints.reader import require_start
     from ...export import read_trim_report, trim_vocabulary
 
+    refuse_existing(output)
+    require_start(checkpoint)  # a wrong one is told before the corpus is read
     options = {
         "text_column": text_column,
         "language_column": language_column,

@@ -120,6 +120,6 @@ def _pairs(place: str) -> str:
         pairs = read_pairs(place)
     except (ValueError, OSError) as error:
         return f"train embedder: no. {error}"
-    left = ", ".join(f"{count:,} x {reason}" for reason, count in pairs.skipped.items())
+    left = "" if (told := pairs.left_out()) == "none" else f"; left out: {told}"
     shown = " | ".join(f"{text:.{_WIDTH // 2}}" for text in pairs.rows[0])
-    return f"train embedder: {len(pairs):,} {pairs.kind}{f'; left out: {left}' if left else ''}\n  {shown}"
+    return f"train embedder: {len(pairs):,} {pairs.kind}{left}\n  {shown}"

@@ -19,7 +19,9 @@ def evaluate(
     tasks: Annotated[
         str, typer.Option(help="Tasks, comma-separated; a suite (glue, xtreme, low-resource) means all of it.")
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for runs, report and picture.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", file_okay=False, help="Folder for runs, report and picture.")
+    ],
     data: Annotated[
         list[str] | None,
         typer.Option(help="TASK=PATH or TASK:SPLIT=PATH: read files in place of the Hub; may be repeated."),
@@ -61,7 +63,7 @@ def evaluate(
 ) -> None:
     """Fine-tune an encoder on tasks and score it in every language. Stopped or killed, the same call goes on."""
     from ...common.progress import Progress
-    from ...evaluation.benchmark.catalogue.rows import Limits
+    from ...evaluation.benchmark.catalogue.rows import Limits, require_languages
     from ...evaluation.benchmark.runner import Evaluation
     from ...evaluation.benchmark.runner import evaluate as run_all
     from ...evaluation.benchmark.sweep import settings_of
@@ -78,6 +80,7 @@ def evaluate(
     changes = {name: value for name, value in given.items() if value is not None}
     tried = {"rates": _numbers("--learning-rate", learning_rate), "epochs": _numbers("--epochs", epochs)}
     settings = {job.task.name: settings_of(job.task, grid, changes=changes, **tried) for job in todo}
+    require_languages([(job.task, job.data) for job in todo], limits)
     if list_:
         typer.echo(_plan(todo, settings, seeds))
         return
@@ -149,12 +152,9 @@ def _numbers(option: str, text: str | None) -> tuple[float, ...]:
 
 
 def _require_checkpoint(checkpoint: str) -> None:
-    from ...common.checkpoints.hub import local_checkpoint
-    from ...common.checkpoints.reader import open_checkpoint
+    from ...common.checkpoints.reader import require_start
 
-    folder = local_checkpoint(checkpoint)
-    open_checkpoint(folder)
-    if not (folder / "tokenizer.json").is_file():
+    if not (require_start(checkpoint).path / "tokenizer.json").is_file():
         raise FileNotFoundError(f"{checkpoint} holds no tokenizer.json; save the encoder with its tokenizer")
 
 

@@ -18,6 +18,7 @@ import torch
 
 from ..files import read_json
 from .format import CHECKSUMS, DTYPES, INDEX, SIDE_FILES, SINGLE, TensorInfo, find_shards, read_header
+from .hub import local_checkpoint
 from .integrity import loaded_folders, verify_checksums
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "checkpoint_fingerprint",
     "open_checkpoint",
     "require_finite_weights",
+    "require_start",
 ]
 
 _PIECE = 1 << 22  # elements looked at together
@@ -189,6 +191,38 @@ def open_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         )
         raise ValueError(f"{directory / INDEX}: says that tensor {wrong!r} lies in {index.get(wrong)}; it does not")
     return Checkpoint(directory, config, tensors, files, metadata)
+
+
+def require_start(checkpoint: str | os.PathLike[str], *, masked_lm: bool = False) -> Checkpoint:
+    """Open what a training shall start from, by its config and headers alone: milliseconds before any row is read.
+
+    Args:
+        checkpoint: A folder, that of a SentenceTransformer too, or a Hub id.
+        masked_lm: Whether the masked-LM head must be there.
+
+    Returns:
+        The checkpoint, with no weight read yet.
+
+    Raises:
+        FileNotFoundError: See `open_checkpoint`.
+        ValueError: If it is no mmBERT or ModernBERT, is for running only, or lacks the head.
+    """
+    root = local_checkpoint(str(checkpoint))
+    folders = [place for place in loaded_folders(root) if (place / "config.json").is_file()]
+    if not folders and (root / "modules.json").is_file():
+        raise ValueError(f"{checkpoint} is an embedder without a network; give a checkpoint of mmBERT or ModernBERT.")
+    opened = open_checkpoint(folders[0] if folders else root)
+    kind = opened.config.get("model_type")
+    if kind not in ("mmbert", "modernbert"):
+        raise ValueError(f"{checkpoint} is a {kind} checkpoint; give one of mmBERT or ModernBERT.")
+    opened.require_float()
+    names = [str(name) for name in opened.config.get("architectures") or ()]
+    if masked_lm and names and not any(name.endswith("ForMaskedLM") for name in names):
+        raise ValueError(
+            f"{checkpoint} is a {', '.join(names)} without the masked-LM head; give the checkpoint of a masked "
+            "language model."
+        )
+    return opened
 
 
 def checkpoint_fingerprint(path: str | os.PathLike[str]) -> str:

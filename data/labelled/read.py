@@ -198,6 +198,8 @@ def _needed(found: dict[str, list[Any]], part: Part, require: Sequence[str | tup
         there = next((name.removesuffix("?") for name in names if name.removesuffix("?") in found), None)
         if there is not None:
             needed.append(there)
+        elif not names[0].endswith("?") and not part.columns:
+            raise ValueError(f"{part.place} holds no row.")
         elif not names[0].endswith("?"):
             raise ValueError(
                 f"{part.place} has no {' or '.join(names)}: its columns are {listed(_with_inner(part.columns))};"

@@ -16,6 +16,7 @@ import torch
 from ...common.checkpoints.hub import local_checkpoint
 from ...common.checkpoints.integrity import check_folder, one_line_errors
 from ...common.checkpoints.reader import require_finite_weights
+from ...common.files import read_json
 from ...common.messages import option
 from ...modeling import MmBertConfig
 
@@ -37,6 +38,10 @@ def existing(checkpoint: str | os.PathLike[str], *, verify: bool = True) -> str:
             f"{path} is no folder of a saved model; give one, or a Hub id like jhu-clsp/mmBERT-base"
         )
     folder = local_checkpoint(str(checkpoint))
+    if (folder / "config.json").is_file():  # told before a gigabyte is compared with its checksums
+        kind = read_json(folder / "config.json").get("model_type")
+        if kind not in (None, MmBertConfig.model_type, "modernbert"):
+            raise ValueError(f"{checkpoint} is a {kind} checkpoint; give one of mmBERT or ModernBERT")
     check_folder(folder, verify=verify)
     require_finite_weights(folder)
     return str(checkpoint)

@@ -61,6 +61,10 @@ class PairSet:
         """`pairs`, `triplets` or `scored`."""
         return "scored" if self.scores is not None else "pairs" if len(self.columns) == 2 else "triplets"
 
+    def left_out(self) -> str:
+        """Spell what was left out: `3 x empty, 1 x identical`, or `none`."""
+        return ", ".join(f"{count:,} x {reason}" for reason, count in self.skipped.items() if count) or "none"
+
     def dataset(self, teacher_scores: bool = False) -> "Dataset":
         """Return the texts, and the scores (a teacher's as `label`), as sentence-transformers' trainers take them."""
         from datasets import Dataset

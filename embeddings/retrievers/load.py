@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ...common.checkpoints.reader import require_start
 from ...common.checkpoints.writer import atomic_directory
 from ...modeling import MmBertForMaskedLM, MmBertForSequenceClassification, MmBertModel, register
 from ..encoding.backend import existing, needs_sentence_transformers, one_line_errors, use_our_network
@@ -47,9 +48,8 @@ def load_reranker(
         ValueError: If it is no mmBERT or ModernBERT, has more outputs than one, or the length is beyond it.
     """
     with _loading(checkpoint) as (libraries, place):
+        require_one_output(place)
         model = libraries.Reranker(place, device=device, model_kwargs={"dtype": dtype}, num_labels=1)
-    if (outputs := model[0].model.config.num_labels) != 1:
-        raise ValueError(f"a reranker has one output, the checkpoint has {outputs}")
     names = getattr(model[0].model.config, "architectures", None) or ()
     model.untrained = not any(name.endswith("ForSequenceClassification") for name in names)
     use_our_network(model, MmBertForSequenceClassification, "a retriever")
@@ -123,15 +123,10 @@ def load_sparse_encoder(
         ImportError: If sentence-transformers is not installed.
         ValueError: If it is no mmBERT or ModernBERT with its masked-LM head, or does not pool by maximum.
     """
-    with _loading(checkpoint) as (libraries, place):
+    with _loading(checkpoint, masked_lm=True) as (libraries, place):
         from .splade import stream_vocabulary
 
         model = libraries.Splade(place, device=device, model_kwargs={"dtype": dtype})
-    if type(model[0].model).__name__ not in ("MmBertForMaskedLM", "ModernBertForMaskedLM"):
-        raise ValueError(
-            f"SPLADE scores words with the masked-LM head, {checkpoint} is a {type(model[0].model).__name__}; "
-            "give the checkpoint of the masked language model"
-        )
     use_our_network(model, MmBertForMaskedLM, "a retriever")
     stream_vocabulary(model)
     model.splade_pooling_chunk_size = chunk_size
@@ -158,14 +153,24 @@ def save_retriever(model: Any, output: str | os.PathLike[str]) -> Path:
 
 
 @contextmanager
-def _loading(checkpoint: str | os.PathLike[str]) -> Iterator[tuple[Any, str]]:
+def _loading(checkpoint: str | os.PathLike[str], *, masked_lm: bool = False) -> Iterator[tuple[Any, str]]:
     """Hand out the classes and the checkpoint's place; what goes wrong in the block is told in one line."""
     place = existing(checkpoint)
+    require_start(place, masked_lm=masked_lm)
     with needs_sentence_transformers():
         from . import sentence_transformers_models
     register()
     with one_line_errors(place):
         yield sentence_transformers_models, place
+
+
+def require_one_output(checkpoint: str) -> None:
+    """Refuse a classifier: its head decides among several labels, or about every token."""
+    head = require_start(checkpoint).tensors.get("classifier.weight")
+    if head is not None and head.shape[0] != 1:
+        raise ValueError(
+            f"a reranker has one output, {checkpoint} has {head.shape[0]}; give an encoder, an embedder or a reranker"
+        )
 
 
 def _saved_kind(checkpoint: str) -> str | None:

@@ -23,6 +23,7 @@ from typing import Any, TypedDict
 
 from transformers import PrinterCallback, TrainerCallback
 
+from ...callbacks.training_progress import TrainingProgress
 from ...common.files import refuse_existing
 from ...common.locks import only_writer
 from ...common.progress import duration
@@ -63,8 +64,10 @@ class TrainingReport:
     scores: list[tuple[int, dict[str, float]]] = field(default_factory=list)
 
     def table(self) -> str:
-        """Return the scores before, during and after training as a Markdown table."""
-        names = [name for name in (self.scores[0][1] if self.scores else ()) if name.endswith(_SHOWN)]
+        """Return the scores before, during and after training as a Markdown table; a line if none were held out."""
+        if not self.scores:
+            return "no rows were held out, so that there are no scores"
+        names = [name for name in self.scores[0][1] if name.endswith(_SHOWN)]
         lines = ["| step | " + " | ".join(names) + " |", "|---:|" + "---:|" * len(names)]
         for step, scores in self.scores:
             lines.append(f"| {step} | " + " | ".join(f"{scores.get(name, math.nan):.3f}" for name in names) + " |")
@@ -151,6 +154,7 @@ class TrainingRun:
             self._tensorboard_beside(),
             quiet_trainer(family, model, dataset, loss, record, given, evaluator=evaluator) as trainer,
         ):
+            trainer.add_callback(TrainingProgress())
             if settings.active_vocabulary:
                 train_active_rows(trainer)
             record.score(model, 0)
@@ -284,11 +288,6 @@ class _ScoreRecord(LossRecord):
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._add_scores(state.global_step, kwargs.get("metrics", {}))
-
-    def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        super().on_log(args, state, control, **kwargs)
-        if "loss" in kwargs["logs"]:
-            _log.info("step %d/%d  loss %.4f", state.global_step, state.max_steps, kwargs["logs"]["loss"])
 
 
 def refuse_bad_numbers(settings: TrainingPreset) -> None:

@@ -127,10 +127,10 @@ def read_network(folder: Path, task: str | None, encoder_of: Sequence[str] = ())
     if (folder / _ADAPTER).is_file():
         return _read_adapter(folder, task)
     opened = open_checkpoint(folder)
+    _refuse_other_types(folder, opened.config)
     opened.verify()
     opened.require_float()
     opened.require_finite()
-    _refuse_other_types(folder, opened.config)
     own = _own_task(folder, opened.config, opened.tensors)
     task = "embedding" if task is None and own in encoder_of else _checked_task(folder, own, task)
     for file in folder.glob("*/*"):

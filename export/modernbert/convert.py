@@ -20,6 +20,7 @@ import torch
 from ...common.checkpoints.reader import SIDE_FILES, Checkpoint, open_checkpoint
 from ...common.checkpoints.writer import atomic_directory, write_index
 from ...common.files import copy_files, read_json, refuse_existing, write_json
+from ...common.messages import require_known
 from ...model_cards.cards.folder import write_card
 from ...modeling.int8_format import int8_fields
 from .int8 import rounded_names, write_int8
@@ -72,13 +73,12 @@ def export_modernbert(
         The output directory.
     """
     refuse_existing(output)
-    if quantize not in ("none", "int8"):
-        raise ValueError(f"quantize must be none or int8, got {quantize!r}")
+    require_known("quantize", quantize, ("none", "int8"))
     source = open_checkpoint(checkpoint)
+    config = _modernbert_config(source)
     source.verify()
     source.require_float()
     source.require_finite()
-    config = _modernbert_config(source)
     stock = _check_tensors(source, config)
     check_tokenizer(source.path / "tokenizer.json", config["vocab_size"])
     test = make_self_test(source.path)

@@ -157,7 +157,7 @@ def test_another_architecture_is_refused(toy_tokenizer, tmp_path):
     )
     BertModel(config).save_pretrained(tmp_path)
     toy_tokenizer.save_pretrained(tmp_path)
-    with pytest.raises(ValueError, match="type 'bert', an embedder needs mmbert or modernbert"):
+    with pytest.raises(ValueError, match="is a bert checkpoint; give one of mmBERT or ModernBERT"):
         load_embedder(tmp_path, device="cpu")
 
 

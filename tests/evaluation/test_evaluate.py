@@ -22,7 +22,7 @@ from mmbert.evaluation.benchmark.runner import Evaluation, evaluate
 from mmbert.evaluation.benchmark.sweep import settings_of
 from mmbert.evaluation.benchmark.workers import Workers
 from mmbert.modeling.tokenization_mmbert import save_tokenizer
-from tests_support import sentences
+from tests_support import run_verb, sentences
 from typer.testing import CliRunner
 
 pytest.importorskip("sklearn")
@@ -225,6 +225,17 @@ def test_list_says_what_would_run(files):
     result = CliRunner().invoke(app, ["any", "--tasks", "xtreme", "--grid", "paper", "-o", "out", "--list"])
     assert result.exit_code == 0
     assert result.output.count("20 + 3") == 8 and "google/xquad" in result.output
+
+
+@pytest.mark.parametrize("option", ["--languages", "--train-languages"])
+def test_list_refuses_a_language_that_no_task_has(files, option):
+    given = ["any", "--tasks", "sib200", "-o", "out", "--list", option]
+    for tasks, told in (("sib200", "there is no language 'qqq_Latn'"), ("xquad", "xquad has no language 'qqq_Latn'")):
+        with pytest.raises(ValueError, match=told):
+            run_verb("evaluate", "any", "--tasks", tasks, *given[3:], "eng_Latn,qqq_Latn")
+    with pytest.raises(ValueError, match=r"sib200 has no language 'swh_Latn'.*there are"):
+        run_verb("evaluate", *given, "swh_Latn", "--data", f"sib200={files['labels']}")
+    assert run_verb("evaluate", *given, "eng_Latn").exit_code == 0
 
 
 @pytest.mark.slow

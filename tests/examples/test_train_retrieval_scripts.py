@@ -131,3 +131,56 @@ def test_two_processes_train_one_model_and_save_it_once(workspace):
     assert (workspace / "two" / "model.safetensors").is_file() and done.stdout.count("| step |") == 1
     assert json.loads((workspace / "two" / "report.json").read_text())["steps"] == 3
     assert not list(workspace.glob(".two*"))
+
+
+@pytest.fixture(scope="module")
+def wrong_kinds(workspace):
+    """Folders that no training can start from, by name, made of the small model."""
+    from mmbert import MmBertForSequenceClassification, MmBertModel
+
+    folder = workspace / "kinds"
+    for name, kind in (("encoder", MmBertModel), ("classifier", MmBertForSequenceClassification)):
+        kind.from_pretrained(
+            workspace / "model", **({"num_labels": 3} if name == "classifier" else {})
+        ).save_pretrained(folder / name)
+        save_tokenizer(train_tokenizer(["red blue old"], 300), folder / name)
+    bert = folder / "bert"
+    bert.mkdir()
+    for file in ("config.json", "model.safetensors"):
+        (bert / file).write_bytes((folder / "encoder" / file).read_bytes())
+    told = json.loads((bert / "config.json").read_text())
+    (bert / "config.json").write_text(json.dumps(told | {"model_type": "bert"}))
+    (folder / "static").mkdir()
+    (folder / "static" / "model.safetensors").write_bytes((bert / "model.safetensors").read_bytes())
+    (folder / "static" / "modules.json").write_text("[]")
+    (folder / "graph" / "onnx").mkdir(parents=True)
+    (folder / "graph" / "onnx" / "model.onnx").write_bytes(b"0")
+    (folder / "graph" / "config.json").write_text(json.dumps(told))
+    return folder
+
+
+@pytest.mark.parametrize(
+    "kind, model, told",
+    [
+        ("embedder", "bert", "bert is a bert checkpoint; give one of mmBERT or ModernBERT"),
+        ("reranker", "classifier", "a reranker has one output, kinds/classifier has 3"),
+        ("colbert", "graph", "is a model for ONNX, for running only; give the one it is made of"),
+        ("splade", "classifier", "is a MmBertForSequenceClassification without the masked-LM head"),
+        ("splade", "encoder", "is a MmBertModel without the masked-LM head"),
+        ("splade", "static", "static is an embedder without a network"),
+        ("distilled", "static", "static is an embedder without a network"),
+    ],
+)
+def test_a_model_of_the_wrong_kind_is_told_before_any_row_is_read(workspace, wrong_kinds, kind, model, told):
+    more = ["--teacher", "model"] if kind == "distilled" else []
+    command = ["mmbert", "train", kind, "--model", f"kinds/{model}", "--train", "nowhere.jsonl", "--output", "x", *more]
+    done = run_forked(*command, cwd=workspace)
+    assert done.returncode == 2 and len(done.stderr.splitlines()) == 1, done.stderr
+    assert told in done.stderr
+
+
+def test_training_without_held_out_rows_says_so_and_shows_rate_and_time_left(workspace):
+    command = ["mmbert", "train", "embedder", "--model", "model", "--train", "pairs.jsonl", "--output", "bare"]
+    done = run_forked(*command, "--heldout", "0", "--max-steps", "1", "--device", "cpu", cwd=workspace)
+    assert "no rows were held out" in done.stdout and "1 step in" in done.stdout and "| step |" not in done.stdout
+    assert "rows/s" in done.stderr and "0:00:00 left" in done.stderr and "{" not in done.stderr

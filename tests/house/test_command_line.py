@@ -156,3 +156,37 @@ def test_who_is_told_to_stop_ends_with_one_line(number, status):
     _, said = running.communicate(timeout=60)
     assert running.returncode == status
     assert said.startswith("mmbert: stopped") and said.count("\n") == 1
+
+
+PASSED_ON = [
+    *(f"train {kind}" for kind in ("embedder", "distilled", "reranker", "colbert", "splade")),
+    *(f"finetune {task}" for task in ("classification", "tagging", "qa", "choice")),
+    "pretrain",
+    "continue",
+]
+
+
+def test_every_option_is_explained():
+    from mmbert.cli import app
+    from typer.main import get_command
+
+    waiting, silent = [("mmbert", get_command(app))], []
+    while waiting:
+        name, command = waiting.pop()
+        waiting += [(f"{name} {verb}", one) for verb, one in getattr(command, "commands", {}).items()]
+        hidden = ("install_completion", "show_completion")
+        silent += [f"{name} {one.name}" for one in command.params if not one.hidden and not one.help
+                   and one.name not in hidden]  # fmt: skip
+    assert silent == []
+
+
+@pytest.mark.parametrize("verb", PASSED_ON)
+def test_help_of_a_verb_explains_every_option_and_shows_defaults(verb):
+    done = run_forked("mmbert", *verb.split(), "--help", COLUMNS="100")
+    lines = done.stdout.splitlines()
+    assert done.returncode == 0 and "\x1b" not in done.stdout and "==SUPPRESS==" not in done.stdout
+    heads = [(line, after) for line, after in zip(lines, [*lines[1:], ""], strict=True) if line.startswith("  -")]
+    own = [line for line, after in heads if "  " not in line.strip() and not after.startswith("      ")]
+    ours = [line for line in own if not verb.startswith(("finetune", "pretrain", "continue"))]
+    assert len(heads) > 10 and ours == [], own
+    assert "default: " in done.stdout

@@ -76,6 +76,11 @@ def mmbert_command(home, monkeypatch, capsys):
         ("predict base rows.jsonl -o x.jsonl", "predicts nothing yet; fine-tune it first (mmbert finetune)"),
         ("finetune qa --model nowhere --data nothing.jsonl --output x", "nowhere does not exist"),
         ("finetune qa --model base --output x --device cuda", "give --use_cpu, or set CUDA_VISIBLE_DEVICES"),
+        ("evaluate base --tasks sib200 -o x --seed 3", "has no option --seed; --seeds N makes N runs, with seeds 0, 1"),
+        ("train embedder --model base --seeds 3", "has no option --seeds; it makes one run; give --seed N"),
+        ("finetune qa --config a.yaml --config b.yaml", "--config is given twice; put the options into one file"),
+        ("finetune qa --model base --text_column x", "has no option --text_column; write --columns text=COLUMN"),
+        ("embed base rows.jsonl x.npy --text-column-name x", "has no option --text-column-name; write --field COLUMN"),
         ("finetune qa --model base --output x --task qa", "the task is the word after the verb"),
         ("finetune classification --model base --data split.csv --output x",
          "there are test, train; give --dev_split NAME, --dev FILE or --dev_split none"),
@@ -201,3 +206,18 @@ def test_regression_predicts_a_number(mmbert_command, home, tokenizer):
     assert mmbert_command("predict", "regressor", "rows.jsonl", "-o", "numbers.jsonl")[0] == 0
     lines = (home / "numbers.jsonl").read_text(encoding="utf-8").splitlines()
     assert all(isinstance(json.loads(line)["prediction"]["score"], float) for line in lines) and len(lines) == 12
+
+
+def test_a_table_without_rows_and_an_output_that_is_a_file_are_told_at_once(mmbert_command, home):
+    (home / "empty.csv").write_text("")
+    (home / "header.csv").write_text("text,label\n")
+    for name in ("empty.csv", "header.csv"):
+        status, _, err = mmbert_command(
+            "finetune", "classification", "--model", "base", "--data", name, "--output", "x"
+        )
+        assert status == 2 and f"{name} holds no row." in err and "columns" not in err
+    status, _, err = mmbert_command("finetune", "qa", "--model", "base", "--data", "nowhere", "--output", "split.csv")
+    assert (
+        status == 2
+        and err == "mmbert: --output split.csv is a file, and a folder is to be made there; choose another name\n"
+    )

@@ -73,6 +73,7 @@ def test_search_by_a_command(run, tmp_path):
         (["--decay", "0.5"], "add --method average"),
         (["--method", "average", "--decay", "0.5", "--weights", "1"], "--weights and --decay are two ways"),
         (["--method", "average", "--trim", "tensor"], "--trim belongs to ties, not to average"),
+        (["--trim", "tensors"], "tensors.* is none of global, tensor; did you mean tensor"),
         (["--licence", "apache"], "is no id of the Hub; did you mean apache-2.0?"),
         (["--parent-ids", "you/base/x"], "parent 'you/base/x' is no Hub id"),
         (["--score", "nonesuch {}"], "--score 'nonesuch {}' cannot be run: No such file"),

@@ -282,3 +282,14 @@ def test_what_a_head_means_comes_from_the_parent_that_says_it(make_models, save_
     config = json.loads((tmp_path / "out" / "config.json").read_text())
     assert config["id2label"] == {"0": "a", "1": "b"} and config["label2id"] == {"a": 0, "b": 1}
     assert config["problem_type"] == "multi_label_classification"
+
+
+def test_what_cannot_be_merged_is_told_before_any_line_of_checksums(pair, save_checkpoint, tmp_path, caplog):
+    refused(pair[0], [pair[0], pair[1]], tmp_path / "out", "base is given 2 times; a merge takes each checkpoint once")
+    wide = save_checkpoint("wide", {"a": torch.zeros(3)}, vocab_size=40)
+    with caplog.at_level("INFO"):
+        refused(pair[0], [pair[1], wide], tmp_path / "out", "only models of one architecture and head can be merged")
+    assert "SHA256SUMS" not in caplog.text
+    (tmp_path / "file").write_text("words")
+    with pytest.raises(ValueError, match="file is a file, and a folder is to be made there"):
+        mmbert.merge_ties(pair[0], [pair[1]], tmp_path / "file")

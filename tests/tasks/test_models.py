@@ -217,3 +217,67 @@ def test_rows_in_python_may_have_the_usual_other_names(kind, row, other, asked, 
             kind.train(base, rows, tmp_path / "other", **FAST)
     with pytest.raises(ValueError, match=r"the list of rows.* has no "):
         kind.train(base, [{"strange": "x"}], tmp_path / "other", **FAST)
+
+
+def test_rows_come_as_any_table_that_python_has(classifier):
+    import pandas as pd
+    from datasets import Dataset, DatasetDict
+
+    rows = [{"text": text, "label": tag[:3]} for tag, text in texts(3, 5)]
+    said = [row["text"] for row in rows]
+    expected = classifier.predict(said)
+    columns = {"text": said, "label": [row["label"] for row in rows]}
+    arrow = pa.table(columns)
+    forms = (
+        rows,
+        pd.DataFrame(rows),
+        pd.Series(said),
+        Dataset.from_list(rows),
+        columns,
+        arrow,
+        iter(said),
+        tuple(said),
+    )
+    for form in forms:
+        assert classifier.predict(form) == expected, type(form)
+    assert classifier.predict([("a", "b")]) == classifier.predict([{"text": "a", "text_pair": "b"}])
+    for wrong, told in (
+        (
+            DatasetDict(train=Dataset.from_list(rows), test=Dataset.from_list(rows)),
+            "splits train, test; give one of them",
+        ),
+        ({"text": ["a", "b"], "label": ["x"]}, "columns must be of one length, got text 2, label 1"),
+        ([3], "a row is 3, but must be a text, or a dict with text"),
+        ([None], "a row is None, but must be a text"),
+        (pd.DataFrame({"text": ["a", None]}), "a row has no text"),
+    ):
+        with pytest.raises(ValueError, match=told):
+            classifier.predict(wrong)
+
+
+@pytest.mark.parametrize("form", ["frame", "columns", "hub"])
+def test_training_reads_tables_of_python_and_needs_no_folder(form, base, tmp_path):
+    import pandas as pd
+    from datasets import ClassLabel, Dataset
+
+    names = ["deu", "eng"]
+    rows = [
+        {"sentence": text, "label": names.index(tag[:3]), "idx": place} for place, (tag, text) in enumerate(texts(4))
+    ]
+    if form == "hub":  # a data set as the Hub has them: other names, classes as numbers, a test without them
+        given = Dataset.from_list(rows).cast_column("label", ClassLabel(names=names))
+    else:
+        frame = pd.DataFrame(rows).assign(label=[names[row["label"]] for row in rows])
+        given = frame if form == "frame" else {name: list(values) for name, values in frame.items()}
+    trained = Classifier.train(base, given, **FAST)
+    assert sorted(trained.labels) == names and trained.predict("bread")["label"] in names
+    copy = trained.save(tmp_path / "copy")
+    assert Classifier.load(copy).predict("bread") == trained.predict("bread")
+    assert (copy / "fine_tune_record.json").is_file()
+
+
+def test_options_of_training_have_short_forms_and_the_nearest_is_named(base):
+    with pytest.raises(TypeError, match=r"Classifier.train has no option epochen; did you mean epochs\?"):
+        Classifier.train(base, [{"text": "a", "label": "b"}], epochen=3)
+    with pytest.raises(ValueError, match="num_train_epochs is -1"):
+        Classifier.train(base, [{"text": "a", "label": "b"}], epochs=-1)

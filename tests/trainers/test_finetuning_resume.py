@@ -167,10 +167,7 @@ def test_a_finished_run_is_read_back_and_other_conditions_are_refused(run, base,
         with pytest.raises(ValueError, match="holds a run made under other conditions: ") as refused:
             run(tmp_path / "run", batches=0, **{**options, "conditions": {"window": 8}, **changes})
         assert told in str(refused.value) and "\n" not in str(refused.value)
-        assert (
-            "give another output folder, or train it anew by --overwrite_output_dir (overwrite_output_dir=True)."
-            in str(refused.value)
-        )
+        assert "give another output folder, or train it anew by overwrite_output_dir=True." in str(refused.value)
 
 
 def test_redo_leaves_nothing_of_the_other_run(run, tmp_path):

@@ -155,6 +155,8 @@ class FineTuningArguments(TrainingArguments):
                      "per_device_eval_batch_size", "seeds"):  # fmt: skip
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, but must be 1 or more.")
+        if self.max_steps < -1:
+            raise ValueError(f"max_steps is {self.max_steps}, but must be 1 or more; leave it out for whole epochs.")
         if self.num_train_epochs <= 0 and self.max_steps <= 0:
             raise ValueError(f"num_train_epochs is {self.num_train_epochs}, but must be more than 0.")
         if self.warmup_steps < 0:

@@ -17,7 +17,7 @@ import torch
 from transformers.utils import logging as transformers_logging
 
 from ...common.checkpoints.hub import local_checkpoint
-from ...common.checkpoints.reader import open_checkpoint
+from ...common.checkpoints.reader import require_start
 from ...common.files import read_json
 from ...modeling import (
     MmBertConfig,
@@ -66,14 +66,10 @@ def build_network(
     checkpoint: str | Path, head: Head, labels: Sequence[str] | None = None, problem_type: str | None = None
 ) -> tuple[MmBertPreTrainedModel, list[str]]:
     """Load an encoder with the head of a task."""
-    path = local_checkpoint(str(checkpoint))
-    opened = open_checkpoint(path)
+    opened = require_start(checkpoint)
     opened.verify()
-    opened.require_float()
     opened.require_finite()
-    raw = opened.config
-    if raw.get("model_type") not in ("mmbert", "modernbert"):
-        raise ValueError(f"{checkpoint} is a {raw.get('model_type')} checkpoint; give one of mmBERT or ModernBERT.")
+    path, raw = opened.path, opened.config
     regresses = problem_type == "regression"
     names = ["score"] if regresses else list(labels or ())
     if head in ("sequence", "tokens") and not regresses and len(names) < 2:

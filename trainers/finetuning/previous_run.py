@@ -25,6 +25,7 @@ from ...common.changes import find_changes
 from ...common.checkpoints.hub import local_checkpoint
 from ...common.checkpoints.reader import CHECKSUMS, INDEX, SINGLE, checkpoint_fingerprint, open_checkpoint
 from ...common.files import read_json
+from ...common.messages import flag
 from ..checkpointing.paths import checkpoints
 from ..checkpointing.state import OPTIMIZER_FILE
 from ..pretraining.run_fingerprint import FILE
@@ -118,7 +119,7 @@ def find_previous_run(folder: Path, identity: Mapping[str, Any], *, overwrite: b
         kind = find_changes(saved, dict(identity))[0] if saved else "it does not say which"
         raise ValueError(
             f"{folder} holds a run made under other conditions: {kind}; give another output folder, or train it anew "
-            "by --overwrite_output_dir (overwrite_output_dir=True)."
+            f"by {flag('overwrite_output_dir')}."
         )
     if record is not None and (gone := _missing(folder)):
         logger.warning("%s holds no %s any more: it is trained again", folder, gone)

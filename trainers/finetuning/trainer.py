@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 from collections.abc import Callable, Iterator, Mapping
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +19,13 @@ from datasets import Dataset
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.data import RandomSampler, Sampler
-from transformers import Trainer, TrainerCallback, TrainerState, TrainingArguments
+from transformers import Trainer, TrainerState
 from transformers.trainer_callback import PrinterCallback
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
+from ...callbacks.training_progress import TrainingProgress
 from ...common.checkpoints.integrity import verify_checksums, write_checksums
 from ...common.files import replacing
-from ...common.progress import per_second
 from ..checkpointing.paths import check_resumable, rotate
 from ..checkpointing.state import load_scheduler, save_scheduler
 from ..checkpointing.trainer import CheckpointingTrainer
@@ -158,27 +156,6 @@ class RowCollator:
         return batch
 
 
-class ProgressLines(TrainerCallback):
-    """Logs where a training is at every log of the Trainer: step, loss, rows per second, time left."""
-
-    def on_train_begin(self, args: TrainingArguments, state: TrainerState, *_: Any, **kwargs: Any) -> None:
-        """Start the clock."""
-        self._began, self._first = time.monotonic(), state.global_step
-
-    def on_log(
-        self, args: TrainingArguments, state: TrainerState, *_: Any, logs: dict[str, Any] | None = None, **kwargs: Any
-    ) -> None:
-        """Write the line."""
-        steps = state.global_step - self._first
-        if not logs or "loss" not in logs or not state.is_world_process_zero or steps < 1:
-            return
-        seconds = time.monotonic() - self._began
-        rows = steps * args.train_batch_size * args.gradient_accumulation_steps * args.world_size
-        left = timedelta(seconds=round(seconds / steps * (state.max_steps - state.global_step)))
-        place = f"step {state.global_step}/{state.max_steps}"
-        logger.info("%s  loss %.4f  %s rows/s  %s left", place, float(logs["loss"]), per_second(rows, seconds), left)
-
-
 class FineTuneTrainer(FineTuneCheckpoints):
     """Trains a head and its encoder; `metrics` score all predictions of a set, `main_metric` chooses the network."""
 
@@ -201,7 +178,7 @@ class FineTuneTrainer(FineTuneCheckpoints):
                 f"one process sees {self.args.n_gpu} GPUs; use `accelerate launch`, or set CUDA_VISIBLE_DEVICES=0."
             )
         self.remove_callback(PrinterCallback)
-        self.add_callback(ProgressLines())
+        self.add_callback(TrainingProgress())
         self.metrics, self.main_metric, self.layer_decay = metrics, main_metric, layer_decay
         self.identity = dict(identity or {})
 

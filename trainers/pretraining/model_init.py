@@ -11,7 +11,7 @@ import torch
 from transformers import PreTrainedTokenizerFast, set_seed
 
 from ...common.checkpoints.hub import local_checkpoint
-from ...common.checkpoints.reader import open_checkpoint
+from ...common.checkpoints.reader import require_start
 from ...modeling import MmBertConfig, MmBertForMaskedLM
 from ...modeling.resize import initialise_from
 from ...modeling.tokenization_mmbert import build_tokenizer, tokenizer_fingerprint
@@ -72,9 +72,7 @@ def _load(
     longest: int = 0,
 ) -> MmBertForMaskedLM:
     path = local_checkpoint(name)
-    opened = open_checkpoint(path)
-    if opened.config.get("model_type") not in ("mmbert", "modernbert"):
-        raise ValueError(f"{name} is a {opened.config.get('model_type')} checkpoint; give one of mmBERT or ModernBERT.")
+    opened = require_start(path, masked_lm=True)
     opened.verify()
     with torch.device("meta"):
         expected = MmBertForMaskedLM(MmBertConfig.from_pretrained(path, **fields))

@@ -19,7 +19,7 @@ from typing import Any
 from accelerate import Accelerator, PartialState
 
 from ...callbacks import LanguageReportCallback
-from ...common.checkpoints.reader import open_checkpoint
+from ...common.checkpoints.reader import open_checkpoint, require_start
 from ...common.checkpoints.writer import atomic_directory
 from ...common.deprecation import renamed_keywords, warn_renamed
 from ...common.locks import only_writer
@@ -118,6 +118,8 @@ class RecipeRun:
         """
         for variant in variants or []:
             self.recipe.schedule(variant)  # an unknown one is refused before anything is trained
+        if (start := self.recipe.model.get("checkpoint")) and not self.home().is_dir():
+            require_start(start, masked_lm=True)  # a wrong one before anything is tokenized
         with only_writer(self.output_dir) if PartialState().is_main_process else nullcontext():
             self._link_old_name()
             finished = _Parts({STABLE: self._part(None)})

@@ -27,6 +27,7 @@ from transformers.integrations.integration_utils import get_reporting_integratio
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from ...callbacks import LanguagePhaseCallback, LanguageReportCallback, MaskingRatioCallback, ThroughputCallback
+from ...callbacks.training_progress import TrainingProgress
 from ...data.pretraining.collator import PackedCollator
 from ...data.pretraining.dataset import MlmStream, PackedRows
 from ...data.pretraining.heldout import HeldOut
@@ -147,7 +148,7 @@ class MlmTrainer(CheckpointingTrainer):
             for one in (*given, *missing)
         ]
         ordered = sorted(bound, key=lambda one: isinstance(one, ThroughputCallback))
-        return [*ordered, EpochOfTheRun()]
+        return [*ordered, EpochOfTheRun(), TrainingProgress(lines=False)]
 
     # Reading
 

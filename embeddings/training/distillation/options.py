@@ -4,10 +4,12 @@ import argparse
 import logging
 from pathlib import Path
 
+from ....common.checkpoints.reader import require_start
 from ....common.files import refuse_existing
+from ....common.options import HelpWithDefaults
 from ...encoding.backend import known_device
 from ...pairs.sources import read_texts
-from ..options import settings_of, write_report
+from ..options import add_settings, settings_of, write_report
 from ..run import refuse_bad_numbers
 from .label_store import label_texts
 from .losses import refuse_bad_weights
@@ -21,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 def distillation_parser(description: str) -> argparse.ArgumentParser:
     """Return the parser."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=description, formatter_class=HelpWithDefaults)
     add = parser.add_argument
     add("--model", help="Folder or Hub id of the student; with --static of the tokenizer.")
     add("--teacher", required=True, help="Folder, Hub id, command:..., lines:..., URL, or file of vectors; see above.")
@@ -39,13 +41,7 @@ def distillation_parser(description: str) -> argparse.ArgumentParser:
     add("--loss_temperature", type=float, default=0.05, help="Of contrastive and kl.")
     add("--margin", type=float, default=0.05, help="Wrong answers that the teacher finds this near are left out.")
     add("--heldout", type=int, help="Rows held out for scores; 0: none.")
-    for name, kind in (("batch_size", int), ("learning_rate", float), ("epochs", float), ("warmup", float)):
-        add(f"--{name}", type=kind)
-    add("--max_seq_length", type=int, help="Cut texts after so many tokens while training.")
-    add("--max_steps", type=int)
-    add("--bf16", action="store_true", default=None)
-    add("--seed", type=int, default=0)
-    add("--device")
+    add_settings(parser)
     parser.set_defaults(preset="distilled")
     return parser
 
@@ -61,13 +57,15 @@ def run_distillation(options: argparse.Namespace) -> str:
         known_device(options.device)
     if not options.labels_only:
         refuse_existing(options.output)
+        if not options.static:
+            require_start(options.model)
     teacher = open_teacher(options.teacher, prompt=options.teacher_prompt, device=options.device)
     rows = read_distillation_rows(*options.train, exclude=set().union(*map(read_texts, options.exclude)))
     _log.info(
         "%d rows on %d texts of the teacher, left out: %s",
         len(rows),
         len(rows.teacher_texts),
-        rows.pairs.skipped or "none",
+        rows.pairs.left_out(),
     )
     if options.labels_only:
         store = label_texts(teacher, rows.teacher_texts, labels)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ....data.labelled.read import read_labelled
-from ....languages.tags import canonical_tag
+from ....languages.tags import canonical_tag, choose_tags, is_language_tag, near_matches
 from .row_checks import answers_in_place, apart_from_test, labels_of, row_keys, shared_rows, strange_labels
 from .task import BenchmarkTask, Part
 
@@ -105,6 +105,33 @@ def read_task(task: BenchmarkTask, data: Mapping[str, str] | None = None, limits
     digest = hashlib.sha256("\n".join(key for part in rows for key in (*row_keys(part), "")).encode())
     languages = tuple(sorted(set(train["language"])))
     return TaskRows(train, dev, test, labels, languages, tuple(notes), digest.hexdigest()[:16])
+
+
+def require_languages(tasks: Sequence[tuple[BenchmarkTask, Mapping[str, str]]], limits: Limits) -> None:
+    """Refuse a language that none of the tasks has, by the catalogue or the files in place of the Hub.
+
+    Args:
+        tasks: Tasks, each with its files as for `read_task`.
+        limits: The languages.
+
+    Raises:
+        ValueError: Names the language, the nearest there is, and what there is.
+    """
+    named = {tag for given in (limits.train_languages, limits.languages) for tag in given or ()} - {"all"}
+    there: set[str] = set()
+    for task, data in tasks if named else ():
+        if data:
+            reader = _Reader(task, data, Limits(skip_bad_rows=True), [])
+            found = [reader._read(split, None) for split in ("train", "dev", "test")]
+            there |= {tag for rows in found if rows is not None for tag in rows["language"]}
+        else:
+            there |= {*task.languages, *(part.language for part in task.parts.values() if part.language)}
+    if there:
+        choose_tags(sorted(named), there, ", ".join(task.name for task, _ in tasks))
+    for tag in sorted(named):  # of a task whose languages only the Hub knows
+        if not there and not is_language_tag(tag):
+            near = near_matches(tag)
+            raise ValueError(f"there is no language {tag!r}{f'; did you mean {near[0]}?' if near else ''}")
 
 
 @dataclass(slots=True)
