@@ -236,7 +236,8 @@ app.add_typer(search, name="search", cls=_Verbs)
 
 def main() -> None:
     """Run the command line."""
-    speak("command", **({"on_bad_row": "--skip-bad-rows"} if "evaluate" in sys.argv[1:2] else {}))
+    own = {"evaluate": {"on_bad_row": "--skip-bad-rows", "extra_languages": ""}, "languages": {"extra_languages": ""}}
+    speak("command", **own.get(next(iter(sys.argv[1:2]), ""), {}))
     run_command(_run)
 
 

@@ -26,7 +26,12 @@ def speak(style: str, **own: str) -> None:
     _own.update(own)
 
 
-def option(name: str, value: str) -> str:
+def speaks_python() -> bool:
+    """Whether the user writes Python, in which lists are lists."""
+    return _now["style"] == "python"
+
+
+def option(name: str, value: Any) -> str:
     """How the user gives an option: `on_bad_row='skip'`, `--on-bad-row skip`, ..."""
     if name in _own:
         return _own[name]

@@ -38,6 +38,7 @@ _SAME = (
     ("columns", "column"),
     ("tasks", "task"),
     ("dims", "dim", "dimensions"),
+    ("top", "top_k", "k", "limit"),
     ("quantize", "quantization"),
     ("source", "texts", "documents", "places", "data", "file", "input", "input_file", "test_file"),
     ("checkpoints", "models", "checkpoint", "model"),

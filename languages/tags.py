@@ -16,6 +16,7 @@ from collections.abc import Collection, Iterable, Mapping
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
+from ..common.messages import option, speaks_python
 from .counts import CODE, PHASES, known_codes, known_scripts, published_token_counts
 from .scripts import script_by_unicode_name, script_codes, script_of
 
@@ -184,12 +185,18 @@ def unknown_tag_message(tag: str) -> str:
     if own is not None and own != CODE and own.partition("_")[0] not in known_codes():
         return (
             f"language tag {tag!r} ({language_name(own)}) is not known: it is none of the 1,833 of mmBERT's statistics."
-            f"{hint} To read it all the same name it in extra_languages (--extra-languages {own})."
+            f"{hint}{_remedy(' To read it all the same give ', own)}"
         )
     return (
         f"language tag {tag!r} is not known: a tag is `code` or iso639-3_Script (eng_Latn) with one of the 1,833 codes"
-        f" of mmBERT's statistics.{hint} Name another language in extra_languages (--extra-languages)."
+        f" of mmBERT's statistics.{hint}{_remedy(' Give another language by ', 'TAG')}"
     )
+
+
+def _remedy(words: str, tag: str) -> str:
+    """Tell the option that takes more languages, in the words of what the user ran; nothing where there is none."""
+    told = option("extra_languages", [tag] if speaks_python() else tag)
+    return f"{words}{told}." if told else ""
 
 
 def iso_codes(tag: str) -> list[str]:
