@@ -277,7 +277,7 @@ def test_training_reads_tables_of_python_and_needs_no_folder(form, base, tmp_pat
 
 
 def test_options_of_training_have_short_forms_and_the_nearest_is_named(base):
-    with pytest.raises(TypeError, match="Classifier.train has no option epochen; did you mean epoch"):
+    with pytest.raises(TypeError, match=r"has no option epochen; did you mean epoch\?"):
         Classifier.train(base, [{"text": "a", "label": "b"}], epochen=3)
     with pytest.raises(ValueError, match="num_train_epochs is -1"):
         Classifier.train(base, [{"text": "a", "label": "b"}], epochs=-1)
