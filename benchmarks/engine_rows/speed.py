@@ -1,24 +1,36 @@
-"""Times one engine on one thread: python speed.py ENGINE FOLDER OUT.json, ENGINE ours, onnx, onnx-int8 or gguf-TYPE.
+"""Times one engine on one thread: python speed.py ENGINE FOLDER OUT.json, ENGINE ours-DTYPE, onnx[-int8], gguf-TYPE.
 
-Prints nothing; OUT has the least process CPU time in seconds to embed a text of each length, one text a call.
+OUT has `versions` and `times`: how long a text of each length takes, one text a call, in seconds of CPU time of the
+process, median of some turns. A first text, of 16 tokens, is not timed.
 """
 
 import json
+import statistics
 import sys
 import time
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-LENGTHS = {16: 30, 128: 20, 512: 8, 8192: 2}  # tokens -> turns
+LENGTHS = {16: 31, 128: 15, 512: 9, 8192: 3}  # tokens -> turns
+PACKAGES = {"ours": ("torch",), "onnx": ("onnxruntime",), "gguf": ("xllamacpp",)}
 
 
-def _ours(folder: Path) -> Callable[[str], Any]:
+def _ours(folder: Path, dtype: Any) -> Callable[[str], Any]:
     import mmbert
     import torch
 
     torch.set_num_threads(1)
-    return mmbert.load_embedder(folder / "embedder", device="cpu").encode
+    embedder = mmbert.load_embedder(folder, device="cpu", dtype=dtype)
+    for turn in (0, 1):
+        assert [len(embedder.tokenizer(_text(length, turn))["input_ids"]) for length in LENGTHS] == list(LENGTHS)
+    return embedder.encode
+
+
+def _text(length: int, turn: int) -> str:
+    """A token a word, and <bos> and <eos>; no turn begins as the one before it, which a server might have kept."""
+    return " ".join(["ad"[turn % 2]] + ["a"] * (length - 3))
 
 
 def _onnx(folder: Path) -> Callable[[str], Any]:
@@ -47,19 +59,20 @@ def _llama_cpp(folder: Path) -> Callable[[str], Any]:
 
 def main(engine: str, folder: str, out: str) -> None:
     """Measure all lengths."""
-    place = Path(folder)
-    start = {"ours": _ours, "onnx": _onnx, "gguf": _llama_cpp}[engine.partition("-")[0]]
-    embed = start(place if engine == "ours" else place / engine)
-    found = {}
+    kind, _, dtype = engine.partition("-")
+    place = Path(folder) / ("embedder" if kind == "ours" else engine)
+    embed = _ours(place, dtype) if kind == "ours" else {"onnx": _onnx, "gguf": _llama_cpp}[kind](place)
+    embed(_text(16, 1))
+    times = {}
     for length, turns in LENGTHS.items():
-        text = " ".join(["a"] * (length - 2))  # a token a word, and <bos> and <eos>
-        times = []
-        for _ in range(turns):
+        taken = []
+        for turn in range(turns):
             began = time.process_time()
-            embed(text)
-            times.append(time.process_time() - began)
-        found[length] = min(times)
-    Path(out).write_text(json.dumps(found), encoding="utf-8")
+            embed(_text(length, turn))
+            taken.append(time.process_time() - began)
+        times[length] = statistics.median(taken)
+    versions = [f"{package} {version(package)}" for package in PACKAGES[kind]]
+    Path(out).write_text(json.dumps({"times": times, "versions": versions}), encoding="utf-8")
 
 
 if __name__ == "__main__":
