@@ -237,7 +237,7 @@ app.add_typer(search, name="search", cls=_Verbs)
 def main() -> None:
     """Run the command line."""
     own = {"evaluate": {"on_bad_row": "--skip-bad-rows", "extra_languages": ""}, "languages": {"extra_languages": ""}}
-    speak("command", **own.get(next(iter(sys.argv[1:2]), ""), {}))
+    speak("command", on_bad="--skip-bad", **own.get(next(iter(sys.argv[1:2]), ""), {}))
     run_command(_run)
 
 

@@ -85,7 +85,7 @@ def _texts(place: str, field: str | None) -> Iterator[str]:
     path = Path(place)
     if place != "-" and not path.exists():
         raise FileNotFoundError(f"{place} is no file; give a text file, a table, a folder, or - for standard input")
-    if place != "-" and (path.is_dir() or format_of(path) not in (None, "text", "conll")):
+    if place != "-" and (path.is_dir() or format_of(path) not in (None, "text")):
         found: Iterator[str] = (document.text for document in read_documents(place, field=field))
     elif place != "-" and "cannot be read" in (told := refusal(path)):
         raise ValueError(told)

@@ -119,7 +119,8 @@ class _Finder:
 
     def _tag_of_folder(self, folder: Path) -> str | None:
         """The tag that a folder is named after; None for one that is left alone: swh_Latn_removed, or not asked for."""
-        tag = known_tag(folder.name, self.options.extra_languages)
+        name = re.sub(r"^\d{8}\.", "", folder.name)  # wikimedia/wikipedia: 20231101.sw
+        tag = known_tag(name, self.options.extra_languages)
         if tag is not None:
             return tag
         head = folder.name.rpartition("_")[0]

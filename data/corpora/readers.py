@@ -53,6 +53,9 @@ def _rows(path: Path, language: str | None, options: ReadOptions, part: Slice | 
     if kind == "text":
         yield from _text_rows(path, language, options, part)
         return
+    if language is None and (named := language_of(path.name)) is not None:  # en.jsonl, sw_train.csv
+        values = next((one.values for one in records(path, limit=options.max_document_bytes) if one.values), {})
+        language = named if pick(values, options.language_column) is MISSING else None
     columns = [name for name in options.columns if language is None or name != options.language_column]
     begin = part.begin if part and kind == "jsonl" else 0
     first = kind in _WITH_HEADER
@@ -79,7 +82,10 @@ def row_of(place: object, record: Record, language: str | None, options: ReadOpt
         return Row(place, language, None, problem=record.problem, detail=record.detail)
     text = pick(values, options.text_column)
     if text is MISSING:
-        detail = f"no column {options.text_column!r}; there are {', '.join(map(repr, values))}"
+        detail = (
+            f"no column {options.text_column!r}; there are {', '.join(map(repr, values))}; "
+            f"name the right one, {option('text_column', 'COLUMN')}"
+        )
         return Row(place, language, None, problem="no text", detail=detail)
     if language is None and pick(values, options.language_column) is MISSING:
         detail = (

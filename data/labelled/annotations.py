@@ -18,12 +18,13 @@ from ..features.running_text import RunningText, split_words
 from ..features.word_labels import tags_of_spans
 from .plausibility import written_list
 
-_SPAN_COLUMNS = ("entities", "spans", "ner", "label", "labels", "annotations", "entity_spans", "mentions")
+_SPAN_COLUMNS = ("entities", "spans", "ner", "ents", "label", "labels", "annotations", "entity_spans", "mentions")
 _START = ("start", "start_offset", "begin", "start_char", "offset_start", "char_start")
 _END = ("end", "end_offset", "end_char", "offset_end", "char_end", "stop")
 _LABEL = ("label", "type", "entity", "entity_group", "entity_type", "tag", "class", "labels")
 _LOOKED_AT = 200
 OVERLAP = "spans inside others"
+FURTHER = "second labels of one span"
 
 Span = tuple[int, int, str]
 
@@ -32,9 +33,17 @@ def span_column(rows: Sequence[Mapping[str, Any]], named: str | None = None) -> 
     """Find the column that holds spans in the first 200 rows; None if there is none."""
     for column in (named,) if named else _SPAN_COLUMNS:
         values = [found for row in rows[:_LOOKED_AT] if (found := _listed(row.get(column))) and isinstance(found, list)]
-        if values and all(_span(one) is not None for value in values for one in value):
+        if values and all(_is_placed(one) for value in values for one in value):
             return column
     return None
+
+
+def _is_placed(value: Any) -> bool:
+    """Tell what has a start and an end; whether it is a span with a label, its row says."""
+    if isinstance(value, Mapping):
+        ends = [next((value[key] for key in keys if key in value), None) for keys in (_START, _END)]
+        return all(isinstance(_whole(one), int) for one in ends)
+    return _span(value) is not None or (isinstance(value, list) and len(value) == 3 and value[2] is None)
 
 
 def _listed(value: Any) -> Any:
@@ -64,13 +73,25 @@ def flatten_label_studio(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any] 
         results = [one for one in done[0].get("result") or () if isinstance(one, dict)]
         values = [one["value"] for one in results if isinstance(one.get("value"), dict)]
         flat = {"id": row.get("id"), **row.get("data", {})}
-        choices = [choice for value in values for choice in value.get("choices") or ()]
         if any("choices" in value for value in values):
-            flat["labels" if len(choices) > 1 else "label"] = choices if len(choices) > 1 else choices[0]
+            flat["labels"] = [choice for value in values for choice in value.get("choices") or ()]
         else:
-            flat["entities"] = [value for value in values if _span(value) is not None]
+            flat["entities"] = [value for value in values if _is_placed(value)]
         found.append(flat)
+    classes = [row for row in found if row is not None and "entities" not in row]
+    if all(len(row["labels"]) < 2 for row in classes):
+        for row in classes:
+            row["label"] = next(iter(row.pop("labels")), None)
     return found
+
+
+def accepted(rows: Sequence[tuple[int, dict[str, Any]]]) -> list[tuple[int, dict[str, Any]]]:
+    """Keep what an annotator of Prodigy has accepted; other rows have no answer of that kind, and all are kept."""
+    answers = {row.get("answer") for _, row in rows[:_LOOKED_AT] if isinstance(row.get("answer"), (str, type(None)))}
+    ours = any(name in row for _, row in rows[:1] for name in ("spans", "accept", "_input_hash", "_task_hash"))
+    if not ours or not answers & {"accept", "reject", "ignore"} or not answers <= {"accept", "reject", "ignore"}:
+        return list(rows)
+    return [(number, row) for number, row in rows if row.get("answer") == "accept"]
 
 
 def _annotations(row: Mapping[str, Any]) -> Any:
@@ -85,9 +106,10 @@ def tag_words(
     given = _listed(row.get(column) or [])
     if not isinstance(given, list):
         raise ValueError(f"{column} holds {given!r:.60}, which is no list of spans: give start, end and label")
-    spans = [found for one in given if (found := _span(one)) is not None]
+    spans = [found for one in given if (found := _span(one)) is not None and found[2].strip()]
+    left_out[FURTHER] += sum(len(one.get("labels") or ()) > 1 for one in given if isinstance(one, Mapping))
     if len(spans) < len(given):
-        wrong = next(one for one in given if _span(one) is None)
+        wrong = next(one for one in given if not (found := _span(one)) or not found[2].strip())
         raise ValueError(f"{column} holds {wrong!r:.60}, which is no span: give start, end and label")
     words: Any = row.get(tokens or "")
     content = row.get(text or "")
@@ -103,7 +125,8 @@ def tag_words(
             f"name it, {columns_option('text', 'COLUMN')}"
         )
     trimmed = []
-    for start, end, label in spans:
+    for one, span in zip(given, spans, strict=True):
+        start, end, label = _placed(span, one.get("text") if isinstance(one, Mapping) else None, content)
         if not 0 <= start < end <= len(content):
             raise ValueError(f"span {[start, end, label]} must hold characters of the text, which has {len(content)}")
         inside = content[start:end]
@@ -127,9 +150,49 @@ def _span(value: Any) -> Span | None:
     else:
         return None
     start, end = _whole(start), _whole(end)
+    label = str(label) if isinstance(label, int) else label
     if isinstance(start, bool) or not (isinstance(start, int) and isinstance(end, int) and isinstance(label, str)):
         return None
     return start, end, label
+
+
+def _placed(span: Span, said: Any, content: str) -> Span:
+    """Hold a span against what the file says it holds; places that count as JavaScript does are brought to ours."""
+    start, end, label = span
+    if not isinstance(said, str) or not _letters(said) or _letters(content[start:end]) == _letters(said):
+        return span
+    wide = content.encode("utf-16-le", "surrogatepass")
+    parts = [wide[: 2 * start], wide[2 * start : 2 * end]]
+    before, inside = (part.decode("utf-16-le", "ignore") for part in parts)
+    if _letters(inside) == _letters(said):
+        return len(before), len(before) + len(inside), label
+    last = ": an end is the place behind the last character, add 1" if content[start : end + 1] == said else ""
+    raise ValueError(
+        f"span {[start, end, label]} is {content[start:end]!r:.40} in the text, but its own text is {said!r:.40}{last}"
+    )
+
+
+def _letters(text: str) -> str:
+    return "".join(one for one in text.replace("\\n", " ") if one.isalnum())
+
+
+def question_about_ends(rows: Sequence[Mapping[str, Any]], column: str, text: str | None) -> list[str]:
+    """Ask about spans of which nearly all end inside a word, and none begins there: ends may be last letters."""
+    total, inside = 0, [0, 0]
+    for row in rows:
+        content, given = row.get(text or ""), _listed(row.get(column) or [])
+        if not isinstance(content, str) or not isinstance(given, list):
+            continue
+        for one in given:
+            total += 1
+            for place, border in enumerate((_span(one) or (0, 0))[:2]):
+                inside[place] += content[max(border - 1, 0) : border + 1].isalnum() and 0 < border < len(content)
+    if total < 3 or inside[1] < 0.9 * total or inside[0] > 0.1 * total:
+        return []
+    return [
+        f"{inside[1]:,} of {total:,} spans end inside a word and {inside[0]:,} begin in one: if their ends are the last"
+        " letter, add 1 to each"
+    ]
 
 
 def _whole(value: Any) -> Any:

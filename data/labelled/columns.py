@@ -12,18 +12,21 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from unicodedata import normalize
 
 from ..tables.base import MISSING, Table, pick
 from ..tables.files import format_of
-from .annotations import flatten_label_studio, span_column, tag_words
+from .annotations import accepted, flatten_label_studio, question_about_ends, span_column, tag_words
 from .plausibility import (
     are_bits,
+    bits_of_marks,
     check_classes,
     check_lists,
     classes_of,
     is_multi_hot,
     is_written_list,
     plain_labels,
+    split_at_commas,
     with_kind,
     words_for_numbers,
     written_list,
@@ -92,7 +95,8 @@ class Part:
 def part_of(table: Table, named: Mapping[str, Any], skipped: Counter[str] | None = None) -> Part:
     """Read a table; annotations of tools become words and tags, rows of single words sentences."""
     left_out: Counter[str] = Counter()
-    numbered = _tagged(_read(table, skipped, left_out), table, named, skipped, left_out)
+    notes: list[str] = []
+    numbered = _tagged(_read(table, skipped, left_out), table, named, skipped, left_out, notes)
     rows, numbers = [row for _, row in numbered], [number for number, _ in numbered]
     header = _header(rows)
     columns = {name: [row.get(name) for row in rows] for name in header}
@@ -103,7 +107,7 @@ def part_of(table: Table, named: Mapping[str, Any], skipped: Counter[str] | None
     part = Part(table.place, columns, places, table.language, table.names, table.of_no_split)
     if not columns and table.header:
         part.columns = {name: [] for name in table.header}
-    part.notes += [f"left out {count:,} {what}" for what, count in left_out.items()]
+    part.notes += [*notes, *(f"left out {count:,} {what}" for what, count in left_out.items() if count)]
     return _sentences(part, named)
 
 
@@ -120,9 +124,12 @@ def _read(table: Table, skipped: Counter[str] | None, left_out: Counter[str]) ->
         rows.append(values)
         numbers.append(number)
     found = [(number, row) for number, row in zip(numbers, flatten_label_studio(rows), strict=True) if row is not None]
-    if unseen := len(rows) - len(found):
-        left_out["tasks that nobody has annotated"] = unseen
-    return found
+    if rows and not found:
+        raise ValueError(f"{table.place}: nobody has annotated any of its {len(rows):,} tasks; export it again, later")
+    left_out["tasks that nobody has annotated"] = len(rows) - len(found)
+    kept = accepted(found)
+    left_out["annotations that were rejected or ignored"] = len(found) - len(kept)
+    return kept
 
 
 def _tagged(
@@ -131,6 +138,7 @@ def _tagged(
     named: Mapping[str, Any],
     skipped: Counter[str] | None,
     left_out: Counter[str],
+    notes: list[str],
 ) -> list[tuple[int, dict[str, Any]]]:
     """Turn spans into words and tags, where a column holds spans."""
     given = named.get("tags", named.get("labels"))
@@ -148,6 +156,7 @@ def _tagged(
             if skipped is None:
                 raise ValueError(f"{table.place}, row {number}: {error}.") from None
             skipped["spans that do not fit"] += 1
+    notes += question_about_ends([row for _, row in rows], spans, text)
     return found
 
 
@@ -245,10 +254,15 @@ def _is_conll(part: Part) -> bool:
 def _write_out(part: Part, found: dict[str, list[Any]]) -> None:
     """Read lists that stand in a table in Python's or JSON's spelling."""
     for name in (*_LISTS, *(("label",) if "choices" not in found else ())):
-        if name in found and is_written_list(found[name]):
+        if name in found and is_written_list(found[name], part.rows, name):
             found[name] = [
                 written_list(value, f"{row}: {name}") for value, row in zip(found[name], part.rows, strict=True)
             ]
+    if "tags" in found and (tags := split_at_commas(found["tags"])) is not None:
+        found["tags"] = tags
+        words = split_at_commas(found.get("tokens", ()))
+        if words and all(len(a or ()) == len(b or ()) for a, b in zip(words, tags, strict=True)):
+            found["tokens"] = words
     if "choices" in found:  # ARC: {"text": [...], "label": ["A", ...]}
         lists = [one.get("text", one) if isinstance(one, dict) else one for one in found["choices"]]
         found["choices"] = [
@@ -295,6 +309,8 @@ def _classes_in_words(part: Part, found: dict[str, list[Any]], named: Mapping[st
     """Name classes that are numbers or places in a vector."""
     given = named.get("labels")
     several = None if given is None or isinstance(given, str) else list(given)
+    if several:
+        found["labels"] = bits_of_marks(found["labels"])
     if "labels" in found:
         found["labels"] = plain_labels(found["labels"], part.rows, part.notes)
     if "labels" in found and (is_multi_hot(found["labels"]) or (several and are_bits(found["labels"]))):
@@ -372,7 +388,7 @@ def _decoded(part: Part, column: str) -> list[Any]:
 
 def _class(value: Any, name: str, row: str) -> str | None:
     if isinstance(value, str):
-        return None if value.strip().lower() in ("nan", "<na>") else value.strip()
+        return None if value.strip().lower() in ("nan", "<na>") else normalize("NFC", value.strip())
     if value is None or (isinstance(value, float) and value != value):
         return None
     if isinstance(value, (list, dict)):
@@ -385,7 +401,15 @@ def _class(value: Any, name: str, row: str) -> str | None:
 def _classes(value: Any, name: str, row: str) -> list[str] | None:
     if value is not None and not isinstance(value, (list, tuple)):
         raise ValueError(f"{row}: {name} is {value!r:.40}, but must be a list of classes; one class is `label`.")
-    return None if value is None else [str(one) for one in value if one is not None]
+    found = []
+    for one in value or ():
+        if isinstance(one, dict):
+            one = next((one[key] for key in ("label", "name", "class") if isinstance(one.get(key), str)), one)
+        if isinstance(one, (dict, list)):
+            raise ValueError(f"{row}: {name} holds {one!r:.40}, which is no class; give names of classes.")
+        if one is not None and one == one and str(one).strip():
+            found.append(normalize("NFC", str(one).strip()))
+    return None if value is None else found
 
 
 def _strings(value: Any, name: str, row: str) -> list[str | None] | None:

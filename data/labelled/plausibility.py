@@ -10,23 +10,31 @@ import ast
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ...common.messages import columns_option
 
 _ARRAY = re.compile(r"array\((\[.*?\])(?:,\s*dtype=[^)]*)?\)", re.DOTALL)
 _WITHOUT_COMMAS = re.compile(r"""['"]\s+['"]""")  # numpy's spelling; Python would join the words
+_LIST = re.compile(r"\[.*\]|\{.*\}|\(\s*['\"].*\)|array\(.*\)", re.DOTALL)
 _NUMBER = re.compile(r"[-+]?\d+(\.\d+)?")
 _BARE = frozenset("BIOESLUbioeslu")
+_BITS = {"0", "1", "0.0", "1.0"}
+_YES, _NO = frozenset(("yes", "y", "true", "t", "1", "1.0")), frozenset(("no", "n", "false", "f", "0", "0.0"))
 _NO_CLASS = frozenset(("null", "none", "na", "n/a", "unlabeled", "unlabelled", "-1", "?"))
+_FEW = 10  # so many marks, with halves among them, may be classes; more are scores
 KIND = "ENT"  # name of the one kind of entities that bare B, I and O tell
 
 
-def is_written_list(values: Sequence[Any]) -> bool:
-    """Tell a column of lists in Python's or JSON's spelling, as pandas writes them into a CSV file."""
-    texts = [value.strip() for value in values if isinstance(value, str) and value.strip()]
-    return bool(texts) and all((text[0], text[-1]) in (("[", "]"), ("{", "}")) for text in texts)
+def is_written_list(values: Sequence[Any], rows: Sequence[str] = (), name: str = "") -> bool:
+    """Tell a column of lists in Python's or JSON's spelling, as pandas writes them; one that mixes them is refused."""
+    texts = {place: value.strip() for place, value in enumerate(values) if isinstance(value, str) and value.strip()}
+    written = {place: _LIST.fullmatch(text) is not None for place, text in texts.items()}
+    odd = next((place for place in texts if not written[place]), None)
+    if odd is not None and rows and any(re.match(r"[\[(]\s*['\"]", texts[place]) for place in texts if written[place]):
+        raise ValueError(f"{rows[odd]}: {name} is {values[odd]!r:.40}, while other rows hold lists; write all alike")
+    return bool(texts) and odd is None
 
 
 def written_list(value: Any, place: str) -> Any:
@@ -41,9 +49,26 @@ def written_list(value: Any, place: str) -> Any:
     if _WITHOUT_COMMAS.search(text) or (re.fullmatch(r"\[[\d\s.+-]+\]", text) and "," not in text):
         text = re.sub(r"""(?<=['"\d.])\s+(?=['"\d.+-])""", ", ", text)
     try:
-        return ast.literal_eval(text)
+        found = ast.literal_eval(text)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
-        raise ValueError(f"{place} is {value!r:.60}, a list in a spelling that is not read; write jsonl") from None
+        found = [...] if re.search(r"\s\.\.\.\s", text) else None
+        if found is None:
+            raise ValueError(f"{place} is {value!r:.60}, a list in a spelling that is not read; write jsonl") from None
+    if isinstance(found, (tuple, set)):
+        found = sorted(found, key=str) if isinstance(found, set) else list(found)
+    if isinstance(found, list) and ... in found:
+        raise ValueError(f"{place} is {value!r:.60}: numpy left out what stands for ...; write it again as jsonl")
+    return found
+
+
+def split_at_commas(values: Sequence[Any]) -> list[Any] | None:
+    """Split words or tags that are separated by commas alone ("B-PER,O"); None if the column is not of that kind."""
+    texts = [value.strip() for value in values if isinstance(value, str)]
+    if not any(re.search(r"[^\s,],\s*[^\s,]", text) for text in texts) or any(
+        re.search(r"(?<!,)\s", text) for text in texts
+    ):
+        return None
+    return [[one.strip() for one in value.split(",")] if isinstance(value, str) else value for value in values]
 
 
 def is_multi_hot(values: Sequence[Any]) -> bool:
@@ -63,25 +88,11 @@ def plain_labels(values: Sequence[Any], rows: Sequence[str], notes: list[str]) -
     if any(written) and not all(written):
         odd = values.index(texts[written.index(False)])
         raise ValueError(f"{rows[odd]}: labels is {values[odd]!r:.40}, while other rows hold lists; write all alike")
-    bits = [[one for one in re.split(r"[\s,;]+", text.strip()) if one] for text in texts]
-    if (
-        texts
-        and len({len(one) for one in bits}) == 1 < len(bits[0])
-        and all(_bit(b) is not None for o in bits for b in o)
-    ):
-        mark: str | None = None
-    else:
-        mark = _separator(texts)
-        joined = next((text for text in texts if mark == "|" and re.search("[,;]", text)), None)
-        if mark in (",", ";"):
-            notes.append(f"labels: {mark!r} is taken as what separates the classes of a row")
-        elif joined is not None:
-            notes.append(f"labels: {joined!r:.40} is taken as one class; classes of a row are separated by |")
+    split = _splitter(texts, notes)
     found: list[Any] = []
     for value, row in zip(values, rows, strict=True):
         if isinstance(value, str):
-            pieces = re.split(r"[\s,;]+", value.strip()) if mark is None else value.split(mark)
-            value = [piece.strip() for piece in pieces if piece.strip()]
+            value = [piece.strip() for piece in split(value.strip()) if piece.strip()]
         elif isinstance(value, Mapping) and value and all(_bit(one) is not None for one in value.values()):
             value = [name for name, one in value.items() if _bit(one)]
         shares = value.values() if isinstance(value, Mapping) else value if isinstance(value, (list, tuple)) else ()
@@ -93,7 +104,45 @@ def plain_labels(values: Sequence[Any], rows: Sequence[str], notes: list[str]) -
                 " the others, or their names"
             )
         found.append(value)
-    return found
+    return _without_minus(found, notes)
+
+
+def _splitter(texts: Sequence[str], notes: list[str]) -> Callable[[str], list[str]]:
+    """Find how the classes of a row are separated: "1 0 1", "011" (no number begins with 0), or a mark."""
+    ways: list[Callable[[str], list[str]]] = [re.compile(r"[\s,;]+").split, list]
+    for number, way in enumerate(ways):
+        bits = [[one for one in way(text.strip()) if one] for text in texts]
+        if len({len(one) for one in bits}) == 1 < len(bits[0]) and {one for row in bits for one in row} <= _BITS:
+            if number == 0 or any(row[0] == "0" for row in bits):
+                return way
+    mark = _separator(texts)
+    joined = next((text for text in texts if mark == "|" and re.search("[,;]", text)), None)
+    if mark in (",", ";"):
+        notes.append(f"labels: {mark!r} is taken as what separates the classes of a row")
+    elif joined is not None:
+        notes.append(f"labels: {joined!r:.40} is taken as one class; classes of a row are separated by |")
+    return lambda text: text.split(mark)
+
+
+def _without_minus(values: list[Any], notes: list[str]) -> list[Any]:
+    """Turn vectors of -1 and 1 into zeros and ones."""
+    flat = [one for value in values if isinstance(value, (list, tuple)) for one in value]
+    if not set(map(type, flat)) <= {int, float} or set(flat) != {-1, 1} or len({len(one) for one in values if one}) > 1:
+        return values
+    notes.append("labels are vectors of -1 and 1: -1 is taken as 0")
+    return [value and [max(one, 0) for one in value] for value in values]
+
+
+def bits_of_marks(values: Sequence[Any]) -> list[Any]:
+    """Turn columns of classes that are marked by yes and no, or by one mark and blanks, into zeros and ones."""
+    marks = {str(one).strip().lower() for row in values for one in row if one is not None} - {""}
+    if marks and marks <= _YES | _NO and not marks <= {"0", "1"}:
+        bits = dict.fromkeys(_YES, 1) | dict.fromkeys(_NO, 0)
+    elif len(marks) == 1 and marks != {"0"} and any(one in ("", None) for row in values for one in row):
+        bits = {mark: 1 for mark in marks} | {"": 0}
+    else:
+        return list(values)
+    return [[bits.get("" if one is None else str(one).strip().lower(), one) for one in row] for row in values]
 
 
 def _separator(texts: Sequence[str]) -> str:
@@ -133,10 +182,11 @@ def classes_of(values: Sequence[Any], names: Sequence[str] | None, rows: Sequenc
 
 
 def check_lists(values: Sequence[Any], rows: Sequence[str]) -> None:
-    """Refuse lists of zeros and ones that are no vectors of one length, and no lists of classes either."""
+    """Refuse lists of numbers that are no vectors of zeros and ones of one length, and no lists of classes either."""
     for value, row in zip(values, rows, strict=True):
-        if isinstance(value, (list, tuple)) and len(value) > 1 and all(_bit(one) is not None for one in value):
-            if len({_bit(one) for one in value}) < len(value):
+        if isinstance(value, (list, tuple)) and len(value) > 1:
+            numbers = [str(one) for one in value if _NUMBER.fullmatch(str(one).strip()) or _bit(one) is not None]
+            if len(set(numbers)) < len(numbers) == len(value):
                 raise ValueError(
                     f"{row}: labels is {list(value)!r:.60}; a vector of 0 and 1 per class must have as many places in"
                     " every row, a list of classes each class once"
@@ -161,6 +211,14 @@ def check_classes(values: Sequence[str | None], rows: Sequence[str], notes: list
             f"{rows[second]}: label is {values[second]!r:.40}, but {values[first]!r:.40} in {other};"
             " classes are all numbers or all words: write one name for each class, or leave such rows out of the file"
         )
+    fraction = next((value for value in classes if classes[value] and not float(value).is_integer()), None)
+    if fraction is not None and len(classes) > _FEW:
+        raise ValueError(
+            f"{rows[list(values).index(fraction)]}: label is {fraction!r:.40}, one of {len(classes):,} numbers: these "
+            f"are scores and no classes; say so, {columns_option('score', 'label')}"
+        )
+    if len(classes) == sum(value is not None for value in values) > _FEW:
+        notes.append(f"each of the {len(classes):,} rows has a class of its own: is label the right column?")
     one_name: dict[str | None, str | None] = {value: value for value in classes}
     if any(classes.values()) and "." in "".join(classes):
         one_name = {value: str(int(float(value))) if float(value).is_integer() else value for value in classes}

@@ -79,8 +79,6 @@ def read_labelled(
         ValueError: If a column, split or language is missing, the message lists what there is; if a row is bad; if
             a file of a folder says no split, while others do.
     """
-    from datasets import Dataset
-
     unknown = sorted(set(columns or {}) - set(FIELDS) - {"split"})
     if unknown:
         raise ValueError(
@@ -132,9 +130,21 @@ def read_labelled(
     rows.pop("row", None)
     used = tags_in_use(source, map(str, rows["language"]), UNKNOWN)
     rows["language"] = [used[str(tag)] for tag in rows["language"]]
-    found_rows = Dataset.from_dict({name: rows[name] for name in FIELDS if name in rows})
+    found_rows = _as_dataset(source, {name: rows[name] for name in FIELDS if name in rows})
     found_rows.info.description = "columns: " + ", ".join(f"{name} <- {column}" for name, column in taken.items())
     return found_rows
+
+
+def _as_dataset(source: str | Path, columns: dict[str, list[Any]]) -> Dataset:
+    from datasets import Dataset
+
+    try:
+        return Dataset.from_dict(columns)
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"{source}: character {error.start} of {error.object!r:.60} is half a surrogate pair; repair the text with "
+            "text.encode('utf-8', 'replace').decode()"
+        ) from None
 
 
 def _of_split(found: dict[str, list[Any]], part: Part, split: str | None) -> dict[str, list[Any]]:

@@ -91,7 +91,9 @@ def _wanted(path: Path, schema: Any, columns: Sequence[str] | None) -> list[str]
 
 
 def _values(column: Any) -> list[Any]:
-    """Return a column as Python's values; where a text is no UTF-8, that one stays bytes."""
+    """Return a column as Python's values, bytes (as Spark and old Impala store texts) as text; no UTF-8 stays bytes."""
+    if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
+        return [_decoded(value) for value in column.to_pylist()]
     try:
         values: list[Any] = column.to_pylist()
         return values

@@ -49,12 +49,14 @@ def _parsed(batch: list[tuple[int, bytes]]) -> Iterator[Record]:
         except UnicodeDecodeError as error:
             yield Record(number, None, "not UTF-8", f"byte {error.start}")
         except (ValueError, RecursionError) as error:
-            yield Record(number, None, "invalid JSON", str(error))
+            whole = "; a file that is one JSON list is read by the name .json" if line[:1] == b"[" else ""
+            yield Record(number, None, "invalid JSON", f"{error}{whole}")
         else:
             if isinstance(values, dict):
                 yield Record(number, values)
             else:
-                yield Record(number, None, "invalid JSON", f"{_kind(values)}, not an object with columns")
+                whole = "; a file that is one JSON list is read by the name .json" if isinstance(values, list) else ""
+                yield Record(number, None, "invalid JSON", f"{_kind(values)}, not an object with columns{whole}")
 
 
 def json_file(path: Path, limit: int | None = None) -> Iterator[Record]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from transformers import PreTrainedTokenizerFast
 
 from ...common.deprecation import renamed_keywords
 from ...common.files import write_json
+from ...common.messages import option
 from ...languages.tags import choose_tags, note_tags
 from ...modeling.tokenization_mmbert import tokenizer_fingerprint
 from ..corpora.base import SPLITS, Corpus, Source, Split
@@ -213,6 +214,18 @@ def _finished(bundles: Path, number: int) -> FinishedTask:
     return task
 
 
+def _why_empty(tasks: Sequence[FinishedTask], splits: Collection[Split], languages: Sequence[str] | None) -> str:
+    """Say why there is nothing to train on."""
+    if splits:
+        return f"all documents are held out; hold out fewer, {option('heldout_fraction', '0')} none."
+    if skipped := sum((Counter(task.skipped) for task in tasks), Counter()):
+        told = ", ".join(f"{count:,} x {reason}" for reason, count in skipped.items())
+        return f"the corpus has no text; left out: {told}."
+    if languages:
+        return f"the corpus holds no document in {', '.join(languages)}; check languages, and its columns and split."
+    return "the corpus has no text; check its path, its columns and its split."
+
+
 def _write_shards(
     folder: WorkFolder, tokenizer: Path, tasks: Sequence[FinishedTask], plan: dict[str, Any], options: ShardOptions
 ) -> dict[Split, TokenShards]:
@@ -220,7 +233,7 @@ def _write_shards(
     there = {group.language for task in tasks for bundle in task.bundles for group in bundle.groups}
     splits = {group.split for task in tasks for bundle in task.bundles for group in bundle.groups}
     if "train" not in splits:
-        raise ValueError("the corpus has no text; check its path, its columns and its split.")
+        raise ValueError(_why_empty(tasks, splits, plan["options"]["languages"]))
     if wanted := plan["options"]["languages"]:
         choose_tags(wanted, there, "the corpus", "holds no document in {}")
     renamed = {theirs: ours for task in tasks for theirs, ours in task.renamed.items()}

@@ -33,7 +33,7 @@ import numpy.typing as npt
 from ...common.changes import find_changes
 from ...common.files import sync_to_disk, write_json
 from ...common.locks import only_writer
-from ...common.messages import require_known
+from ...common.messages import flag, require_known
 from .fingerprint import model_fingerprint
 from .progress import StreamProgress
 
@@ -161,7 +161,7 @@ def _refuse_other_conditions(output: Path, earlier: dict[str, Any], now: dict[st
     if changed := find_changes(earlier["conditions"], now["conditions"]):
         raise ValueError(
             f"{output} was begun under other conditions: {changed[0]}; go on with the same, or begin anew with "
-            "restart=True"
+            f"{flag('restart')}"
         )
 
 
@@ -268,7 +268,7 @@ def _chain(digest: str, texts: list[str]) -> str:
 def _other_texts(output: Path, rows: int) -> str:
     return (
         f"{output} was begun with other texts: the first {rows:,} differ from those given now; give the same ones, or "
-        "begin anew with restart=True"
+        f"begin anew with {flag('restart')}"
     )
 
 

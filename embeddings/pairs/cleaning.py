@@ -146,22 +146,26 @@ class _Cleaner:
 
     def _add_scored(self, anchor: str, positive: str, score: Any, language: str, where: str) -> None:
         try:
-            number = math.nan if score is None else float(score)
+            number = math.nan if score is None or score == "" else float(score)
         except (TypeError, ValueError) as error:
             raise ValueError(f"{where}: the score must be a number, got {score!r}") from error
+        if math.isinf(number):
+            raise ValueError(f"{where}: the score must be a finite number, got {score!r}")
         if math.isnan(number):
             self.skipped["no score"] += 1
         elif self._keep((anchor, positive), language):
             self.scores.append(number)
 
     def _add_nli(self, premise: str, hypothesis: str, label: Any, language: str, where: str) -> None:
-        number = _NLI_WORDS.get(str(label).lower(), label)
+        number = _NLI_WORDS.get(str(label).lower().strip(), label)
+        if isinstance(number, str) and number.strip().lstrip("-").isdecimal():
+            number = int(number)  # a table of text
         if number in (-1, "-", "", None):
             self.skipped["no label"] += 1
         elif number not in (0, 1, 2):
             raise ValueError(f"{where}: NLI labels are 0, 1, 2 or entailment, neutral, contradiction, got {label!r}")
         else:
-            if number is label:  # no word said what it means
+            if str(label).lower().strip() not in _NLI_WORDS:  # no word said what it means
                 self._numbers.add(int(number))
             self._nli[language, premise][int(number)].append(hypothesis)
 
@@ -216,7 +220,7 @@ def _listed(value: Any) -> Any:
             found = written_list(value, "")
         except ValueError:
             return value
-        return found if isinstance(found, list) and found and all(isinstance(one, str) for one in found) else value
+        return found if isinstance(found, list) and all(isinstance(one, str) for one in found) else value
     return value
 
 

@@ -198,6 +198,9 @@ def _translations(row: Mapping[str, Any]) -> list[str]:
         tags = {f"translation.{name}": canonical_tag(name) for name in inner}
     else:
         tags = {name: tag_in_name(name) for name in row if re.fullmatch(_TAG, name)}
+        if sum(tag is not None for tag in tags.values()) < 2:  # no, is and id are words as well, but not here
+            words = ("no", "is", "id")
+            tags |= {name: canonical_tag(name) for name in words if re.search(r"[^\W\d]{2}", str(row.get(name) or ""))}
     found = [name for name, tag in tags.items() if tag is not None]
     return sorted(found, key=lambda name: tags[name] != "eng_Latn") if len(found) == 2 else []
 

@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any, Literal
 
-from ...common.messages import require_known
+from ...common.messages import option, require_known
 from .documents import Document
 
 Known = tuple[str, str]  # digest of the text, columns as JSON
@@ -92,7 +92,9 @@ class IndexDiff:
         if not reason and document.name in self._names:
             reason, remedy = "name twice", "give every document a name of its own"
         if reason and reason != "blank" and self._on_bad == "raise":
-            raise ValueError(f"document {document.name!r}: {reason}; {remedy}, or skip such (on_bad='skip')")
+            raise ValueError(
+                f"document {document.name!r}: {reason}; {remedy}, or skip such, {option('on_bad', 'skip')}"
+            )
         if reason:
             self.skipped[reason] = self.skipped.get(reason, 0) + 1
             (self._blank if reason == "blank" else self._broken).add(document.name)

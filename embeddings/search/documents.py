@@ -55,9 +55,9 @@ def read_documents(
 
     Args:
         *places: A folder stands for its .txt, .md and .rst files and its tables, at any depth, those of an index in it
-            left out; a table (.jsonl, .parquet, .csv, ...) has a row per document, with its name under `id` (the row's
-            number if there is none) and its other values as columns. Tables of a folder that lack the field are left
-            alone, with a warning, but for .jsonl and .parquet.
+            left out; a table (.jsonl, .parquet, .csv, ...) has a row per document, with its name under `id`
+            or `_id` (the row's number if there is none) and its other values as columns. Tables of a folder that lack
+            the field are left alone, with a warning, but for .jsonl and .parquet.
         field: Where the text is in a row, `a.b` inside a nested one. None: `text`, else a column of a usual name, else
             the one with the longest texts; which one it is is logged.
         on_bad: `raise` at a file or row that cannot be read; `skip`: pass it on as what it is, for the index to count.
@@ -84,6 +84,8 @@ def read_documents(
         files += found
     if refused := next((path for path in files if path.suffix and "cannot be read" in refusal(path)), None):
         raise ValueError(refusal(refused))
+    if tagged := next((path for path in files if format_of(path) == "conll"), None):
+        raise ValueError(f"{tagged} has a word and its tags in a line; write the sentences as .txt or .jsonl")
     return _read(files, field, on_bad)
 
 
@@ -123,10 +125,24 @@ def _text_column(path: Path) -> str:
         return _TEXT[0]
     lengths = {name: sum(len(str(row.get(name) or "")) for row in rows) for name in rows[0]}
     words = [name for name in lengths if any(isinstance(row.get(name), str) and " " in row[name] for row in rows)]
-    found = _usual_name(rows) or max(words, key=lambda name: lengths[name], default=_TEXT[0])
+    usual = _usual_name(rows)
+    found = usual or max(words, key=lambda name: lengths[name], default=_TEXT[0])
+    if usual is None and format_of(path) in ("csv", "tsv") and _is_row(list(rows[0]), found):
+        names = ", ".join(rows[0])
+        raise ValueError(
+            f"{path}: its first line looks like a row ({names:.60}) and is none of the texts; name the columns "
+            f"there, or say that it does, {option('field', f'{found!r:.40}')}"
+        )
     if found != _TEXT[0] and found in lengths:
         logger.info("%s: its column %r is the text; %s names another", path, found, option("field", "COLUMN"))
     return found
+
+
+def _is_row(names: list[str], text: str) -> bool:
+    """Tell a first line that is a row: a comment, numbers beside words, or a sentence for the name of the texts."""
+    numbers = sum(name.strip().lstrip("-").replace(".", "", 1).isdecimal() for name in names)
+    sentence = text.count(" ") > 2 or text.rstrip()[-1:] in tuple(".!?。？！।")
+    return names[0].startswith("#") or 0 < numbers < len(names) or sentence or (len(names) == 1 and " " in text)
 
 
 def file_text(path: str | Path) -> str:
@@ -160,7 +176,7 @@ def _rows(path: Path, name: str, field: str, on_bad: str) -> Iterator[Document]:
     for number, values, problem, detail in records(path):
         text, own, reason = None, None, problem and f"{problem} ({detail})"
         if values is not None:
-            text, own = pick(values, field), values.get("id")
+            text, own = pick(values, field), values.get("id", values.get("_id"))  # BEIR has _id
             if text is MISSING:
                 there = ", ".join(map(str, values)) or "nothing"
                 reason = f"no {field!r} among {there}; name the right one, {option('field', 'COLUMN')}"
@@ -169,5 +185,5 @@ def _rows(path: Path, name: str, field: str, on_bad: str) -> Iterator[Document]:
         if reason and on_bad == "raise":
             raise ValueError(f"{path}, row {number}: {reason}")
         text = None if text is MISSING else text
-        columns = {key: value for key, value in (values or {}).items() if key not in (field, "id")}
+        columns = {key: value for key, value in (values or {}).items() if key not in (field, "id", "_id")}
         yield Document(f"{name}:{number}" if own is None else str(own), text, columns=columns)  # type: ignore[arg-type]

@@ -13,12 +13,13 @@ from importlib import import_module
 from typing import Any
 
 Scores = dict[str, float]
-_ENDS = {"L": "E", "U": "S"}  # BILOU as BIOES, which seqeval knows
+_ENDS = {"L": "E", "U": "S", "W": "S", "M": "I"}  # BILOU, BMES and BMEWO as BIOES, which seqeval knows
 _SCHEMES = {
-    "prefix": re.compile(r"[BIESLUbieslu][-_].+"),
-    "suffix": re.compile(r".+[-_][BIESLUbieslu]"),
-    "bare": re.compile(r"[BIESLUbieslu]"),
+    "prefix": re.compile(r"[BIESLUMWbieslumw][-_].+"),
+    "suffix": re.compile(r".+[-_][BIESLUMWbieslumw]"),
+    "bare": re.compile(r"[BIESLUMWbieslumw]"),
 }
+_OUTSIDE = ("O", "o")
 
 
 def label_scores(predictions: Sequence[Any], references: Sequence[Any], positive: Any = None) -> Scores:
@@ -75,9 +76,12 @@ def tag_scores(predictions: Sequence[Sequence[str]], references: Sequence[Sequen
 
 def entity_scheme(labels: Iterable[str]) -> str | None:
     """How labels mark entities: "prefix" (B-PER, BIOES), "suffix" (PER-B), "bare" (B, I, O), "io" or None."""
-    found = sorted({str(label) for label in labels} - {"O"})
+    labels = {str(label) for label in labels}
+    found = sorted(labels - {"O"})
+    if all(_SCHEMES["prefix"].fullmatch(label) for label in {*found} - {"o"}):
+        found = sorted({*found} - {"o"})
     kinds = {name: [bool(pattern.fullmatch(label)) for label in found] for name, pattern in _SCHEMES.items()}
-    begins = any(label.upper()[:1] in "BSU" or label.upper()[-1:] in "BSU" for label in found)
+    begins = any(label.upper()[:1] in "BSUW" or label.upper()[-1:] in "BSUW" for label in found)
     for name, fits in kinds.items():
         if found and all(fits) and begins:
             return name
@@ -98,12 +102,13 @@ def entity_scheme(labels: Iterable[str]) -> str | None:
         )
     if marked:
         return "prefix"  # I- alone, as CoNLL-2003's own files have it
-    return "io" if len(found) < len({str(label) for label in labels}) else None
+    return "io" if len(found) < len(labels) else None
 
 
 def as_prefixed(tags: Sequence[str], scheme: str) -> list[str]:
     """Write the tags of a sentence with prefixes, as seqeval reads them."""
-    return [tag if tag == "O" else _prefixed(tag, scheme) for tag in tags]
+    outside = _OUTSIDE if scheme == "prefix" else ("O",)
+    return ["O" if tag in outside else _prefixed(tag, scheme) for tag in tags]
 
 
 def _prefixed(tag: str, scheme: str) -> str:

@@ -295,8 +295,19 @@ def test_unknown_split(folder):
 
 
 def test_a_table_without_a_language_column_is_told_how_to_say_its_language(tmp_path):
-    (tmp_path / "sw.csv").write_text("text\nmto\n")
+    (tmp_path / "table.csv").write_text("text\nmto\n")
     with pytest.raises(ValueError, match=r"no column 'lang'; there are 'text'; .*all its rows, language='swh_Latn'"):
-        list(open_corpus(tmp_path / "sw.csv").documents("train"))
-    (found,) = open_corpus(tmp_path / "sw.csv", language="swh_Latn", heldout_fraction=0.0).documents("train")
+        list(open_corpus(tmp_path / "table.csv").documents("train"))
+    (found,) = open_corpus(tmp_path / "table.csv", language="swh_Latn", heldout_fraction=0.0).documents("train")
     assert (found.language, found.text) == ("swh_Latn", "mto")
+
+
+def test_names_say_the_language_as_published_corpora_have_them(tmp_path):
+    """`en.jsonl` counts where no column says the language, and wikimedia/wikipedia's folders have a date before it."""
+    (tmp_path / "sw.jsonl").write_text('{"text": "mto"}\n')
+    (tmp_path / "en.jsonl").write_text('{"text": "mto", "lang": "swh_Latn"}\n')
+    write_parquet(tmp_path / "de_train.parquet", [{"text": "Fluss"}])
+    (tmp_path / "20231101.fo").mkdir()
+    write_parquet(tmp_path / "20231101.fo" / "train-00000-of-00001.parquet", [{"text": "á"}])
+    found = texts(open_corpus(tmp_path, heldout_fraction=0.0))
+    assert sorted(found) == [("deu_Latn", "Fluss"), ("fao_Latn", "á"), ("swh_Latn", "mto"), ("swh_Latn", "mto")]

@@ -2,6 +2,7 @@
 
 import json
 
+import pyarrow.parquet
 import pytest
 from mmbert.data import read_labelled
 from mmbert.data.features.passages import answer_spans
@@ -118,6 +119,49 @@ BIO = {"tokens": [["Anna", "Berg", "lives"]], "tags": [["B-PER", "I-PER", "O"]]}
             ],
             BIO,
         ),
+        ("a.csv", "text,labels\na,101\nb,001\n", {"labels": [["0", "2"], ["2"]]}),
+        (
+            "a.jsonl",
+            [{"text": "a", "labels": [1, -1, 1]}, {"text": "b", "labels": [-1, -1, 1]}],
+            {"labels": [["0", "2"], ["2"]]},
+        ),
+        ("a.jsonl", [{"text": "a", "labels": [{"label": "joy"}, {"name": "sad"}]}], {"labels": [["joy", "sad"]]}),
+        ("a.csv", "text,labels\na,\"{'sad', 'joy'}\"\n", {"labels": [["joy", "sad"]]}),
+        ("a.csv", "text,label\na,caf\u00e9\nb,cafe\u0301\n", {"label": ["caf\u00e9", "caf\u00e9"]}),
+        ("a.csv", 'tokens,tags\n"Anna,Berg,lives","B-PER,I-PER,O"\n', BIO),
+        ("a.csv", f'tokens,tags\n{ANNA},"B-PER, I-PER, O"\n', BIO),
+        ("a.csv", "tokens,tags\n\"('Anna', 'Berg', 'lives')\",\"('B-PER', 'I-PER', 'O')\"\n", BIO),
+        ("a.csv", "tokens,tags\n\"array(['Anna', 'Berg', 'lives'], dtype=object)\",\"['B-PER' 'I-PER' 'O']\"\n", BIO),
+        ("a.jsonl", [{"text": ANNA, "ents": [{"start": 0, "end": 9, "label": "PER"}]}], BIO),
+        (  # Label Studio counts as JavaScript does, an emoji as two
+            "a.jsonl",
+            [{"text": "\U0001f600 Anna", "entities": [{"start": 3, "end": 7, "label": "PER", "text": "Anna"}]}],
+            {"tokens": [["\U0001f600", "Anna"]], "tags": [["O", "B-PER"]]},
+        ),
+        (  # Prodigy: what was rejected is no example
+            "a.jsonl",
+            [
+                {"text": ANNA, "spans": [{"start": 0, "end": 9, "label": "PER"}], "answer": "accept"},
+                {"text": ANNA, "spans": [{"start": 10, "end": 15, "label": "PER"}], "answer": "reject"},
+            ],
+            BIO,
+        ),
+        (
+            "a.json",
+            [
+                {"data": {"text": "t"}, "annotations": [{"result": [{"value": {"choices": choices}}]}]}
+                for choices in (["a"], ["a", "b"], [])
+            ],
+            {"labels": [["a"], ["a", "b"], []]},
+        ),
+        (
+            "a.json",
+            [
+                {"data": {"text": "t"}, "annotations": [{"result": [{"value": {"choices": choices}}]}]}
+                for choices in (["a"], [])
+            ],
+            {"label": ["a", None]},
+        ),
     ],
 )
 def test_values_mean_what_their_tools_mean(tmp_path, name, content, found):
@@ -130,11 +174,67 @@ def test_values_mean_what_their_tools_mean(tmp_path, name, content, found):
     assert {column: rows[column][:] for column in found} == found
 
 
+def test_columns_of_classes_may_be_marked_by_words_or_by_blanks(tmp_path):
+    for yes, no in (("yes", "no"), ("TRUE", "FALSE"), ("x", ""), ("1", "")):
+        path = tmp_path / "c.csv"
+        path.write_text(f"text,joy,sad\na,{yes},{no}\nb,{yes},{yes}\nc,{no},{no}\n", encoding="utf-8")
+        assert read_labelled(path, columns={"labels": ["joy", "sad"]})["labels"][:] == [["joy"], ["joy", "sad"], []]
+    path.write_text("text,first,second\na,joy,\nb,sad,joy\n", encoding="utf-8")
+    assert read_labelled(path, columns={"labels": ["first", "second"]})["labels"][:] == [["joy"], ["sad", "joy"]]
+
+
+def test_ends_that_are_the_last_letter_are_asked_about(tmp_path, caplog):
+    for end, asked in ((8, True), (9, False)):
+        caplog.clear()
+        read_labelled(write(tmp_path / "a.jsonl", [{"text": ANNA, "entities": [[0, end, "PER"]]}] * 3))
+        assert ("3 of 3 spans end inside a word and 0 begin in one" in caplog.text) == asked
+
+
+def test_a_class_for_every_row_is_asked_about(tmp_path, caplog):
+    for count, asked in ((5, False), (11, True)):
+        caplog.clear()
+        read_labelled(write(tmp_path / "a.jsonl", [{"text": "a", "label": f"c{n}"} for n in range(count)]))
+        assert ("each of the 11 rows has a class of its own" in caplog.text) == asked
+
+
+def test_texts_that_a_table_holds_as_bytes_are_texts(tmp_path):
+    table = pyarrow.table({"text": [b"caf\xc3\xa9"], "label": [b"x"]})
+    pyarrow.parquet.write_table(table, tmp_path / "a.parquet")
+    assert read_labelled(tmp_path / "a.parquet")["text"][:] == ["caf\u00e9"]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
         ("a.jsonl", b'{"text": "a", "labels": [0.2, 0.8]}\n', "row 1: labels holds 0.2, a share and no class; write 1"),
         ("a.csv", b"text,labels\na,\"['joy']\"\nb,sad\n", "row 2: labels is 'sad', while other rows hold lists"),
+        ("a.jsonl", b'{"text": "a", "labels": [2, 2, 0]}\n', "row 1: labels is .2, 2, 0.; a vector of 0 and 1"),
+        ("a.jsonl", b'{"text": "a", "labels": [{"x": 1}]}\n', "row 1: labels holds {'x': 1}, which is no class"),
+        ("a.csv", b"tokens,tags\n\"['a', 'b']\",\"['O', 'O']\"\na b,O O\n", "row 2: tokens is 'a b', while other rows"),
+        ("a.csv", b"tokens,tags\n\"['a' ... 'b']\",\"['O' ... 'O']\"\n", "row 1: tokens is .*numpy left out"),
+        (
+            "a.jsonl",
+            b'{"text": "a b", "entities": [[0, 1, ""]]}\n',
+            "row 1: entities holds .0, 1, ''., which is no span",
+        ),
+        (
+            "a.jsonl",
+            b'{"text": "a b", "entities": [[0, 1, null]]}\n',
+            "row 1: entities holds .0, 1, None., which is no span",
+        ),
+        (
+            "a.jsonl",
+            b'{"text": "Anna", "entities": [{"start": 0, "end": 3, "label": "PER", "text": "Anna"}]}\n',
+            "row 1: span .* is 'Ann' in the text, but its own text is 'Anna': an end is the place behind",
+        ),
+        (
+            "a.csv",
+            b"text,label\n" + b"".join(b"a,%.1f\n" % (n / 2) for n in range(12)),
+            "row 2: label is '0.5', one of 12 numbers: these are scores and no classes; say so, columns=",
+        ),
+        ("a.json", b'[{"data": {"text": "a"}, "annotations": []}]', "nobody has annotated any of its 1 tasks"),
+        ("a.jsonl", b'{"text": "a\\ud83d", "label": "x"}\n', "a.jsonl: character 1 of .* is half a surrogate pair"),
+        ("a.jsonl", b'[{"text": "a", "label": "x"}]', "one JSON list is read by the name .json"),
         (
             "a.jsonl",
             b'{"text": "a", "entities": [[0, 99, "PER"]]}\n',

@@ -129,7 +129,16 @@ def test_cuts_are_told(place):
         (["a", "b", "out"], "2 sources need a --tokenizer"),
         (["corpus.jsonl", "out", "--tokenizer", "tok", "--part", "x"], "--part is 'x', but must be I/N"),
         (["corpus.jsonl", "out", "--tokenizer", "tok", "--on-bad-row", "x"], "on_bad_row='x' is none of error, skip"),
-        (["corpus.jsonl", "out", "--tokenizer", "tok"], "row 1: no text (no column 'text'; there are 'lang', 'body')"),
+        (
+            ["corpus.jsonl", "out", "--tokenizer", "tok"],
+            "row 1: no text (no column 'text'; there are 'lang', 'body'; name the right one, text_column='COLUMN')",
+        ),
+        (["corpus.jsonl", "out", *COMMON, "--languages", "fra_Latn"], "holds no document in fra_Latn; check languages"),
+        (["few.jsonl", "out", *COMMON[:-1], "0.9999999"], "all documents are held out; hold out fewer"),
+        (
+            ["blank.jsonl", "out", *COMMON, "--on-bad-row", "skip"],
+            "the corpus has no text; left out: 2 x empty document.",
+        ),
         (["nowhere.jsonl", "out", "--tokenizer", "tok"], "nowhere.jsonl does not exist"),
         (["corpus.jsonl", "out", *COMMON, "--chunk-size", "9"], "chunk_size is 9"),
         (["--join", "tok", "out"], "tok is no part of a tokenization"),
@@ -144,6 +153,8 @@ def test_cuts_are_told(place):
     ],
 )
 def test_bad_input(place, arguments, message):
+    Path("few.jsonl").write_text('{"lang": "eng_Latn", "body": "the house"}\n')
+    Path("blank.jsonl").write_text('{"lang": "eng_Latn", "body": " "}\n' * 2)
     done = run(*arguments)
     assert isinstance(done.exception, (ValueError, OSError)) and message in str(done.exception)
     assert "\n" not in str(done.exception) and not Path("out").exists()

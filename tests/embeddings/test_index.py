@@ -252,6 +252,8 @@ def test_texts_may_stay_in_their_files(embedder, tmp_path):
 
 
 def test_documents_are_read_from_rows(tmp_path):
+    (tmp_path / "corpus.jsonl").write_text('{"_id": "d1", "title": "", "text": "red"}\n')  # BEIR
+    assert [one.name for one in read_documents(tmp_path / "corpus.jsonl")] == ["d1"]
     lines = [{"id": "x", "body": "red"}, {"body": "blue"}, {"id": 3, "body": None}]
     (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\nno json\n")
     rows = tmp_path / "rows.jsonl"
@@ -305,6 +307,23 @@ def test_the_text_of_a_table_is_found_and_told(tmp_path, caplog, header, column,
     assert [one.text for one in found] == [row[column] for row in rows]
     assert [one.name for one in found] == ["1", "2"] and found[1].columns["lang"] == "deu_Latn"
     assert (f"column {column!r} is the text" in caplog.text) == (column != "text")
+
+
+@pytest.mark.parametrize(
+    "name, content",
+    [
+        ("collection.tsv", "0\tThe presence of communication\n1\tThe Manhattan Project\n"),  # MS MARCO's
+        ("lines.csv", "the red house\na blue one\n"),
+        ("comment.csv", "# made by hand\nid,text\n1,the house\n"),
+        ("words.conllu", "1\tred\tred\tADJ\t_\t_\t_\t_\t_\t_\n"),
+    ],
+)
+def test_a_first_line_that_is_a_row_is_not_lost_in_silence(tmp_path, name, content):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(ValueError, match=r"looks like a row|a word and its tags in a line"):
+        list(read_documents(tmp_path / name))
+    if name == "lines.csv":
+        assert [one.text for one in read_documents(tmp_path / name, field="the red house")] == ["a blue one"]
 
 
 def test_a_graph_finds_nearly_what_a_comparison_finds(embedder, tmp_path):

@@ -149,6 +149,25 @@ def test_nli_becomes_triplets(tmp_path):
     rows = [("a", "b", "entailment"), ("c", "d", "not_entailment"), ("e", "f", "entailment")]
     pairs = read_pairs(jsonl(tmp_path / "two.jsonl", [dict(zip(names, row, strict=True)) for row in rows]))
     assert pairs.rows == [("a", "b"), ("e", "f")]
+    (tmp_path / "three.csv").write_text("premise,hypothesis,label\na,b,0\na,c,2\nd,e,0\nd,f, 2\n")
+    assert read_pairs(str(tmp_path / "three.csv")).rows == [("a", "b", "c"), ("d", "e", "f")]
+
+
+def test_columns_named_no_is_and_id_are_languages_beside_another_one(tmp_path):
+    for name, code in (("no", "nob_Latn"), ("is", "isl_Latn"), ("id", "ind_Latn")):
+        (tmp_path / "a.csv").write_text(f"{name},en\nhei,hello\nverden,world\n")
+        pairs = read_pairs(str(tmp_path / "a.csv"))
+        assert pairs.rows == [("hello", "hei"), ("world", "verden")] and set(pairs.languages) == {code}
+    (tmp_path / "a.csv").write_text("id,en\n1,hello\n2,world\n")
+    with pytest.raises(ValueError, match="no column is the anchor"):
+        read_pairs(str(tmp_path / "a.csv"))
+
+
+def test_lists_without_a_passage_in_a_csv_file_hold_none(tmp_path):
+    (tmp_path / "a.csv").write_text("query,pos,neg\na,['p'],['x']\nb,['q'],[]\nc,[],['y']\nd,['r'],['z']\n")
+    pairs = read_pairs(str(tmp_path / "a.csv"))
+    assert pairs.rows == [("a", "p", "x"), ("d", "r", "z")]
+    assert pairs.skipped == {"too few negatives": 1, "no text": 1}
 
 
 def test_labels_of_two_numbers_are_not_taken_for_nli(tmp_path):
@@ -157,6 +176,11 @@ def test_labels_of_two_numbers_are_not_taken_for_nli(tmp_path):
     path = jsonl(
         tmp_path / "two.jsonl", [dict(zip(("sentence1", "sentence2", "label"), row, strict=True)) for row in rows]
     )
+    (tmp_path / "two.csv").write_text(
+        "".join(f"{a},{b},{c}\n" for a, b, c in [("sentence1", "sentence2", "label"), *rows])
+    )
+    with pytest.raises(ValueError, match=r"labels are 0, 1 only.*in words.*\?score=label"):
+        read_pairs(str(tmp_path / "two.csv"))
     with pytest.raises(ValueError, match=r"labels are 0, 1 only.*in words.*\?score=label") as caught:
         read_pairs(path)
     assert "\n" not in str(caught.value)
@@ -177,6 +201,10 @@ def test_a_score_that_says_nan_is_no_score(tmp_path):
     rows = [{**row, "positive": f"b{number}"} for number, row in enumerate(rows)]
     pairs = read_pairs(jsonl(tmp_path / "a.jsonl", rows))
     assert pairs.scores == [0.5, 1.0] and pairs.skipped == {"no score": 1}
+    (tmp_path / "a.csv").write_text("anchor,positive,score\na,b,0.5\nc,d,\ne,f,1\n")
+    assert read_pairs(str(tmp_path / "a.csv")).skipped == {"no score": 1}
+    with pytest.raises(ValueError, match=r"row 1: the score must be a finite number, got inf"):
+        read_pairs(jsonl(tmp_path / "b.jsonl", [{"anchor": "a", "positive": "b", "score": math.inf}] * 2))
 
 
 def test_scores_come_between_0_and_1(tmp_path):

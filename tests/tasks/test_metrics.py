@@ -160,6 +160,8 @@ def test_entities_whatever_way_labels_mark_them():
         lambda tag: suffix[tag].replace("-", "_"),
         lambda tag: tag.replace("-", "_"),
         lambda tag: tag.lower() if tag != "O" else tag,
+        lambda tag: tag.lower(),
+        lambda tag: tag.replace("I-", "M-"),  # BMES, as Chinese sets have it
         lambda tag: tag[2:] or "O",
     ]
     for write in ways:

@@ -12,18 +12,19 @@ from typing import Any
 
 from ...common.changes import find_changes
 from ...common.files import read_json
+from ...common.messages import flag
 from ...data.pretraining.dataset import MlmStream
 from ...recipes.phase import Phase
 
 FILE = "run_identity.json"
 _REMEDY = {
-    "data": "restore the token shards, or pass allow_changed_data=True to go on with other data",
+    "data": "restore the token shards, or pass {data} to go on with other data",
     "tokenizer": "use the tokenizer of the checkpoint; its embeddings mean nothing to another one",
-    "seed": "restore the seed, or pass allow_changed_recipe=True",
-    "phases": "restore these entries, or pass allow_changed_recipe=True",
+    "seed": "restore the seed, or pass {recipe}",
+    "phases": "restore these entries, or pass {recipe}",
     "model": "restore the model section, or start a new run",
-    "optimizer": "restore these entries, or pass allow_changed_recipe=True",
-    "masking": "restore the masking schedule, or pass allow_changed_recipe=True",
+    "optimizer": "restore these entries, or pass {recipe}",
+    "masking": "restore the masking schedule, or pass {recipe}",
 }
 _UNDER_FLAG = {"data": "data", "seed": "recipe", "phases": "recipe", "optimizer": "recipe", "masking": "recipe"}
 _PHASE_DEFAULTS = {one.name: one.default for one in fields(Phase) if one.default is not MISSING}
@@ -76,5 +77,6 @@ def check_identity(
     for name, value in RunIdentity.of(stream, step).values.items():
         if saved.get(name) != value and not allowed.get(_UNDER_FLAG.get(name, ""), False):
             what = find_changes(saved.get(name), value, name)[0]
-            raise ValueError(f"cannot resume from {checkpoint.name}: {what}; {_REMEDY[name]}.")
+            flags = {part: flag(f"allow_changed_{part}") for part in allowed}
+            raise ValueError(f"cannot resume from {checkpoint.name}: {what}; {_REMEDY[name].format(**flags)}.")
     return step
