@@ -15,7 +15,7 @@ import shutil
 import tempfile
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import fields
 from itertools import islice
 from pathlib import Path
@@ -25,7 +25,7 @@ import numpy as np
 
 from ..common.checkpoints.hub import local_checkpoint
 from ..common.checkpoints.integrity import write_checksums
-from ..common.checkpoints.reader import open_checkpoint
+from ..common.checkpoints.reader import open_checkpoint, require_start
 from ..common.files import read_json
 from ..common.messages import columns_option
 from ..common.options import known_name, spellings
@@ -149,6 +149,7 @@ class TaskModel(ABC):
         options = _named_as_here(options, kind, f"{cls.__name__}.train")
         reading = {one.name: options.pop(one.name) for one in fields(kind.reading_class) if one.name in options}
         args = args or FineTuningArguments(**options)
+        require_start(model)  # a wrong one is told before rows are read
         parts = _parts(rows, kind.columns)
         home = tempfile.TemporaryDirectory(prefix="mmbert-") if output_dir is None else None
         place: str | Path = Path(home.name) / "run" if home is not None else str(output_dir)
@@ -172,6 +173,8 @@ class TaskModel(ABC):
             ValueError: If a row lacks a column that is read, or several splits are given at once.
         """
         rows = _table_of(rows)
+        if not isinstance(rows, Iterable):
+            raise ValueError(f"rows are {rows!r:.60}, but must be a text, a dict, or several of them.")
         single, before = isinstance(rows, str | Mapping), self.cut.total()
         found = []
         with Progress("predict", shown=show_progress is not False) as bar:
@@ -179,7 +182,7 @@ class TaskModel(ABC):
                 bar.hide()
             for one in self.stream([rows] if single else rows, batch_size=batch_size):
                 found.append(one)
-                bar.update(len(found), len(rows) if hasattr(rows, "__len__") else None, f"{len(found):,} rows")
+                bar.update(len(found), len(rows) if isinstance(rows, Sized) else None, f"{len(found):,} rows")
         if self.cut.total() > before:
             logger.warning(
                 "%d of %d rows were longer than max_length and were cut", self.cut.total() - before, len(found)
@@ -196,6 +199,8 @@ class TaskModel(ABC):
         Yields:
             A dict per row.
         """
+        if batch_size < 1:
+            raise ValueError(f"batch_size is {batch_size}, but must be 1 or more.")
         waiting = iter(rows)
         while part := [self.checked(row) for row in islice(waiting, _WINDOW)]:
             yield from self.decode(part, batch_size)
@@ -330,6 +335,10 @@ class Tagger(TaskModel):
 
     def checked(self, row: Any) -> dict[str, Any]:
         """Bring text or words to running text."""
+        if not isinstance(row, Iterable) or isinstance(row, bytes):
+            raise ValueError(
+                f"a row is {row!r:.60}, but must be a text, a list of words, or a dict with text or tokens."
+            )
         found = {"text": row} if isinstance(row, str) else dict(row) if isinstance(row, Mapping) else {"tokens": row}
         if found.get("tokens") is None and found.get("text") is None:
             found = with_usual_names(found, "a row")
@@ -513,14 +522,16 @@ def _table_of(rows: Any) -> Any:
 
 
 def _is_table(rows: Mapping[Any, Any]) -> bool:
-    """Whether these are columns: the texts are lists. One row has lists too, of words or choices, but no such texts."""
+    """Whether these are columns: the texts are lists, or the words lists of lists. One row has a list of words."""
     texts = [usual_column(name, rows) for name in ("text", "question", "context")]
-    return any(name is not None and _is_column(rows[name]) for name in texts)
+    words = usual_column("tokens", rows)
+    return any(name is not None and isinstance(_first(rows[name]), str) for name in texts) or (
+        words is not None and isinstance(_first(rows[words]), list | tuple)
+    )
 
 
-def _is_column(values: Any) -> bool:
-    first = next(iter(values), None) if hasattr(values, "__len__") and not isinstance(values, str | Mapping) else None
-    return isinstance(first, str)
+def _first(values: Any) -> Any:
+    return next(iter(values), None) if hasattr(values, "__len__") and not isinstance(values, str | Mapping) else None
 
 
 def with_usual_names(row: dict[str, Any], place: str) -> dict[str, Any]:
@@ -599,7 +610,7 @@ def _plain(part: Any, columns: Sequence[str | tuple[str, ...]]) -> Any:
             continue
         values = [_named(value, names) for value in rows[name][:]]
         rows = rows.remove_columns(name).add_column(name, values)
-    if not all(_has(rows.column_names, one) for one in (*columns, *asked)):
+    if not all(_has(rows.column_names, one) for one in (*columns, *asked)) or _is_odd(rows, columns):
         return _by_usual_names(rows, columns)
     if "lang" in rows.column_names and "language" not in rows.column_names:
         rows = rows.rename_column("lang", "language")
@@ -617,6 +628,15 @@ def _dicts(part: Iterable[Any]) -> list[Any]:
 
 def _has(there: Sequence[str], wanted: str | tuple[str, ...]) -> bool:
     return any(one.endswith("?") or one in there for one in ((wanted,) if isinstance(wanted, str) else wanted))
+
+
+def _is_odd(rows: Any, columns: Sequence[str | tuple[str, ...]]) -> bool:
+    """Whether a value is missing: what is done then is decided where files are read."""
+    for one in columns:
+        name = next((name for name in ((one,) if isinstance(one, str) else one) if name in rows.column_names), None)
+        if name is not None and any(value is None or value == "" for value in rows[name][:]):
+            return True
+    return False
 
 
 def _by_usual_names(rows: Any, columns: Sequence[str | tuple[str, ...]]) -> Any:

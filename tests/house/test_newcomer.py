@@ -76,7 +76,7 @@ def mmbert_command(home, monkeypatch, capsys):
         ("predict base rows.jsonl -o x.jsonl", "predicts nothing yet; fine-tune it first (mmbert finetune)"),
         ("finetune qa --model nowhere --data nothing.jsonl --output x", "nowhere does not exist"),
         ("finetune qa --model base --output x --device cuda", "give --use_cpu, or set CUDA_VISIBLE_DEVICES"),
-        ("languages zzzz", "of mmBERT's statistics. Did you mean "),
+        ("languages zzz", "with one of the 1,833 codes of mmBERT's statistics."),
         ("search query nowhere bread --top_k 3", "nowhere"),
         ("evaluate base --tasks sib200 -o x --seed 3", "has no option --seed; --seeds N makes N runs, with seeds 0, 1"),
         ("train embedder --model base --seeds 3", "has no option --seeds; it makes one run; give --seed N"),

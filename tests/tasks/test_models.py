@@ -281,3 +281,19 @@ def test_options_of_training_have_short_forms_and_the_nearest_is_named(base):
         Classifier.train(base, [{"text": "a", "label": "b"}], epochen=3)
     with pytest.raises(ValueError, match="num_train_epochs is -1"):
         Classifier.train(base, [{"text": "a", "label": "b"}], epochs=-1)
+
+
+def test_what_is_no_row_is_refused_in_python_too(classifier, base):
+    for given, options, told in (
+        (3, {}, "rows are 3, but must be a text"),
+        (None, {}, "rows are None"),
+        (["a"], {"batch_size": 0}, "batch_size is 0, but must be 1 or more"),
+    ):
+        with pytest.raises(ValueError, match=told):
+            classifier.predict(given, **options)
+    rows = [{"text": "bread", "label": "a"}, {"text": "salt", "label": "b"}]
+    for odd, told in (({"text": "water", "label": None}, "no label"), ({"text": None, "label": "a"}, "no text")):
+        with pytest.raises(ValueError, match=told):
+            Classifier.train(base, [*rows, odd], **FAST)
+    with pytest.raises(FileNotFoundError, match="modle does not exist"):
+        Classifier.train("modle", rows, **FAST)
