@@ -1,7 +1,7 @@
-"""One step of fine-tuning a classifier: mmbert, with and without its active vocabulary, against stock ModernBERT.
+"""One step of fine-tuning: mmbert, with and without its active vocabulary, against stock ModernBERT.
 
     python benchmarks/fine_tuning.py --output build/fine_tuning         # base, fp32 and bf16; 20 GB of memory
-    python benchmarks/fine_tuning.py --dtypes float32 --networks mmbert modernbert --rounds 1
+    python benchmarks/fine_tuning.py --dtypes float32 --networks mmbert modernbert --rounds 1 --head tokens
     python benchmarks/fine_tuning.py --quick                            # tiny networks: does it run?
 
 Both train through transformers' Trainer with the same arguments (AdamW, clipping, 16 rows of log-normal length, median
@@ -18,10 +18,16 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
-from mmbert import MmBertConfig, MmBertForSequenceClassification
+from mmbert import (
+    MmBertConfig,
+    MmBertForQuestionAnswering,
+    MmBertForSequenceClassification,
+    MmBertForTokenClassification,
+)
 from mmbert.callbacks import ActiveVocabularyCallback
 from mmbert.evaluation.efficiency.memory import measure_peak, peak_in_child, print_peak
 from mmbert.evaluation.efficiency.models import XLM_R, Entry, configuration
@@ -29,7 +35,9 @@ from mmbert.evaluation.efficiency.timing import Clock
 from support import options_of, report
 from transformers import (
     ModernBertConfig,
+    ModernBertForQuestionAnswering,
     ModernBertForSequenceClassification,
+    ModernBertForTokenClassification,
     PrinterCallback,
     Trainer,
     TrainerCallback,
@@ -39,6 +47,11 @@ from transformers import (
 
 ACTIVE, WHOLE, STOCK = "mmbert", "mmbert, whole table", "modernbert"
 ROWS, TOKENS = 16, 10_000
+HEADS = {  # of ours and of stock's: a class a text, a class a token, both ends of an answer
+    "sequence": (MmBertForSequenceClassification, ModernBertForSequenceClassification),
+    "tokens": (MmBertForTokenClassification, ModernBertForTokenClassification),
+    "spans": (MmBertForQuestionAnswering, ModernBertForQuestionAnswering),
+}
 
 
 class StepClock(TrainerCallback):
@@ -71,10 +84,14 @@ def make_rows(
     return [{"input_ids": known[places], "labels": number % 3} for number, places in enumerate(pick)], known
 
 
-def collate(rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
-    """Pad a batch."""
+def collate(rows: list[dict[str, Any]], head: str = "sequence") -> dict[str, torch.Tensor]:
+    """Pad a batch, and give it the labels that the head learns."""
     ids = torch.nn.utils.rnn.pad_sequence([row["input_ids"] for row in rows], batch_first=True)
-    return {"input_ids": ids, "attention_mask": (ids != 0).long(), "labels": torch.tensor([r["labels"] for r in rows])}
+    classes, mask = torch.tensor([row["labels"] for row in rows]), (ids != 0).long()
+    batch = {"input_ids": ids, "attention_mask": mask}
+    if head == "spans":
+        return {**batch, "start_positions": classes, "end_positions": classes + 3}
+    return {**batch, "labels": classes if head == "sequence" else (ids % 3).masked_fill(mask == 0, -100)}
 
 
 def make_trainer(
@@ -87,16 +104,21 @@ def make_trainer(
     vocabulary: int = 256_000,
     lengths: Sequence[int] | None = None,
     device: str = "cpu",
+    head: str = "sequence",
 ) -> tuple[Trainer, StepClock]:
     """Build a network and its trainer; rows of the given lengths are one batch, the same in every step."""
     torch.manual_seed(0)
     tiny = {"hidden_size": 64, "num_attention_heads": 1, "num_hidden_layers": 2, "intermediate_size": 96}
-    sizes: dict[str, Any] = {"num_labels": 3, "vocab_size": vocabulary, **(tiny if quick else {})}
-    kind, config = MmBertForSequenceClassification, MmBertConfig(**sizes)
+    sizes: dict[str, Any] = {
+        "num_labels": 2 if head == "spans" else 3,
+        "vocab_size": vocabulary,
+        **(tiny if quick else {}),
+    }
+    kind, config = HEADS[head][0], MmBertConfig(**sizes)
     if network == STOCK:
         fields = config.to_dict()
         fields.pop("model_type")
-        kind, config = ModernBertForSequenceClassification, ModernBertConfig(**fields)
+        kind, config = HEADS[head][1], ModernBertConfig(**fields)
     elif network == XLM_R:
         config = configuration(Entry(XLM_R, overrides=sizes))
         kind = XLMRobertaForSequenceClassification
@@ -110,18 +132,20 @@ def make_trainer(
     arguments = TrainingArguments(
         output_dir=folder, use_cpu=device == "cpu", bf16=dtype != "float32", max_steps=steps, report_to="none",
         disable_tqdm=True, per_device_train_batch_size=count, logging_steps=1, save_strategy="no",
-        dataloader_pin_memory=False, train_sampling_strategy="sequential",
+        dataloader_pin_memory=False, train_sampling_strategy="sequential", remove_unused_columns=False,
     )  # fmt: skip
-    trainer = Trainer(model, arguments, data_collator=collate, train_dataset=rows, callbacks=callbacks)
+    trainer = Trainer(
+        model, arguments, data_collator=partial(collate, head=head), train_dataset=rows, callbacks=callbacks
+    )
     trainer.remove_callback(PrinterCallback)
     return trainer, clock
 
 
-def train(network: str, dtype: str, steps: int, quick: bool) -> None:
+def train(network: str, dtype: str, steps: int, quick: bool, head: str) -> None:
     """Train for some steps in this process, and print time and memory."""
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
-        trainer, clock = make_trainer(network, dtype, steps, folder, quick=quick)
+        trainer, clock = make_trainer(network, dtype, steps, folder, quick=quick, head=head)
         peak = measure_peak(trainer.train)
     print(json.dumps(clock.steps("cpu")))
     print_peak(type(peak)(peak.total, peak.before, statistics.median(clock.steps("cpu"))))
@@ -132,6 +156,7 @@ def parse_options() -> argparse.Namespace:
     parser = options_of(__doc__, rounds=3)
     parser.add_argument("--networks", nargs="+", choices=[ACTIVE, WHOLE, STOCK], default=[ACTIVE, WHOLE, STOCK])
     parser.add_argument("--dtypes", nargs="+", choices=["float32", "bfloat16"], default=["float32", "bfloat16"])
+    parser.add_argument("--head", choices=HEADS, default="sequence", help="classification, tagging or answers")
     parser.add_argument("--steps", type=int, default=4, help="steps of each process; the first is not timed")
     parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -141,13 +166,23 @@ def main() -> None:
     """Measure in turns."""
     options = parse_options()
     if options.child:
-        train(*options.child, options.steps, options.quick)
+        train(*options.child, options.steps, options.quick, options.head)
         return
     found: dict[tuple[str, str], list[Any]] = {}
     for _ in range(options.rounds):
         for dtype in options.dtypes:
             for network in options.networks:
-                command = [sys.executable, __file__, "--steps", str(options.steps), "--child", network, dtype]
+                command = [
+                    sys.executable,
+                    __file__,
+                    "--steps",
+                    str(options.steps),
+                    "--head",
+                    options.head,
+                    "--child",
+                    network,
+                    dtype,
+                ]
                 peak = peak_in_child([*command, *(["--quick"] if options.quick else [])])
                 found.setdefault((dtype, network), []).append(peak)
     seconds = {key: statistics.median(peak.cpu_seconds for peak in peaks) for key, peaks in found.items()}
