@@ -42,6 +42,9 @@ _MEMBERS_BY_SCRIPT = {("kur", "Arab"): "ckb", ("aze", "Arab"): "azb", ("pan", "A
 _RETIRED = {"daf": "dnj", "kzj": "dtp", "tpw": "tpn"}
 _SAME_SCRIPTS = {"Hang": "Kore", "Hrkt": "Jpan", "Hira": "Jpan", "Kana": "Jpan"}
 _CHINESE = {"Hani", "Hans", "Hant"}
+_NO_LANGUAGE = {"und", "mul", "mis", "zxx", "art"}  # ISO 639: undetermined, several, other, no language, invented
+# Names of Wikipedias, and of their dumps, that are no language tags.
+_WIKIPEDIAS = {"roa-rup": "rup", "fiu-vro": "vro", "bat-smg": "sgs", "zh-classical": "lzh", "zh-min-nan": "nan"}
 _ENOUGH_LETTERS = 200  # some sentences: fewer may be names and numbers in another script
 
 
@@ -236,9 +239,11 @@ def near_matches(tag: str) -> list[str]:
     if found is not None and found.code == CODE:
         return [CODE]
     head, _, tail = re.sub(r"[-@ ]", "_", tag).partition("_")
+    if head.lower() in _NO_LANGUAGE or re.fullmatch(r"q[a-t][a-z]", head.lower()):
+        return []
     script = found.script if found else _close_script(tail)
     codes = [found.code] if found else []
-    codes += _members(head.lower())
+    codes += _members(head.lower()) or _siblings(codes[0] if codes else head.lower())
     if not any(code in known_codes() for code in codes):
         codes += difflib.get_close_matches(head.lower(), sorted(known_codes()), n=_NEAR_MATCHES, cutoff=0.6)
     known = [code for code in dict.fromkeys(codes) if code in known_codes()]
@@ -486,6 +491,7 @@ def note_tags(where: object, read: Mapping[str, str], texts: Mapping[str, str] |
 @lru_cache(maxsize=20_000)
 def _parse(tag: str) -> _Spelling | None:
     """Take a tag apart: code in mmBERT's convention, and the script if the source says it."""
+    tag = _WIKIPEDIAS.get(tag.lower().replace("_", "-"), tag)
     exact = _TAG.fullmatch(tag)
     if exact and exact[1] in known_codes() and _is_script(exact[2]):
         return _Spelling(exact[1], exact[2])
@@ -606,6 +612,13 @@ def _iso(code: str) -> Iso639 | None:
 
 
 @cache
+def _siblings(code: str) -> tuple[str, ...]:
+    """What a language is a member of, and the other members: Persian for Dari (prs)."""
+    language = _iso(code) if re.fullmatch(r"[a-z]{2,3}", code) else None
+    whole = language.macrolanguage if language is not None and language.part3 not in known_codes() else None
+    return (whole, *_members(whole)) if whole else ()
+
+
 def _members(code: str) -> tuple[str, ...]:
     """Languages among the 1,833 that a macrolanguage or a split code stands for, mmBERT's main one first."""
     language = _iso(code) if re.fullmatch(r"[a-z]{2,3}", code) else None

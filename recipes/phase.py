@@ -216,6 +216,6 @@ def _read_languages(value: Any, previous: Phase | None) -> tuple[str, ...]:
     if isinstance(value, str) or not hasattr(value, "__iter__"):
         raise RecipeError("languages", f"must be `all` or a list of tags, got {value!r}; write [eng_Latn, fra_Latn].")
     for tag in value:
-        if not isinstance(tag, str):  # YAML reads no, yes, on and off as truth values
+        if not isinstance(tag, str) or len(tag.split()) != 1 or len(tag) < 2:  # YAML's no is False
             raise RecipeError("languages", f"holds {tag!r}, which is no language tag; write tags such as nob_Latn.")
     return before + tags_in_use(value)

@@ -115,6 +115,8 @@ def test_unknown_tag_names_what_was_meant(tag, meant):
         *(("serbian_latin", "srp_Latn"), ("Serbian (Cyrillic)", "srp_Cyrl"), ("chinese_simplified", "cmn_Hans")),
         *(("Standard Arabic", "arb_Arab"), ("Tunisian Arabic", "aeb_Arab"), ("Bengali (Bengali)", "ben_Beng")),
         *(("code", "code"), ("Code", "code")),
+        # Wikipedias
+        *(("fiu-vro", "vro_Latn"), ("bat_smg", "sgs_Latn"), ("roa-rup", "rup_Latn"), ("zh-classical", "lzh_Hans")),
         *((word, None) for word in ("qqq", "xx", "False", "none", "", "texts", "12", "eng_Lattn_x")),
     ],
 )
@@ -176,6 +178,11 @@ def test_a_source_is_read_in_mmberts_tags_with_one_line(caplog):
         canonical_names(["deu_Lantn"])
     assert not questions_about(["kaz_Arab", "cmn_Hani", "cmn_Hant", "kor_Kore", "srp_Latn", "hau_Latn", "code"])
     assert near_matches("deu_Hant") == ["deu_Latn"]
+
+
+def test_hints_know_relatives_and_codes_that_name_no_language():
+    assert near_matches("prs_Arab")[0] == "fas_Arab" and near_matches("nan")[0].startswith("cmn_")
+    assert [near_matches(code) for code in ("und", "mul", "mis", "zxx", "art", "qaa", "und_Latn")] == [[]] * 7
 
 
 def test_the_text_decides_whether_a_script_is_questioned():

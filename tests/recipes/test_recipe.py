@@ -102,6 +102,12 @@ def test_variants_replace_the_last_phase(recipe):
         ("learning_rate: 8e-4", "shares: {no: 0.1}\n    learning_rate: 8e-4", r"shares.no: is a share of a language"),
         ("name: good", "? [a]\n: 1", r"line 2, the recipe: a key must be a word"),
         ("languages: [eng_Latn", "languages: [no, eng_Latn", r"languages: holds False.*such as nob_Latn"),
+        ("languages: [eng_Latn", "languages: [n, eng_Latn", r"languages: holds 'n'.*such as nob_Latn"),
+        (
+            "languages: [eng_Latn",
+            "languages: [eng_Latn deu_Latn",
+            r"languages: holds 'eng_Latn deu_Latn'.*no language tag",
+        ),
     ],
 )
 def test_a_wrong_entry_is_refused_by_line_and_key(tmp_path, old, new, message):
