@@ -15,7 +15,8 @@ import math
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -47,7 +48,7 @@ class TrainingReport:
 
     Attributes:
         output: Folder of the saved model.
-        rows: Rows trained on.
+        rows: Rows given to train on.
         skipped: Rows left out, by reason.
         steps: Optimizer steps.
         seconds: Time from the first step to the last, evaluation included.
@@ -148,6 +149,8 @@ class TrainingRun:
             **({} if batches is None else {"batch_sampler": batches}),
             **self.arguments,
         }
+        if batches != "batch_sampler" and "batch_sampler" not in self.arguments:
+            _tell_of_repeats(self.pairs.rows, settings.batch_size)
         self._record = record = _ScoreRecord(evaluator)
         with (
             self._alone() as kept,
@@ -196,9 +199,24 @@ class TrainingRun:
             self._lock.close()
             state.wait_for_everyone()
         record, rows = self._record, len(self.pairs)
-        _log.info("trained on %d rows: %d steps in %s", rows, record.steps, duration(record.seconds))
+        _log.info("trained on batches of %d rows: %d steps in %s", rows, record.steps, duration(record.seconds))
         skipped = dict(self.pairs.skipped)
         return TrainingReport(self.output, rows, skipped, record.steps, record.seconds, record.losses, record.scores)
+
+
+def _tell_of_repeats(rows: Sequence[Sequence[str]], batch_size: int) -> None:
+    """Say so if an epoch cannot train all rows that hold one text, since they never share a batch.
+
+    Both samplers, ours and sentence-transformers', promise as many batches as the rows fill, and stop there.
+    """
+    batches = max(1, len(rows) // batch_size)
+    text, count = Counter(text for row in rows for text in set(row)).most_common(1)[0]
+    if count > batches:
+        _log.warning(
+            "%d of %d rows hold the text %r: rows that share a text never share a batch, so an epoch of %d batches "
+            "trains at most %d of them; a smaller batch_size trains more",
+            count, len(rows), text[:60], batches, batches,
+        )  # fmt: skip
 
 
 class LossRecord(TrainerCallback):

@@ -71,6 +71,16 @@ def test_a_second_training_into_the_same_folder_is_told_who_is_at_it(encoder, pa
         assert (tmp_path / "out" / "modules.json").is_file()
 
 
+@pytest.mark.parametrize("temperature", [None, 0.5])
+def test_rows_of_one_text_that_an_epoch_cannot_hold_are_told(encoder, pairs, tmp_path, caplog, temperature):
+    rows = [(first, "rud" if n < 40 else second) for n, (first, second) in enumerate(pairs.rows[:100])]
+    greeted = pair_set(rows, languages=pairs.languages[:100])
+    settings = preset("parallel", **{**FAST, "batch_size": 10, "temperature": temperature})
+    train_embedder(encoder, greeted, tmp_path / "out", settings=settings, max_steps=1, device="cpu")
+    (told,) = [line for line in caplog.messages if "never share a batch" in line]
+    assert "40 of 100 rows hold the text 'rud'" in told and "an epoch of 10 batches trains at most 10 of them" in told
+
+
 def test_only_low_rank_updates_reach_the_weights(encoder, pairs, tmp_path):
     settings = preset("pairs", **FAST)
     train_embedder(encoder, pairs, tmp_path / "out", settings=settings, lora_rank=2, max_steps=3, device="cpu")
