@@ -8,6 +8,7 @@ parity.json                         how far its numbers are from torch's
 export.log                          what the converter printed; of a conversion that failed, OUTPUT.export.log
 """
 
+import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ from .parity import Parity, compare, refuse_another_network
 from .plan import ExportPlan, read_plan
 from .quantization import ROUNDED
 from .runtime import RECORD, ExportRecord, open_runtime
+
+_log = logging.getLogger(__name__)
 
 PARITY = "parity.json"
 _SELF_TEST = 64  # numbers
@@ -85,6 +88,7 @@ def write_folder(
         plan.round_embeddings()
     with atomic_directory(output) as folder:
         (folder / file).parent.mkdir()
+        _log.info("recording the network as a graph; what other libraries print goes into export.log")
         with output_into(folder, Path(output)):
             target.write(plan, folder / file)
         write_json(folder / "config.json", plan.config)
@@ -100,6 +104,7 @@ def write_folder(
             plan.head.write_modules(folder, plan.config["hidden_size"], settings)
             settings |= plan.head.as_fields()
         _write_record(folder, plan, file, settings)
+        _log.info("comparing the numbers of %s with torch's", file)
         runtime: Any = open_runtime(folder, kind)  # type: ignore[arg-type]
         _add_self_test(folder, runtime, plan)
         parity = _compare(runtime, kind, plan)

@@ -5,6 +5,7 @@ of transformers can be asked from a version 5. A verdict from a run beats one fr
 """
 
 import json
+import logging
 import os
 import subprocess
 import tempfile
@@ -14,6 +15,8 @@ from typing import Any
 
 from ..modernbert.self_test import Comparison, SelfTest, read_self_test
 from .check import Loads, Verdict
+
+_log = logging.getLogger(__name__)
 
 _PROBE = Path(__file__).with_name("probe.py")
 _SECONDS = 600
@@ -38,6 +41,7 @@ def run_verdicts(checkpoint: str | os.PathLike[str], python: str | os.PathLike[s
 
 def probe(folder: Path, python: str | os.PathLike[str], needs: str) -> list[dict[str, Any]]:
     """Run the probe on a folder in an interpreter; what each of its engines did. `needs` is told where none can run."""
+    _log.info("loading the folder in %s", python)
     path = folder.absolute()
     with tempfile.TemporaryDirectory() as cache:  # where transformers copies remote code to
         environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_MODULES_CACHE": cache}
