@@ -9,6 +9,7 @@ saving it are refused until the user names a dtype.
 
 import logging
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -16,7 +17,8 @@ from transformers import PretrainedConfig
 
 from ...common.checkpoints.format import DTYPES, read_header
 from ...common.checkpoints.hub import local_checkpoint
-from ...common.messages import require_known
+from ...common.files import read_json
+from ...common.messages import option, require_known
 from ...modeling import MmBertModel, quantise_weights, register
 from ...modeling.hardware import compiler_obstacle, describe_runtime, preferred_attention, preferred_dtype
 from ...modeling.int8_format import int8_table
@@ -98,6 +100,7 @@ def load_embedder(
     if backend != "torch":
         embedder = _exported(checkpoint, backend, dtype, pooling, device, compiled=compile)
     else:
+        _refuse_graph(checkpoint)
         embedder = _torch(checkpoint, dtype, pooling, device, compiled=compile)
     check_pooling(embedder, pooling)
     set_normalization(embedder, normalize)
@@ -110,6 +113,16 @@ def load_embedder(
     embedder.eval()
     loaded: SentenceTransformer = embedder
     return loaded
+
+
+def _refuse_graph(checkpoint: str) -> None:
+    """Say which backend reads an exported folder, which has no weights for torch."""
+    record = Path(checkpoint) / "export.json"
+    if not record.is_file() or any(Path(checkpoint).glob("*.safetensors")):
+        return
+    file = str(read_json(record).get("file", ""))
+    remedy = next((option("backend", kind) for kind in ("onnx", "openvino") if file.startswith(kind)), "llama.cpp")
+    raise ValueError(f"{checkpoint} holds {file or 'a graph'} and no weights for torch; load it with {remedy}")
 
 
 def _torch(checkpoint: str, dtype: str | None, pooling: str | None, device: str | None, *, compiled: bool) -> Any:

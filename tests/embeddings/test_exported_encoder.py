@@ -56,6 +56,15 @@ def test_vectors_are_those_of_torch(exported, expected, backend, task):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", BACKENDS)
+def test_torch_is_told_which_backend_reads_a_graph(exported, backend):
+    with pytest.raises(
+        ValueError, match=f"holds {backend}/.* and no weights for torch; load it with backend='{backend}'"
+    ):
+        load_embedder(exported(backend))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_prompts_and_pooling_follow_in_torch(encoder, exported, backend):
     folder = exported(backend, "feature-extraction")
     for options in ({"pooling": "cls"}, {"pooling": "mean"}):
