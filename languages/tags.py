@@ -46,6 +46,7 @@ _NO_LANGUAGE = {"und", "mul", "mis", "zxx", "art"}  # ISO 639: undetermined, sev
 # Names of Wikipedias, and of their dumps, that are no language tags.
 _WIKIPEDIAS = {"roa-rup": "rup", "fiu-vro": "vro", "bat-smg": "sgs", "zh-classical": "lzh", "zh-min-nan": "nan"}
 _ENOUGH_LETTERS = 200  # some sentences: fewer may be names and numbers in another script
+_LONGEST_ENDING = 3  # letters: German-ish, deutsch-e
 
 
 class _Spelling(NamedTuple):
@@ -560,8 +561,21 @@ def _find_name(name: str) -> _Spelling | None:
         language = langcodes.find(name)
     except LookupError:
         return None
+    if _grows_from_a_name(name):  # "nosuchthing" begins with Nosu, a name of Sichuan Yi
+        return None
     code = _code(str(language.language), language.script)
     return _Spelling(code, language.script) if code else None
+
+
+def _grows_from_a_name(name: str) -> bool:
+    """Whether langcodes, which takes the longest name that a word begins with, has read past more than an ending."""
+    from language_data import names
+
+    table, lookup = names.TRIES.get("und/name_to_language", ()), names.normalize_name(name)
+    if lookup in table or not table:
+        return False
+    rest = lookup.removeprefix(table.prefixes(lookup)[-1])
+    return len(rest) > _LONGEST_ENDING and rest[0].isalpha()
 
 
 @lru_cache(maxsize=10_000)

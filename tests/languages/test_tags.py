@@ -114,10 +114,10 @@ def test_unknown_tag_names_what_was_meant(tag, meant):
         *(("Deutsch", "deu_Latn"), ("Farsi", "fas_Arab"), ("scottish_gaelic", "gla_Latn"), ("中文", "cmn_Hans")),
         *(("serbian_latin", "srp_Latn"), ("Serbian (Cyrillic)", "srp_Cyrl"), ("chinese_simplified", "cmn_Hans")),
         *(("Standard Arabic", "arb_Arab"), ("Tunisian Arabic", "aeb_Arab"), ("Bengali (Bengali)", "ben_Beng")),
-        *(("code", "code"), ("Code", "code")),
+        *(("code", "code"), ("Code", "code"), ("Germanish", "deu_Latn"), ("Swahili language", "swh_Latn")),
         # Wikipedias
         *(("fiu-vro", "vro_Latn"), ("bat_smg", "sgs_Latn"), ("roa-rup", "rup_Latn"), ("zh-classical", "lzh_Hans")),
-        *((word, None) for word in ("qqq", "xx", "False", "none", "", "texts", "12", "eng_Lattn_x")),
+        *((word, None) for word in ("qqq", "xx", "False", "none", "", "texts", "12", "eng_Lattn_x", "nosuchthing")),
     ],
 )
 def test_every_spelling_leads_to_the_tag_in_use(theirs, ours):
