@@ -21,7 +21,6 @@ python3 -m venv env
 env/bin/pip install --quiet torch==2.13.0 transformers==5.23.0 accelerate==1.15.0 numpy==2.4.6
 HF_HUB_OFFLINE=1 env/bin/python - 2>/dev/null <<'PYTHON' | grep -v train_runtime
 import sys
-
 import torch
 from tokenizers import Tokenizer, models
 from transformers import BertConfig, BertForMaskedLM, DataCollatorForLanguageModeling, PreTrainedTokenizerFast

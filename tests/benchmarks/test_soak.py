@@ -24,10 +24,10 @@ def test_what_is_flat_and_what_grows(monkeypatch):
 
 @pytest.mark.slow
 def test_a_short_soak(tmp_path):
-    command = [sys.executable, str(BENCHMARKS / "soak.py"), "--texts", "33000", "--steps", "40"]
+    # The last part of the texts takes longer than the time between two looks.
+    command = [sys.executable, str(BENCHMARKS / "soak.py"), "--texts", "40000", "--steps", "40"]
     subprocess.run([*command, "--output", str(tmp_path)], timeout=280, capture_output=True)
     found = json.loads((tmp_path / "soak.json").read_text())
-    done = [mark["done"] for mark in found["texts"]["marks"]]  # the end may come between two looks
-    assert done[:3] == [8192, 16384, 24576] and done[3] in (32768, 33000)
+    assert [mark["done"] for mark in found["texts"]["marks"]][:4] == [8192, 16384, 24576, 32768]
     assert [mark["done"] for mark in found["steps"]["marks"]] == list(range(4, 41, 4))
     assert all(mark["megabytes"] > 50 and mark["seconds"] > 0 for one in found.values() for mark in one["marks"])
