@@ -55,6 +55,7 @@ CLAIMS = (
     Claim("a. and better for the first 60 than all from the start", STUDY, "start-decay-all", group="high"),
     Claim("b. falling masking is better than 15 % throughout", STUDY, "mask15-decay-all"),
     Claim("b. falling masking is better than 30 % throughout", STUDY, "mask30-decay-all"),
+    Claim("b. falling masking is better than rising, 5, 15, 30 %", STUDY, "rising-decay-all"),
     Claim("b. 5 % in the decay is better than 15 % there alone", STUDY, "study-decay-mask15"),
     Claim("c. falling temperature is better than 0.3 throughout", STUDY, "temp03-decay-all"),
     Claim("c. falling temperature is better than 0.5 throughout", STUDY, "temp05-decay-all"),

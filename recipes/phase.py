@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 
 from ..languages.tags import canonical_tag, note_tags
 from .batch_schedule import BatchSchedule
-from .quantity import RecipeError, count, number
+from .quantity import RecipeError, count, number, word
 
 Decay = Literal["none", "linear", "1-sqrt"]
 ALL_LANGUAGES = "all"
@@ -182,8 +182,8 @@ def read_phase(entry: Mapping[str, Any], previous: Phase | None) -> Phase:
             values[key] = read(key, values[key])
     values["languages"] = _read_languages(values["languages"], previous)
     values["shares"] = _read_shares(values.get("shares"), values["languages"])
-    values["name"] = str(values["name"])
-    values["decay"] = str(values.get("decay", "none"))
+    values["name"] = word("name", values["name"])
+    values["decay"] = word("decay", values.get("decay", "none"))
     return Phase(**values)
 
 

@@ -38,3 +38,17 @@ def count(key: str, value: Any) -> int:
     if result < 0 or (match is None and result != int(result)):
         raise RecipeError(key, f"expected a whole number >= 0, got {value!r}. Suffixes k, M, B and T are understood.")
     return round(result)
+
+
+def word(key: str, value: Any) -> str:
+    """Read a name; YAML reads `no` and `yes` as false and true."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise RecipeError(key, f"expected text, got {value!r}; put it in quotes.")
+    return str(value)
+
+
+def switch(key: str, value: Any) -> bool:
+    """Read `true` or `false`."""
+    if not isinstance(value, bool):
+        raise RecipeError(key, f"expected true or false, got {value!r}.")
+    return value

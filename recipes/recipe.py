@@ -18,7 +18,7 @@ from .data_plan import DataPlan, read_data
 from .extending import load_extended
 from .optimizer_plan import OptimizerPlan, read_optimizer
 from .phase import Phase, read_phase
-from .quantity import RecipeError, count, number
+from .quantity import RecipeError, count, number, switch, word
 from .training_schedule import TrainingSchedule
 
 
@@ -35,6 +35,7 @@ class Recipe:
         optimizer: How weights move.
         seed: Decides every draw: languages, documents, rows, masks, initial weights.
         evaluation_masking_ratio: Masking at evaluation; fixed, so that losses of different phases compare (0.15).
+        check_order: Refuse phases that drop languages, shorten context or raise masking; False is for studies of these.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Recipe:
     optimizer: OptimizerPlan = field(default_factory=OptimizerPlan)
     seed: int = 21
     evaluation_masking_ratio: float = 0.15
+    check_order: bool = True
 
     def __post_init__(self) -> None:
         if not self.phases:
@@ -58,13 +60,36 @@ class Recipe:
                 f"must lie between 0 and 1, got {self.evaluation_masking_ratio}; write 0.15 for 15 %.",
             )
         for index, (earlier, later) in enumerate(zip(self.phases, self.phases[1:], strict=False), start=1):
-            _check_order(f"phases[{index}]", earlier, later)
+            self._check_order(f"phases[{index}]", earlier, later)
         if self.variants and len(self.phases) < 2:
             raise RecipeError("variants", "branch from the phase before the last, but there is only one; add a phase.")
         for name, phase in self.variants.items():
             if name in ("stable", "trunk", "data", *names[:-1]):  # `trunk` is the stable run of older trees
                 raise RecipeError(f"variants.{name}", "is a name that the run's folder needs itself; choose another.")
-            _check_order(f"variants.{name}", self.phases[-2], phase)
+            self._check_order(f"variants.{name}", self.phases[-2], phase)
+
+    def _check_order(self, key: str, earlier: Phase, later: Phase) -> None:
+        """Refuse phases that run against mmBERT's idea: more languages, longer text, an easier task."""
+        if not self.check_order:
+            return
+        lost = [] if later.reads_all else sorted(set(earlier.languages) - set(later.languages))
+        if lost:
+            raise RecipeError(
+                f"{key}.languages",
+                f"phases out of order: {later.name!r} drops {', '.join(lost[:5])} that {earlier.name!r} reads; "
+                "a later phase reads at least the languages before it (check_order: false permits it).",
+            )
+        for name, runs_back in (
+            ("context_length", later.context_length < earlier.context_length),
+            ("masking_ratio", later.masking_ratio > earlier.masking_ratio),
+        ):
+            if runs_back:
+                raise RecipeError(
+                    f"{key}.{name}",
+                    f"phases out of order: goes from {getattr(earlier, name)} in {earlier.name!r} to "
+                    f"{getattr(later, name)} in {later.name!r}; context grows and masking falls, so swap the phases "
+                    "(check_order: false permits it).",
+                )
 
     @classmethod
     def from_yaml(cls, path: str | Path) -> "Recipe":
@@ -146,6 +171,8 @@ class Recipe:
             "data": self.data.to_dict(),
             "optimizer": {**asdict(self.optimizer), "betas": list(self.optimizer.betas)},
             "evaluation_masking_ratio": self.evaluation_masking_ratio,
+            # named where it is off alone: recipes of runs that began without the key keep their fingerprint
+            **({} if self.check_order else {"check_order": False}),
         }
 
     def fingerprint(self) -> str:
@@ -178,7 +205,7 @@ def read_recipe(tree: Any, default_name: str) -> Recipe:
         for name, entry in _section(tree, "variants", dict).items()
     }
     return Recipe(
-        name=str(tree.get("name", default_name)),
+        name=word("name", tree.get("name", default_name)),
         phases=tuple(phases),
         variants=variants,
         model=dict(_section(tree, "model", dict)),
@@ -186,6 +213,7 @@ def read_recipe(tree: Any, default_name: str) -> Recipe:
         optimizer=read_optimizer(_section(tree, "optimizer", dict)),
         seed=count("seed", tree.get("seed", 21)),
         evaluation_masking_ratio=number("evaluation_masking_ratio", tree.get("evaluation_masking_ratio", 0.15)),
+        check_order=switch("check_order", tree.get("check_order", True)),
     )
 
 
@@ -217,24 +245,3 @@ def _variant(key: str, name: str, entry: Any, phases: list[Phase]) -> Phase:
         raise RecipeError(f"{key}.name", "is already given by the variant's key; remove it.")
     merged = {**template, **(entry or {}), "name": name} if isinstance(entry, Mapping | None) else entry
     return _phase(key, merged, phases[-2] if len(phases) > 1 else phases[-1])
-
-
-def _check_order(key: str, earlier: Phase, later: Phase) -> None:
-    """Refuse phases that run against the recipe's idea: more languages, longer text, an easier task."""
-    lost = [] if later.reads_all else sorted(set(earlier.languages) - set(later.languages))
-    if lost:
-        raise RecipeError(
-            f"{key}.languages",
-            f"phases out of order: {later.name!r} drops {', '.join(lost[:5])} that {earlier.name!r} reads; "
-            "a later phase reads at least the languages before it.",
-        )
-    for name, runs_back in (
-        ("context_length", later.context_length < earlier.context_length),
-        ("masking_ratio", later.masking_ratio > earlier.masking_ratio),
-    ):
-        if runs_back:
-            raise RecipeError(
-                f"{key}.{name}",
-                f"phases out of order: goes from {getattr(earlier, name)} in {earlier.name!r} to "
-                f"{getattr(later, name)} in {later.name!r}; context grows and masking falls, so swap the phases.",
-            )

@@ -89,6 +89,9 @@ def test_variants_replace_the_last_phase(recipe):
         ),
         ("masking_ratio: 0.15", "masking_ratio: 0.5", r"line 16, .*out of order: goes from 0.3 in 'pretrain' to 0.5"),
         ("context_length: 8192", "context_length: 512", r"line 17, .*out of order: goes from 1024"),
+        ("name: good", "name: good\ncheck_order: maybe", r"line 3, check_order: expected true or false, got 'maybe'"),
+        ("name: good", "name: yes", r"line 2, name: expected text, got True; put it in quotes"),
+        ("name: midtrain", "name: no", r"name: expected text, got False; put it in quotes"),
         ("name: midtrain", "name: pretrain", r"phases: must have names of their own"),
         ("name: good", "colour: red", r"line 2, colour: unknown key; a recipe knows name"),
         ("learning_rate: 8e-4", "learning_rate: 8e-4\n    decay: cosine", r"line 13, .*one of none, linear, 1-sqrt"),
@@ -135,6 +138,14 @@ def test_every_shipped_recipe_loads(name):
     recipe = Recipe.load(name)
     assert recipe.phases
     assert all(isinstance(phase, Phase) for phase in recipe.variants.values())
+
+
+def test_phases_out_of_order_are_for_studies(tmp_path):
+    rising = GOOD.replace("masking_ratio: 0.15", "masking_ratio: 0.5").replace("name: good", "check_order: false")
+    recipe = Recipe.from_yaml(write(tmp_path, rising))
+    assert [phase.masking_ratio for phase in recipe.phases] == [0.3, 0.5]
+    usual, told = (Recipe.from_yaml(write(tmp_path, GOOD + more)) for more in ("", "check_order: true\n"))
+    assert usual.fingerprint() == told.fingerprint() != recipe.fingerprint()
 
 
 def test_the_fingerprint_sees_every_change(tmp_path):
