@@ -9,7 +9,9 @@ import pytest
 import torch
 from accelerate.data_loader import SeedableRandomSampler
 from datasets import Dataset, concatenate_datasets
+from mmbert.common.checkpoints import verify_checksums
 from mmbert.trainers import FineTuningArguments, fine_tune
+from mmbert.trainers.finetuning import output
 from mmbert.trainers.finetuning.previous_run import rows_fingerprint
 from mmbert.trainers.finetuning.trainer import EpochOrder
 from safetensors.torch import load_file
@@ -47,11 +49,11 @@ class Stopping:
     def __init__(self, function, times=None):
         self.function, self.left = function, times
 
-    def __call__(self, *arguments):
+    def __call__(self, *arguments, **options):
         if self.left == 0:
             raise Interrupted
         self.left = None if self.left is None else self.left - 1
-        return self.function(*arguments)
+        return self.function(*arguments, **options)
 
 
 def accuracy(predictions, part):
@@ -138,6 +140,27 @@ def test_an_interrupted_run_ends_as_one_in_peace(run, tmp_path, options, stop, b
         assert (resumed.record["best_step"], resumed.record["steps"]) == (8, 12), "the sixth of 18 evaluations ends it"
     assert_equal(peaceful, resumed)
     assert not list((tmp_path / "moved").glob("checkpoint-*"))
+
+
+@pytest.mark.parametrize("last", ["write_card", "write_checksums", "leftovers"])
+def test_a_run_killed_behind_its_record_is_finished(run, tmp_path, monkeypatch, last):
+    peaceful = run(tmp_path / "peace", **THIRDS)
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        patch.setattr(output, last, Stopping(None, 0))
+        run(tmp_path / "broken", **THIRDS)
+    again = run(tmp_path / "broken", batches=0, **THIRDS)
+    assert_equal(peaceful, again)
+    files = [sorted(path.name for path in one.folder.iterdir()) for one in (peaceful, again)]
+    assert files[0] == files[1] and "SHA256SUMS" in files[0]
+    verify_checksums(again.folder)
+
+
+def test_checkpoints_of_a_pre_training_stay_in_the_folder(run, tmp_path):
+    other = tmp_path / "run" / "checkpoint-99"
+    other.mkdir(parents=True)
+    (other / "run_identity.json").write_text('{"step": 99}')
+    run(tmp_path / "run", **THIRDS)
+    assert [path.name for path in (tmp_path / "run").glob("checkpoint-*")] == ["checkpoint-99"]
 
 
 def test_a_finished_run_is_read_back_and_other_conditions_are_refused(run, base, rows, tmp_path, caplog):

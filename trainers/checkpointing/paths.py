@@ -7,6 +7,7 @@ the run's `tags.json` is read from there and only says where to look.
 
 import re
 import shutil
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from ...common.checkpoints.integrity import refuse_pickled_state, verify_checksums
@@ -114,9 +115,8 @@ def write_tags(directory: Path) -> None:
     write_json(directory / FILE, names, indent=1)
 
 
-def rotate(directory: Path, limit: int | None, best: Path | None = None) -> None:
-    """Delete old checkpoints but the newest `limit` (None or 0: all), every tagged one and the best."""
-    kept = {*tags(directory).values(), best}
-    for _, path in sorted(checkpoints(directory).items())[: -limit if limit else 0]:
+def rotate(found: Mapping[int, Path], limit: int | None, kept: Collection[Path | None]) -> None:
+    """Delete old checkpoints of a run but the newest `limit` (None or 0: all), and those that are kept anyway."""
+    for _, path in sorted(found.items())[: -limit if limit else 0]:
         if path not in kept:
             shutil.rmtree(path)

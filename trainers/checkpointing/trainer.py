@@ -31,7 +31,7 @@ from ...common.command import refuse_dead_reader
 from ...common.files import write_json
 from ...modeling.tokenization_mmbert import save_tokenizer
 from .fsdp import fill, local
-from .paths import give_name, revision_of, rotate, tags, write_tags
+from .paths import checkpoints, give_name, revision_of, rotate, tags, write_tags
 from .state import load_optimizer, load_random_state, load_scaler, save_optimizer, save_random_state, save_scaler
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class CheckpointingTrainer(Trainer):
     def rotate(self, directory: Path) -> None:
         """List a checkpoint that has just been written and remove old ones; called where files are written."""
         write_tags(directory.parent)
-        rotate(directory.parent, self.args.save_total_limit)
+        rotate(checkpoints(home := directory.parent), self.args.save_total_limit, tags(home).values())
 
     def publish(self, directory: Path) -> None:
         """Publish a checkpoint that is kept, if `hub_strategy` says so; called on every rank."""

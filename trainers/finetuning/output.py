@@ -1,6 +1,7 @@
 """The folder that a fine-tuning leaves: one network that loads like any other, its adapters beside it, its record.
 
-The record is written last, whole or not at all: where it lies, everything else does.
+The record is written after all that cannot be made again; card and checksums follow, and the run's checkpoints go last:
+where one of them lies beside the record, the run was killed in between, and `finish_folder` does the rest.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from ...common.checkpoints.integrity import write_checksums
 from ...common.files import read_json, replacing, write_json
 from ...model_cards.cards.folder import write_card
 from ...modeling.tokenization_mmbert import save_tokenizer
-from .trainer import FineTuneTrainer, Predictions
+from ..pretraining.run_fingerprint import FILE
+from .trainer import KEY, FineTuneTrainer, Predictions
 
 RECORD = "fine_tune_record.json"
 PREDICTIONS = "predictions.safetensors"
@@ -49,13 +51,24 @@ def save_fine_tuned(
             tokenizer.save_pretrained(folder)  # type: ignore[union-attr]
         write_predictions(folder, predictions)
         write_json(folder / RECORD, record, indent=1, default=_plain)
-        write_card(folder, replace=True)
-        write_checksums(folder)
-        for old in folder.glob("checkpoint-*"):
-            shutil.rmtree(old)
+        finish_folder(folder)
         if trainer.args.push_to_hub:
             trainer.publish_folder(folder, f"seed-{trainer.args.seed}")
     trainer.accelerator.wait_for_everyone()
+
+
+def finish_folder(folder: Path) -> None:
+    """Write card and checksums of a run that has its record, then remove its checkpoints."""
+    write_card(folder, replace=True)
+    write_checksums(folder)
+    for old in leftovers(folder):
+        shutil.rmtree(old)
+
+
+def leftovers(folder: Path) -> list[Path]:
+    """Find checkpoints of a fine-tuning, and what is left of one being removed; those of a pre-training stay."""
+    every = [(path, path / FILE) for path in folder.glob("checkpoint-*")]
+    return [path for path, identity in every if not identity.is_file() or KEY in read_json(identity)]
 
 
 def read_record(folder: str | Path) -> dict[str, Any]:

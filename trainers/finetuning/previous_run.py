@@ -26,12 +26,11 @@ from ...common.checkpoints.hub import local_checkpoint
 from ...common.checkpoints.reader import CHECKSUMS, INDEX, SINGLE, checkpoint_fingerprint, open_checkpoint
 from ...common.files import read_json
 from ...common.messages import flag
-from ..checkpointing.paths import checkpoints
 from ..checkpointing.state import OPTIMIZER_FILE
 from ..pretraining.run_fingerprint import FILE
 from .config import FineTuningArguments, upgraded
 from .output import ADAPTER, PREDICTIONS, RECORD, read_record
-from .trainer import KEY
+from .trainer import KEY, own_checkpoints
 
 logger = logging.getLogger(__name__)
 
@@ -101,7 +100,7 @@ def find_previous_run(folder: Path, identity: Mapping[str, Any], *, overwrite: b
         record = read_record(folder)
         saved = record.get("identity")
     else:
-        kept = _own_checkpoints(folder)
+        kept = own_checkpoints(folder)
         found = {step: path for step, path in kept.items() if _goes_on(path)}
         if not found:
             if kept:
@@ -131,7 +130,7 @@ def find_previous_run(folder: Path, identity: Mapping[str, Any], *, overwrite: b
 
 def clear(folder: Path) -> None:
     """Take away what another run, or one that cannot go on, has left; what is not a fine-tuning's stays."""
-    for path in [*_own_checkpoints(folder).values(), folder / ADAPTER, folder / ".saving"]:
+    for path in [*own_checkpoints(folder).values(), folder / ADAPTER, folder / ".saving"]:
         shutil.rmtree(path, ignore_errors=True)
     if not (folder / RECORD).is_file():
         return
@@ -146,11 +145,6 @@ def _missing(folder: Path) -> str | None:
     """The part of a finished run that is not there any more; the weights may be in shards."""
     weights = (folder / SINGLE).is_file() or (folder / INDEX).is_file()
     return None if weights and (folder / PREDICTIONS).is_file() else PREDICTIONS if weights else SINGLE
-
-
-def _own_checkpoints(folder: Path) -> dict[int, Path]:
-    """Checkpoints of a fine-tuning: a folder may hold those of a pre-training too."""
-    return {step: path for step, path in checkpoints(folder).items() if KEY in read_json(path / FILE)}
 
 
 def _goes_on(checkpoint: Path) -> bool:

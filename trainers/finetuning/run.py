@@ -37,7 +37,7 @@ from ...languages.tags import is_among
 from .class_weights import class_weights
 from .config import FineTuningArguments
 from .model import Head, add_lora, build_network
-from .output import read_predictions, save_fine_tuned
+from .output import finish_folder, leftovers, read_predictions, save_fine_tuned
 from .previous_run import clear, find_previous_run, identity_of
 from .trainer import FineTuneTrainer, Metrics, Predictions
 
@@ -227,6 +227,8 @@ def _read_back(
     folder: Path, record: dict[str, Any], evaluated: Mapping[str, Dataset], own: FineTuningArguments
 ) -> FineTuned:
     logger.info("%s is finished: read back, not trained again", folder)
+    if PartialState().is_main_process and leftovers(folder):
+        finish_folder(folder)
     if own.push_to_hub:
         logger.warning("it is not pushed again; by hand: mmbert push %s %s", folder, own.hub_model_id)
     return FineTuned(folder, record["scores"], record["by_language"], read_predictions(folder, [*evaluated]), record)

@@ -25,8 +25,8 @@ from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from ...callbacks.training_progress import TrainingProgress
 from ...common.checkpoints.integrity import verify_checksums, write_checksums
-from ...common.files import replacing
-from ..checkpointing.paths import check_resumable, rotate
+from ...common.files import read_json, replacing
+from ..checkpointing.paths import check_resumable, checkpoints, rotate
 from ..checkpointing.state import load_scheduler, save_scheduler
 from ..checkpointing.trainer import CheckpointingTrainer
 from ..pretraining.run_fingerprint import FILE as IDENTITY_FILE
@@ -41,6 +41,11 @@ Metrics = Callable[[Predictions, Dataset], dict[str, float]]
 KEY = "fine_tuning"  # under which a checkpoint has what the run is made of
 MODEL_KEYS = ("input_ids", "attention_mask", "labels", "start_positions", "end_positions")
 _LANGUAGES = "languages"  # rides along in a batch, so that a broken one can be named
+
+
+def own_checkpoints(folder: Path) -> dict[int, Path]:
+    """Find checkpoints of a fine-tuning by step: a folder may hold those of a pre-training too."""
+    return {step: path for step, path in checkpoints(folder).items() if KEY in read_json(path / IDENTITY_FILE)}
 
 
 class EpochOrder(Sampler[int]):
@@ -82,7 +87,7 @@ class FineTuneCheckpoints(CheckpointingTrainer):
 
     def rotate(self, directory: Path) -> None:
         """Keep the newest checkpoints and the one that scored best."""
-        rotate(directory.parent, self.args.save_total_limit, self._best_in(directory.parent))
+        rotate(own_checkpoints(home := directory.parent), self.args.save_total_limit, [self._best_in(home)])
 
     def publish(self, directory: Path) -> None:
         """Publish nothing yet: a fine-tuned network is published when it is finished."""
