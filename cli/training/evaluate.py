@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    checkpoint: Annotated[str, typer.Argument(help="Folder or Hub id of an encoder.")],
+    checkpoint: Annotated[str | None, typer.Argument(help="Folder or Hub id of an encoder.")] = None,
     tasks: Annotated[
-        str, typer.Option(help="Tasks, comma-separated; a suite (glue, xtreme, low-resource) means all of it.")
-    ],
+        str | None, typer.Option(help="Tasks, comma-separated; a suite (glue, xtreme, low-resource) means all of it.")
+    ] = None,
     output: Annotated[
-        Path, typer.Option("--output", "-o", file_okay=False, help="Folder for runs, report and picture.")
-    ],
+        Path | None, typer.Option("--output", "-o", file_okay=False, help="Folder for runs, report and picture.")
+    ] = None,
     data: Annotated[
         list[str] | None,
         typer.Option(help="TASK=PATH or TASK:SPLIT=PATH: read files in place of the Hub; may be repeated."),
@@ -58,11 +58,12 @@ def evaluate(
     ] = False,
     redo: Annotated[bool, typer.Option("--redo", hidden=True)] = False,
     list_: Annotated[
-        bool, typer.Option("--list", help="Only list what would be trained and where it is read.")
+        bool, typer.Option("--list", help="Only list what would be trained and where it is read; needs nothing else.")
     ] = False,
 ) -> None:
     """Fine-tune an encoder on tasks and score it in every language. Stopped or killed, the same call goes on."""
     from ...common.progress import Progress
+    from ...evaluation.benchmark.catalogue import load_tasks
     from ...evaluation.benchmark.catalogue.rows import Limits, require_languages
     from ...evaluation.benchmark.runner import Evaluation
     from ...evaluation.benchmark.runner import evaluate as run_all
@@ -73,6 +74,11 @@ def evaluate(
     if grid == "book":
         warnings.warn("--grid book is --grid default now.", FutureWarning, stacklevel=2)
         grid = "default"
+    needed = {"a checkpoint": checkpoint, "--tasks": tasks, "--output": output}
+    if not list_ and (missing := [name for name, value in needed.items() if value is None]):
+        raise ValueError(f"mmbert evaluate needs {', '.join(missing)}; `mmbert evaluate --list` lists the tasks")
+    tasks = tasks or ",".join([*load_tasks(), *(load_tasks(catalogue) if catalogue else ())])
+    checkpoint, output = checkpoint or "", output or Path()
     limits = Limits(_tags(train_languages), _tags(languages), max_train, max_test, skip_bad_rows)
     models = str(output / "models") if keep_models else None
     todo = _jobs(checkpoint, tasks, catalogue, _files(data or []), limits, models, _threads(jobs))

@@ -121,12 +121,13 @@ def read_labelled(
         some = ", ".join(f"{tag} ({name})" for tag, name in list(named_by.items())[:_LISTED])
         more = f" and {len(named_by) - _LISTED} more" if len(named_by) > _LISTED else ""
         logger.warning("%s: languages are those that names of files and folders say: %s%s", source, some, more)
-    if skipped:
-        told = (f"{n} rows {f'without {name}' if name in FIELDS else f'({name})'}" for name, n in skipped.items())
-        logger.warning("%s: left out %s", source, ", ".join(told))
+    told = ", ".join(f"{n} rows {f'without {name}' if name in FIELDS else f'({name})'}" for name, n in skipped.items())
+    if skipped and count:
+        logger.warning("%s: left out %s", source, told)
     _require_languages(source, rows.get("language", []), languages, seen)
     if not count:
-        raise ValueError(f"{source} has no usable row{f' in split {split!r}' if split else ''}.")
+        why = f": left out {told}; repair them, or name other columns" if told else ""
+        raise ValueError(f"{source} has no usable row{f' in split {split!r}' if split else ''}{why}.")
     rows.pop("row", None)
     used = tags_in_use(source, map(str, rows["language"]), UNKNOWN)
     rows["language"] = [used[str(tag)] for tag in rows["language"]]
