@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from ..messages import first_line
+
 _HUB_FILES = ("*.json", "*.safetensors", "tokenizer*", "*.txt", "*.model", "SHA256SUMS")
 
 
@@ -15,8 +17,7 @@ def local_checkpoint(name: str) -> Path:
     try:
         return Path(snapshot_download(name, allow_patterns=list(_HUB_FILES)))
     except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
         raise FileNotFoundError(
-            f"checkpoint {name} is no folder here, and the Hub did not give it ({reason}); check the path or id, "
-            "and unset HF_HUB_OFFLINE to go online."
+            f"checkpoint {name} is no folder here, and the Hub did not give it ({first_line(error)}); check the path "
+            "or id, and unset HF_HUB_OFFLINE to go online."
         ) from None

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ...common.messages import option
+from ...common.messages import first_line, option
 from ...languages.tags import known_tag, same_language
 from ..tables.arrow import schema_of
 from ..tables.base import MISSING, Record, Slice, TableError, pick
@@ -41,10 +41,9 @@ def read_rows(path: Path, language: str | None, options: ReadOptions, part: Slic
             count += 1
             yield row
     except (*BROKEN, TableError) as error:
-        detail = (str(error) or type(error).__name__).splitlines()[0]
         inside = "" if part is None else f" between {part.begin:,} and {part.end:,}"
         place = f"{path}{inside}, after row {count}"
-        yield Row(place, language, None, problem="unreadable file", detail=detail)
+        yield Row(place, language, None, problem="unreadable file", detail=first_line(error))
         return
     if not count and part is None:
         yield Row(str(path), language, None, problem="empty document", detail="the file has no row")

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ...common.messages import first_of
 from ...model_cards.markdown import markdown_table
 from ...model_cards.plots.style import FEW_ROWS
 from .report import GROUP_NAMES, GROUPS
@@ -114,7 +115,7 @@ def _setting_table(tasks: Sequence[Mapping[str, Any]]) -> str:
                 setting["batch_size"],
                 setting["max_length"] or "whole",
                 "LoRA" if setting["lora"] else "full",
-                _some(task["train_languages"]),
+                first_of(task["train_languages"], 4),
                 f"{task['rows']['train']:,} / {task['rows']['dev']:,} / {task['rows']['test']:,}",
                 ", ".join(map(str, task["seeds"])),
                 f"{task['seconds']:,.0f} s",
@@ -194,8 +195,3 @@ def _notes(task: Mapping[str, Any]) -> list[str]:
 
     known = load_tasks().get(task["name"])
     return [*task["notes"], *([known.note] if known and known.note else [])]
-
-
-def _some(names: Sequence[str], most: int = 4) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more

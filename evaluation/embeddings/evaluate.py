@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ...common.deprecation import renamed_keys
+from ...common.messages import first_line
 from ...model_cards.markdown import markdown_table
 from ..benchmark.report import GROUPS, build_report
 from ..benchmark.report_tables import group_table, language_table
@@ -106,9 +107,7 @@ def _rows(file: Path) -> list[Row]:
     try:
         rows: list[Row] = read_table(file).to_pylist()
     except ArrowInvalid as broken:
-        raise ValueError(
-            f"{file} is no parquet file ({str(broken).splitlines()[0]}); give .parquet or .jsonl"
-        ) from broken
+        raise ValueError(f"{file} is no parquet file ({first_line(broken)}); give .parquet or .jsonl") from broken
     return rows
 
 

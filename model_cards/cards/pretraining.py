@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...common.messages import first_of
 from .. import markdown as tables
 from ..plots.style import GROUPS, NAMES, short_count
 from .evaluation import evaluation_results, evaluation_table
@@ -235,6 +236,5 @@ def _limits(record: dict[str, Any]) -> list[str]:
         "An encoder repeats the leanings of its text, and serves the languages with little text worse than the others.",
     ]
     if few:
-        shown = ", ".join(few[:12]) + (f" and {len(few) - 12} more" if len(few) > 12 else "")
-        limits.append(f"Languages with fewer than {_FEW_TOKENS:,} tokens of text: {len(few)} ({shown}).")
+        limits.append(f"Languages with fewer than {_FEW_TOKENS:,} tokens of text: {len(few)} ({first_of(few, 12)}).")
     return limits

@@ -19,6 +19,7 @@ from transformers.utils import logging as transformers_logging
 from ...common.checkpoints.hub import local_checkpoint
 from ...common.checkpoints.reader import require_start
 from ...common.files import read_json
+from ...common.messages import first_of
 from ...modeling import (
     MmBertConfig,
     MmBertForMultipleChoice,
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from peft import PeftModel
 
 logger = logging.getLogger(__name__)
+
+_NAMED = 5  # labels or tensors spelled out in a message
 
 Head = Literal["sequence", "tokens", "spans", "choices"]
 
@@ -136,11 +139,12 @@ def _unfit(config: dict[str, Any], head: Head, names: Sequence[str], problem_typ
         return f"it is a {', '.join(config.get('architectures') or ['nameless'])}"
     if head in ("spans", "choices"):
         return ""
+    mine, theirs = first_of(own, _NAMED), first_of(names, _NAMED)
     if len(own) != len(names):
-        return f"it has {len(own)} label(s) ({_some(own)}), the data {len(names)} ({_some(names)})"
+        return f"it has {len(own)} label(s) ({mine}), the data {len(names)} ({theirs})"
     if (problem_type == "regression") != (config.get("problem_type") == "regression"):
         return f"it solves {config.get('problem_type')}, the data want {problem_type}"
-    return "" if own == list(names) else f"its labels are {_some(own)}, those of the data {_some(names)}"
+    return "" if own == list(names) else f"its labels are {mine}, those of the data {theirs}"
 
 
 def _refuse_holes(checkpoint: str | Path, info: dict[str, Any]) -> None:
@@ -149,7 +153,7 @@ def _refuse_holes(checkpoint: str | Path, info: dict[str, Any]) -> None:
     other = sorted(str(key[0]) for key in info["mismatched_keys"] if not str(key[0]).startswith(fresh))
     if missing or other:
         kind, keys = ("lacks", missing) if missing else ("has other shapes in", other)
-        raise ValueError(f"{checkpoint} does not fit its own config: it {kind} {_some(keys)}.")
+        raise ValueError(f"{checkpoint} does not fit its own config: it {kind} {first_of(keys, _NAMED)}.")
 
 
 @contextmanager
@@ -161,7 +165,3 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         transformers_logging.set_verbosity(level)
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
