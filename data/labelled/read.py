@@ -298,15 +298,20 @@ def sample_rows(rows: Dataset, count: int, seed: int = 0) -> Dataset:
     Returns:
         The rows in their order.
     """
-    places: dict[str, list[int]] = {}
-    for place, tag in enumerate(rows["language"][:]):
-        places.setdefault(tag, []).append(place)
     keep = [
         own[index]
-        for tag, own in places.items()
+        for tag, own in places_by_language(rows).items()
         for index in random.Random(f"{seed}/{tag}").sample(range(len(own)), min(count, len(own)))
     ]
     return rows.select(sorted(keep))
+
+
+def places_by_language(rows: Dataset) -> dict[str, list[int]]:
+    """The numbers of the rows of each language."""
+    places: dict[str, list[int]] = {}
+    for place, tag in enumerate(rows["language"][:]):
+        places.setdefault(tag, []).append(place)
+    return places
 
 
 def _require_languages(
