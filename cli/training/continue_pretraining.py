@@ -9,7 +9,6 @@ of transformers' TrainingArguments is an option, but for what the recipe decides
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 from collections.abc import Mapping
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from ...common.command import run_command
+from ...common.files import write_json
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -68,7 +68,7 @@ def continue_pretraining(arguments: list[str]) -> None:
         rows = table(losses, new, recipe.phases[-1].languages)
         typer.echo(f"held-out loss at {recipe.evaluation_masking_ratio:.0%} masking\n\n{rows}")
         (output / "before_after.md").write_text(rows + "\n", encoding="utf-8")
-        (output / "before_after.json").write_text(json.dumps(losses, indent=1) + "\n", encoding="utf-8")
+        write_json(output / "before_after.json", losses, indent=1)
 
 
 def tags(listed: str) -> list[str]:

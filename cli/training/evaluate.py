@@ -1,12 +1,13 @@
 """`mmbert evaluate`: fine-tune an encoder on tasks, score it in every language, report beside the paper's numbers."""
 
-import json
 import os
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from ...common.files import write_json
 
 if TYPE_CHECKING:
     from ...evaluation.benchmark.run_task import Job
@@ -187,7 +188,7 @@ def _write(outcome: "Outcome", output: Path, checkpoint: str, about: dict[str, s
     report = build_report(outcome.records, outcome.failures, facts)
     report["model_index"] = model_index(report)
     output.mkdir(parents=True, exist_ok=True)
-    (output / "report.json").write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_json(output / "report.json", report, indent=1)
     (output / "report.md").write_text(markdown_report(report), encoding="utf-8")
     if report["tasks"]:
         typer.echo(task_table(report))

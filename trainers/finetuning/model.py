@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from transformers.utils import logging as transformers_logging
 
 from ...common.checkpoints.hub import local_checkpoint
 from ...common.checkpoints.reader import require_start
 from ...common.files import read_json
+from ...common.library_output import without_load_report
 from ...common.messages import first_of
 from ...modeling import (
     MmBertConfig,
@@ -31,8 +30,6 @@ from ...modeling import (
 from .config import LORA_KEEPS, LORA_TARGETS, FineTuningArguments
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from peft import PeftModel
 
 logger = logging.getLogger(__name__)
@@ -83,7 +80,7 @@ def build_network(
         fields["label2id"] = {name: number for number, name in enumerate(names)}
     else:
         fields["num_labels"] = 2 if head == "spans" else 1
-    with _quiet():
+    with without_load_report():
         model, info = MODELS[head].from_pretrained(
             path,
             config=MmBertConfig.from_pretrained(path, **fields),
@@ -154,14 +151,3 @@ def _refuse_holes(checkpoint: str | Path, info: dict[str, Any]) -> None:
     if missing or other:
         kind, keys = ("lacks", missing) if missing else ("has other shapes in", other)
         raise ValueError(f"{checkpoint} does not fit its own config: it {kind} {first_of(keys, _NAMED)}.")
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Hide transformers' report of fresh tensors: what is fresh here is what is meant to be, and checked."""
-    level = transformers_logging.get_verbosity()
-    transformers_logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        transformers_logging.set_verbosity(level)
