@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ...common.files import write_json
+from ...common.options import comma_list
 
 if TYPE_CHECKING:
     from ...evaluation.benchmark.run_task import Job
@@ -80,7 +81,8 @@ def evaluate(
         raise ValueError(f"mmbert evaluate needs {', '.join(missing)}; `mmbert evaluate --list` lists the tasks")
     tasks = tasks or ",".join([*load_tasks(), *(load_tasks(catalogue) if catalogue else ())])
     checkpoint, output = checkpoint or "", output or Path()
-    limits = Limits(_tags(train_languages), _tags(languages), max_train, max_test, skip_bad_rows)
+    trained, tested = (None if text is None else comma_list(text) for text in (train_languages, languages))
+    limits = Limits(trained, tested, max_train, max_test, skip_bad_rows)
     models = str(output / "models") if keep_models else None
     todo = _jobs(checkpoint, tasks, catalogue, _files(data or []), limits, models, _threads(jobs))
     given = {"batch_size": batch_size, "max_length": max_length, "lora": lora or None, "bf16": bf16 or None}
@@ -114,7 +116,7 @@ def _jobs(
     from ...evaluation.benchmark.run_task import Job
 
     names: list[str] = []
-    for name in filter(None, (part.strip() for part in tasks.split(","))):
+    for name in comma_list(tasks):
         suite = [task.name for task in load_tasks().values() if task.suite == name]
         names += suite or [name]
     found = [task_named(name, catalogue) for name in dict.fromkeys(names)]
@@ -145,10 +147,6 @@ def _files(entries: list[str]) -> dict[str, dict[str, str]]:
             raise ValueError(f"--data {entry}: {name} was given before; put its files into one folder")
         found[task][split] = path
     return found
-
-
-def _tags(text: str | None) -> tuple[str, ...] | None:
-    return None if text is None else tuple(tag.strip() for tag in text.split(",") if tag.strip())
 
 
 def _numbers(option: str, text: str | None) -> tuple[float, ...]:
