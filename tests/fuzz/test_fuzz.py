@@ -100,6 +100,7 @@ def test_shard_indexes(tmp_path_factory, tree):
 
 @fuzz()
 @given(tree=mutated([{"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"}] * 2))
+@example(tree=[{"idx": 0, "name": "0", "path": "", "type": "\n"}])
 def test_modules_of_a_sentence_transformer(tmp_path_factory, tree):
     folder = tmp_path_factory.getbasetemp() / "st"
     folder.mkdir(exist_ok=True)
