@@ -247,6 +247,8 @@ def _run() -> None:
         status = app(prog_name="mmbert", standalone_mode=False)
     except typer.Abort as stopped:
         raise stopped.__cause__ or KeyboardInterrupt from None
+    except SystemExit as ended:  # click ends with 1 where nobody reads any more
+        raise ended.__context__ if isinstance(ended.__context__, BrokenPipeError) else ended from None
     except Exception as error:
         if not hasattr(error, "format_message"):
             raise

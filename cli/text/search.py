@@ -150,7 +150,7 @@ def query_index(
     question: Annotated[
         list[str] | None, typer.Argument(help="What to look for; left out: ask line by line until an empty line.")
     ] = None,
-    top: Annotated[int, typer.Option(help="Most hits.")] = 10,
+    top: Annotated[int, typer.Option(min=1, help="Most hits.")] = 10,
     mode: Annotated[
         str,
         typer.Option(help="vectors: by meaning; words: by exact words, no model needed; hybrid: both rankings fused."),
@@ -164,7 +164,7 @@ def query_index(
     reranker: Annotated[
         str | None, typer.Option(help="Folder or Hub id of a cross-encoder, to order the hits.")
     ] = None,
-    candidates: Annotated[int, typer.Option(help="So many passages the reranker reads.")] = 50,
+    candidates: Annotated[int, typer.Option(min=1, help="So many passages the reranker reads.")] = 50,
     per_document: Annotated[
         bool, typer.Option("--per-document", help="Show every document once, by its best passage.")
     ] = False,

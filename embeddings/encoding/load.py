@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from transformers import PretrainedConfig
 
-from ...common.checkpoints.format import DTYPES, exported_kind, read_header
+from ...common.checkpoints.format import DTYPES, read_header
 from ...common.checkpoints.hub import local_checkpoint
+from ...common.files import read_json
 from ...common.messages import option, require_known
 from ...modeling import MmBertModel, quantise_weights, register
 from ...modeling.hardware import compiler_obstacle, describe_runtime, preferred_attention, preferred_dtype
@@ -34,6 +35,7 @@ _DTYPES = {  # None and auto are everywhere
     "onnx": ("float32", "int8"),
     "openvino": ("float32", "bfloat16", "int8"),
 }
+_HEADS = ("ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering", "ForMultipleChoice")
 _announced: set[str] = set()  # what this process has said already
 
 
@@ -95,6 +97,7 @@ def load_embedder(
     if device is not None and backend == "torch":
         known_device(device)
     checkpoint = existing(checkpoint, verify=verify)
+    _warn_of_head(checkpoint)
     register()
     if backend != "torch":
         embedder = _exported(checkpoint, backend, dtype, pooling, device, compiled=compile)
@@ -114,15 +117,26 @@ def load_embedder(
     return loaded
 
 
+def _warn_of_head(checkpoint: str) -> None:
+    """Say of a classifier, tagger or reranker that its vectors were tuned for its own task."""
+    names = _settings(checkpoint).get("architectures") or ()
+    if head := next((str(name) for name in names if str(name).endswith(_HEADS)), None):
+        _log.warning(
+            "%s is a %s: its head is left out, and its vectors were tuned for labels, not to be compared; give an "
+            "embedder, or the encoder it was made from",
+            checkpoint,
+            head,
+        )
+
+
 def _refuse_graph(checkpoint: str) -> None:
     """Say which backend reads an exported folder, which has no weights for torch."""
-    folder = Path(checkpoint)
-    if (kind := exported_kind(folder)) and not any(folder.rglob("*.safetensors")):
-        remedy = "llama.cpp" if kind == "GGUF" else option("backend", kind.lower())
-        raise ValueError(
-            f"{checkpoint} is a model for {kind}, for running only; load it with {remedy}, or give the one it is made "
-            "of"
-        )
+    record = Path(checkpoint) / "export.json"
+    if not record.is_file() or any(Path(checkpoint).glob("*.safetensors")):
+        return
+    file = str(read_json(record).get("file", ""))
+    remedy = next((option("backend", kind) for kind in ("onnx", "openvino") if file.startswith(kind)), "llama.cpp")
+    raise ValueError(f"{checkpoint} holds {file or 'a graph'} and no weights for torch; load it with {remedy}")
 
 
 def _torch(checkpoint: str, dtype: str | None, pooling: str | None, device: str | None, *, compiled: bool) -> Any:

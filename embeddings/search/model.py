@@ -112,7 +112,7 @@ class IndexModel:
             if self.stamp is None or place is None or files_stamp(Path(place)) != self.stamp:
                 return None
             return NumpyEncoder(Path(place), self.pooling or "mean", self.dimensions, self.max_seq_length)
-        except (OSError, ValueError, KeyError):  # it is said when the model is loaded
+        except (OSError, ValueError, LookupError, TypeError, AttributeError):  # it is said when the model is loaded
             return None
 
     def refuse_other(self, other: "IndexModel", index: Path, *, adding: bool = False) -> None:

@@ -10,7 +10,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from mmbert import MmBertModel, load_embedder
+from mmbert import MmBertForSequenceClassification, MmBertModel, load_embedder
 from mmbert.embeddings import save_embedder
 from transformers import AutoTokenizer, ModernBertModel
 
@@ -42,6 +42,15 @@ def test_vectors_equal_pooling_by_hand(encoder, tmp_path, pooling):
     vectors = load_embedder(encoder, pooling=pooling, normalize=False, dtype="float32", device="cpu").encode(TEXTS)
     for text, vector in zip(TEXTS, vectors, strict=True):
         np.testing.assert_allclose(vector, pooled_by_hand(stock, text, pooling), atol=1e-5)
+
+
+def test_a_fine_tuned_head_is_told(encoder, tmp_path, caplog):
+    load_embedder(encoder)
+    assert not [one for one in caplog.records if one.levelname == "WARNING"]
+    MmBertForSequenceClassification.from_pretrained(encoder).save_pretrained(tmp_path / "classifier")
+    AutoTokenizer.from_pretrained(encoder).save_pretrained(tmp_path / "classifier")
+    load_embedder(tmp_path / "classifier")
+    assert "classifier is a MmBertForSequenceClassification: its head is left out" in caplog.text
 
 
 def test_a_text_has_one_vector_whatever_its_neighbours(encoder):

@@ -49,6 +49,26 @@ def test_other_networks_and_saved_embedders(toy_tokenizer, tmp_path, fields):
         np.testing.assert_allclose(vectors, embedder.encode(TEXTS), atol=5e-6)
 
 
+@pytest.mark.parametrize("activation, quick", [("Identity", True), ("Tanh", True), ("ReLU", False)])
+def test_dense_layers_behind_the_pooling(encoder, tmp_path, activation, quick):
+    from sentence_transformers.sentence_transformer.modules import Dense
+
+    torch.manual_seed(2)
+    embedder = load_embedder(encoder, dtype="float32")
+    for place, (wide, out, bias) in enumerate([(48, 20, True), (20, 24, False)], start=2):
+        embedder.insert(place, Dense(wide, out, bias=bias, activation_function=getattr(torch.nn, activation)()))
+    save_embedder(embedder, tmp_path / "saved")
+    embedder = load_embedder(tmp_path / "saved", dtype="float32")
+    stamp = proven_encoder(embedder, tmp_path / "saved", None)
+    assert (stamp is not None) == quick
+    if quick:
+        vectors = NumpyEncoder(tmp_path / "saved", "mean", 24, 512).encode(TEXTS)
+        np.testing.assert_allclose(vectors, embedder.encode(TEXTS), atol=5e-6)
+        (weights,) = (tmp_path / "saved").glob("2_Dense/*.safetensors")
+        weights.write_bytes(weights.read_bytes())
+        assert files_stamp(tmp_path / "saved") != stamp, "written since"
+
+
 def test_what_differs_is_not_proven(encoder, tmp_path):
     assert proven_encoder(load_embedder(encoder, dtype="int8"), encoder, None) is None
     scaled = shutil.copytree(encoder, tmp_path / "scaled")

@@ -107,7 +107,6 @@ def test_documents_are_removed_by_name_and_with_their_files(notes, encoder, tmp_
         (["index", "nowhere", "-o", "new", "--model", "x"], "nowhere is no file or folder"),
         (["query", "nowhere", "words"], "holds no index.db"),
         (["query", "MADE", " "], "the query is blank"),
-        (["query", "MADE", "red", "--top", "0"], "top_k"),
     ],
 )
 def test_bad_input_gets_one_line(made, notes, tmp_path, monkeypatch, arguments, message):
@@ -116,6 +115,11 @@ def test_bad_input_gets_one_line(made, notes, tmp_path, monkeypatch, arguments, 
     done = run(*(places.get(one, one) for one in arguments))
     assert isinstance(done.exception, ValueError | OSError) and message in str(done.exception)
     assert "\n" not in str(done.exception)
+
+
+def test_a_number_out_of_range_is_told_by_its_option(made):
+    done = run("query", made, "red", "--top", 0)
+    assert done.exit_code == 2 and "--top" in done.stderr and "top_k" not in done.stderr
 
 
 @pytest.mark.slow

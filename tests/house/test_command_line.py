@@ -26,6 +26,14 @@ def test_help_lists_every_verb():
     assert all(verb in done.stdout for verb in VERBS)
 
 
+@pytest.mark.parametrize("arguments", ["--help", "search query --help", "recipe mmbert-small"])
+def test_a_reader_who_leaves_is_no_error(arguments):
+    code = f"import sys; sys.argv = ['mmbert', *{arguments.split()!r}]; from mmbert.cli import main; main()"
+    run = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    run.stdout.close()
+    assert (run.stderr.read(), run.wait()) == (b"", 0)
+
+
 def test_doctor_says_what_runs_and_what_is_absent():
     done = mmbert("doctor")
     assert done.returncode == 0
