@@ -2,13 +2,103 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ...common.messages import option, require_known
 from .documents import Document
 
 Known = tuple[str, str]  # digest of the text, columns as JSON
+_TORN = re.compile("[\ud800-\udfff]")  # half a surrogate pair
+
+
+@dataclass(slots=True)
+class Added:
+    """What a call added.
+
+    Attributes:
+        documents: Documents whose passages are new.
+        passages: Their passages.
+        unchanged: Documents that the index held already.
+        replaced: Documents among the new ones that it held with another text or other columns.
+        skipped: Documents that were left out, by reason.
+        cut: Passages that were longer than the model reads; None if that is not known.
+        resumed: Passages that an earlier call had embedded before it was killed.
+        removed: Documents that the index held and does not any more: they are blank now, or `mirror` missed them.
+    """
+
+    documents: int = 0
+    passages: int = 0
+    unchanged: int = 0
+    replaced: int = 0
+    skipped: dict[str, int] = field(default_factory=dict)
+    cut: int | None = None
+    resumed: int = 0
+    removed: int = 0
+
+
+@dataclass
+class IndexDiff:
+    """Yields the documents that an index does not hold, or holds with another text; iterate over it once."""
+
+    documents: Iterable[Any]  # Document, text, (name, text) or (name, text, columns)
+    known: Callable[[str], Known | None]  # what the index holds under a name
+    added: Added  # where unchanged, replaced and skipped ones are counted
+    on_bad: Literal["raise", "skip"]
+    mirror: bool  # whether the index shall hold nothing but these
+    names: set[str] = field(default_factory=set)  # of the good ones that came
+    bad: dict[str, str] = field(default_factory=dict)  # of the others, with the reason
+
+    def __post_init__(self) -> None:
+        require_known("on_bad", self.on_bad, ("raise", "skip"))
+        if isinstance(self.documents, str | bytes | dict):
+            raise ValueError(
+                f"documents must be a list or another iterable, got one {type(self.documents).__name__}; "
+                "read files with read_documents(path)"
+            )
+
+    def __iter__(self) -> Iterator[Document]:
+        for number, entry in enumerate(self.documents):
+            document = _document(entry, number)
+            if not self._passes(document):
+                continue
+            self.names.add(document.name)
+            known = self.known(document.name)
+            if known == (digest(document.text), columns_as_json(document)):
+                self.added.unchanged += 1
+                continue
+            if known is not None and not (document.named or self.mirror):
+                raise ValueError(
+                    f"text {document.name} has no name, and the index holds another document {document.name!r}; give "
+                    "(name, text) pairs"
+                )
+            self.added.replaced += known is not None
+            yield document
+
+    def gone(self, held: Collection[str]) -> list[str]:
+        """What the index must not hold any more: what came and is blank now; when mirroring, what did not come, too."""
+        if not self.mirror:
+            return sorted(name for name in held if self.bad.get(name) == "blank" and name not in self.names)
+        if held and not self.names:
+            raise ValueError(
+                f"mirror would remove all {len(held)} documents, because no good one came; remove them by name"
+            )
+        return sorted(set(held) - self.names - {name for name, why in self.bad.items() if why != "blank"})
+
+    def _passes(self, document: Document) -> bool:
+        reason, remedy = _objection(document)
+        if not reason and document.name in self.names:
+            reason, remedy = "name twice", "give every document a name of its own"
+        if reason and reason != "blank" and self.on_bad == "raise":
+            raise ValueError(
+                f"document {document.name!r}: {reason}; {remedy}, or skip such, {option('on_bad', 'skip')}"
+            )
+        if reason:
+            self.added.skipped[reason] = self.added.skipped.get(reason, 0) + 1
+            self.bad[document.name] = reason
+        return not reason
 
 
 def digest(text: str) -> str:
@@ -19,86 +109,6 @@ def digest(text: str) -> str:
 def columns_as_json(document: Document) -> str:
     """The columns of a document, as they are stored."""
     return json.dumps(dict(document.columns), ensure_ascii=False, sort_keys=True, default=str)
-
-
-class IndexDiff:
-    """Yields the documents that an index does not hold, or holds with another text; iterate over it once.
-
-    Args:
-        documents: Documents, texts (named by their number), (name, text) pairs or (name, text, columns).
-        known: Returns what the index holds under a name, or None.
-        on_bad: What to do with what is no text: `raise`, or `skip` and count.
-        mirror: Whether the index shall hold nothing but these.
-
-    Attributes:
-        skipped: How many were left out, by reason.
-        unchanged: Documents that the index holds.
-        replaced: Documents that it holds with another text or other columns.
-    """
-
-    def __init__(
-        self,
-        documents: Iterable[Any],
-        known: Callable[[str], Known | None],
-        on_bad: Literal["raise", "skip"] = "raise",
-        *,
-        mirror: bool = False,
-    ) -> None:
-        require_known("on_bad", on_bad, ("raise", "skip"))
-        if isinstance(documents, str | bytes | dict):
-            raise ValueError(
-                f"documents must be a list or another iterable, got one {type(documents).__name__}; "
-                "read files with read_documents(path)"
-            )
-        self._documents, self._known, self._on_bad, self._mirror = documents, known, on_bad, mirror
-        self.skipped: dict[str, int] = {}
-        self.unchanged = self.replaced = 0
-        self._names: set[str] = set()
-        self._blank: set[str] = set()
-        self._broken: set[str] = set()
-
-    def __iter__(self) -> Iterator[Document]:
-        for number, entry in enumerate(self._documents):
-            document = _document(entry, number)
-            if not self._passes(document):
-                continue
-            self._names.add(document.name)
-            known = self._known(document.name)
-            if known == (digest(document.text), columns_as_json(document)):
-                self.unchanged += 1
-                continue
-            if known is not None and not (document.named or self._mirror):
-                raise ValueError(
-                    f"text {document.name} has no name, and the index holds another document {document.name!r}; give "
-                    "(name, text) pairs"
-                )
-            self.replaced += known is not None
-            yield document
-
-    def gone(self, names: Callable[[], Collection[str]]) -> list[str]:
-        """What the index must not hold any more: what came and is blank now; when mirroring, what did not come, too."""
-        blank = {name for name in self._blank - self._names if self._known(name)}
-        if not self._mirror:
-            return sorted(blank)
-        held = set(names())
-        if held and not self._names:
-            raise ValueError(
-                f"mirror would remove all {len(held)} documents, because no good one came; remove them by name"
-            )
-        return sorted(blank | (held - self._names - self._broken))
-
-    def _passes(self, document: Document) -> bool:
-        reason, remedy = _objection(document)
-        if not reason and document.name in self._names:
-            reason, remedy = "name twice", "give every document a name of its own"
-        if reason and reason != "blank" and self._on_bad == "raise":
-            raise ValueError(
-                f"document {document.name!r}: {reason}; {remedy}, or skip such, {option('on_bad', 'skip')}"
-            )
-        if reason:
-            self.skipped[reason] = self.skipped.get(reason, 0) + 1
-            (self._blank if reason == "blank" else self._broken).add(document.name)
-        return not reason
 
 
 def _document(entry: Any, number: int) -> Document:
@@ -124,9 +134,5 @@ def _objection(document: Document) -> tuple[str, str]:
 
 
 def _torn(text: str) -> bool:
-    """Whether a text holds half a surrogate pair, which no file can."""
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return True
-    return False
+    """Whether a text holds what no file can."""
+    return _TORN.search(text) is not None

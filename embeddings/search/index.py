@@ -9,8 +9,8 @@ replaced if it changed. One run at a time writes an index; others may ask it mea
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
@@ -19,7 +19,7 @@ import numpy as np
 
 from ...common.locks import only_writer
 from ...common.messages import require_known
-from .diff import IndexDiff, digest
+from .diff import Added, IndexDiff, digest
 from .documents import Document
 from .hits import SearchHit, check_questions, rerank
 from .model import IndexModel, loaded_from
@@ -40,31 +40,6 @@ _FUSED = 100  # passages of each ranking that are fused, at least
 _COMMON = 0.1  # a word in more than this share of the passages tells little
 
 
-@dataclass(frozen=True, slots=True)
-class Added:
-    """What a call added.
-
-    Attributes:
-        documents: Documents whose passages are new.
-        passages: Their passages.
-        unchanged: Documents that the index held already.
-        replaced: Documents among the new ones that it held with another text or other columns.
-        skipped: Documents that were left out, by reason.
-        cut: Passages that were longer than the model reads; None if that is not known.
-        resumed: Passages that an earlier call had embedded before it was killed.
-        removed: Documents that the index held and does not any more: they are blank now, or `mirror` missed them.
-    """
-
-    documents: int
-    passages: int
-    unchanged: int
-    replaced: int
-    skipped: dict[str, int]
-    cut: int | None
-    resumed: int
-    removed: int = 0
-
-
 class SearchIndex:
     """Documents of one model that answer queries; made by `build` or `open`, never directly.
 
@@ -75,15 +50,15 @@ class SearchIndex:
 
     Args:
         store: The SQLite file and the vectors beside it.
-        embedder: The loaded embedder, or None until a query or text needs it.
+        embedder: The loaded embedder, or where it is now; None: where it was.
+        device: For one that is loaded here.
     """
 
     last_added: Added
 
-    def __init__(self, store: IndexStore, embedder: Any) -> None:
-        self.folder, self.model = store.folder, IndexModel(**store.settings["model"])
-        self.store, self._embedder = store, embedder
-        self._quick: Callable[[], Any] = lambda: None
+    def __init__(self, store: IndexStore, embedder: Any = None, device: str | None = None) -> None:
+        self.folder, self.model, self.store = store.folder, IndexModel(**store.settings["model"]), store
+        self._given, self._device = embedder, device
 
     @classmethod
     def open(
@@ -111,31 +86,24 @@ class SearchIndex:
             FileNotFoundError: If there is none, or its model is not where it was.
             ValueError: If the embedder is another model or cut to other dimensions, or the index is broken.
         """
-        index = cls(IndexStore(Path(folder)), None)
-
-        def load() -> Any:
-            place = embedder is None or isinstance(embedder, str | os.PathLike)
-            loaded = index.model.load(embedder, device) if place else embedder
-            index.model.refuse_other(IndexModel.of(loaded, index.model.source), index.folder)
-            return loaded
-
-        index._embedder = load() if load_model else load
-        if not load_model and device is None and (embedder is None or isinstance(embedder, str | os.PathLike)):
-            index._quick = lambda: index.model.query_encoder(index.folder, embedder)
+        index = cls(IndexStore(Path(folder)), embedder, device)
+        if load_model:
+            _ = index.embedder
         return index
 
-    @property
+    @cached_property
     def embedder(self) -> Any:
         """The model, loaded when it is first needed."""
-        if callable(self._embedder) and not hasattr(self._embedder, "encode"):
-            self._embedder = self._embedder()
-        return self._embedder
+        loaded = self.model.load(self._given, self._device) if _is_place(self._given) else self._given
+        self.model.refuse_other(IndexModel.of(loaded, self.model.source), self.folder)
+        return loaded
 
     @cached_property
     def _questioned(self) -> Any:
-        """What computes the vectors of questions."""
-        quick = self._quick() if callable(self._embedder) and not hasattr(self._embedder, "encode") else None
-        return self.embedder if quick is None else quick
+        """What computes the vectors of questions: a server or NumPy, if they can and the model is not loaded."""
+        if "embedder" in self.__dict__ or self._device is not None or not _is_place(self._given):
+            return self.embedder
+        return self.model.query_encoder(self.folder, self._given) or self.embedder
 
     @classmethod
     def build(
@@ -185,10 +153,11 @@ class SearchIndex:
         model.check_cut(cut, embedder)
         settings = {"model": model.to_dict(), "cut": cut, "keep_texts": keep_texts, "dtype": dtype, "graph": graph}
         store = IndexStore(path, settings)
-        index = cls(store, embedder)
         try:
             if not store.is_new:
                 raise ValueError(f"{path} is an index already; open it and add to it, or remove it first")
+            index = cls(store)
+            index.embedder = embedder
             added = index.add(documents, **options)
             if not added.passages:
                 reasons = ", ".join(f"{number:,} {reason}" for reason, number in added.skipped.items())
@@ -230,57 +199,50 @@ class SearchIndex:
         """
         from ..encoding.to_file import encode_to_file
 
-        settings = self.store.settings
         self.model.refuse_other(IndexModel.of(self.embedder, self.model.source), self.folder, adding=True)
-        diff = IndexDiff(documents, self.store.known, on_bad, mirror=mirror)
-        about: dict[str, Any] = {}
-        counts = {"documents": 0, "passages": 0}
+        added, about = Added(), dict[str, Any]()
+        diff = IndexDiff(documents, self.store.known, added, on_bad, mirror)
         with only_writer(self.folder), self.store.transaction(about) as number:
             first, held = self.store.next_id(), self.store.names()
             output = self.store.vectors(number)
             _take_up(output)
-            encoding: dict[str, Any] = {"prompt": self.model.document_prompt, "dtype": settings["dtype"], "pool": pool}
-            texts = self._store_passages(diff, first, counts)
             done = encode_to_file(
-                self.embedder, texts, output, restart=restart, show_progress=show_progress, **encoding
+                self.embedder,
+                self._store_passages(diff, first, added),
+                output,
+                prompt=self.model.document_prompt,
+                dtype=self.store.settings["dtype"],
+                restart=restart,
+                show_progress=show_progress,
+                pool=pool,
             )
-            gone = diff.gone(lambda: held)
+            gone = diff.gone(held)
             self.store.remove(gone)
             self.store.read_tags()
             if done.rows:
                 self.store.add_part(number, first, done.rows)
+                added.cut = done.cut
             else:
                 output.unlink()
                 output.with_suffix(".json").unlink()
-            about |= {**counts, "removed": len(gone), "replaced": diff.replaced, "skipped": diff.skipped}
-        self.last_added = Added(
-            **counts,
-            unchanged=diff.unchanged,
-            replaced=diff.replaced,
-            skipped=diff.skipped,
-            cut=done.cut if done.rows else None,
-            resumed=done.resumed,
-            removed=len(gone),
-        )
-        return self.last_added
+            added.resumed, added.removed = done.resumed, len(gone)
+            about |= asdict(added)
+        self.last_added = added
+        return added
 
-    def _store_passages(self, documents: Iterable[Document], first: int, counts: dict[str, int]) -> Iterator[str]:
+    def _store_passages(self, documents: Iterable[Document], first: int, added: Added) -> Iterator[str]:
         """Store documents with their passages, and yield the texts to embed."""
-        cut, keep_text, tokenizer = (
-            self.store.settings["cut"],
-            self.store.settings["keep_texts"],
-            self.embedder.tokenizer,
-        )
+        cut, keep_texts = self.store.settings["cut"], self.store.settings["keep_texts"]
         for document in documents:
-            if not keep_text and document.file is None:
+            if not keep_texts and document.file is None:
                 raise ValueError(f"{document.name!r} is no file of its own to look passages up in; keep the texts")
             text = document.text
             passages = [Passage(text, 0, len(text), 1)]
             if cut is not None:
-                passages = list(cut_passages(text, tokenizer, cut["tokens"], cut["overlap"]))
-            self.store.put(document, digest(text), first + counts["passages"], passages, keep_text=keep_text)
-            counts["documents"] += 1
-            counts["passages"] += len(passages)
+                passages = list(cut_passages(text, self.embedder.tokenizer, cut["tokens"], cut["overlap"]))
+            self.store.put(document, digest(text), first + added.passages, passages)
+            added.documents += 1
+            added.passages += len(passages)
             yield from (one.text for one in passages)
 
     def remove(self, names: str | Iterable[str]) -> int:
@@ -317,9 +279,7 @@ class SearchIndex:
         """
         path = Path(folder)
         with only_writer(path):
-            if (path / "index.json").is_file():
-                convert(path).close()
-            store = IndexStore(path)
+            store = convert(path) if (path / "index.json").is_file() else IndexStore(path)
             store.compact()
             store.close()
         return cls.open(path, load_model=False)
@@ -373,17 +333,15 @@ class SearchIndex:
             raise ValueError(
                 f"the query {mute!r:.60} has no letter or digit to look for; use mode vectors, or write words"
             )
-        condition = None if where is None else Filter(where, self.store.tags_like)
-        vectors = None if mode == "words" else self._embed(questions)
+        condition = None if where is None else self.store.filter(where)
+        vectors = [None] * len(questions) if mode == "words" else self._embed(questions)
         count = top_k if reranker is None else max(top_k, candidates)
         with self.store.snapshot():
-            if condition is not None:
-                self.store.check_filter(condition)
-            shift = self.store.mean() if vectors is not None and hubness == "centre" else None
-            found = []
-            for number, question in enumerate(questions):
-                vector = None if vectors is None else vectors[number]
-                found.append(self._hits(question, vector, shift, count, mode, condition, one_per_document))
+            shift = self.store.mean() if mode != "words" and hubness == "centre" else 0
+            found = [
+                self._hits(question, vector, shift, count, mode, condition, one_per_document)
+                for question, vector in zip(questions, vectors, strict=True)
+            ]
         if reranker is not None:
             found = rerank(questions, found, reranker, top_k)
         return found[0] if isinstance(queries, str) else found
@@ -399,40 +357,37 @@ class SearchIndex:
         self, question: str, vector: Any, shift: Any, count: int, mode: Mode, where: Filter | None, single: bool
     ) -> list[SearchHit]:
         """Hits of one question, whose vector is searched less `shift`; of a document at most one if `single`."""
-        asked = vector if shift is None else vector - shift
-        total, wanted = sum(len(part.ids) for part in self.store.parts), count
+        asked, wanted = None if vector is None else vector - shift, count
         while True:
-            scores = self._ranked(question, asked, min(wanted, total), mode, where)
-            chosen = list(scores)[: wanted if single else count]
-            passages = self.store.passages(chosen)
-            if single:
-                best: dict[str, int] = {}
-                for number in chosen:
-                    best.setdefault(passages[number]["document"], number)
-                if len(best) < count and wanted < total:
-                    wanted *= 4
-                    continue
-                chosen = list(best.values())[:count]
-            cosines = [None] * len(chosen) if vector is None else (self.store.vectors_of(chosen) @ vector).tolist()
-            return [
-                SearchHit(
-                    score=scores[number],
-                    cosine=cosine,
-                    highlights=highlights(passages[number]["text"] or "", question),
-                    **passages[number],
-                )
-                for number, cosine in zip(chosen, cosines, strict=True)
-            ]
+            scores = self._ranked(question, asked, min(wanted, self.store.rows), mode, where)
+            passages = self.store.passages(list(scores)[:wanted])
+            best: dict[Any, int] = {}
+            for number, passage in passages.items():
+                best.setdefault(passage["document"] if single else number, number)
+            if not single or len(best) >= count or wanted >= self.store.rows:
+                break
+            wanted *= 4
+        chosen = list(best.values())[:count]
+        cosines = [None] * len(chosen) if vector is None else (self.store.vectors_of(chosen) @ vector).tolist()
+        return [
+            SearchHit(
+                scores[one],
+                cosine=cosine,
+                highlights=highlights(passages[one]["text"] or "", question),
+                **passages[one],
+            )
+            for one, cosine in zip(chosen, cosines, strict=True)
+        ]
 
     def _ranked(self, question: str, vector: Any, count: int, mode: Mode, where: Filter | None) -> dict[int, float]:
         """Numbers of passages and their scores, the best first."""
         if mode == "vectors":
-            ids, cosines = self.store.nearest(vector[None], count, where)[0]
-            return dict(zip(ids.tolist(), cosines.tolist(), strict=True))
+            ids, found = self.store.nearest(vector, count, where)
+            return dict(zip(ids.tolist(), found.tolist(), strict=True))
         deep = max(count, _FUSED) if mode == "hybrid" else count
         rankings = [self._by_words(question, deep, where)]
         if mode == "hybrid":
-            rankings.append(self.store.nearest(vector[None], deep, where)[0][0].tolist())
+            rankings.append(self.store.nearest(vector, deep, where)[0].tolist())
         scores: dict[int, float] = {}
         for ranking in rankings:
             for rank, number in enumerate(ranking, start=1):
@@ -444,7 +399,7 @@ class SearchIndex:
         expression = all_of(question)
         found = self.store.with_words(expression, count, where) if expression else []
         if len(found) < count and expression:
-            most = max(50, _COMMON * sum(len(part.ids) for part in self.store.parts))
+            most = max(50, _COMMON * self.store.rows)
             terms = any_of(question)
             some = [one for one, word in terms if not word or self.store.frequency(word) <= most]
             some = some or [one for one, _ in terms]
@@ -458,6 +413,11 @@ class SearchIndex:
     def documents(self) -> list[str]:
         """Names of the documents that can be found."""
         return self.store.names()
+
+
+def _is_place(embedder: Any) -> bool:
+    """Whether a model has to be loaded: from a folder or Hub id, or (None) from where it was."""
+    return embedder is None or isinstance(embedder, str | os.PathLike)
 
 
 def _take_up(output: Path) -> None:

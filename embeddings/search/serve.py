@@ -150,7 +150,7 @@ class _Service:
     def map(self, asked: dict[str, Any]) -> dict[str, Any]:
         """Passages on their first two principal axes, evenly drawn from the index."""
         with self._lock, self.index.store.snapshot():
-            ids = [int(one) for part in self.index.store.parts for one in part.ids[part.alive]]
+            ids = self.index.store.ids().tolist()
             chosen = ids[:: max(1, -(-len(ids) // _MAPPED))]
             vectors, passages = self.index.store.vectors_of(chosen), self.index.store.passages(chosen)
         vectors = vectors - vectors.mean(axis=0)

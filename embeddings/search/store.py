@@ -19,14 +19,12 @@ import os
 import shutil
 import sqlite3
 import threading
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ...common.files import known_sha256, read_json, replacing, sync_to_disk
 from ...common.messages import did_you_mean
@@ -34,7 +32,7 @@ from ...languages.tags import choose_tags, same_language, tags_in_use
 from .diff import Known, columns_as_json, digest
 from .documents import LANGUAGE_COLUMNS, Document, file_text
 from .model import IndexModel
-from .nearest import Floats, build_graph, compare_all, merge, open_graph, walk_graph
+from .nearest import Floats, Found, Ids, Mask, Part, best_of, build_graph, open_graph
 from .passages import Passage
 from .where import Filter
 from .words import TOKENIZER, searchable
@@ -64,50 +62,23 @@ CREATE VIRTUAL TABLE vocabulary USING fts5vocab(words, row);
 PRAGMA application_id = {_APPLICATION};
 PRAGMA user_version = {FORMAT}
 """
-
-Ids = npt.NDArray[np.int64]
-
-
-@dataclass(slots=True)
-class Part:
-    """Vectors of one commit: `ids` of their passages, ascending, and which of them count."""
-
-    ids: Ids
-    vectors: Any
-    alive: npt.NDArray[np.bool_]
-    graph: Any
-
-    def nearest(self, queries: Floats, count: int, allowed: npt.NDArray[np.bool_]) -> list[tuple[Ids, Floats]]:
-        """The nearest of the vectors that are allowed, as (ids, scores) per query."""
-        chosen = int(allowed.sum())
-        if chosen < len(allowed) // 4:
-            rows = np.flatnonzero(allowed)
-            return [(self.ids[rows[near]], scores) for near, scores in compare_all(self.vectors[rows], queries, count)]
-        hidden = None if chosen == len(allowed) else ~allowed
-        if self.graph is not None:
-            found = walk_graph(self.graph, self.vectors, queries, count, hidden)
-        else:
-            found = compare_all(self.vectors, queries, count, hidden)
-        return [(self.ids[near], scores) for near, scores in found]
+_REMOVE = (  # a document's passages have numbers of their own, one after the other
+    "DELETE FROM passages WHERE id >= (SELECT first FROM documents WHERE name = ?1) "
+    "AND id < (SELECT first + rows FROM documents WHERE name = ?1)",
+    "DELETE FROM metadata WHERE document = (SELECT id FROM documents WHERE name = ?)",
+    "DELETE FROM documents WHERE name = ?",
+)
 
 
 class IndexStore:
-    """The files of an index.
-
-    Args:
-        folder: Where they lie.
-        settings: Of an index that is to be made by the first transaction; None: open the one that is there.
-
-    Raises:
-        FileNotFoundError: If there is none.
-        ValueError: If it is damaged, foreign, or of another version.
-    """
+    """The files of an index: those that are there, or with `settings` those that the first transaction makes."""
 
     def __init__(self, folder: Path, settings: dict[str, Any] | None = None) -> None:
         self.folder, self.file = folder, folder / FILE
-        self._lock, self._commit = threading.RLock(), 0
+        self._lock, self._commit = threading.RLock(), -1
         self.parts: list[Part] = []
-        self._mean: tuple[int, Floats] = -1, np.empty(0, np.float32)
+        self.rows = 0  # of all parts, hidden ones too
+        self._mean: Any = None
         if settings is None and not self.file.is_file():
             if (folder / "index.json").is_file():
                 raise ValueError(
@@ -118,37 +89,31 @@ class IndexStore:
             )
         folder.mkdir(parents=True, exist_ok=True)
         mode = "mode=rwc" if settings is not None else "mode=rw" if os.access(folder, os.W_OK) else "immutable=1"
+        place = f"{self.file.absolute().as_uri()}?{mode}"
         with self._one_line():
-            self._db = sqlite3.connect(
-                f"{self.file.absolute().as_uri()}?{mode}", uri=True, isolation_level=None, check_same_thread=False
-            )
-            self.is_new = not self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+            self._db = sqlite3.connect(place, uri=True, isolation_level=None, check_same_thread=False)
+            self.is_new = not self._one("SELECT count(*) FROM sqlite_master")
             if settings is not None:
-                self._db.execute("PRAGMA journal_mode = WAL")
+                self._one("PRAGMA journal_mode = WAL")
                 self.settings = settings
-                return
-            self._check()
-            self.settings = self._settings()
-            self._load()
+            else:
+                self.settings = self._checked_settings()
+                self._load()
 
     def close(self) -> None:
         """Close the file; the write-ahead log is put into it where nobody else has it open."""
         self._db.close()
 
-    def _check(self) -> None:
+    def _checked_settings(self) -> dict[str, Any]:
+        """The settings; a file that is no index of this version is refused."""
         if self.is_new:
             raise FileNotFoundError(f"{self.file} holds nothing yet: the call that makes the index has not ended")
-        kind, version = (
-            self._db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")
-        )
-        if kind != _APPLICATION:
+        if self._one("PRAGMA application_id") != _APPLICATION:
             raise ValueError(f"{self.file} is a SQLite file of another program; name another folder")
-        if version != FORMAT:
-            raise ValueError(f"{self.file} has format {version}, this version reads {FORMAT}; make the index again")
-
-    def _settings(self) -> dict[str, Any]:
+        if (version := self._one("PRAGMA user_version")) != FORMAT:
+            raise ValueError(f"{self.file} has format {version}, this version reads {FORMAT}; {_ANEW}")
         try:
-            found = {name: json.loads(value) for name, value in self._db.execute("SELECT * FROM settings")}
+            found = {name: json.loads(value) for name, value in self._all("SELECT * FROM settings")}
             IndexModel(**found["model"]).check_types()
             np.dtype(found["dtype"])
             found["cut"], found["graph"], found["keep_texts"]
@@ -163,31 +128,46 @@ class IndexStore:
         except sqlite3.OperationalError as error:
             if "locked" in str(error):
                 raise ValueError(f"{self.file} is being written by another program; wait until it is done") from None
-            raise OSError(f"{self.file} cannot be used ({error}); see to the disk, or make the index again") from None
+            raise OSError(f"{self.file} cannot be used ({error}); see to the disk, or {_ANEW}") from None
         except sqlite3.DatabaseError as error:
-            raise ValueError(f"{self.file} is damaged or no index ({error}); make the index again") from None
+            raise ValueError(f"{self.file} is damaged or no index ({error}); {_ANEW}") from None
 
     # Reading
+
+    def _all(self, sql: str, *values: Any) -> list[Any]:
+        """All rows of a question to the file."""
+        with self._lock, self._one_line():
+            return self._db.execute(sql, values).fetchall()
+
+    def _one(self, sql: str, *values: Any) -> Any:
+        """The first value of the first row; None if there is no row."""
+        return next((row[0] for row in self._all(sql, *values)), None)
+
+    @contextmanager
+    def _begun(self, how: str) -> Iterator[None]:
+        """Let the block see one state of the file; what it does not commit is undone."""
+        with self._lock, self._one_line():
+            self._db.execute(f"BEGIN {how}")
+            try:
+                yield
+            finally:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
         """Read one state of the index, the newest, whatever others write meanwhile."""
-        with self._lock, self._one_line():
-            self._db.execute("BEGIN")
-            try:
-                newest = self._db.execute("SELECT max(number) FROM commits").fetchone()[0]
-                if newest != self._commit:
-                    self._load()
-                yield
-            finally:
-                self._db.execute("ROLLBACK")
+        with self._begun("DEFERRED"):
+            self._load()
+            yield
 
     def _load(self) -> None:
-        """Open the vectors of the parts that count."""
-        self._commit = self._db.execute("SELECT max(number) FROM commits").fetchone()[0] or 0
-        spans = self._spans("")
-        self.parts = []
-        for number, first, rows, blob in self._db.execute("SELECT * FROM parts ORDER BY number").fetchall():
+        """Open the vectors that count in the newest commit, if they are not open."""
+        newest = self._one("SELECT coalesce(max(number), 0) FROM commits")
+        if newest == self._commit:
+            return
+        spans, parts = self._spans(), []
+        for number, first, rows, blob in self._all("SELECT * FROM parts ORDER BY number"):
             place, graph = self.vectors(number), self._graph(number)
             self._verify(place)
             try:
@@ -195,69 +175,69 @@ class IndexStore:
             except (ValueError, EOFError, SyntaxError) as error:
                 raise ValueError(f"{place} cannot be read ({' '.join(str(error).split())}); {_ANEW}") from None
             ids = np.arange(first, first + rows) if blob is None else np.frombuffer(blob, np.int64)
-            has_graph = self._verify(graph)
-            self.parts.append(Part(ids, vectors, _within(ids, spans), open_graph(graph) if has_graph else None))
+            parts.append(Part(ids, vectors, _within(ids, spans), open_graph(graph) if self._verify(graph) else None))
+        self.parts, self.rows = parts, sum(len(part.ids) for part in parts)
+        self._commit, self._mean = newest, None
 
     def _verify(self, path: Path) -> bool:
         """Compare a file with what was recorded of it: its size, and once per process its bytes."""
-        recorded = self._db.execute("SELECT bytes, sha256 FROM files WHERE name = ?", [path.name]).fetchone()
-        if recorded is None:
-            return False
-        try:
-            size = path.stat().st_size
-            if size != recorded[0]:
-                raise ValueError(f"{path} has {size:,} bytes instead of {recorded[0]:,}; restore it, or {_ANEW}")
-            if os.environ.get("MMBERT_VERIFY") != "0" and known_sha256(path) != recorded[1]:
-                raise ValueError(f"{path}: its bytes are not those that were written; restore it, or {_ANEW}")
-        except OSError as error:
-            raise ValueError(f"{path} cannot be read ({error.strerror}); restore it, or {_ANEW}") from None
-        return True
+        recorded = self._all("SELECT bytes, sha256 FROM files WHERE name = ?", path.name)
+        for size, digits in recorded:
+            try:
+                if (found := path.stat().st_size) != size:
+                    raise ValueError(f"{path} has {found:,} bytes instead of {size:,}; restore it, or {_ANEW}")
+                if os.environ.get("MMBERT_VERIFY") != "0" and known_sha256(path) != digits:
+                    raise ValueError(f"{path}: its bytes are not those that were written; restore it, or {_ANEW}")
+            except OSError as error:
+                raise ValueError(f"{path} cannot be read ({error.strerror}); restore it, or {_ANEW}") from None
+        return bool(recorded)
 
-    def _spans(self, condition: str, values: Sequence[Any] = ()) -> Ids:
+    def _spans(self, condition: str = "1", values: Sequence[Any] = ()) -> Ids:
         """First number and count of the passages of each document, ascending."""
-        found = self._db.execute(f"SELECT first, rows FROM documents {condition} ORDER BY first", values).fetchall()
+        found = self._all(f"SELECT first, rows FROM documents WHERE {condition} ORDER BY first", *values)
         return np.asarray(found, dtype=np.int64).reshape(-1, 2)
 
     def __len__(self) -> int:
-        with self._one_line():
-            return int(self._db.execute("SELECT coalesce(sum(rows), 0) FROM documents").fetchone()[0])
+        return int(self._one("SELECT coalesce(sum(rows), 0) FROM documents"))
+
+    def ids(self) -> Ids:
+        """Numbers of the passages that count, in the order of their vectors."""
+        return np.concatenate([np.empty(0, np.int64), *(part.ids[part.alive] for part in self.parts)])
+
+    def _alive(self) -> Iterator[Any]:
+        """The vectors of `ids`, some thousand at a time."""
+        for part in self.parts:
+            for rows in np.array_split(np.flatnonzero(part.alive), len(part.ids) // 65_536 + 1):
+                yield part.vectors[rows]
 
     def names(self) -> list[str]:
         """Names of all documents, in order."""
-        with self._one_line():
-            return sorted(name for (name,) in self._db.execute("SELECT name FROM documents"))
+        return [name for (name,) in self._all("SELECT name FROM documents ORDER BY name")]
 
     def known(self, name: str) -> Known | None:
         """Digest and columns of a document; None if there is none of this name."""
-        found: Known | None = self._db.execute(
-            "SELECT digest, columns FROM documents WHERE name = ?", [name]
-        ).fetchone()
-        return found
+        return next(iter(self._all("SELECT digest, columns FROM documents WHERE name = ?", name)), None)
 
     def columns(self) -> list[str]:
         """Names of the columns that some document has."""
-        with self._one_line():
-            return [name for (name,) in self._db.execute("SELECT DISTINCT name FROM metadata ORDER BY name")]
+        return [name for (name,) in self._all("SELECT DISTINCT name FROM metadata ORDER BY name")]
 
     def values(self, column: str, most: int = 1_000) -> list[tuple[Any, int]]:
         """The commonest values of a column, with the number of documents."""
-        with self._lock, self._one_line():
-            return self._db.execute(
-                "SELECT value, count(*) FROM metadata WHERE name = ? GROUP BY value ORDER BY 2 DESC, 1 LIMIT ?",
-                [column, most],
-            ).fetchall()
+        sql = "SELECT value, count(*) FROM metadata WHERE name = ? GROUP BY value ORDER BY 2 DESC, 1 LIMIT ?"
+        return self._all(sql, column, most)
 
-    def check_filter(self, where: Filter) -> None:
-        """Refuse a filter on a column that no document has."""
+    def filter(self, text: str) -> Filter:
+        """Read a filter; one on a column that no document has is refused."""
+        where = Filter(text, self._tags_like)
         known = self.columns() if where.columns else []
-        for name in where.columns:
-            if name not in known:
-                raise ValueError(f"{self.folder} has no column {name!r} to filter on; {did_you_mean(name, known)}")
+        if (name := next((one for one in where.columns if one not in known), None)) is not None:
+            raise ValueError(f"{self.folder} has no column {name!r} to filter on; {did_you_mean(name, known)}")
+        return where
 
-    def tags_like(self, column: str, tag: str) -> list[str]:
+    def _tags_like(self, column: str, tag: str) -> list[str]:
         """The values of a language's column that mean one language, however it is written; the tag itself if none."""
-        with self._lock, self._one_line():
-            used = self._tags(column)
+        used = self._tags(column)
         found = [one for one, own in used.items() if one == tag or same_language(tag, own)]
         if read := sorted({used[one] for one in found} - {tag}):
             logger.warning(
@@ -273,45 +253,37 @@ class IndexStore:
     def _tags(self, column: str, where: Path | None = None) -> dict[str, str]:
         """The values of a language's column and the tags in use; none where they are too many for languages."""
         sql = "SELECT DISTINCT value FROM metadata WHERE name = ? AND typeof(value) = 'text' LIMIT ?"
-        there = [value for (value,) in self._db.execute(sql, [column, _MOST_TAGS + 1])]
+        there = [value for (value,) in self._all(sql, column, _MOST_TAGS + 1)]
         return tags_in_use(where, there, apart=False) if len(there) <= _MOST_TAGS else {}
 
-    def nearest(self, queries: Floats, count: int, where: Filter | None) -> list[tuple[Ids, Floats]]:
-        """The nearest passages of all parts that a filter lets through: (ids, cosines) per query."""
-        spans = None if where is None else self._spans(f"WHERE {where.sql}", where.values)
-        found: list[list[tuple[Ids, Floats]]] = [[(np.empty(0, np.int64), np.empty(0, np.float32))] for _ in queries]
-        for part in self.parts:
-            allowed = part.alive if spans is None else part.alive & _within(part.ids, spans)
-            for own, one in zip(found, part.nearest(queries, count, allowed), strict=True):
-                own.append(one)
-        return [merge(own, count) for own in found]
+    def nearest(self, query: Floats, count: int, where: Filter | None) -> Found:
+        """The nearest passages that a filter lets through, with their scores."""
+        spans = None if where is None else self._spans(where.sql, where.values)
+        masks = (one.alive if spans is None else one.alive & _within(one.ids, spans) for one in self.parts)
+        return best_of([part.nearest(query, count, mask) for part, mask in zip(self.parts, masks, strict=True)], count)
 
     def with_words(self, expression: str, count: int, where: Filter | None) -> list[int]:
         """Numbers of the passages that an expression of FTS5 finds, the best (BM25) first."""
         more, values = ("", []) if where is None else (f"AND {where.sql}", where.values)
-        rows = self._db.execute(
+        sql = (
             "SELECT words.rowid FROM words CROSS JOIN passages ON passages.id = words.rowid "
             f"CROSS JOIN documents ON documents.id = passages.document WHERE words MATCH ? {more} "
-            "ORDER BY bm25(words, 1.0, 0.5), words.rowid LIMIT ?",
-            [expression, *values, count],
+            "ORDER BY bm25(words, 1.0, 0.5), words.rowid LIMIT ?"
         )
-        return [number for (number,) in rows]
+        return [number for (number,) in self._all(sql, expression, *values, count)]
 
     def frequency(self, word: str) -> int:
         """In how many passages a word stands."""
-        found = self._db.execute("SELECT doc FROM vocabulary WHERE term = ?", [word]).fetchone()
-        return int(found[0]) if found else 0
+        return int(self._one("SELECT doc FROM vocabulary WHERE term = ?", word) or 0)
 
     def mean(self) -> Floats:
         """The mean of the vectors that count, computed once per commit."""
-        if self._mean[0] != self._commit:
-            total = np.zeros(self.settings["model"]["dimensions"], np.float32)
-            for part in self.parts:
-                for rows in np.array_split(np.flatnonzero(part.alive), len(part.ids) // 65_536 + 1):
-                    total += np.asarray(part.vectors[rows], np.float32).sum(axis=0)
-            total /= max(1, sum(int(part.alive.sum()) for part in self.parts))
-            self._mean = self._commit, total
-        return self._mean[1]
+        if self._mean is None:
+            sums = (np.asarray(some, np.float32).sum(axis=0) for some in self._alive())
+            total = sum(sums, np.zeros(self.settings["model"]["dimensions"], np.float32))
+            self._mean = total / max(1, len(self.ids()))
+        mean: Floats = self._mean
+        return mean
 
     def vectors_of(self, ids: Sequence[int]) -> Floats:
         """The vectors of some passages."""
@@ -322,25 +294,23 @@ class IndexStore:
             found[own] = part.vectors[rows[own]]
         return found
 
-    def passages(self, ids: Sequence[int]) -> dict[int, dict[str, Any]]:
+    def passages(self, ids: Iterable[int]) -> dict[int, dict[str, Any]]:
         """What a hit shows of passages, by their numbers."""
         names = ("document", "file", "columns", "line", "start", "end", "text")
         sql = (
             'SELECT passages.document, digest, name, file, columns, line, start, "end", text FROM passages '
             "JOIN documents ON documents.id = passages.document WHERE passages.id = ?"
         )
+        tags = f"SELECT name, value FROM metadata WHERE document = ? AND name IN {LANGUAGE_COLUMNS}"
         found = {}
-        for number in map(int, ids):
-            row = self._db.execute(sql, [number]).fetchone()
-            if row is None:
+        for number in ids:
+            if not (rows := self._all(sql, number)):
                 raise ValueError(f"{self.file} is damaged: passage {number} has a vector and no row; {_ANEW}")
-            passage = dict(zip(names, row[2:], strict=True))
-            passage["columns"] = json.loads(passage["columns"])
-            passage["columns"] |= self._db.execute(
-                f"SELECT name, value FROM metadata WHERE document = ? AND name IN {LANGUAGE_COLUMNS}", [row[0]]
-            ).fetchall()
+            document, text_digest, *values = rows[0]
+            passage = dict(zip(names, values, strict=True))
+            passage["columns"] = json.loads(passage["columns"]) | dict(self._all(tags, document))
             if passage["text"] is None:
-                passage["text"] = _looked_up(passage, row[1])
+                passage["text"] = _looked_up(passage, text_digest)
             found[number] = passage
         return found
 
@@ -348,51 +318,38 @@ class IndexStore:
 
     @contextmanager
     def transaction(self, about: dict[str, Any]) -> Iterator[int]:
-        """Change the index, whole or not at all."""
-        with self._lock, self._one_line():
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                if self.is_new:
-                    for statement in _SCHEMA.split(";\n"):
-                        self._db.execute(statement)
-                    settings = [(name, json.dumps(value)) for name, value in self.settings.items()]
-                    self._db.executemany("INSERT INTO settings VALUES (?, ?)", settings)
-                number = self._db.execute("SELECT coalesce(max(number), 0) + 1 FROM parts").fetchone()[0]
-                changed = self._db.total_changes
-                yield number
-                if self._db.total_changes == changed:
-                    self._db.execute("ROLLBACK")
-                    return
+        """Change the index, whole or not at all; yields the number of the next part."""
+        with self._begun("IMMEDIATE"):
+            if self.is_new:
+                for statement in _SCHEMA.split(";\n"):
+                    self._db.execute(statement)
+                settings = [(name, json.dumps(value)) for name, value in self.settings.items()]
+                self._db.executemany("INSERT INTO settings VALUES (?, ?)", settings)
+            before = self._db.total_changes
+            yield self._one("SELECT coalesce(max(number), 0) + 1 FROM parts")
+            if self._db.total_changes != before:
                 self._db.execute("INSERT INTO commits (about) VALUES (?)", [json.dumps(about)])
                 self._db.execute("COMMIT")
-            except BaseException:
-                with suppress(sqlite3.Error):
-                    self._db.execute("ROLLBACK")
-                raise
-            self.is_new = False
-            self._load()
+                self.is_new = False
+                self._load()
 
     def next_id(self) -> int:
         """Number of the next passage; those of removed ones do not come again."""
-        return int(self._db.execute("SELECT coalesce(max(first + rows), 1) FROM parts").fetchone()[0])
+        return int(self._one("SELECT coalesce(max(first + rows), 1) FROM parts"))
 
-    def put(
-        self, document: Document, text_digest: str, first: int, passages: Sequence[Passage], *, keep_text: bool
-    ) -> None:
+    def put(self, document: Document, text_digest: str, first: int, passages: Sequence[Passage]) -> None:
         """Write a document, in the place of one of its name, with its passages and their words."""
         self.remove([document.name])
-        row = [document.name, text_digest, document.file, columns_as_json(document), first, len(passages)]
-        number = self._db.execute(
-            "INSERT INTO documents (name, digest, file, columns, first, rows) VALUES (?, ?, ?, ?, ?, ?)", row
-        ).lastrowid
+        row = (None, document.name, text_digest, document.file, columns_as_json(document), first, len(passages))
+        number = self._db.execute("INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?, ?)", row).lastrowid
         columns = [(str(name), _plain(value), number) for name, value in document.columns.items() if value is not None]
         self._db.executemany("INSERT OR IGNORE INTO metadata VALUES (?, ?, ?)", columns)
         rows = [
-            (first + place, number, one.start, one.end, one.line, one.text if keep_text else None)
-            for place, one in enumerate(passages)
+            (place, number, one.start, one.end, one.line, one.text if self.settings["keep_texts"] else None)
+            for place, one in enumerate(passages, start=first)
         ]
         self._db.executemany("INSERT INTO passages VALUES (?, ?, ?, ?, ?, ?)", rows)
-        self._index_words((first + place, one.text) for place, one in enumerate(passages))
+        self._index_words((place, one.text) for place, one in enumerate(passages, start=first))
 
     def read_tags(self) -> None:
         """Write languages as mmBERT does in what filters compare and hits show; `columns` stay as they came."""
@@ -404,16 +361,12 @@ class IndexStore:
         rows = ((number, *searchable(text)) for number, text in texts)
         self._db.executemany("INSERT INTO words (rowid, text, folded) VALUES (?, ?, ?)", rows)
 
-    def remove(self, names: Iterable[str]) -> None:
+    def remove(self, names: Sequence[str]) -> None:
         """Let documents, where they are there, not be found any more."""
-        for name in names:
-            found = self._db.execute("SELECT id, first, rows FROM documents WHERE name = ?", [name]).fetchone()
-            if found is not None:
-                self._db.execute("DELETE FROM passages WHERE id BETWEEN ? AND ?", [found[1], found[1] + found[2] - 1])
-                self._db.execute("DELETE FROM metadata WHERE document = ?", [found[0]])
-                self._db.execute("DELETE FROM documents WHERE id = ?", [found[0]])
+        for statement in _REMOVE:
+            self._db.executemany(statement, [[name] for name in names])
 
-    def refuse_unknown(self, names: Collection[str]) -> None:
+    def refuse_unknown(self, names: Iterable[str]) -> None:
         """Refuse names of no document, with one that is like the first of them."""
         if (unknown := next((name for name in names if self.known(name) is None), None)) is not None:
             near = difflib.get_close_matches(unknown, self.names()[:_COMPARED], n=1)
@@ -421,13 +374,14 @@ class IndexStore:
             raise ValueError(f"{self.folder} holds no document {unknown!r}{hint}; give names as hits show them")
 
     def add_part(self, number: int, first: int, rows: int, ids: Ids | None = None) -> None:
-        """Let the vectors of a file count."""
+        """Let the vectors of a file count: of `rows` passages from `first` on, or of `ids`."""
+        files = [self.vectors(number)]
         if self.settings["graph"]:
-            build_graph(np.load(self.vectors(number), mmap_mode="r"), self._graph(number))
-        for path in [self.vectors(number), *([self._graph(number)] if self.settings["graph"] else [])]:
-            recorded = [path.name, path.stat().st_size, known_sha256(path)]
-            self._db.execute("INSERT INTO files VALUES (?, ?, ?)", recorded)
-        blob = None if ids is None else ids.astype(np.int64).tobytes()
+            files.append(self._graph(number))
+            build_graph(np.load(files[0], mmap_mode="r"), files[1])
+        recorded = [(path.name, path.stat().st_size, known_sha256(path)) for path in files]
+        self._db.executemany("INSERT INTO files VALUES (?, ?, ?)", recorded)
+        blob = None if ids is None else ids.tobytes()
         self._db.execute("INSERT INTO parts VALUES (?, ?, ?, ?)", [number, first, rows, blob])
 
     def vectors(self, number: int) -> Path:
@@ -439,52 +393,32 @@ class IndexStore:
 
     def compact(self) -> None:
         """Write anew what counts, in one part, and give back the space of what was removed."""
-        next_id = 0
-        with self.transaction({"compacted": True}) as number:
-            next_id = self.next_id()
+        with self.transaction({"compacted": True}) as newest:
+            next_id, ids = self.next_id(), self.ids()
             self.read_tags()
-            ids = np.concatenate([part.ids[part.alive] for part in self.parts] or [np.empty(0, np.int64)])
             shape = (len(ids), self.settings["model"]["dimensions"])
-            with replacing(self.vectors(number)) as partial, partial.open("wb") as file:
+            with replacing(self.vectors(newest)) as partial, partial.open("wb") as file:
                 header = {"descr": np.dtype(self.settings["dtype"]).str, "fortran_order": False, "shape": shape}
                 np.lib.format.write_array_header_1_0(file, header)
-                for part in self.parts:
-                    for rows in np.array_split(np.flatnonzero(part.alive), len(part.ids) // 65_536 + 1):
-                        file.write(np.ascontiguousarray(part.vectors[rows]).tobytes())
+                file.writelines(np.ascontiguousarray(some).tobytes() for some in self._alive())
             self._db.execute("DELETE FROM parts")
             self._db.execute("DELETE FROM files")
-            self.add_part(number, next_id - len(ids), len(ids), ids)
+            self.add_part(newest, next_id - len(ids), len(ids), ids)
             if self.settings["keep_texts"]:
                 self._db.execute("INSERT INTO words (words) VALUES ('delete-all')")
-                with closing(self._db.cursor()) as cursor:
-                    self._index_words(cursor.execute("SELECT id, text FROM passages ORDER BY id"))
+                self._index_words(self._db.execute("SELECT id, text FROM passages ORDER BY id"))
         with self._one_line():
             self._db.execute("VACUUM")
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        self.remove_leftovers()
-
-    def remove_leftovers(self) -> None:
-        """Remove vectors and graphs of parts that do not count any more."""
-        count = {number for (number,) in self._db.execute("SELECT number FROM parts")}
         for path in self.folder.glob("*-[0-9][0-9][0-9][0-9].*"):
             kind, _, number = path.stem.partition("-")
-            if kind in ("vectors", "graph") and int(number) not in count and int(number) < max(count, default=0):
+            if kind in ("vectors", "graph") and int(number) < newest:
                 with suppress(OSError):  # a reader has it open
                     path.unlink()
 
 
 def convert(folder: Path) -> IndexStore:
-    """Make an index of format 1 (index.json and folders of parts) one of this format, with the same vectors.
-
-    Args:
-        folder: Of the index.
-
-    Returns:
-        The store, open; the old files are gone.
-
-    Raises:
-        ValueError: If the old index is broken.
-    """
+    """Make an index of format 1 (index.json and folders of parts) one of this format, with the same vectors."""
     manifest = read_json(folder / "index.json")
     try:
         store = IndexStore(folder, {name: manifest[name] for name in ("model", "cut", "keep_texts", "dtype", "graph")})
@@ -498,18 +432,11 @@ def convert(folder: Path) -> IndexStore:
                     for name, (text_digest, begin, rows) in read_json(place / "documents.json").items():
                         file.seek(int(lines[begin]))
                         found = [json.loads(file.readline()) for _ in range(rows)]
-                        passages = [
-                            Passage(
-                                row.get("text") or _looked_up(row, text_digest) or "",
-                                row["start"],
-                                row["end"],
-                                row["line"],
-                            )
-                            for row in found
-                        ]
-                        document = Document(name, "", found[0]["file"])
-                        store.put(document, text_digest, first + begin, passages, keep_text=manifest["keep_texts"])
-                store.remove(entry.get("removed", ()))
+                        texts = [row.get("text") or _looked_up(row, text_digest) or "" for row in found]
+                        places = [(row["start"], row["end"], row["line"]) for row in found]
+                        passages = [Passage(text, *place) for text, place in zip(texts, places, strict=True)]
+                        store.put(Document(name, "", found[0]["file"]), text_digest, first + begin, passages)
+                store.remove(entry.get("removed", []))
                 store.add_part(number, first, len(lines) - 1)
     except (KeyError, TypeError, ValueError, OSError, EOFError) as error:
         raise ValueError(f"{folder} cannot be converted ({error}); make the index again") from None
@@ -532,10 +459,10 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, str | int | float) else json.dumps(value, ensure_ascii=False, default=str)
 
 
-def _within(ids: Ids, spans: Ids) -> npt.NDArray[np.bool_]:
+def _within(ids: Ids, spans: Ids) -> Mask:
     """Which numbers lie in spans of (first, count), ascending."""
     if not len(spans):
         return np.zeros(len(ids), np.bool_)
     near = np.searchsorted(spans[:, 0], ids, side="right") - 1
-    inside: npt.NDArray[np.bool_] = (near >= 0) & (ids < spans[near, 0] + spans[near, 1])
+    inside: Mask = (near >= 0) & (ids < spans[near, 0] + spans[near, 1])
     return inside
