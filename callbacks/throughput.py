@@ -9,13 +9,13 @@ one square matrix product (`gemm_fraction`). The two are different measures, so 
 import logging
 import time
 from collections.abc import Callable
-from datetime import timedelta
 from functools import cache
 from typing import Any
 
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from ..common.progress import clock_time
 from ..recipes import TrainingSchedule
 from .stream_of import stream_of
 
@@ -118,7 +118,7 @@ class ThroughputCallback(TrainerCallback):
         state.log_history[-1].update(rates)
         self._last, self._tokens, self._flops = self._spent, tokens, state.total_flos
         pace = self._spent / max(tokens - self._first_tokens, 1)
-        left = timedelta(seconds=round(pace * (self.schedule.tokens(self.schedule.steps) - tokens)))
+        left = clock_time(pace * (self.schedule.tokens(self.schedule.steps) - tokens))
         logger.info(
             "%s  step %d/%d  tokens %s  loss %.3f  masking %.0f %%  lr %.1e  %s tokens/s  %s %.1f %%  %s left",
             logs.get("phase", "train"),

@@ -6,12 +6,11 @@ that take long get lines of their own, so that nobody waits for the next log wit
 
 import logging
 import time
-from datetime import timedelta
 from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from ..common.progress import Progress, per_second
+from ..common.progress import Progress, clock_time, per_second
 
 logger = logging.getLogger(__name__)
 
@@ -26,30 +25,29 @@ class TrainingProgress(TrainerCallback):
     """
 
     def __init__(self, *, lines: bool = True) -> None:
-        self._lines, self._bar = lines, None  # type: tuple[bool, Progress | None]
+        self._lines = lines
+        self._bar: Progress | None = None  # of the process that reports
         self._scored: tuple[Progress, int] | None = None
-        self._began = self._told = time.monotonic()
-        self._first, self._loss = 0, ""
+        self._told, self._first, self._loss = 0.0, 0, ""
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Start the clock."""
-        self._began = self._told = time.monotonic()
+        self._told = time.monotonic()
         self._first, self._loss = state.global_step, ""
-        if state.is_world_process_zero and args.disable_tqdm:
-            self._bar = Progress("train", interval=0.0)
+        if state.is_world_process_zero:
+            self._bar = Progress("train", shown=bool(args.disable_tqdm), interval=0.0)
             self._bar.resume(self._first)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Move the bar, or write a line after a long silence."""
-        if self._bar is None or state.global_step == self._first:
+        if self._bar is None or not args.disable_tqdm or state.global_step == self._first:
             return
-        text = self._text(args, state)
         if self._bar.draws:
-            self._bar.update(state.global_step, state.max_steps, text)
+            self._bar.update(state.global_step, state.max_steps, self._text(args, state, self._bar))
         elif self._lines and time.monotonic() - self._told > _SILENCE and not control.should_log:
-            self._tell(text, self._bar.left(state.global_step, state.max_steps))
+            self._tell(args, state, self._bar)
 
     def on_log(
         self,
@@ -60,13 +58,11 @@ class TrainingProgress(TrainerCallback):
         **kwargs: Any,
     ) -> None:
         """Write a line with the loss."""
-        steps = state.global_step - self._first
-        if not logs or "loss" not in logs or not state.is_world_process_zero or steps < 1:
+        if not logs or "loss" not in logs or self._bar is None or state.global_step == self._first:
             return
         self._loss = f"  loss {float(logs['loss']):.4f}"
         if self._lines:
-            left = (time.monotonic() - self._began) / steps * (state.max_steps - state.global_step)
-            self._tell(self._text(args, state), left)
+            self._tell(args, state, self._bar)
 
     def on_prediction_step(
         self,
@@ -104,14 +100,15 @@ class TrainingProgress(TrainerCallback):
             self._bar.close()
             self._bar = None
 
-    def _text(self, args: TrainingArguments, state: TrainerState) -> str:
+    def _text(self, args: TrainingArguments, state: TrainerState, bar: Progress) -> str:
         text = f"step {state.global_step}/{state.max_steps}{self._loss}"
         if not self._lines:  # whoever writes them knows rates that fit the work
             return text
         steps = state.global_step - self._first
         rows = steps * args.train_batch_size * args.gradient_accumulation_steps * args.world_size
-        return f"{text}  {per_second(rows, time.monotonic() - self._began)} rows/s"
+        return f"{text}  {per_second(rows, bar.seconds)} rows/s"
 
-    def _tell(self, text: str, left: float | None) -> None:
+    def _tell(self, args: TrainingArguments, state: TrainerState, bar: Progress) -> None:
         self._told = time.monotonic()
-        logger.info("%s%s", text, "" if left is None else f"  {timedelta(seconds=round(left))} left")
+        left = bar.left(state.global_step, state.max_steps)
+        logger.info("%s%s", self._text(args, state, bar), "" if left is None else f"  {clock_time(left)} left")

@@ -10,12 +10,14 @@ import json
 import os
 import secrets
 import shutil
+import unicodedata
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 _digests: dict[tuple[str, int, int, int], str] = {}  # of files, by path and state
+_BREAKS = ("Cc", "Zl", "Zp")  # control characters and ends of lines: no name has them, and a message is one line
 _LONGEST = 255  # bytes of a file's name on every common file system
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -164,7 +166,7 @@ def inside(folder: Path, name: Any, named_by: Path) -> Path:
     if (
         not isinstance(name, str)
         or len(name) > _LONGEST
-        or "\0" in name
+        or any(unicodedata.category(letter) in _BREAKS for letter in name)
         or "\\" in name
         or ":" in name
         or Path(name).is_absolute()

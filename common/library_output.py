@@ -208,3 +208,16 @@ def end_sorting() -> Path | None:
         sys.stderr.write(text)
         return None
     return path
+
+
+@contextlib.contextmanager
+def without_load_report() -> Iterator[None]:
+    """Keep transformers from listing tensors that a checkpoint has too many or too few of: the caller checks them."""
+    from transformers.utils import logging as transformers_logging
+
+    level = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(level)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 _PATTERNS = {
@@ -61,10 +61,17 @@ def did_you_mean(word: str, known: Iterable[str], most: int = 1) -> str:
     near = [plain[name] for name in begun[:most]] or [
         plain[name] for name in difflib.get_close_matches(word.lower(), plain, n=most)
     ]
-    if near:
-        return f"did you mean {' or '.join(near)}?"
-    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
-    return f"there are {', '.join(names[:_LISTED]) or 'none'}{more}"
+    return f"did you mean {' or '.join(near)}?" if near else f"there are {first_of(names, _LISTED) or 'none'}"
+
+
+def first_of(names: Sequence[str], most: int) -> str:
+    """List the first names and count the others: `swh_Latn, yor_Latn and 3 more`."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of what a library said, or the kind of its error where it said nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def require_known(name: str, value: Any, known: Iterable[Any], remedy: str = "") -> None:

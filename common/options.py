@@ -216,3 +216,19 @@ def hf_arguments(
 
 def _listed(value: Any) -> list[str]:
     return [value] if isinstance(value, str) else list(value or ())
+
+
+def comma_list(text: str | None) -> tuple[str, ...]:
+    """Take apart what an option lists with commas between."""
+    return tuple(part.strip() for part in (text or "").split(",") if part.strip())
+
+
+def column_names(pairs: Iterable[str]) -> dict[str, str | list[str]]:
+    """Read `--columns name=column`, or `name=column,column` where several columns make one of ours."""
+    named: dict[str, str | list[str]] = {}
+    for pair in pairs:
+        name, equals, column = pair.partition("=")
+        if not equals:
+            raise ValueError(f"--columns {pair}: write name=column, such as text=review.")
+        named[name] = column.split(",") if "," in column else column
+    return named

@@ -16,7 +16,7 @@ from collections.abc import Collection, Iterable, Mapping
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..common.messages import option, speaks_python
+from ..common.messages import first_of, option, speaks_python
 from .counts import CODE, PHASES, known_codes, known_scripts, published_token_counts
 from .scripts import script_by_unicode_name, script_codes, script_of
 
@@ -313,9 +313,8 @@ def choose_tags(
             if own is None:
                 near += difflib.get_close_matches(name, sorted(there), n=_NEAR_MATCHES)
             hint = f"did you mean {' or '.join(list(dict.fromkeys(near))[:_NEAR_MATCHES])}? " if near else ""
-            more = f" and {len(there) - _LISTED} more" if len(there) > _LISTED else ""
-            listed = ", ".join(sorted(there)[:_LISTED])
-            raise ValueError(f"{where} {lacks.format(name)}; {hint}there are {listed}{more}.")
+            listed = first_of(sorted(there), _LISTED)
+            raise ValueError(f"{where} {lacks.format(name)}; {hint}there are {listed}.")
         chosen.update(dict.fromkeys(found))
     return list(chosen)
 
@@ -481,10 +480,9 @@ def note_tags(where: object, read: Mapping[str, str], texts: Mapping[str, str] |
         texts: Some text of each tag in use, where there is any.
     """
     pairs = [f"{theirs} as {ours}" for theirs, ours in sorted(read.items()) if theirs != ours]
-    more = f" and {len(pairs) - _LISTED} more" if len(pairs) > _LISTED else ""
     lines = questions_about(read.values(), texts)
     if pairs:
-        lines.insert(0, f"language tags are read as mmBERT writes them: {', '.join(pairs[:_LISTED])}{more}.")
+        lines.insert(0, f"language tags are read as mmBERT writes them: {first_of(pairs, _LISTED)}.")
     if lines:
         logger.warning("%s: %s", where, " ".join(lines))
 

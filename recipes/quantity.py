@@ -7,7 +7,7 @@ import math
 import re
 from typing import Any
 
-_SUFFIX = {"k": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
+_SUFFIX = {"k": 10**3, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
 
 
 class RecipeError(ValueError):
@@ -32,8 +32,10 @@ def number(key: str, value: Any) -> float:
 
 
 def count(key: str, value: Any) -> int:
-    """Read a whole number written as 4608, `2.3T`, `600B`, `1.5M` or `200k`, rounded to the nearest unit."""
-    match = re.fullmatch(r"\s*([0-9.]+)\s*([kMBT])\s*", value) if isinstance(value, str) else None
+    """Read a whole number written as 4608, `10,000`, `2.3T`, `600B`, `1.5M` or `200k`, rounded to the nearest unit."""
+    if isinstance(value, str) and re.fullmatch(r"\s*\d{1,3}([,_]\d{3})+\s*", value):  # 10,000
+        value = re.sub(r"[,_\s]", "", value)
+    match = re.fullmatch(r"\s*([0-9.]+)\s*([kKMBT])\s*", value) if isinstance(value, str) else None
     result = number(key, match[1]) * _SUFFIX[match[2]] if match else number(key, value)
     if result < 0 or (match is None and result != int(result)):
         raise RecipeError(key, f"expected a whole number >= 0, got {value!r}. Suffixes k, M, B and T are understood.")

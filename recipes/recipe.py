@@ -6,6 +6,7 @@ the end of the stable phases. It holds no code and no paths of a machine except 
 
 import hashlib
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.resources import files
@@ -14,12 +15,15 @@ from typing import Any
 
 from ..common.deprecation import warn_renamed
 from ..common.messages import did_you_mean
+from ..languages.tags import is_language_tag, is_tag, unknown_tag_message
 from .data_plan import DataPlan, read_data
 from .extending import load_extended
 from .optimizer_plan import OptimizerPlan, read_optimizer
 from .phase import Phase, read_phase
 from .quantity import RecipeError, count, number, switch, word
 from .training_schedule import TrainingSchedule
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,17 +208,31 @@ def read_recipe(tree: Any, default_name: str) -> Recipe:
         str(name): _variant(f"variants.{name}", str(name), entry, phases)
         for name, entry in _section(tree, "variants", dict).items()
     }
+    data = read_data(_section(tree, "data", dict), {**{phase.name: phase for phase in phases}, **variants})
+    read = {f"phases[{index}]": phase for index, phase in enumerate(phases)}
+    read |= {f"variants.{name}": phase for name, phase in variants.items()}
+    for key, phase in read.items():
+        _check_tags(f"{key}.languages", phase, data.options.get("extra_languages") or ())
     return Recipe(
         name=word("name", tree.get("name", default_name)),
         phases=tuple(phases),
         variants=variants,
         model=dict(_section(tree, "model", dict)),
-        data=read_data(_section(tree, "data", dict), {**{phase.name: phase for phase in phases}, **variants}),
+        data=data,
         optimizer=read_optimizer(_section(tree, "optimizer", dict)),
         seed=count("seed", tree.get("seed", 21)),
         evaluation_masking_ratio=number("evaluation_masking_ratio", tree.get("evaluation_masking_ratio", 0.15)),
         check_order=switch("check_order", tree.get("check_order", True)),
     )
+
+
+def _check_tags(key: str, phase: Phase, extra: Any) -> None:
+    """Refuse what cannot be a tag; a tag beyond the 1,833 may be that of finished shards, and is said."""
+    for tag in () if phase.reads_all else phase.languages:
+        if not is_language_tag(tag, extra):
+            if not is_tag(tag):
+                raise RecipeError(key, unknown_tag_message(tag))
+            logger.warning("%s: %s", key, unknown_tag_message(tag))
 
 
 def _section(tree: Mapping[str, Any], key: str, kind: type) -> Any:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
+from ..data.labelled.read import places_by_language
 from ..languages.fertility import count_texts
 from .metrics.classification import Scores
 from .metrics.intervals import Intervals
@@ -117,11 +118,8 @@ class Task(ABC):
         """
         rows = self.sources[name]
         column = next(one for one in ("text", "context", "tokens", "choices") if one in rows.column_names)
-        places: dict[str, list[int]] = {}
-        for place, tag in enumerate(rows["language"][:]):
-            places.setdefault(tag, []).append(place)
         cut, facts = self.cut.get(name, {}), dict[str, dict[str, float | None]]()
-        for tag, own in sorted(places.items()):
+        for tag, own in sorted(places_by_language(rows).items()):
             values = rows.select(own[:_MEASURED])[column][:]
             counts = count_texts((one if isinstance(one, str) else " ".join(map(str, one or ())) for one in values),
                                  self.tokenizer)  # fmt: skip

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 from ..common.checkpoints.reader import require_start
 from ..common.command import run_command
 from ..common.messages import did_you_mean, require_known, speak
+from ..common.options import column_names
 from ..data.labelled.read import first_look, read_labelled, sample_rows
 from .language_scores import write_language_table
 
@@ -69,12 +70,7 @@ class LabelledSources:
 
     def read(self, require: Sequence[str | tuple[str, ...]]) -> dict[str, Dataset]:
         """Read the rows of `train`, and of `dev` and `test` where there is a source for them."""
-        columns: dict[str, str | list[str]] = {}
-        for pair in self.columns:
-            name, equals, column = pair.partition("=")
-            if not equals:
-                raise ValueError(f"--columns {pair}: write name=column, such as text=review.")
-            columns[name] = column.split(",") if "," in column else column
+        columns = column_names(self.columns)
         require_known("on_bad_row", self.on_bad_row, ("error", "skip"))
         found = {}
         wanted = {

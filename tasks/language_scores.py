@@ -5,12 +5,12 @@ The spread is the standard deviation of a sample of seeds; of a group of languag
 
 from __future__ import annotations
 
-import json
 import statistics
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..common.files import write_json, write_text
 from ..languages.tags import entry_phase, is_among
 from ..model_cards.plots.style import FEW_ROWS
 from .metrics.intervals import interval_over_seeds, share_interval
@@ -114,7 +114,7 @@ def table_lines(table: dict[str, Any], *, every_language: bool = True) -> str:
     return "\n".join(lines)
 
 
-def written(entry: dict[str, Any]) -> str:
+def written(entry: Mapping[str, Any]) -> str:
     """Write a mean and its spread, times 100."""
     return f"{100 * entry['mean']:.1f}" + ("" if entry["sd"] is None else f" ± {100 * entry['sd']:.1f}")
 
@@ -153,8 +153,8 @@ def write_language_table(
         The table for the terminal: the groups of languages, and the languages if they are few.
     """
     table = language_table(records, score=score, pretrained_on=pretrained_on)
-    (folder / "table.md").write_text(table_lines(table) + "\n", encoding="utf-8")
-    (folder / "table.json").write_text(json.dumps(table, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_text(folder / "table.md", table_lines(table) + "\n")
+    write_json(folder / "table.json", table, indent=1)
     if draw is not None:
         draw(table, folder / "table.png")
     return table_lines(table, every_language=len(table["languages"]) <= _SHOWN)

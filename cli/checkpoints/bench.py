@@ -1,7 +1,6 @@
 """`mmbert bench`: how fast this machine encodes, how near that is to what it could do, and how much memory it takes."""
 
 import logging
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ...common.checkpoints.hub import require_address
 from ...common.messages import require_known
 from ...common.progress import Progress
 
@@ -73,7 +73,7 @@ def _entries(checkpoint: str | None, size: str, dtype: str | None, compiled: boo
     from ...modeling.hardware import preferred_dtype
 
     if checkpoint is not None:
-        _require_checkpoint(checkpoint)
+        require_address(checkpoint, "config.json")
     dtype = dtype or str(preferred_dtype(torch.device("cpu"))).removeprefix("torch.")
     networks = [OURS, *([COMPILED] if compiled else []), *([STOCK] if stock else [])]
     name = size if checkpoint is None else Path(checkpoint).resolve().name
@@ -81,17 +81,6 @@ def _entries(checkpoint: str | None, size: str, dtype: str | None, compiled: boo
     with _one_line(checkpoint):
         configuration(entries[0])
     return entries
-
-
-def _require_checkpoint(checkpoint: str) -> None:
-    """Refuse what is neither a folder of a model nor a Hub id, before the Hub is asked for it."""
-    folder = Path(checkpoint)
-    if folder.is_dir() and not (folder / "config.json").is_file():
-        raise FileNotFoundError(f"{folder} holds no config.json; give the folder of a saved model")
-    if not folder.is_dir() and (folder.exists() or not re.fullmatch(r"[\w.-]+/[\w.-]+", checkpoint)):
-        raise FileNotFoundError(
-            f"{folder} is no folder of a saved model; give one, or a Hub id like jhu-clsp/mmBERT-base"
-        )
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ...common.files import refuse_existing
+from ...common.options import comma_list
 
 if TYPE_CHECKING:
     from ...export.vocabulary.report import TrimReport
@@ -46,11 +47,11 @@ def trim(
         "text_column": text_column,
         "language_column": language_column,
         "on_bad_row": on_bad_row,
-        "extra_languages": _tags(extra_languages),
+        "extra_languages": comma_list(extra_languages),
     }
     trimmed = trim_vocabulary(
         checkpoint,
-        _texts(_tags(languages or ""), corpus, options),
+        _texts(list(comma_list(languages)), corpus, options),
         output,
         max_tokens=max_tokens,
         max_parameters=_count(max_parameters),
@@ -107,7 +108,3 @@ def _count(text: str | None) -> int | None:
     if found is None:
         raise ValueError(f"--max-parameters is {text!r}, but must be a number such as 170M or 170000000")
     return int(float(found[1]) * _UNITS[found[2].upper()])
-
-
-def _tags(names: str) -> list[str]:
-    return [name.strip() for name in names.split(",") if name.strip()]

@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
+from ...common.options import column_names
+
 # What each task needs, in the words of its verb; `read_labelled`'s `require`.
 _NEEDS: dict[str, tuple[str | tuple[str, ...], ...]] = {
     "classification": ("text", ("label", "labels", "score")),
@@ -32,7 +34,7 @@ def inspect(
     from ...data.labelled.read import read_labelled
     from ...data.tables.files import format_of
 
-    named = _named(columns or [])
+    named = column_names(columns or [])
     if Path(place).is_file() and format_of(place) == "text":
         typer.echo(
             f"{place} holds running text: no rows of a task, but a corpus for `mmbert tokenize` and `mmbert embed`."
@@ -63,16 +65,6 @@ def _once() -> Iterator[dict[str, None]]:
         yield notes
     finally:
         logger.handlers, logger.propagate = kept, propagated
-
-
-def _named(columns: list[str]) -> dict[str, Any]:
-    named: dict[str, Any] = {}
-    for pair in columns:
-        name, equals, column = pair.partition("=")
-        if not equals:
-            raise ValueError(f"--columns {pair}: write name=column, such as text=review.")
-        named[name] = column.split(",") if "," in column else column
-    return named
 
 
 def _table(place: str, split: str | None, configuration: str | None) -> list[str]:

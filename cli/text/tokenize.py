@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ...common.options import comma_list
+
 if TYPE_CHECKING:
     from ...data import Source, TokenShards
 
@@ -65,9 +67,9 @@ def tokenize(
         language_column=language_column,
         text_column=text_column,
         key_column=key_column,
-        languages=_tags(languages) or None,
+        languages=comma_list(languages) or None,
         language=language,
-        extra_languages=_tags(extra_languages),
+        extra_languages=comma_list(extra_languages),
         on_bad_row=on_bad_row,  # type: ignore[arg-type]
         max_document_bytes=max_document_bytes,
         heldout_fraction=heldout_fraction,
@@ -139,10 +141,6 @@ def _report(shards: "Mapping[Any, TokenShards]") -> None:
             write_json(found.directory.parent / f"fertility_{name}.json", measured)
             if line := fertility_line(measured):
                 typer.echo(f"  {line}")
-
-
-def _tags(names: str | None) -> tuple[str, ...]:
-    return tuple(name.strip() for name in (names or "").split(",") if name.strip())
 
 
 def _part(text: str | None) -> tuple[int, int]:

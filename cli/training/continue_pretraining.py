@@ -9,7 +9,6 @@ of transformers' TrainingArguments is an option, but for what the recipe decides
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 from collections.abc import Mapping
@@ -20,6 +19,8 @@ from typing import TYPE_CHECKING
 import typer
 
 from ...common.command import run_command
+from ...common.files import write_json
+from ...common.options import comma_list
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -55,25 +56,20 @@ def continue_pretraining(arguments: list[str]) -> None:
     from ...trainers import RecipeRun, parse_run_options
 
     options, given = parse_run_options(ContinueOptions, arguments, "mmbert continue", __doc__)
-    output, new = Path(str(given.pop("output_dir"))), tags(options.new)
+    output, new = Path(str(given.pop("output_dir"))), list(comma_list(options.new))
     recipe = with_replay(Recipe.load(options.recipe), new, options.replay_share)
     run = RecipeRun(recipe, output, arguments=given, tokens_per_language=options.tokens_per_language)
     continued = run.run()["stable"]
     accelerator = Accelerator(cpu=bool(given.get("use_cpu")))
     with accelerator.main_process_first():
         models = merged(recipe, continued, output, options)
-        heldout = [run.heldout(), *watched(run, tags(options.watch))]
+        heldout = [run.heldout(), *watched(run, list(comma_list(options.watch)))]
     losses = {name: score(path, heldout, accelerator) for name, path in models.items()}
     if accelerator.is_main_process:
         rows = table(losses, new, recipe.phases[-1].languages)
         typer.echo(f"held-out loss at {recipe.evaluation_masking_ratio:.0%} masking\n\n{rows}")
         (output / "before_after.md").write_text(rows + "\n", encoding="utf-8")
-        (output / "before_after.json").write_text(json.dumps(losses, indent=1) + "\n", encoding="utf-8")
-
-
-def tags(listed: str) -> list[str]:
-    """Split a list of language tags."""
-    return [tag for tag in listed.replace(" ", "").split(",") if tag]
+        write_json(output / "before_after.json", losses, indent=1)
 
 
 def with_replay(recipe: Recipe, new: list[str], share: float) -> Recipe:

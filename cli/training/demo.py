@@ -3,7 +3,6 @@
 Every step is the function that a user calls for the real thing; here they only follow each other.
 """
 
-import json
 import logging
 import time
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ...common.files import read_json, write_json
 from ...common.progress import duration
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def demo(
     seconds = time.monotonic() - began
     _show(record, losses, retrieval)
     results = {"losses": losses, "retrieval": {k: _summary(v) for k, v in retrieval.items()}, "seconds": seconds}
-    (output_dir / "demo.json").write_text(json.dumps(results, indent=1), encoding="utf-8")
+    write_json(output_dir / "demo.json", results, indent=1)
     typer.echo(f"done in {seconds / 60:.1f} minutes. In {output_dir}:")
     typer.echo("  merged/               the merged masked language model")
     typer.echo("  embedder/             loads with SentenceTransformer(...), without this package")
@@ -125,10 +125,10 @@ def _publish(
 
     home = run.output_dir / "embedder"
     last = list(run.recipe.variants)[-1]
-    record: dict[str, Any] = json.loads((run.output_dir / last / "run_record.json").read_text(encoding="utf-8"))
-    merge = {**json.loads((merged / "merge.json").read_text(encoding="utf-8")), "losses": losses}
+    record = read_json(run.output_dir / last / "run_record.json")
+    merge = {**read_json(merged / "merge.json"), "losses": losses}
     for name, value in (("run_record", record), ("retrieval", retrieval), ("merge", merge)):
-        (home / f"{name}.json").write_text(json.dumps(value, indent=1, ensure_ascii=False), encoding="utf-8")
+        write_json(home / f"{name}.json", value, indent=1)
     drawn = draw_all(record, home / "pictures", retrieval)
     pictures = {path.stem: f"pictures/{path.name}" for path in drawn}
     card = build_card(record, retrieval=retrieval, merge=merge, pictures=pictures, name=f"mmbert-{run.recipe.name}")

@@ -1,12 +1,14 @@
 """`mmbert evaluate`: fine-tune an encoder on tasks, score it in every language, report beside the paper's numbers."""
 
-import json
 import os
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from ...common.files import write_json
+from ...common.options import comma_list
 
 if TYPE_CHECKING:
     from ...evaluation.benchmark.run_task import Job
@@ -15,13 +17,13 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    checkpoint: Annotated[str, typer.Argument(help="Folder or Hub id of an encoder.")],
+    checkpoint: Annotated[str | None, typer.Argument(help="Folder or Hub id of an encoder.")] = None,
     tasks: Annotated[
-        str, typer.Option(help="Tasks, comma-separated; a suite (glue, xtreme, low-resource) means all of it.")
-    ],
+        str | None, typer.Option(help="Tasks, comma-separated; a suite (glue, xtreme, low-resource) means all of it.")
+    ] = None,
     output: Annotated[
-        Path, typer.Option("--output", "-o", file_okay=False, help="Folder for runs, report and picture.")
-    ],
+        Path | None, typer.Option("--output", "-o", file_okay=False, help="Folder for runs, report and picture.")
+    ] = None,
     data: Annotated[
         list[str] | None,
         typer.Option(help="TASK=PATH or TASK:SPLIT=PATH: read files in place of the Hub; may be repeated."),
@@ -58,11 +60,12 @@ def evaluate(
     ] = False,
     redo: Annotated[bool, typer.Option("--redo", hidden=True)] = False,
     list_: Annotated[
-        bool, typer.Option("--list", help="Only list what would be trained and where it is read.")
+        bool, typer.Option("--list", help="Only list what would be trained and where it is read; needs nothing else.")
     ] = False,
 ) -> None:
     """Fine-tune an encoder on tasks and score it in every language. Stopped or killed, the same call goes on."""
     from ...common.progress import Progress
+    from ...evaluation.benchmark.catalogue import load_tasks
     from ...evaluation.benchmark.catalogue.rows import Limits, require_languages
     from ...evaluation.benchmark.runner import Evaluation
     from ...evaluation.benchmark.runner import evaluate as run_all
@@ -73,7 +76,13 @@ def evaluate(
     if grid == "book":
         warnings.warn("--grid book is --grid default now.", FutureWarning, stacklevel=2)
         grid = "default"
-    limits = Limits(_tags(train_languages), _tags(languages), max_train, max_test, skip_bad_rows)
+    needed = {"a checkpoint": checkpoint, "--tasks": tasks, "--output": output}
+    if not list_ and (missing := [name for name, value in needed.items() if value is None]):
+        raise ValueError(f"mmbert evaluate needs {', '.join(missing)}; `mmbert evaluate --list` lists the tasks")
+    tasks = tasks or ",".join([*load_tasks(), *(load_tasks(catalogue) if catalogue else ())])
+    checkpoint, output = checkpoint or "", output or Path()
+    trained, tested = (None if text is None else comma_list(text) for text in (train_languages, languages))
+    limits = Limits(trained, tested, max_train, max_test, skip_bad_rows)
     models = str(output / "models") if keep_models else None
     todo = _jobs(checkpoint, tasks, catalogue, _files(data or []), limits, models, _threads(jobs))
     given = {"batch_size": batch_size, "max_length": max_length, "lora": lora or None, "bf16": bf16 or None}
@@ -107,7 +116,7 @@ def _jobs(
     from ...evaluation.benchmark.run_task import Job
 
     names: list[str] = []
-    for name in filter(None, (part.strip() for part in tasks.split(","))):
+    for name in comma_list(tasks):
         suite = [task.name for task in load_tasks().values() if task.suite == name]
         names += suite or [name]
     found = [task_named(name, catalogue) for name in dict.fromkeys(names)]
@@ -138,10 +147,6 @@ def _files(entries: list[str]) -> dict[str, dict[str, str]]:
             raise ValueError(f"--data {entry}: {name} was given before; put its files into one folder")
         found[task][split] = path
     return found
-
-
-def _tags(text: str | None) -> tuple[str, ...] | None:
-    return None if text is None else tuple(tag.strip() for tag in text.split(",") if tag.strip())
 
 
 def _numbers(option: str, text: str | None) -> tuple[float, ...]:
@@ -181,7 +186,7 @@ def _write(outcome: "Outcome", output: Path, checkpoint: str, about: dict[str, s
     report = build_report(outcome.records, outcome.failures, facts)
     report["model_index"] = model_index(report)
     output.mkdir(parents=True, exist_ok=True)
-    (output / "report.json").write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_json(output / "report.json", report, indent=1)
     (output / "report.md").write_text(markdown_report(report), encoding="utf-8")
     if report["tasks"]:
         typer.echo(task_table(report))

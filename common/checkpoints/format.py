@@ -159,7 +159,12 @@ def _refuse_without_weights(directory: Path) -> NoReturn:
         raise ValueError(f"{directory} is a LoRA adapter; merge it into its base model first (peft: merge_and_unload)")
     if pickles:
         refuse_pickle(directory / pickles[0])
-    for kind, pattern in (("ONNX", "**/*.onnx"), ("OpenVINO", "**/openvino*.xml"), ("GGUF", "*.gguf")):
-        if next(directory.glob(pattern), None) is not None:
-            raise FileNotFoundError(f"{directory} is a model for {kind}, for running only; give the one it is made of")
+    if kind := exported_kind(directory):
+        raise FileNotFoundError(f"{directory} is a model for {kind}, for running only; give the one it is made of")
     raise FileNotFoundError(f"{directory} holds neither {SINGLE} nor {INDEX}; it is no checkpoint")
+
+
+def exported_kind(directory: Path) -> str | None:
+    """Tell which engine a folder without weights is for: ONNX, OpenVINO or GGUF; None if it is no export."""
+    kinds = {"ONNX": "**/*.onnx", "OpenVINO": "**/openvino*.xml", "GGUF": "*.gguf"}
+    return next((kind for kind, pattern in kinds.items() if any(directory.glob(pattern))), None)

@@ -1,8 +1,27 @@
 """Checkpoints of the Hub as folders here, fetched without the files that could hold a pickle."""
 
+import os
+import re
 from pathlib import Path
 
+from ..messages import first_line
+
 _HUB_FILES = ("*.json", "*.safetensors", "tokenizer*", "*.txt", "*.model", "SHA256SUMS")
+
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+def require_address(checkpoint: str | os.PathLike[str], *files: str) -> None:
+    """Refuse what is neither a folder with one of these files nor a Hub id, before the Hub is asked for it."""
+    path = Path(checkpoint)
+    if path.is_dir():
+        if not any((path / name).is_file() for name in files):
+            missing = f"neither {' nor '.join(files)}" if len(files) > 1 else f"no {files[0]}"
+            raise FileNotFoundError(f"{path} holds {missing}; give the folder of a saved model")
+    elif path.exists() or not _HUB_ID.fullmatch(str(checkpoint)):
+        raise FileNotFoundError(
+            f"{path} is no folder of a saved model; give one, or a Hub id like jhu-clsp/mmBERT-base"
+        )
 
 
 def local_checkpoint(name: str) -> Path:
@@ -15,8 +34,7 @@ def local_checkpoint(name: str) -> Path:
     try:
         return Path(snapshot_download(name, allow_patterns=list(_HUB_FILES)))
     except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
         raise FileNotFoundError(
-            f"checkpoint {name} is no folder here, and the Hub did not give it ({reason}); check the path or id, "
-            "and unset HF_HUB_OFFLINE to go online."
+            f"checkpoint {name} is no folder here, and the Hub did not give it ({first_line(error)}); check the path "
+            "or id, and unset HF_HUB_OFFLINE to go online."
         ) from None

@@ -113,7 +113,7 @@ def loaded_folders(root: Path) -> Iterator[Path]:
         if not isinstance(kind, str) or not isinstance(name, str):
             raise ValueError(f"{path}: not a list of modules with a type and a path each")
         if kind.split(".")[0] not in ("sentence_transformers", "mmbert"):
-            raise ValueError(f"{path} names the class {kind}; only classes of sentence_transformers are loaded")
+            raise ValueError(f"{path} names the class {kind!r}; only classes of sentence_transformers are loaded")
         place = inside(root, name, path)
         if name and place.is_dir():
             yield place

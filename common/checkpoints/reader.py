@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from ..files import read_json
+from ..messages import first_of
 from .format import CHECKSUMS, DTYPES, INDEX, SIDE_FILES, SINGLE, TensorInfo, find_shards, read_header
 from .hub import local_checkpoint
 from .integrity import loaded_folders, verify_checksums
@@ -131,12 +132,12 @@ class Checkpoint:
         ]
         found = [("missing", missing), ("extra", extra), ("other shapes", other)]
         if any(names for _, names in found):
-            told = "; ".join(f"{kind}: {_some(names)}" for kind, names in found if names)
+            told = "; ".join(f"{kind}: {first_of(names, _NAMED)}" for kind, names in found if names)
             raise ValueError(f"{self.path} does not fit the model: {told}")
 
     def _info(self, name: str) -> TensorInfo:
         if name not in self.tensors:
-            raise ValueError(f"{self.path} holds no tensor {name!r}; it holds {_some(sorted(self.tensors))}")
+            raise ValueError(f"{self.path} holds no tensor {name!r}; it holds {first_of(sorted(self.tensors), _NAMED)}")
         return self.tensors[name]
 
 
@@ -238,8 +239,3 @@ def checkpoint_fingerprint(path: str | os.PathLike[str]) -> str:
         sample = checkpoint.read_flat(name, 0, 1024 // DTYPES[info.dtype].itemsize)
         digest.update(sample.view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:16]
-
-
-def _some(names: Sequence[str]) -> str:
-    rest = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + rest

@@ -31,24 +31,6 @@ from ...languages.tags import CODE, tag_of_locale
 from .base import Document, Pair, ParallelCorpus, Source, Split, check_fraction, check_split, is_heldout
 from .gettext_files import Message, locale_of, read_messages
 
-# CODEMOD section data.catalogues
-# A small real corpus that every machine can have: the translations inside Django, Sphinx and pycountry.
-#
-# These three PyPI packages (extra `demo`) carry gettext catalogues in some 160 languages: web forms, documentation,
-# names
-# of languages, countries and currencies. Their Python source is the `code` share. It is short, technical text: enough
-# to
-# watch a recipe work, not to train a model for use.
-#
-# What is kept: every translated string in NFC, placeholders and markup included. Left out and counted in `skipped`:
-# strings equal to the English ("untranslated"), empty ones, repeated ones of a language, and translations into English.
-# English itself is the message ids. Regional catalogues (es_MX, pt_BR) belong to their language.
-#
-# The split goes by the English string, so a held-out string is held out in all languages and pairs stay parallel.
-# Source
-# is split by file, and it contains English strings: some that are held out as English stand in training code.
-
-
 PACKAGES = ("django", "sphinx", "pycountry")
 ENGLISH = "eng_Latn"
 DOCUMENT_CHARACTERS = 300  # strings are joined until a document has this many,
@@ -286,15 +268,7 @@ def _package_source(name: str) -> Source:
     return Source(metadata["name"], metadata["version"], licence.splitlines()[0], url)
 
 
-# CODEMOD section data.python_source
-# The Python files of an installed package, as documents of the language `code`.
-#
-# Files are cut at blank lines into chunks of a few thousand characters, so that a chunk is a few whole functions and
-# fits
-# a context of 1,024 tokens or so. All chunks of a file share its split.
-
-
-CHUNK_CHARACTERS = 3000
+CHUNK_CHARACTERS = 3000  # a few whole functions, which fit a context of 1,024 tokens or so
 
 
 def python_files(root: Path) -> list[Path]:

@@ -69,7 +69,7 @@ class _Finder:
             if not _is_corpus(location):
                 raise ValueError(refusal(location, _KINDS))
             return [(location, self._tag_of_file(location))]
-        found = sorted(self._inside(location), key=lambda item: (item[1] or "", item[0]))
+        found = sorted(self._walk(location, None), key=lambda item: (item[1] or "", item[0]))
         if not found:
             others = f"; left alone: {dict(self.left_alone)}" if self.left_alone else ""
             raise FileNotFoundError(
@@ -77,32 +77,20 @@ class _Finder:
             )
         return found
 
-    def _inside(self, location: Path) -> Iterator[tuple[Path, str | None]]:
-        entries = [entry for entry in sorted(location.iterdir()) if not entry.name.startswith(".")]
-        folders = [entry.name for entry in entries if entry.is_dir()]
-        for entry in entries:
-            if not entry.is_dir():
-                if self._is_taken(entry):
-                    yield entry, self._tag_of_file(entry)
-            elif self._is_other_split(entry.name, folders):
-                self._leave(entry, OTHER_SPLIT)
-            elif split_of(entry.name) == entry.name or entry.name == "data":
-                yield from self._inside(entry)
-            else:
-                tag = self._tag_of_folder(entry)
-                yield from self._below(entry, tag) if tag else ()
-
-    def _below(self, folder: Path, tag: str) -> Iterator[tuple[Path, str | None]]:
+    def _walk(self, folder: Path, tag: str | None) -> Iterator[tuple[Path, str | None]]:
+        """Yield what lies in a folder and below; `tag` once a folder on the way has named the language."""
         entries = [entry for entry in sorted(folder.iterdir()) if not entry.name.startswith(".")]
         folders = [entry.name for entry in entries if entry.is_dir()]
         for entry in entries:
             if not entry.is_dir():
                 if self._is_taken(entry):
-                    yield entry, tag
+                    yield entry, tag or self._tag_of_file(entry)
             elif self._is_other_split(entry.name, folders):
                 self._leave(entry, OTHER_SPLIT)
-            else:
-                yield from self._below(entry, tag)
+            elif tag or split_of(entry.name) == entry.name or entry.name == "data":
+                yield from self._walk(entry, tag)
+            elif named := self._tag_of_folder(entry):
+                yield from self._walk(entry, named)
 
     def _is_taken(self, path: Path) -> bool:
         if not (taken := _is_corpus(path)):

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ...common.messages import first_line
 from ...languages.tags import canonical_tag, choose_tags, is_language_tag
 from .base import Source
 from .rows import ReadOptions, Row, RowCorpus
@@ -30,7 +31,7 @@ class HubCorpus(RowCorpus):
             raise
         except (OSError, ValueError) as error:
             raise FileNotFoundError(
-                f"{dataset} is no file here, and no readable dataset on the Hub ({_first_line(error)})."
+                f"{dataset} is no file here, and no readable dataset on the Hub ({first_line(error)})."
                 " Check the id, log in if it is gated, and unset HF_HUB_OFFLINE to go online."
             ) from None
         super().__init__(options, source)
@@ -60,7 +61,7 @@ class HubCorpus(RowCorpus):
                 yield self._row(f"{where}, row {number}", tag, record)
         except (OSError, ValueError) as error:
             place = f"{where}, after row {number}"
-            yield Row(place, tag, None, problem="unreadable file", detail=_first_line(error))
+            yield Row(place, tag, None, problem="unreadable file", detail=first_line(error))
 
     def shards(self, tag: str | None) -> int:
         """Return into how many shards a part can be divided, usually its number of files."""
@@ -147,7 +148,3 @@ def _card_licence(dataset: str, revision: str | None) -> str:
     except (OSError, ValueError):
         return "not stated"
     return " AND ".join(licence) if isinstance(licence, list) else str(licence or "not stated")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

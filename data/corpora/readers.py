@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ...common.messages import option
+from ...common.messages import first_line, option
+from ...languages.tags import known_tag, same_language
+from ..tables.arrow import schema_of
 from ..tables.base import MISSING, Record, Slice, TableError, pick
 from ..tables.files import BROKEN, format_of, lines, lines_before
 from ..tables.names import language_of
@@ -39,10 +41,9 @@ def read_rows(path: Path, language: str | None, options: ReadOptions, part: Slic
             count += 1
             yield row
     except (*BROKEN, TableError) as error:
-        detail = (str(error) or type(error).__name__).splitlines()[0]
         inside = "" if part is None else f" between {part.begin:,} and {part.end:,}"
         place = f"{path}{inside}, after row {count}"
-        yield Row(place, language, None, problem="unreadable file", detail=detail)
+        yield Row(place, language, None, problem="unreadable file", detail=first_line(error))
         return
     if not count and part is None:
         yield Row(str(path), language, None, problem="empty document", detail="the file has no row")
@@ -57,6 +58,8 @@ def _rows(path: Path, language: str | None, options: ReadOptions, part: Slice | 
         values = next((one.values for one in records(path, limit=options.max_document_bytes) if one.values), {})
         language = named if pick(values, options.language_column) is MISSING else None
     columns = [name for name in options.columns if language is None or name != options.language_column]
+    if language is not None and kind in ("parquet", "arrow") and options.language_column in schema_of(path).names:
+        columns.append(options.language_column)
     begin = part.begin if part and kind == "jsonl" else 0
     first = kind in _WITH_HEADER
     for record in records(path, columns, limit=options.max_document_bytes, part=part):
@@ -93,9 +96,21 @@ def row_of(place: object, record: Record, language: str | None, options: ReadOpt
             f"name the right one, {option('language_column', 'COLUMN')}"
         )
         return Row(place, None, text, problem="no language", detail=detail)
-    tag = language if language is not None else _value(values, options.language_column)
+    said = _value(values, options.language_column)
+    if language is not None and isinstance(said, str) and _contradicts(said, language, options):
+        detail = (
+            f"its column {options.language_column!r} says {said}, the name of its file or folder, or "
+            f"{option('language', language)}, says {language}; rename the file if the column is right"
+        )
+        return Row(place, language, None, problem="two languages", detail=detail)
+    tag = language if language is not None else said
     key = _value(values, options.key_column) if options.key_column else None
     return _decoded(place, tag, text, key) if isinstance(text, bytes) else Row(place, tag, text, key)
+
+
+def _contradicts(said: str, language: str, options: ReadOptions) -> bool:
+    """Tell whether a column names a language that is understood, and not the one of the file."""
+    return known_tag(said, options.extra_languages) is not None and not same_language(said, language)
 
 
 def _value(values: dict[str, Any], column: str) -> Any:

@@ -8,7 +8,6 @@ give up: windows are compared without normalising, as BERT's and everybody's QA 
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...common.files import write_json
 from .passages import PassageEncoding
 
 
@@ -159,8 +159,7 @@ def write_predictions(
     if unanswerable:
         files["null_odds"] = {name: found.null_odds for name, found in answers.items()}
     for name, content in files.items():
-        text = json.dumps(content, ensure_ascii=False, indent=1)
-        (folder / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+        write_json(folder / f"{name}.json", content, indent=1)
     return folder / "predictions.json"
 
 

@@ -31,16 +31,13 @@ from ...modeling.tokenization_mmbert import SPACE
 from .running_text import RunningText, join_words
 from .windows import most_context, window_room, windows_over
 
-# CODEMOD section data.word_borders
-# Cuts tokens that reach over the border of two words: "▁東京都" becomes 東京 and 都, the second without a mark.
-#
-# The words are read again by the tokenizer's model, which knows pieces and no text; what the layout's normalizer and
-# pre-tokenizer do around it (a mark for a blank, one more at the very start, a cut before every mark) is done here.
-
-
+Borders = Literal["cut", "keep"]
 Token = tuple[int, int, int]  # id, first character, one after the last
 
 
+# Words that share a token are read again by the tokenizer's model, which knows pieces and no text; what the layout's
+# normalizer and pre-tokenizer do around it (a mark for a blank, one more at the very start, a cut before every mark) is
+# done here.
 def cut_at_borders(tokenizer: Any, running: RunningText, tokens: list[Token]) -> list[Token]:
     """Reads the words again that share a token with another, each by itself."""
     spans = [span for span in running.spans if span[0] < span[1]]
@@ -112,31 +109,6 @@ def _model_tokens(model: Any, piece: str, shift: int, lowest: int) -> Iterator[T
 def _is_byte(value: str, piece: str, at: int) -> bool:
     """Whether a token is one byte of a character, not the six signs "<0x0A>" of the text."""
     return len(value) == 6 and value.startswith("<0x") and not piece.startswith(value, at)
-
-
-# CODEMOD section data.words
-# Words as an encoder reads them: every word in running text, one token of its own a word, windows for long texts.
-#
-# `tokenizer(words, is_split_into_words=True)` reads words apart: each gets a word mark, also the comma, the clitic and
-# the Thai word that never have one in running text, offsets restart at every word, an empty word vanishes and what does
-# not fit is cut off. Here the sentence is written first (`running_text.py`), read as a whole, and its tokens are given
-# back to the words through their offsets.
-#
-# A token can reach over the border of two words: "▁東京都" for 東京 and 都. Such words are read again, each by
-# itself and without a mark (`borders="cut"`), so that each owns a token; all others keep the tokens of running
-# text.
-# `borders="keep"` leaves the tokens whole: words may then stand at the same place, where one label cannot tell them
-# apart. With Gemma's vocabulary that is one word in five of Hebrew UD, one in eleven of Arabic and Chinese. What
-# cutting
-# costs: those words look a little different from what the encoder was pre-trained on.
-#
-# A word's place is its first token that is more than a bare word mark. An empty word reads as one bare mark. A text
-# longer than a window is read in overlapping windows; every word is predicted in the one that shows most on both
-# sides of
-# it, so nothing is lost and nothing predicted twice. A word of 10,000 characters simply stretches over windows.
-
-
-Borders = Literal["cut", "keep"]
 
 
 @dataclass(frozen=True)

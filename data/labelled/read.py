@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...common.messages import columns_option, did_you_mean, option
+from ...common.messages import columns_option, did_you_mean, first_of, option
 from ...languages.tags import choose_tags, same_language, tags_in_use
 from ..corpora.rows import OnBadRow
 from ..tables.files import format_of
@@ -118,15 +118,15 @@ def read_labelled(
     for note in notes:
         logger.warning("%s: %s", source, note)
     if named_by:
-        some = ", ".join(f"{tag} ({name})" for tag, name in list(named_by.items())[:_LISTED])
-        more = f" and {len(named_by) - _LISTED} more" if len(named_by) > _LISTED else ""
-        logger.warning("%s: languages are those that names of files and folders say: %s%s", source, some, more)
-    if skipped:
-        told = (f"{n} rows {f'without {name}' if name in FIELDS else f'({name})'}" for name, n in skipped.items())
-        logger.warning("%s: left out %s", source, ", ".join(told))
+        some = first_of([f"{tag} ({name})" for tag, name in named_by.items()], _LISTED)
+        logger.warning("%s: languages are those that names of files and folders say: %s", source, some)
+    told = ", ".join(f"{n} rows {f'without {name}' if name in FIELDS else f'({name})'}" for name, n in skipped.items())
+    if skipped and count:
+        logger.warning("%s: left out %s", source, told)
     _require_languages(source, rows.get("language", []), languages, seen)
     if not count:
-        raise ValueError(f"{source} has no usable row{f' in split {split!r}' if split else ''}.")
+        why = f": left out {told}; repair them, or name other columns" if told else ""
+        raise ValueError(f"{source} has no usable row{f' in split {split!r}' if split else ''}{why}.")
     rows.pop("row", None)
     used = tags_in_use(source, map(str, rows["language"]), UNKNOWN)
     rows["language"] = [used[str(tag)] for tag in rows["language"]]
@@ -284,8 +284,7 @@ def first_look(rows: Dataset, examples: int = 3) -> str:
 
 def _counted(values: Sequence[Any]) -> str:
     counts = Counter(str(value) for value in values if value is not None).most_common()
-    more = f" and {len(counts) - _LISTED} more" if len(counts) > _LISTED else ""
-    return ", ".join(f"{name} {count:,}" for name, count in counts[:_LISTED]) + more or "none"
+    return first_of([f"{name} {count:,}" for name, count in counts], _LISTED) or "none"
 
 
 def sample_rows(rows: Dataset, count: int, seed: int = 0) -> Dataset:
@@ -299,15 +298,20 @@ def sample_rows(rows: Dataset, count: int, seed: int = 0) -> Dataset:
     Returns:
         The rows in their order.
     """
-    places: dict[str, list[int]] = {}
-    for place, tag in enumerate(rows["language"][:]):
-        places.setdefault(tag, []).append(place)
     keep = [
         own[index]
-        for tag, own in places.items()
+        for tag, own in places_by_language(rows).items()
         for index in random.Random(f"{seed}/{tag}").sample(range(len(own)), min(count, len(own)))
     ]
     return rows.select(sorted(keep))
+
+
+def places_by_language(rows: Dataset) -> dict[str, list[int]]:
+    """The numbers of the rows of each language."""
+    places: dict[str, list[int]] = {}
+    for place, tag in enumerate(rows["language"][:]):
+        places.setdefault(tag, []).append(place)
+    return places
 
 
 def _require_languages(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ...common.messages import first_line, first_of
 from ...languages.tags import known_codes, language_code, same_language
 from .arrow import batch_rows, feature_names
 from .base import Table
@@ -33,9 +34,8 @@ def hub_tables(
     except Exception as error:  # datasets raises a dozen types for a set that is not there
         if (snapshot := _snapshot(dataset, revision)) is not None:
             return _tables(dataset, snapshot, split, languages, configuration, None)
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise FileNotFoundError(
-            f"{dataset} is no file here, and no readable dataset on the Hub ({reason}). "
+            f"{dataset} is no file here, and no readable dataset on the Hub ({first_line(error)}). "
             "Check the path or id, log in if it is gated, and unset HF_HUB_OFFLINE to go online."
         ) from None
 
@@ -79,20 +79,22 @@ def _configurations(
     """Choose configurations, each with the language it is named after."""
     if configuration is not None:
         if configuration not in names:
-            raise _ChoiceError(f"{dataset} has no configuration {configuration!r}; there are {_some(names)}.")
+            raise _ChoiceError(
+                f"{dataset} has no configuration {configuration!r}; there are {first_of(names, _LISTED)}."
+            )
         return [(configuration, None)]
     if len(names) == 1:
         return [(names[0], None)]
     tags = {name: name for name in names if language_code(name.partition("_")[0].lower()) in known_codes()}
     if not tags:
-        raise _ChoiceError(f"{dataset} has {len(names)} configurations; choose one of {_some(names)}.")
+        raise _ChoiceError(f"{dataset} has {len(names)} configurations; choose one of {first_of(names, _LISTED)}.")
     if languages is None:
         return list(tags.items())
     chosen: list[tuple[str, str | None]] = []
     for language in languages:
         fits = [name for name in tags if same_language(name, language)]
         if not fits:
-            raise _ChoiceError(f"{dataset} has no language {language!r}; there are {_some(sorted(tags))}.")
+            raise _ChoiceError(f"{dataset} has no language {language!r}; there are {first_of(sorted(tags), _LISTED)}.")
         chosen.append((fits[0], language))
     return chosen
 
@@ -111,8 +113,3 @@ def _table(place: str, loaded: Any, language: str | None, split: str) -> Table:
         return batch_rows(loaded.with_format("arrow").iter(1024))
 
     return Table(place, rows, language, split, names=feature_names(loaded.features), header=loaded.column_names)
-
-
-def _some(names: Sequence[str]) -> str:
-    more = len(names) - _LISTED
-    return ", ".join(names[:_LISTED]) + (f" and {more} more" if more > 0 else "")

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ...common.messages import first_line
 from .arrow import arrow_rows, class_names, schema_of
 from .base import MISSING, Record, Slice, Table, TableError, TableRow, pick
 from .conll import conll_rows
@@ -78,9 +79,7 @@ def file_table(
         except TableError as error:
             raise ValueError(f"{path}: {error}") from None
         except BROKEN as error:
-            raise ValueError(
-                f"{path}: cannot be read ({(str(error) or type(error).__name__).splitlines()[0]})."
-            ) from None
+            raise ValueError(f"{path}: cannot be read ({first_line(error)}).") from None
 
     name = path.name if name is None else name
     names, header = {}, None
@@ -91,7 +90,7 @@ def file_table(
         except TableError as error:
             raise ValueError(f"{path}: {error}") from None
         except BROKEN as error:
-            raise ValueError(f"{path}: cannot be read ({str(error).splitlines()[0]}).") from None
+            raise ValueError(f"{path}: cannot be read ({first_line(error)}).") from None
         names, header = class_names(schema), list(schema.names)
     language = language_of(f"{own}/{name}") if _FOLDER.fullmatch(own := _folder_of(path, name)) else language_of(name)
     return Table(str(path), rows, language, split_of(name), names, header, of_no_split)

@@ -24,7 +24,7 @@ from ..corpora.base import Document, Source
 from ..corpora.rows import ReadOptions, Row
 from ..tables.base import Slice
 from .mds_source import tag_in_path
-from .source import TASK_BYTES, Listed, RowSource, ShardTask, listed_file
+from .source import TASK_BYTES, Listed, RowSource, ShardTask, listed_file, row_of_ids
 
 _EOS = SPECIAL_TOKENS.index("<eos>")
 _SUFFIX = ".ds"
@@ -79,11 +79,7 @@ class DatatroveRowSource(RowSource):
             ids = np.array(tokens[begin:end], dtype=np.uint32)
             ids = ids[:-1] if len(ids) and ids[-1] == _EOS else ids
             place = f"{self.path / task.name}, document {number + 1}"
-            if len(ids) and int(ids.max()) >= self.vocabulary:
-                detail = f"{int(ids.max())}; the vocabulary has {self.vocabulary:,}"
-                yield Row(place, task.language, None, problem="invalid ids", detail=detail)
-            else:
-                yield Row(place, task.language, ids)
+            yield row_of_ids(place, task.language, ids, self.vocabulary)
 
     def _layout(self, name: str) -> tuple[np.ndarray[Any, np.dtype[np.uint64]], int]:
         """Cumulative ends of a file's documents, and bytes per id; sizes that do not agree are refused."""

@@ -26,7 +26,7 @@ from ...modeling.tokenization_mmbert import SPECIAL_TOKENS
 from ..corpora.base import Source
 from ..corpora.mds import INDEX, MdsShard, parse_index, read_samples, unpack_shard
 from ..corpora.rows import ReadOptions, Row
-from .source import TASK_BYTES, Listed, RowSource, ShardTask
+from .source import TASK_BYTES, Listed, RowSource, ShardTask, row_of_ids
 
 IDS, MASK = ("input_ids", "tokens"), "attention_mask"  # mmBERT and most; llm-foundry
 _BOS, _EOS = SPECIAL_TOKENS.index("<bos>"), SPECIAL_TOKENS.index("<eos>")
@@ -127,10 +127,7 @@ class MdsRowSource(RowSource):
             ids = ids[mask != 0]
         if ids.dtype.kind not in "ui":
             return Row(place, tag, None, key, "invalid ids", f"of type {ids.dtype}")
-        if len(ids) and not 0 <= int(ids.min()) <= int(ids.max()) < self.vocabulary:
-            bad = int(ids.min()) if ids.min() < 0 else int(ids.max())
-            return Row(place, tag, None, key, "invalid ids", f"{bad}; the vocabulary has {self.vocabulary:,}")
-        return Row(place, tag, without_specials(ids).astype(np.uint32), key)
+        return row_of_ids(place, tag, without_specials(ids), self.vocabulary, key)
 
     def _ids(self, value: Any) -> NDArray[Any]:
         """Bring ids into an array; bytes are of the first type (llm-foundry: int64) that fits the vocabulary."""

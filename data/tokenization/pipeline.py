@@ -23,7 +23,7 @@ from transformers import PreTrainedTokenizerFast
 
 from ...common.deprecation import renamed_keywords
 from ...common.files import write_json
-from ...common.messages import option
+from ...common.messages import first_of, option
 from ...languages.tags import choose_tags, note_tags
 from ...modeling.tokenization_mmbert import tokenizer_fingerprint
 from ..corpora.base import SPLITS, Corpus, Source, Split
@@ -263,7 +263,7 @@ def _write_shards(
 def _warn_of_missing_heldout(found: dict[Split, TokenShards]) -> None:
     heldout = found["heldout"].languages if "heldout" in found else []
     if missing := [tag for tag in found["train"].languages if tag not in heldout]:
-        named = ", ".join(missing[:10]) + (f" and {len(missing) - 10} more" if len(missing) > 10 else "")
+        named = first_of(missing, 10)
         logger.warning("no held-out text in %s: no loss is reported there; raise the held-out fraction", named)
 
 

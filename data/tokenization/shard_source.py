@@ -18,7 +18,7 @@ from ..corpora.base import SPLITS, Source, Split
 from ..corpora.rows import ReadOptions, Row
 from ..shards import TokenShards
 from ..tables.base import Slice
-from .source import TASK_BYTES, Listed, RowSource, ShardTask
+from .source import TASK_BYTES, Listed, RowSource, ShardTask, row_of_ids
 
 
 class ShardRowSource(RowSource):
@@ -81,8 +81,4 @@ class ShardRowSource(RowSource):
         for number in range(begin, end):
             ids = np.array(tokens[offsets[number] : offsets[number + 1]])
             place = f"{shards.directory / language}.tokens, document {number + 1}"
-            if len(ids) and int(ids.max()) >= self.vocabulary:
-                detail = f"{int(ids.max())}; the vocabulary has {self.vocabulary:,}"
-                yield Row(place, language, None, problem="invalid ids", detail=detail)
-            else:
-                yield Row(place, language, ids)
+            yield row_of_ids(place, language, ids, self.vocabulary)

@@ -13,7 +13,10 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ..corpora.base import SPLITS, Source, Split
 from ..corpora.demo import CatalogueCorpus
@@ -152,6 +155,14 @@ class CatalogueRowSource(RowSource):
         for number, document in enumerate(self.corpus.documents(task.split or "train", task.language)):
             place = f"{document.source} {document.language}, document {number + 1}"
             yield Row(place, document.language, document.text, document.key)
+
+
+def row_of_ids(place: str, language: str | None, ids: NDArray[Any], vocabulary: int, key: object = None) -> Row:
+    """The row of a document whose ids were made before; a bad one where an id is not in the vocabulary."""
+    if len(ids) and not 0 <= int(ids.min()) <= int(ids.max()) < vocabulary:
+        bad = int(ids.min()) if ids.min() < 0 else int(ids.max())
+        return Row(place, language, None, key, "invalid ids", f"{bad}; the vocabulary has {vocabulary:,}")
+    return Row(place, language, ids.astype(np.uint32), key)
 
 
 def listed_file(path: Path, name: str) -> Listed:

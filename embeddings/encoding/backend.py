@@ -5,15 +5,13 @@ numbers, but computed on the tokens alone, without padding.
 """
 
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from ...common.checkpoints.hub import local_checkpoint
+from ...common.checkpoints.hub import local_checkpoint, require_address
 from ...common.checkpoints.integrity import check_folder, one_line_errors
 from ...common.checkpoints.reader import require_finite_weights
 from ...common.files import read_json
@@ -22,21 +20,10 @@ from ...modeling import MmBertConfig
 
 __all__ = ["existing", "known_device", "needs_sentence_transformers", "one_line_errors", "use_our_network"]
 
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-
 
 def existing(checkpoint: str | os.PathLike[str], *, verify: bool = True) -> str:
     """Give a checkpoint back as text if it is a folder (`verify`: with the bytes of SHA256SUMS) or Hub id to load."""
-    path = Path(checkpoint)
-    if path.is_dir():
-        if not (path / "config.json").is_file() and not (path / "modules.json").is_file():
-            raise FileNotFoundError(
-                f"{path} holds neither config.json nor modules.json; give the folder of a saved model"
-            )
-    elif path.exists() or not _HUB_ID.fullmatch(str(checkpoint)):
-        raise FileNotFoundError(
-            f"{path} is no folder of a saved model; give one, or a Hub id like jhu-clsp/mmBERT-base"
-        )
+    require_address(checkpoint, "config.json", "modules.json")
     folder = local_checkpoint(str(checkpoint))
     if (folder / "config.json").is_file():  # told before a gigabyte is compared with its checksums
         kind = read_json(folder / "config.json").get("model_type")

@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from transformers import PretrainedConfig
 
-from ...common.checkpoints.format import DTYPES, read_header
+from ...common.checkpoints.format import DTYPES, exported_kind, read_header
 from ...common.checkpoints.hub import local_checkpoint
-from ...common.files import read_json
 from ...common.messages import option, require_known
 from ...modeling import MmBertModel, quantise_weights, register
 from ...modeling.hardware import compiler_obstacle, describe_runtime, preferred_attention, preferred_dtype
@@ -131,12 +130,13 @@ def _warn_of_head(checkpoint: str) -> None:
 
 def _refuse_graph(checkpoint: str) -> None:
     """Say which backend reads an exported folder, which has no weights for torch."""
-    record = Path(checkpoint) / "export.json"
-    if not record.is_file() or any(Path(checkpoint).glob("*.safetensors")):
-        return
-    file = str(read_json(record).get("file", ""))
-    remedy = next((option("backend", kind) for kind in ("onnx", "openvino") if file.startswith(kind)), "llama.cpp")
-    raise ValueError(f"{checkpoint} holds {file or 'a graph'} and no weights for torch; load it with {remedy}")
+    folder = Path(checkpoint)
+    if (kind := exported_kind(folder)) and not any(folder.rglob("*.safetensors")):
+        remedy = "llama.cpp" if kind == "GGUF" else option("backend", kind.lower())
+        raise ValueError(
+            f"{checkpoint} is a model for {kind}, for running only; load it with {remedy}, or give the one it is made "
+            "of"
+        )
 
 
 def _torch(checkpoint: str, dtype: str | None, pooling: str | None, device: str | None, *, compiled: bool) -> Any:

@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...common.checkpoints.writer import atomic_directory
+from ...common.files import write_json
 
 Floats = npt.NDArray[np.float32]
 Keep = Literal["int8", "float16", "float32"]
@@ -96,7 +97,7 @@ class CompactVectors:
                 if (array := getattr(self, name)) is not None:
                     np.save(partial / f"{name}.npy", array, allow_pickle=False)
             about = {"vectors": len(self), "dims": self.dims, "bytes_per_vector": self.bytes_per_vector}
-            (partial / "compact.json").write_text(json.dumps(about) + "\n", encoding="utf-8")
+            write_json(partial / "compact.json", about, indent=None)
         return Path(folder)
 
     @classmethod

@@ -56,10 +56,11 @@ def read_documents(
     Args:
         *places: A folder stands for its .txt, .md and .rst files and its tables, at any depth, those of an index in it
             left out; a table (.jsonl, .parquet, .csv, ...) has a row per document, with its name under `id`
-            or `_id` (the row's number if there is none) and its other values as columns. Tables of a folder that lack
+            or `_id` (the row's number if there is none) and its other values as columns. A `title` of BEIR's passages
+            (`_id`, `title`, `text`) stands before the text. Tables of a folder that lack
             the field are left alone, with a warning, but for .jsonl and .parquet.
-        field: Where the text is in a row, `a.b` inside a nested one. None: `text`, else a column of a usual name, else
-            the one with the longest texts; which one it is is logged.
+        field: Where the text alone is in a row, `a.b` inside a nested one. None: `text`, else a column of a usual name,
+            else the one with the longest texts; which one it is is logged.
         on_bad: `raise` at a file or row that cannot be read; `skip`: pass it on as what it is, for the index to count.
 
     Returns:
@@ -119,6 +120,16 @@ def _usual_name(rows: list[Mapping[str, Any]]) -> str | None:
     return next((there[name] for name in _TEXT if name in there), None)
 
 
+def _has_title(path: Path) -> bool:
+    """Tell a file of BEIR's passages, whose titles its benchmarks put before the texts."""
+    rows = _first_rows(path)
+    titled = any({"_id", "title", "text"} <= row.keys() and row["title"] for row in rows)
+    if titled:
+        taken = option("field", "text")
+        logger.info("%s: each title stands before its text, as in BEIR; %s takes the texts alone", path, taken)
+    return titled
+
+
 def _text_column(path: Path) -> str:
     """Where the texts of a table are; `text` if nothing in it looks like them."""
     if not (rows := _first_rows(path)):
@@ -158,7 +169,7 @@ def _read(files: list[Path], field: str | None, on_bad: str) -> Iterator[Documen
             if format_of(path) in (None, "text", "conll"):
                 yield Document(name, file_text(path), str(path.absolute()))
                 continue
-            for document in _rows(path, name, field or _text_column(path), on_bad):
+            for document in _rows(path, name, field or _text_column(path), on_bad, not field and _has_title(path)):
                 read += 1
                 yield document
         except (*BROKEN, TableError, UnicodeDecodeError) as broken:
@@ -172,7 +183,7 @@ def _read(files: list[Path], field: str | None, on_bad: str) -> Iterator[Documen
             yield Document(f"{name}:{read + 1}" if read else name, None)  # type: ignore[arg-type] # counted as no text
 
 
-def _rows(path: Path, name: str, field: str, on_bad: str) -> Iterator[Document]:
+def _rows(path: Path, name: str, field: str, on_bad: str, titled: bool) -> Iterator[Document]:
     for number, values, problem, detail in records(path):
         text, own, reason = None, None, problem and f"{problem} ({detail})"
         if values is not None:
@@ -185,5 +196,7 @@ def _rows(path: Path, name: str, field: str, on_bad: str) -> Iterator[Document]:
         if reason and on_bad == "raise":
             raise ValueError(f"{path}, row {number}: {reason}")
         text = None if text is MISSING else text
+        if titled and values is not None and isinstance(text, str):
+            text = f"{values.get('title') or ''} {text}".strip()
         columns = {key: value for key, value in (values or {}).items() if key not in (field, "id", "_id")}
         yield Document(f"{name}:{number}" if own is None else str(own), text, columns=columns)  # type: ignore[arg-type]

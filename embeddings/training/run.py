@@ -9,7 +9,6 @@ Checkpoints of a run are not kept, since contrastive tuning takes hours at most;
 and `output_dir` among the arguments of the trainer.
 """
 
-import json
 import logging
 import math
 import os
@@ -25,7 +24,7 @@ from typing import Any, TypedDict
 from transformers import PrinterCallback, TrainerCallback
 
 from ...callbacks.training_progress import TrainingProgress
-from ...common.files import refuse_existing
+from ...common.files import refuse_existing, write_json
 from ...common.locks import only_writer
 from ...common.progress import duration
 from ...model_cards.cards.folder import write_card
@@ -76,7 +75,7 @@ class TrainingReport:
 
     def save(self, path: Path) -> None:
         """Write the report as JSON."""
-        path.write_text(json.dumps({**asdict(self), "output": str(self.output)}, indent=1) + "\n", encoding="utf-8")
+        write_json(path, {**asdict(self), "output": str(self.output)}, indent=1)
 
 
 class RunOptions(TypedDict, total=False):

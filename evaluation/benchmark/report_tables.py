@@ -3,8 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ...common.messages import first_of
 from ...model_cards.markdown import markdown_table
 from ...model_cards.plots.style import FEW_ROWS
+from ...tasks.language_scores import written
 from .report import GROUP_NAMES, GROUPS
 
 _SHOWN = ("mmBERT-small", "mmBERT-base", "XLM-R base")
@@ -22,7 +24,7 @@ def markdown_report(report: Mapping[str, Any]) -> str:
         )
     if tasks:
         parts += ["## Tasks", task_table(report), "## Settings", _setting_table(tasks)]
-        parts += ["## By resource group", group_table(tasks), "## By script", _script_table(tasks)]
+        parts += ["## By resource group", group_table(tasks), "## By script", script_table(tasks)]
         parts += ["## Languages", _legend(tasks), language_table(tasks), *_token_section(tasks)]
     notes = [f"- {task['title']}: {note}" for task in tasks if task["choice"] == "dev" for note in _notes(task)]
     if notes:
@@ -48,8 +50,8 @@ def task_table(report: Mapping[str, Any]) -> str:
                 len(task["languages"]),
                 f"{task['rows']['test']:,}" if "test" in task["rows"] else "",
                 len(task["seeds"]),
-                _score(task),
-                _score(zero) if zero and zero["languages"] < len(task["languages"]) else "",
+                written(task),
+                written(zero) if zero and zero["languages"] < len(task["languages"]) else "",
                 f"{100 * task['baseline']:.1f}",
                 *ours,
                 *theirs,
@@ -82,11 +84,6 @@ def _title(task: Mapping[str, Any]) -> str:
     return task["title"] if task["choice"] == "dev" else f"{task['title']} (oracle)"
 
 
-def _score(entry: Mapping[str, Any]) -> str:
-    mean = f"{100 * entry['mean']:.1f}"
-    return mean if entry["sd"] is None else f"{mean} ± {100 * entry['sd']:.1f}"
-
-
 def _with_other_metric(task: Mapping[str, Any], published: Mapping[str, Any] | None) -> str:
     """Give our mean of the number that the paper prints, by the script that it used, where it is not the task's own."""
     if published is None:
@@ -95,7 +92,7 @@ def _with_other_metric(task: Mapping[str, Any], published: Mapping[str, Any] | N
     if any(f"official_{wanted}" in entry["other"] for entry in entries):
         wanted = f"official_{wanted}"
     if wanted == task["metric"]:
-        return _score(task)
+        return written(task)
     known = [entry["other"][wanted] for entry in entries if wanted in entry["other"]]
     return f"{wanted} {100 * sum(known) / len(known):.1f}" if known else ""
 
@@ -114,7 +111,7 @@ def _setting_table(tasks: Sequence[Mapping[str, Any]]) -> str:
                 setting["batch_size"],
                 setting["max_length"] or "whole",
                 "LoRA" if setting["lora"] else "full",
-                _some(task["train_languages"]),
+                first_of(task["train_languages"], 4),
                 f"{task['rows']['train']:,} / {task['rows']['dev']:,} / {task['rows']['test']:,}",
                 ", ".join(map(str, task["seeds"])),
                 f"{task['seconds']:,.0f} s",
@@ -124,7 +121,8 @@ def _setting_table(tasks: Sequence[Mapping[str, Any]]) -> str:
     return markdown_table([*header, "rows train / dev / test", "seeds", "time a run"], rows, text_columns=2)
 
 
-def _script_table(tasks: Sequence[Mapping[str, Any]]) -> str:
+def script_table(tasks: Sequence[Mapping[str, Any]]) -> str:
+    """Average every task over the languages of a script."""
     names = sorted({script for task in tasks for script in task["scripts"]})[:_MANY_SCRIPTS]
     return _grid("script", "scripts", names, tasks, {})
 
@@ -136,7 +134,7 @@ def _grid(
     for name in names:
         found = [task[key].get(name) for task in tasks]
         if any(found):
-            cells = [f"{_score(entry)} ({entry['languages']})" if entry else "" for entry in found]
+            cells = [f"{written(entry)} ({entry['languages']})" if entry else "" for entry in found]
             rows.append([long.get(name, name), *cells])
     return markdown_table([title, *(_title(task) for task in tasks)], rows)
 
@@ -148,7 +146,7 @@ def _cell_of(entry: Mapping[str, Any] | None) -> str:
     if entry["rows"] < FEW_ROWS:
         ends = entry.get("interval")
         few = f" (n {entry['rows']}{f': {100 * ends[0]:.0f} to {100 * ends[1]:.0f}' if ends else ''})"
-    return _score(entry) + ("*" if entry["trained"] else "") + few
+    return written(entry) + ("*" if entry["trained"] else "") + few
 
 
 def _token_section(tasks: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -194,8 +192,3 @@ def _notes(task: Mapping[str, Any]) -> list[str]:
 
     known = load_tasks().get(task["name"])
     return [*task["notes"], *([known.note] if known and known.note else [])]
-
-
-def _some(names: Sequence[str], most: int = 4) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ...data.labelled.read import places_by_language
 from ...tasks.base import Task
 from .catalogue import BenchmarkTask, TaskRows, read_task
 from .catalogue.rows import Limits
@@ -131,9 +132,7 @@ def _task(job: Job, run: Run) -> Task:
 
 def _majority(task: Task, part: str) -> dict[str, dict[str, float]]:
     """Score the majority baseline language by language."""
-    places: dict[str, list[int]] = {}
-    for place, tag in enumerate(task.sources[part]["language"]):
-        places.setdefault(tag, []).append(place)
+    places = places_by_language(task.sources[part])
     return {tag: task.majority(part, members) for tag, members in sorted(places.items())}
 
 

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ...embeddings.pairs.pair_set import TranslatedPair
+from .vectors import by_text
 
 _ROWS_AT_ONCE = 1024  # similarities are computed in bands of this many rows: 1,024 x 10,000 candidates are 41 MB
 _TIE = 1e-6  # cosines of float32 unit vectors are exact to about 1e-7 a term; closer than this is the same place
@@ -116,13 +117,7 @@ def _reason_to_skip(language: str, english: str, text: str, seen: set[tuple[str,
 def _embed_once(encoder: Encoder, kept: dict[str, list[tuple[str, str]]], batch_size: int) -> dict[str, np.ndarray]:
     """Embed every distinct string one time: an English message recurs in a hundred languages."""
     texts = sorted({side for rows in kept.values() for pair in rows for side in pair})
-    vectors = np.asarray(encoder.encode(texts, batch_size=batch_size), dtype=np.float32)
-    if not np.isfinite(vectors).all():
-        broken = texts[int(np.flatnonzero(~np.isfinite(vectors).all(axis=1))[0])]
-        raise ValueError(f"the vector of {broken[:60]!r} is not finite; try the encoder in float32")
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    vectors /= np.maximum(lengths, np.finfo(np.float32).tiny)
-    return dict(zip(texts, vectors, strict=True))
+    return by_text(texts, encoder.encode(texts, batch_size=batch_size))
 
 
 def _retrieval(rows: list[tuple[str, str]], vectors: dict[str, np.ndarray]) -> dict[str, float]:

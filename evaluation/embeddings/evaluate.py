@@ -5,16 +5,16 @@
 All files are checked before the first text is embedded, so that a wrong path costs a second and not an hour.
 """
 
-import json
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ...common.deprecation import renamed_keys
+from ...data.tables.read import read_table
 from ...model_cards.markdown import markdown_table
 from ..benchmark.report import GROUPS, build_report
-from ..benchmark.report_tables import group_table, language_table
+from ..benchmark.report_tables import group_table, language_table, script_table
 from .retrieval_sets import Row
 from .tasks import TASKS, SetScores
 
@@ -85,31 +85,13 @@ def read_set(name: str, path: str | Path) -> dict[str, list[Row]]:
                 raise ValueError(f"{name}: {place} holds no {part}.parquet or {part}.jsonl; name the right folder")
         elif len(TASKS[name].columns) > 1:
             raise ValueError(f"{name}: needs the files {', '.join(TASKS[name].columns)}; name their folder")
-        rows = _rows(file)
+        rows = [row.values for row in read_table(file)]
         missing = [column for column in columns if not rows or column not in rows[0]]
         if missing:
             has = ", ".join(rows[0]) if rows else "no row"
             raise ValueError(f"{name}: {file} has no column {missing[0]!r}, but {has}; rename it there")
         found[part] = rows
     return found
-
-
-def _rows(file: Path) -> list[Row]:
-    if file.suffix == ".jsonl":
-        try:
-            return [json.loads(line) for line in file.read_text(encoding="utf-8").split("\n") if line.strip()]
-        except ValueError as broken:
-            raise ValueError(f"{file} cannot be read ({broken}); write one JSON object a line, in UTF-8") from broken
-    from pyarrow import ArrowInvalid
-    from pyarrow.parquet import read_table
-
-    try:
-        rows: list[Row] = read_table(file).to_pylist()
-    except ArrowInvalid as broken:
-        raise ValueError(
-            f"{file} is no parquet file ({str(broken).splitlines()[0]}); give .parquet or .jsonl"
-        ) from broken
-    return rows
 
 
 def _record(name: str, found: SetScores, spent: dict[str, float]) -> dict[str, Any]:
@@ -143,11 +125,6 @@ def embedding_markdown(report: Mapping[str, Any]) -> str:
         Markdown: sets, resource groups, scripts, languages.
     """
     tasks = report["tasks"]
-    scripts = sorted({script for task in tasks for script in task["scripts"]})
-    grid = []
-    for script in scripts:
-        entries = [task["scripts"].get(script) for task in tasks]
-        grid.append([script, *(f"{100 * one['mean']:.1f} ({one['languages']})" if one else "" for one in entries)])
     notes = [f"- {task['title']}: {note}" for task in tasks for note in task["notes"]]
     parts = [
         "# Embeddings evaluated",
@@ -158,7 +135,7 @@ def embedding_markdown(report: Mapping[str, Any]) -> str:
         "## By resource group",
         group_table(tasks),
         "## By script",
-        markdown_table(["script", *(task["title"] for task in tasks)], grid),
+        script_table(tasks),
         "## Languages",
         language_table(tasks),
         *(["## What to know", "\n".join(notes)] if notes else []),

@@ -34,9 +34,14 @@ def embed(encoder: Any, texts: Iterable[str], kind: Kind = "text", batch_size: i
     method = {"query": "encode_query", "document": "encode_document", "text": "encode"}[kind]
     encode = getattr(encoder, method, None) or encoder.encode
     options = {} if batch_size is None else {"batch_size": batch_size}
-    vectors = np.asarray(encode(found, show_progress_bar=False, **options), dtype=np.float32)
+    return by_text(found, encode(found, show_progress_bar=False, **options))
+
+
+def by_text(texts: list[str], found: Any) -> dict[str, Floats]:
+    """Give each text its vector, of length 1; one that is not finite is an error."""
+    vectors = np.asarray(found, dtype=np.float32)
     if not (finite := np.isfinite(vectors).all(axis=1)).all():
-        broken = found[int(np.argmin(finite))]
+        broken = texts[int(np.argmin(finite))]
         raise ValueError(f"the vector of {broken[:60]!r} is not finite; try the encoder in float32")
     vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.finfo(np.float32).tiny)
-    return dict(zip(found, vectors, strict=True))
+    return dict(zip(texts, vectors, strict=True))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ...common.library_output import redirected
 from ...common.local_paths import hide_local_paths
+from ...common.messages import first_line
 
 LOG = "export.log"
 
@@ -34,5 +35,5 @@ def output_into(folder: Path, output: Path) -> Iterator[None]:
         return
     if isinstance(failed, OSError) or not text:  # a full disk has its own words
         raise failed
-    said = next(iter(str(failed).strip().splitlines()), "") or type(failed).__name__
-    raise ValueError(f"{output} was not written: {said}; what the converter printed is in {log_file}") from failed
+    told = f"{output} was not written: {first_line(failed)}; what the converter printed is in {log_file}"
+    raise ValueError(told) from failed

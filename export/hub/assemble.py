@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ...common.checkpoints.integrity import refuse_pickles, write_checksums
 from ...common.checkpoints.reader import SIDE_FILES
-from ...common.files import copy_files, read_json, record_of
+from ...common.files import copy_files, read_json, record_of, write_json
 from ...common.local_paths import hide_local_paths, without_notes
 from ...common.run_file import NAME as RUN_FILE
 from ...model_cards.cards.folder import address_usage, pictures_of, write_card
@@ -141,8 +141,7 @@ def _assemble_adapter(source: Path, directory: Path, base_model: str | None) -> 
         )
     directory.mkdir(parents=True, exist_ok=True)
     copy_files(source, directory, _ADAPTER_FILES)
-    text = json.dumps({**fields, "base_model_name_or_path": base}, indent=2, ensure_ascii=False)
-    (directory / ADAPTER).write_text(text + "\n", encoding="utf-8")
+    write_json(directory / ADAPTER, {**fields, "base_model_name_or_path": base})
 
 
 def _places(source: Path) -> Iterator[Path]:

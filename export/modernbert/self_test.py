@@ -11,8 +11,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ import torch
 
 from ...common.deprecation import warn_renamed
 from ...common.files import read_json
+from ...common.library_output import without_load_report
 from ...modeling.int8_format import int8_table
 
 SELF_TEST = "self_test.json"
@@ -198,23 +198,10 @@ def _hidden_states(
     from ...modeling import MmBertModel
 
     network: Any = ModernBertModel if stock else MmBertModel
-    with _without_load_report():
+    with without_load_report():
         model = network.from_pretrained(path, dtype=dtype, attn_implementation="sdpa").eval()
     hidden: torch.Tensor = model(torch.tensor([ids])).last_hidden_state[0]
     return hidden
-
-
-@contextmanager
-def _without_load_report() -> Iterator[None]:
-    """Keep transformers from listing a head's tensors, which an encoder need not read, on the terminal."""
-    from transformers.utils import logging
-
-    before = logging.get_verbosity()
-    logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(before)
 
 
 def _vectors(hidden: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

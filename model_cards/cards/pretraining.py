@@ -5,11 +5,12 @@ with licences, scores by language and limits. The model-index gets the scores of
 for an embedding model, held-out loss for an encoder; the tables show both. What the Hub would refuse is refused here.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...common.files import read_json
+from ...common.messages import first_of
 from .. import markdown as tables
 from ..plots.style import GROUPS, NAMES, short_count
 from .evaluation import evaluation_results, evaluation_table
@@ -103,20 +104,10 @@ def read_records(run_dir: str | Path) -> tuple[dict[str, Any], dict[str, Any] | 
         raise FileNotFoundError(
             f"{run_dir} holds no run_record.json: give the output folder of a finished training run"
         )
-    record = _read_json(run_dir / "run_record.json")
+    record = read_json(run_dir / "run_record.json")
     optional = (run_dir / "retrieval.json", run_dir / "merge.json")
-    retrieval, merge = (_read_json(path) if path.is_file() else None for path in optional)
+    retrieval, merge = (read_json(path) if path.is_file() else None for path in optional)
     return record, retrieval, merge
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        loaded: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as broken:
-        raise ValueError(
-            f"{path} is not valid JSON ({broken}): the run that wrote it was cut short; run it again"
-        ) from broken
-    return loaded
 
 
 def _card_data(
@@ -235,6 +226,5 @@ def _limits(record: dict[str, Any]) -> list[str]:
         "An encoder repeats the leanings of its text, and serves the languages with little text worse than the others.",
     ]
     if few:
-        shown = ", ".join(few[:12]) + (f" and {len(few) - 12} more" if len(few) > 12 else "")
-        limits.append(f"Languages with fewer than {_FEW_TOKENS:,} tokens of text: {len(few)} ({shown}).")
+        limits.append(f"Languages with fewer than {_FEW_TOKENS:,} tokens of text: {len(few)} ({first_of(few, 12)}).")
     return limits

@@ -42,7 +42,7 @@ def draw_fertility(facts: Sequence[dict[str, Any]], path: str | Path) -> Path:
         )
         axes = figure.subplots()
         for phase in (1, 2, 3, None):
-            colour, marker, label = _PHASES.get(phase, _UNREAD) if phase else _UNREAD
+            colour, marker, label = _PHASES[phase] if phase else _UNREAD
             points = [
                 (one[key], row) for row, script in enumerate(order) for one in groups[script] if one["phase"] == phase
             ]
@@ -59,10 +59,9 @@ def draw_fertility(facts: Sequence[dict[str, Any]], path: str | Path) -> Path:
         axes.set_yticks(range(len(order)), [f"{script} ({len(groups[script])})" for script in order], fontsize=8)
         axes.set_ylim(-0.7, len(order) - 0.3)
         axes.set_xscale("log")
-        ticks = [one for one in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20) if shown]
         low, high = min(one[key] for one in shown), max(one[key] for one in shown)
         axes.set_xlim(low / 1.15, high * 1.6)
-        axes.set_xticks([one for one in ticks if low / 1.15 <= one <= high * 1.6])
+        axes.set_xticks([one for one in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20) if low / 1.15 <= one <= high * 1.6])
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axes.minorticks_off()
         axes.set_xlabel(f"{what} (log)", color=INK)

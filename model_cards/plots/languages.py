@@ -7,7 +7,7 @@ followed from what it was given to what was learned of it. From 300 languages on
 from pathlib import Path
 from typing import Any
 
-from .style import COLOURS, GROUPS, INK, MARKERS, NAMES, QUIET, new_figure, save, style, token_axis
+from .style import COLOURS, GROUPS, INK, MARKERS, NAMES, QUIET, new_figure, plain_log_axis, save, style, token_axis
 
 _MANY = 300
 _NAMED = 40  # languages whose tags fit under an axis
@@ -110,14 +110,4 @@ def _draw_marks(
                 label=NAMES[group],
             )
     if log and shown:
-        _plain_log_axis(axes)
-
-
-def _plain_log_axis(axes: Any) -> None:
-    """Write plain numbers at 1, 2, 5, 10, ..., not powers of ten."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-    axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.yaxis.set_minor_formatter(NullFormatter())
+        plain_log_axis(axes)

@@ -18,6 +18,7 @@ from .style import (
     QUIET,
     new_figure,
     phase_spans,
+    plain_log_axis,
     save,
     shade_phases,
     short_count,
@@ -215,7 +216,7 @@ def draw_shares(record: dict[str, Any], path: str | Path) -> Path:
             natural = sum(languages[tag]["group"] != "code" for tag in shares)
             count = f"{natural:,} languages" + (" and code" if natural < len(shares) else "")
             axes.set_title(f"{name}: {count}{words}", fontsize=10, loc="left", color=INK)
-        panels[0].set(yscale="log", ylabel="share of the tokens (%, log)", xlim=(0, len(ranked) + 1))
+        panels[0].set(ylabel="share of the tokens (%, log)", xlim=(0, len(ranked) + 1))
         if len(ranked) > _MANY:
             panels[0].set(xscale="log", xlim=(0.8, 1.3 * len(ranked)))
         token_axis(panels[0].xaxis)
@@ -273,9 +274,7 @@ def _name_ends(axes: Any, first: str, last: str, shares: dict[str, Any], rank_of
 
 
 def _share_axis(axes: Any, record: dict[str, Any]) -> None:
-    """Leave room above and below the shares, and write plain percentages at 1, 2, 5, 10, ..."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
+    """Leave room above and below the shares, and write plain percentages."""
     shares = [
         100 * share[kind]
         for phase in record["shares"].values()
@@ -284,9 +283,7 @@ def _share_axis(axes: Any, record: dict[str, Any]) -> None:
         if share[kind] > 0
     ]
     axes.set_ylim(min(shares) / 2.2, max(shares) * 1.5)
-    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.yaxis.set_minor_formatter(NullFormatter())
+    plain_log_axis(axes)
 
 
 def _group_legend(figure: Any, axes: Any, present: set[str]) -> None:

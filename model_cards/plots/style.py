@@ -114,6 +114,16 @@ def token_axis(axis: Any) -> None:
     axis.set_major_formatter(FuncFormatter(lambda value, _: short_count(value)))
 
 
+def plain_log_axis(axes: Any) -> None:
+    """Make the y axis logarithmic, with plain numbers at 1, 2, 5, 10, ..., not powers of ten."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+
+
 def short_count(value: float) -> str:
     """Write a count in three significant digits: 950, 12.3k, 1.5M, 2B, 3T."""
     for size, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):

@@ -14,12 +14,13 @@ from typing import Any
 
 Scores = dict[str, float]
 _ENDS = {"L": "E", "U": "S", "W": "S", "M": "I"}  # BILOU, BMES and BMEWO as BIOES, which seqeval knows
+_WORDS = "BEGIN|BEGINNING|BEG|INSIDE|INTERMEDIATE|IN|END|LAST|SINGLETON|SINGLE|UNIT|MIDDLE|MID|WHOLE"
 _SCHEMES = {
-    "prefix": re.compile(r"[BIESLUMWbieslumw][-_].+"),
-    "suffix": re.compile(r".+[-_][BIESLUMWbieslumw]"),
-    "bare": re.compile(r"[BIESLUMWbieslumw]"),
+    "prefix": re.compile(rf"(?P<mark>[BIESLUMW]|{_WORDS})[-_./:|](?P<kind>.+)", re.IGNORECASE | re.DOTALL),
+    "suffix": re.compile(rf"(?P<kind>.+)[-_./:|](?P<mark>[BIESLUMW]|{_WORDS})", re.IGNORECASE | re.DOTALL),
+    "bare": re.compile(rf"(?P<mark>[BIESLUMW]|{_WORDS})(?P<kind>)", re.IGNORECASE),
 }
-_OUTSIDE = ("O", "o")
+_OUTSIDE = ("O", "o", "OUTSIDE", "Outside", "outside", "OUT", "Out", "out")
 
 
 def label_scores(predictions: Sequence[Any], references: Sequence[Any], positive: Any = None) -> Scores:
@@ -75,20 +76,17 @@ def tag_scores(predictions: Sequence[Sequence[str]], references: Sequence[Sequen
 
 
 def entity_scheme(labels: Iterable[str]) -> str | None:
-    """How labels mark entities: "prefix" (B-PER, BIOES), "suffix" (PER-B), "bare" (B, I, O), "io" or None."""
+    """How labels mark entities: "prefix" (B-PER, B.PER, Begin-PER), "suffix" (PER-B), "bare" (B, I, O), "io", None."""
     labels = {str(label) for label in labels}
-    found = sorted(labels - {"O"})
-    if all(_SCHEMES["prefix"].fullmatch(label) for label in {*found} - {"o"}):
-        found = sorted({*found} - {"o"})
-    kinds = {name: [bool(pattern.fullmatch(label)) for label in found] for name, pattern in _SCHEMES.items()}
-    begins = any(label.upper()[:1] in "BSUW" or label.upper()[-1:] in "BSUW" for label in found)
-    for name, fits in kinds.items():
-        if found and all(fits) and begins:
+    for name, pattern in _SCHEMES.items():
+        marks = [pattern.fullmatch(label) for label in labels - {*_OUTSIDE}]
+        if all(marks) and any(mark and mark["mark"][0].upper() in "BSUW" for mark in marks):
             return name
+    found = sorted(labels - {"O"})
     first, inner = ({label[:-2] for label in found if label[-2:] in (f"-{mark}", f"_{mark}")} for mark in "BI")
     behind = sorted(first & inner)
-    if behind and not all(kinds["suffix"]):
-        odd = found[kinds["suffix"].index(False)]
+    odd = next((label for label in found if not _SCHEMES["suffix"].fullmatch(label)), None)
+    if behind and odd:
         raise ValueError(
             f"the label {odd!r} has no position behind it and {behind[0]}-B has one; "
             "write all entities as B-TYPE and I-TYPE."
@@ -107,22 +105,17 @@ def entity_scheme(labels: Iterable[str]) -> str | None:
 
 def as_prefixed(tags: Sequence[str], scheme: str) -> list[str]:
     """Write the tags of a sentence with prefixes, as seqeval reads them."""
-    outside = _OUTSIDE if scheme == "prefix" else ("O",)
+    outside = ("O",) if scheme == "io" else _OUTSIDE
     return ["O" if tag in outside else _prefixed(tag, scheme) for tag in tags]
 
 
 def _prefixed(tag: str, scheme: str) -> str:
     if scheme == "io":
         return f"I-{tag}"
-    if not _SCHEMES[scheme].fullmatch(tag):  # a label of a test that training has not
+    if not (found := _SCHEMES[scheme].fullmatch(tag)):  # a label of a test that training has not
         return f"I-{tag}"
-    if scheme == "bare":
-        mark, kind = tag, "entity"
-    elif scheme == "suffix":
-        mark, kind = tag[-1], tag[:-2]
-    else:
-        mark, kind = tag[0], tag[2:]
-    return f"{_ENDS.get(mark.upper(), mark.upper())}-{kind}"
+    mark = found["mark"][0].upper()
+    return f"{_ENDS.get(mark, mark)}-{found['kind'] or 'entity'}"
 
 
 def span_scores(

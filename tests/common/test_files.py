@@ -43,9 +43,23 @@ def test_names_stay_in_their_folder(tmp_path):
     (folder / "circle").symlink_to(folder / "circle")
     assert inside(folder, "part/a.json", tmp_path) == folder / "part" / "a.json"
     assert inside(folder, "", tmp_path) == folder
-    for name in ("../other", "/etc/hostname", "part/../../other", "link", "circle", "C:a", "a\\b", 3, None, "a" * 300):
-        with pytest.raises(ValueError, match=r"index\.json"):
+    for name in (
+        "../other",
+        "/etc/hostname",
+        "part/../../other",
+        "link",
+        "circle",
+        "C:a",
+        "a\\b",
+        3,
+        None,
+        "a" * 300,
+        "a\nb",
+        "\u2028",
+    ):
+        with pytest.raises(ValueError, match=r"index\.json[^\n]*$"):
             inside(folder, name, folder / "index.json")
+    assert inside(folder, "می\u200cخواهم.json", tmp_path).name == "می\u200cخواهم.json"
 
 
 def test_a_second_writer_is_told_who_is_at_work(tmp_path):

@@ -302,6 +302,24 @@ def test_a_table_without_a_language_column_is_told_how_to_say_its_language(tmp_p
     assert (found.language, found.text) == ("swh_Latn", "mto")
 
 
+@pytest.mark.parametrize("kind", ["jsonl", "parquet", "csv"])
+def test_a_column_that_contradicts_the_name_is_told(tmp_path, kind):
+    rows = [{"text": "mto", "lang": "sw"}, {"text": "river", "lang": "eng_Latn"}, {"text": "x", "lang": None}]
+    path = tmp_path / f"swh_Latn.{kind}"
+    if kind == "parquet":
+        write_parquet(path, rows)
+    elif kind == "csv":
+        path.write_text("text,lang\nmto,sw\nriver,eng_Latn\nx,\n")
+    else:
+        path.write_text("\n".join(map(json.dumps, rows)))
+    with pytest.raises(
+        ValueError, match=r"row 2: two languages \(its column 'lang' says eng_Latn, the name of its file"
+    ):
+        list(open_corpus(path, heldout_fraction=0.0).documents("train"))
+    corpus = open_corpus(path, heldout_fraction=0.0, on_bad_row="skip")
+    assert texts(corpus) == [("swh_Latn", "mto"), ("swh_Latn", "x")] and corpus.skipped == {"two languages": 1}
+
+
 def test_names_say_the_language_as_published_corpora_have_them(tmp_path):
     """`en.jsonl` counts where no column says the language, and wikimedia/wikipedia's folders have a date before it."""
     (tmp_path / "sw.jsonl").write_text('{"text": "mto"}\n')

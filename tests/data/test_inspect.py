@@ -32,6 +32,10 @@ CASES = {
         rows({"text": "Anna Berg", "label": [[0, 9, "PER"]]}, {"text": "x", "label": [[0, 99, "PER"]]}),
         ["note: left out 1 rows (spans that do not fit)", "tagging: 1 rows;", "tags: B-PER 1, I-PER 1"],
     ),
+    "none.jsonl": (
+        rows({"text": "", "label": "a"}, {"text": "  ", "label": "b"}),
+        ["classification: no. has no usable row: left out 2 rows without text; repair them"],
+    ),
     "qa.json": (json.dumps({"data": [{"paragraphs": [SQUAD]}]}), ["qa: 1 rows;", "answers: {'text': ['Norway']"]),
     "copa.jsonl": (
         rows({"premise": "It rained", "choice1": "wet", "choice2": "dry", "label": 0}),

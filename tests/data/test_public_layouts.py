@@ -468,7 +468,7 @@ LAYOUTS = {
     "BEIR corpus (documents)": (
         {"corpus.jsonl": lines([{"_id": "1", "title": "t", "text": "one"}])},
         documents,
-        ["one"],
+        ["t one"],
     ),
     "documents in a CSV": ({"d.csv": 'id,text\n1,"a\nb"\n2,c\n'}, documents, ["a\nb", "c"]),
     "Arrow and Feather": ({"a.feather": lambda p: pandas.DataFrame(SENTIMENT).to_feather(p)}, rows_of, SENTIMENT),

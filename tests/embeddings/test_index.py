@@ -254,6 +254,10 @@ def test_texts_may_stay_in_their_files(embedder, tmp_path):
 def test_documents_are_read_from_rows(tmp_path):
     (tmp_path / "corpus.jsonl").write_text('{"_id": "d1", "title": "", "text": "red"}\n')  # BEIR
     assert [one.name for one in read_documents(tmp_path / "corpus.jsonl")] == ["d1"]
+    beir = [{"_id": "d1", "title": "Red", "text": "a dog"}, {"_id": "d2", "title": "", "text": "blue", "lang": "en"}]
+    (tmp_path / "corpus.jsonl").write_text("\n".join(map(json.dumps, beir)))
+    assert [one.text for one in read_documents(tmp_path / "corpus.jsonl")] == ["Red a dog", "blue"]
+    assert [one.text for one in read_documents(tmp_path / "corpus.jsonl", field="text")] == ["a dog", "blue"]
     lines = [{"id": "x", "body": "red"}, {"body": "blue"}, {"id": 3, "body": None}]
     (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\nno json\n")
     rows = tmp_path / "rows.jsonl"

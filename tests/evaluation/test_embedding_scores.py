@@ -249,7 +249,7 @@ def test_files_are_checked_before_anything_is_embedded(tmp_path):
     for path, error, message in (
         ("nowhere", FileNotFoundError, "does not exist"),
         ("bad.jsonl", ValueError, "no column 'lang'"),
-        ("broken.parquet", ValueError, "no parquet file"),
+        ("broken.parquet", ValueError, "cannot be read"),
         ("empty", ValueError, "holds no data"),
     ):
         with pytest.raises(error, match=message):

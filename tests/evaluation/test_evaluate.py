@@ -227,6 +227,13 @@ def test_list_says_what_would_run(files):
     assert result.output.count("20 + 3") == 8 and "google/xquad" in result.output
 
 
+def test_list_needs_nothing_else():
+    result = CliRunner().invoke(app, ["--list"])
+    assert result.exit_code == 0 and "| sib200 |" in result.output and "| xnli |" in result.output
+    refused = CliRunner().invoke(app, ["any", "-o", "out"])
+    assert "needs --tasks; `mmbert evaluate --list` lists the tasks" in str(refused.exception)
+
+
 @pytest.mark.parametrize("option", ["--languages", "--train-languages"])
 def test_list_refuses_a_language_that_no_task_has(files, option):
     given = ["any", "--tasks", "sib200", "-o", "out", "--list", option]

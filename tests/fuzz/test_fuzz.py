@@ -9,7 +9,7 @@ import struct
 import pytest
 import yaml
 from fuzz_support import fuzz, mutated, read
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from mmbert import Recipe
 from mmbert.common.checkpoints import verify_checksums
@@ -90,6 +90,7 @@ INDEX = {
 
 @fuzz()
 @given(tree=mutated(INDEX))
+@example(tree=INDEX | {"languages": {"\n": None}})
 def test_shard_indexes(tmp_path_factory, tree):
     folder = tmp_path_factory.getbasetemp() / "shards"
     folder.mkdir(exist_ok=True)
@@ -99,6 +100,7 @@ def test_shard_indexes(tmp_path_factory, tree):
 
 @fuzz()
 @given(tree=mutated([{"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"}] * 2))
+@example(tree=[{"idx": 0, "name": "0", "path": "", "type": "\n"}])
 def test_modules_of_a_sentence_transformer(tmp_path_factory, tree):
     folder = tmp_path_factory.getbasetemp() / "st"
     folder.mkdir(exist_ok=True)

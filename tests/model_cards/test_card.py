@@ -165,7 +165,7 @@ def test_records_are_read_from_a_run(small_record, tmp_path):
     (tmp_path / "merge.json").write_text(json.dumps(MERGE))
     assert read_records(tmp_path)[2] == MERGE
     (tmp_path / "retrieval.json").write_text('{"before": ')
-    with pytest.raises(ValueError, match=r"retrieval.json is not valid JSON"):
+    with pytest.raises(ValueError, match=r"retrieval\.json: not valid JSON"):
         read_records(tmp_path)
 
 

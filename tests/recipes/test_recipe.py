@@ -47,6 +47,17 @@ def test_a_recipe_holds_what_the_file_says(tmp_path):
     )
 
 
+def test_numbers_and_tags_as_people_write_them(tmp_path, caplog):
+    text = GOOD.replace("2.3T", "10,000,000").replace("[eng_Latn, deu_Latn]", "[eng_Latn, deu_Latn, qaa_Latn]")
+    (tmp_path / "my.yaml").write_text(text)
+    read = Recipe.from_yaml(tmp_path / "my.yaml")
+    assert (read.phases[0].tokens, read.phases[0].languages[-1]) == (10_000_000, "qaa_Latn")
+    assert "phases[0].languages: language tag 'qaa_Latn' is not known" in caplog.text
+    caplog.clear()
+    (tmp_path / "my.yaml").write_text(text + "data: {corpus: x, extra_languages: [qaa]}\n")
+    assert Recipe.from_yaml(tmp_path / "my.yaml") and not caplog.text
+
+
 def test_steps_are_tokens_over_batch(tmp_path):
     second = Recipe.from_yaml(write(tmp_path, GOOD)).phases[1]
     assert second.steps == round(600e9 / (4608 * 8192))  # recipe.md 3.5: about 15.9k steps
@@ -105,6 +116,8 @@ def test_variants_replace_the_last_phase(recipe):
         ("learning_rate: 8e-4", "shares: {no: 0.1}\n    learning_rate: 8e-4", r"shares.no: is a share of a language"),
         ("name: good", "? [a]\n: 1", r"line 2, the recipe: a key must be a word"),
         ("languages: [eng_Latn", "languages: [no, eng_Latn", r"languages: holds False.*such as nob_Latn"),
+        ("languages: [eng_Latn", "languages: [xx, eng_Latn", r"line 5, phases\[0\].languages: .*'xx' is not known"),
+        ("tokens: 2.3T", "tokens: 10,00", r"line 10, phases\[0\].tokens: expected a finite number, got '10,00'"),
         ("languages: [eng_Latn", "languages: [n, eng_Latn", r"languages: holds 'n'.*such as nob_Latn"),
         (
             "languages: [eng_Latn",

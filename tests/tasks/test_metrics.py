@@ -163,6 +163,10 @@ def test_entities_whatever_way_labels_mark_them():
         lambda tag: tag.lower(),
         lambda tag: tag.replace("I-", "M-"),  # BMES, as Chinese sets have it
         lambda tag: tag[2:] or "O",
+        lambda tag: tag.replace("-", "."),  # GMB and spreadsheets
+        lambda tag: tag.replace("-", "/").replace("I/", "In/"),
+        lambda tag: {"B": "Begin", "I": "Inside", "O": "Outside"}[tag[0]] + tag[1:],
+        lambda tag: tag[2:] + {"B": ":BEGIN", "I": ":INSIDE", "O": "OUT"}[tag[0]],
     ]
     for write in ways:
         found = span_scores([[write(tag) for tag in guess]], [[write(tag) for tag in gold]])

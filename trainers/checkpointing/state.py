@@ -131,8 +131,7 @@ def _plain(value: Any) -> Any:
 
 def save_scheduler(scheduler: Any, directory: Path) -> None:
     """Write the state of a learning-rate scheduler into a checkpoint."""
-    text = json.dumps(scheduler.state_dict(), default=_plain)
-    (directory / SCHEDULER_FILE).write_text(text, encoding="utf-8")
+    write_json(directory / SCHEDULER_FILE, scheduler.state_dict(), indent=None, default=_plain)
 
 
 def load_scheduler(scheduler: Any, optimizer: Optimizer, directory: Path) -> None:
@@ -164,7 +163,7 @@ def save_random_state(directory: Path, rank: int) -> None:
         "torch": torch.random.get_rng_state().tolist(),
         "cuda": [generator.tolist() for generator in cuda],
     }
-    (directory / f"random_state_{rank}.json").write_text(json.dumps(state), encoding="utf-8")
+    write_json(directory / f"random_state_{rank}.json", state, indent=None)
 
 
 def load_random_state(directory: Path, rank: int) -> bool:

@@ -33,6 +33,7 @@ from transformers import EarlyStoppingCallback, TrainerCallback, set_seed
 
 from ...callbacks import ActiveVocabularyCallback
 from ...common.locks import only_writer
+from ...data.labelled.read import places_by_language
 from ...languages.tags import is_among
 from .class_weights import class_weights
 from .config import FineTuningArguments
@@ -247,10 +248,7 @@ def score_by_language(
         found, _ = trainer.predict_rows(rows)
         predictions[name], scores[name], by_language[name] = found, trainer.metrics(found, rows), {}
         intervals[name] = {"overall": interval(found, rows), "languages": {}}
-        tags = rows["language"] if "language" in rows.column_names else []
-        places: dict[str, list[int]] = {}
-        for place, tag in enumerate(tags):
-            places.setdefault(tag, []).append(place)
+        places = places_by_language(rows) if "language" in rows.column_names else {}
         for tag, members in sorted(places.items()):
             part = rows.select(members)
             chosen = [found[place] for place in members]

@@ -7,7 +7,6 @@ the run is made of, so that another one does not go on from them. Beside the new
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -25,7 +24,7 @@ from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from ...callbacks.training_progress import TrainingProgress
 from ...common.checkpoints.integrity import verify_checksums, write_checksums
-from ...common.files import read_json, replacing
+from ...common.files import read_json, replacing, write_json
 from ..checkpointing.paths import check_resumable, checkpoints, rotate
 from ..checkpointing.state import load_scheduler, save_scheduler
 from ..checkpointing.trainer import CheckpointingTrainer
@@ -81,9 +80,7 @@ class FineTuneCheckpoints(CheckpointingTrainer):
     def write_run_state(self, directory: Path) -> None:
         """Write what the run is made of into a checkpoint."""
         if self.args.should_save:
-            found = {"step": self.state.global_step, KEY: self.identity}
-            text = json.dumps(found, indent=1, ensure_ascii=False)
-            (directory / IDENTITY_FILE).write_text(text, encoding="utf-8")
+            write_json(directory / IDENTITY_FILE, {"step": self.state.global_step, KEY: self.identity}, indent=1)
 
     def rotate(self, directory: Path) -> None:
         """Keep the newest checkpoints and the one that scored best."""

@@ -1,6 +1,5 @@
 """The run record: everything a card, a table or a picture needs to know of a run, as plain JSON."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import transformers
 from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
+from ...common.files import read_json, write_json
 from ...data.pretraining.dataset import MlmStream
 
 FILE = "run_record.json"
@@ -59,14 +59,13 @@ def run_record(
 def write_record(record: dict[str, Any], directory: Path) -> Path:
     """Write a record into the run's directory."""
     path = directory / FILE
-    path.write_text(json.dumps(record, indent=1, ensure_ascii=False), encoding="utf-8")
+    write_json(path, record, indent=1)
     return path
 
 
 def read_group_losses(directory: Path) -> dict[str, float]:
     """Read the held-out losses, by resource group, that the run of a directory ended with."""
-    record = json.loads((directory / FILE).read_text(encoding="utf-8"))
-    losses: dict[str, float] = record["evaluations"][-1]["group_loss"]
+    losses: dict[str, float] = read_json(directory / FILE)["evaluations"][-1]["group_loss"]
     return losses
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ...common.changes import find_changes
-from ...common.files import read_json
+from ...common.files import read_json, write_json
 from ...common.messages import flag
 from ...data.pretraining.dataset import MlmStream
 from ...recipes.phase import Phase
@@ -57,8 +57,7 @@ class RunIdentity:
     def save(self, directory: Path, tag: str | None = None) -> None:
         """Write the identity into a checkpoint, with the tag of the phase boundary that it stands at, if it does."""
         named = {"tag": tag} if tag else {}
-        text = json.dumps({"step": self.step, **named, **self.values}, indent=1, ensure_ascii=False)
-        (directory / FILE).write_text(text, encoding="utf-8")
+        write_json(directory / FILE, {"step": self.step, **named, **self.values}, indent=1)
 
 
 def check_identity(

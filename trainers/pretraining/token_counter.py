@@ -4,7 +4,6 @@ The target shares are the recipe's; these are counted from the batches that reac
 can put the two side by side.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...common.deprecation import warn_renamed
-from ...common.files import read_json
+from ...common.files import read_json, write_json
 
 FILE = "token_counts.json"
 _OLD_FILE = "ledger.json"  # the file's name in 0.1; scripts find it for one version more
@@ -37,7 +36,7 @@ class TokenCounter:
             for phase, row in zip(self.phases, tokens, strict=True)
         }
         for name in (FILE, _OLD_FILE):
-            (directory / name).write_text(json.dumps(entries, indent=1, ensure_ascii=False), encoding="utf-8")
+            write_json(directory / name, entries, indent=1)
 
     def load(self, directory: Path) -> None:
         """Read the counts of a checkpoint; phases and languages that this run does not have are left out."""

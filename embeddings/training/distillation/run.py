@@ -21,13 +21,14 @@ from ....common.progress import duration
 from ...encoding.backend import one_line_errors
 from ...encoding.load import load_embedder
 from ...encoding.sentence_transformers_model import save_embedder
+from ...retrievers.load import save_retriever
 from ..presets import TrainingPreset
 from ..run import TrainingReport, TrainingRun, refuse_bad_numbers
 from .label_store import LabelStore, label_texts
 from .losses import DistillationLoss, refuse_bad_weights
 from .ridge import bag_of_tokens, fit_tokens
 from .rows import DistillationRows
-from .static_start import put_head, save_static, start_from_tokens, static_embedder
+from .static_start import put_head, start_from_tokens, static_embedder
 from .targets import CENTRES, Centre, Targets
 from .teachers import Teacher
 
@@ -163,7 +164,7 @@ def distil_static(
     embedder = static_embedder(tokenizer, *lesson.fit(lesson.bags(tokenizer, len(tokenizer))))
     seconds = time.monotonic() - began
     scores = [] if evaluator is None else [(0, evaluator(embedder))]
-    path = save_static(embedder, output)
+    path = save_retriever(embedder, output)
     return TrainingReport(path, len(rows), dict(rows.pairs.skipped), 0, seconds, [], scores)
 
 

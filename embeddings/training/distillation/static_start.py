@@ -13,15 +13,11 @@ things stand between, layer norms and special tokens, and neither may change wha
 So the student starts with the vectors of the table, to the last directions that `hidden` has no room for.
 """
 
-import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-
-from ....common.checkpoints.writer import atomic_directory
 
 _WIDEST = 99.9  # percentile of token lengths that fits below the filler; longer ones are shortened to it
 
@@ -33,13 +29,6 @@ def static_embedder(tokenizer: Any, table: npt.NDArray[np.float32], mean: npt.ND
 
     rows = table if mean is None else table + mean
     return SentenceTransformer(modules=[StaticEmbedding(tokenizer, rows.astype(np.float32)), Normalize()], device="cpu")
-
-
-def save_static(embedder: Any, output: str | os.PathLike[str]) -> Path:
-    """Write a static embedder as a folder that is either absent or whole."""
-    with atomic_directory(output) as partial:
-        embedder.save_pretrained(str(partial), create_model_card=False)
-    return Path(output)
 
 
 def start_from_tokens(

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ....common.files import read_json
+from ....common.messages import first_line
 from ....data.tables.files import format_of, lines
 from ....data.tables.read import open_tables
 from ...encoding.to_file import texts_digest
@@ -108,9 +109,9 @@ def _matrix(path: Path, name: str | None) -> tuple[Any, tuple[str, Any] | None]:
                 found = file.get_tensor(chosen)
                 told = (file.metadata() or {}).get("texts"), []
     except (ValueError, OSError) as error:
-        raise ValueError(f"{path}: {str(error).splitlines()[0]}") from None
+        raise ValueError(f"{path}: {first_line(error)}") from None
     except Exception as error:  # safetensors has an error of its own
-        raise ValueError(f"{path}: no file of vectors ({str(error).splitlines()[0]})") from None
+        raise ValueError(f"{path}: no file of vectors ({first_line(error)})") from None
     if found.ndim != 2 or not np.issubdtype(found.dtype, np.floating):
         raise ValueError(
             f"{path} holds {found.dtype} values of shape {found.shape}; vectors are (rows, dimensions) floats"
@@ -146,7 +147,7 @@ def _table(path: Path, text: str, vector: str | None) -> tuple[list[str], Any]:
         column = table[wanted].combine_chunks()
         flat = column.flatten().to_numpy(zero_copy_only=False)
     except (ValueError, ArrowException, OSError, AttributeError) as error:
-        raise ValueError(f"{path}: {str(error).splitlines()[0]}") from None
+        raise ValueError(f"{path}: {first_line(error)}") from None
     widths = set(np.unique(np.asarray(column.value_lengths()))) if hasattr(column, "value_lengths") else {-1}
     if len(table) == 0 or len(flat) % len(table) or (widths != {len(flat) // len(table)} and widths != {-1}):
         raise ValueError(f"{path}: the vectors of column {wanted!r} are missing or differ in width")

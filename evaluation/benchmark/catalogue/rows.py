@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ....common.messages import first_of
 from ....data.labelled.read import read_labelled
 from ....languages.tags import canonical_tag, choose_tags, is_language_tag, near_matches
 from .row_checks import answers_in_place, apart_from_test, labels_of, row_keys, shared_rows, strange_labels
@@ -260,8 +261,7 @@ class _Reader:
     def _there(self) -> str:
         found = self._read("train", None) or self._read("dev", None)
         tags = sorted(set(found["language"])) if found is not None else []
-        more = f" and {len(tags) - _LISTED} more" if len(tags) > _LISTED else ""
-        return (", ".join(tags[:_LISTED]) or "none") + more
+        return first_of(tags, _LISTED) or "none"
 
 
 def _first_by_hash(rows: "Dataset", count: int) -> "Dataset":
