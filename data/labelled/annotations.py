@@ -70,11 +70,11 @@ def flatten_label_studio(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any] 
         if not done:
             found.append(None)
             continue
-        results = [one for one in done[0].get("result") or () if isinstance(one, dict)]
+        results = [one for one in _list(done[0].get("result")) if isinstance(one, dict)]
         values = [one["value"] for one in results if isinstance(one.get("value"), dict)]
         flat = {"id": row.get("id"), **row.get("data", {})}
         if any("choices" in value for value in values):
-            flat["labels"] = [choice for value in values for choice in value.get("choices") or ()]
+            flat["labels"] = [choice for value in values for choice in _list(value.get("choices"))]
         else:
             flat["entities"] = [value for value in values if _is_placed(value)]
         found.append(flat)
@@ -94,6 +94,10 @@ def accepted(rows: Sequence[tuple[int, dict[str, Any]]]) -> list[tuple[int, dict
     return [(number, row) for number, row in rows if row.get("answer") == "accept"]
 
 
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
 def _annotations(row: Mapping[str, Any]) -> Any:
     found = row.get("annotations", row.get("completions"))
     return found if isinstance(found, list) else None
@@ -107,7 +111,7 @@ def tag_words(
     if not isinstance(given, list):
         raise ValueError(f"{column} holds {given!r:.60}, which is no list of spans: give start, end and label")
     spans = [found for one in given if (found := _span(one)) is not None and found[2].strip()]
-    left_out[FURTHER] += sum(len(one.get("labels") or ()) > 1 for one in given if isinstance(one, Mapping))
+    left_out[FURTHER] += sum(len(_list(one.get("labels"))) > 1 for one in given if isinstance(one, Mapping))
     if len(spans) < len(given):
         wrong = next(one for one in given if not (found := _span(one)) or not found[2].strip())
         raise ValueError(f"{column} holds {wrong!r:.60}, which is no span: give start, end and label")

@@ -427,7 +427,7 @@ def _number(value: Any, name: str, row: str) -> float | None:
         return None
     try:
         return float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ValueError(f"{row}: {name} is {value!r:.40}, but must be a number.") from None
 
 
@@ -450,5 +450,5 @@ def _start(value: Any, where: str) -> int | None:
         return None
     try:
         return int(float(value))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ValueError(f"{where}: answer_start is {value!r:.40}, but must be a number.") from None

@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...common.messages import columns_option, did_you_mean, first_of, option
+from ...common.messages import columns_option, did_you_mean, first_line, first_of, option
 from ...languages.tags import choose_tags, same_language, tags_in_use
 from ..corpora.rows import OnBadRow
 from ..tables.files import format_of
@@ -136,6 +136,7 @@ def read_labelled(
 
 
 def _as_dataset(source: str | Path, columns: dict[str, list[Any]]) -> Dataset:
+    import pyarrow as pa
     from datasets import Dataset
 
     try:
@@ -144,6 +145,14 @@ def _as_dataset(source: str | Path, columns: dict[str, list[Any]]) -> Dataset:
         raise ValueError(
             f"{source}: character {error.start} of {error.object!r:.60} is half a surrogate pair; repair the text with "
             "text.encode('utf-8', 'replace').decode()"
+        ) from None
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:  # such as true in a list of texts
+        if len(columns) > 1:
+            for name, values in columns.items():
+                _as_dataset(source, {name: values})
+        reason = first_line(error)
+        raise ValueError(
+            f"{source}: {', '.join(columns)} mixes kinds of values ({reason}); write texts alone"
         ) from None
 
 

@@ -279,3 +279,23 @@ def test_rows_whose_spans_do_not_fit_are_left_out_and_counted(tmp_path, caplog):
     rows = [{"text": ANNA, "entities": [[0, 99, "PER"]]}, {"text": ANNA, "entities": [[0, 9, "PER"]]}]
     assert len(read_labelled(write(tmp_path / "a.jsonl", rows), on_bad_row="skip")) == 1
     assert "left out 1 rows (spans that do not fit)" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"id": 1, "data": {"text": "Anna sings"}, "annotations": [{"result": True}]},
+        {"id": 1, "data": {"text": "Anna"}, "annotations": [{"result": [{"value": {"choices": 1}}]}]},
+        {"text": "Anna sings", "entities": [{"start": 0, "end": 4, "labels": True}]},
+        {"question": "Who?", "context": "Anna", "answers": {"text": ["Anna"], "answer_start": ["INF"]}},
+        {"text": "a", "score": 10**400},
+        {"question": "What?", "choices": {"label": ["A", False]}, "answerKey": "A"},
+        {"question": "What?", "choices": {"label": [False, "B"]}, "answerKey": "B"},
+    ],
+)
+def test_a_value_of_another_kind_is_told_with_its_file(tmp_path, row):
+    path = write(tmp_path / "odd.jsonl", [row])
+    try:
+        read_labelled(path)
+    except ValueError as error:
+        assert "odd.jsonl" in str(error) and "\n" not in str(error)
