@@ -236,7 +236,12 @@ app.add_typer(search, name="search", cls=_Verbs)
 
 def main() -> None:
     """Run the command line."""
-    own = {"evaluate": {"on_bad_row": "--skip-bad-rows", "extra_languages": ""}, "languages": {"extra_languages": ""}}
+    own = {
+        "evaluate": {"on_bad_row": "--skip-bad-rows", "extra_languages": "", "columns": "by renaming it to {name}"},
+        "languages": {"extra_languages": ""},
+        "trim": {"language": ""},
+        "predict": {"windows": "fine-tuning with --windows"},
+    }
     speak("command", on_bad="--skip-bad", **own.get(next(iter(sys.argv[1:2]), ""), {}))
     run_command(_run)
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 _PATTERNS = {
     "python": ("{name}={value!r}", "_"),
     "command": ("--{name} {value}", "-"),
     "script": ("--{name} {value}", "_"),
-    "recipe": ("{name}: {value}", "_"),
+    "recipe": ("`{name}: {value}` in the recipe's data section", "_"),
 }
 _LISTED = 20  # names that a message lists
 _now: dict[str, str] = {"style": "python"}
@@ -26,6 +27,22 @@ def speak(style: str, **own: str) -> None:
     _own.update(own)
 
 
+@contextmanager
+def speaking(style: str) -> Iterator[None]:
+    """Speak so within the block, or the function that is decorated: where a recipe decides, whatever runs it."""
+    before, own = _now["style"], dict(_own)
+    speak(style)
+    try:
+        yield
+    finally:
+        speak(before, **own)
+
+
+def spoken() -> tuple[str, dict[str, str]]:
+    """Return what `speak` was told, for another process to be told as well."""
+    return _now["style"], dict(_own)
+
+
 def speaks_python() -> bool:
     """Whether the user writes Python, in which lists are lists."""
     return _now["style"] == "python"
@@ -39,9 +56,16 @@ def option(name: str, value: Any) -> str:
     return pattern.format(name=name.replace("_", joint), value=value)
 
 
+def name_of(name: str) -> str:
+    """How the user calls an option whose value is not told: `max_length`, `--max-length`, ..."""
+    return name if _now["style"] in ("python", "recipe") else option(name, "").strip()
+
+
 def flag(name: str) -> str:
     """How the user turns something on: `overwrite_output_dir=True`, `--overwrite_output_dir`, ..."""
-    return f"{name}=True" if _now["style"] == "python" else option(name, "").strip()
+    if _now["style"] in ("python", "recipe"):
+        return option(name, True if speaks_python() else "true")
+    return option(name, "").strip()
 
 
 def columns_option(name: str, column: str) -> str:

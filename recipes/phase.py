@@ -168,7 +168,8 @@ def read_phase(entry: Mapping[str, Any], previous: Phase | None) -> Phase:
     known = set(Phase.__dataclass_fields__)
     unknown = sorted(set(entry) - known)
     if unknown:
-        raise RecipeError(unknown[0], f"unknown key; a phase knows {', '.join(sorted(known))}.")
+        cut = " A comma ends an entry in braces: write 10000 or 10k." if str(unknown[0]).isdecimal() else ""
+        raise RecipeError(unknown[0], f"unknown key; a phase knows {', '.join(sorted(known))}.{cut}")
     inherited = {} if previous is None else previous.to_dict()
     for key in _OF_ITS_OWN:
         inherited.pop(key, None)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..common.deprecation import warn_renamed
-from ..common.messages import did_you_mean
+from ..common.messages import did_you_mean, speaking
 from ..languages.tags import is_language_tag, is_tag, unknown_tag_message
 from .data_plan import DataPlan, read_data
 from .extending import load_extended
@@ -212,7 +212,7 @@ def read_recipe(tree: Any, default_name: str) -> Recipe:
     read = {f"phases[{index}]": phase for index, phase in enumerate(phases)}
     read |= {f"variants.{name}": phase for name, phase in variants.items()}
     for key, phase in read.items():
-        _check_tags(f"{key}.languages", phase, data.options.get("extra_languages") or ())
+        _check_tags(f"{key}.languages", phase, _listed(data.options.get("extra_languages")))
     return Recipe(
         name=word("name", tree.get("name", default_name)),
         phases=tuple(phases),
@@ -226,6 +226,11 @@ def read_recipe(tree: Any, default_name: str) -> Recipe:
     )
 
 
+def _listed(value: Any) -> list[str]:
+    return value.split(",") if isinstance(value, str) else list(value or ())
+
+
+@speaking("recipe")
 def _check_tags(key: str, phase: Phase, extra: Any) -> None:
     """Refuse what cannot be a tag; a tag beyond the 1,833 may be that of finished shards, and is said."""
     for tag in () if phase.reads_all else phase.languages:

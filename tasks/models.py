@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import shutil
 import tempfile
 from abc import ABC, abstractmethod
@@ -23,7 +24,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from ..common.checkpoints.hub import local_checkpoint
+from ..common.checkpoints.hub import load_tokenizer, local_checkpoint
 from ..common.checkpoints.integrity import write_checksums
 from ..common.checkpoints.reader import open_checkpoint, require_start
 from ..common.files import read_json
@@ -46,7 +47,7 @@ from .metrics.classification import as_prefixed, entity_scheme
 from .multiple_choice import FIRST as _FIRST
 from .text_classification import named, pool_windows
 from .token_classification import plain_entity
-from .training import fine_tune_task, load_tokenizer
+from .training import fine_tune_task
 
 logger = logging.getLogger(__name__)
 
@@ -603,6 +604,8 @@ def _plain(part: Any, columns: Sequence[str | tuple[str, ...]]) -> Any:
     rows = part if isinstance(part, Dataset) else Dataset.from_list(_dicts(_table_of(part)))
     asked: tuple[Any, ...] = ("answers",) if "question" in columns else ()  # rows of a test may have none
     asked += (_FIRST,) if "choices" in columns else ()
+    # whether 0.25 is a class is decided where files are read
+    floats = "label" in rows.column_names and any(isinstance(value, float) for value in rows["label"][:])
     for name, feature in rows.features.items():
         inner = getattr(feature, "feature", feature)
         names = inner.names if isinstance(inner, ClassLabel) else None
@@ -610,7 +613,7 @@ def _plain(part: Any, columns: Sequence[str | tuple[str, ...]]) -> Any:
             continue
         values = [_named(value, names) for value in rows[name][:]]
         rows = rows.remove_columns(name).add_column(name, values)
-    if not all(_has(rows.column_names, one) for one in (*columns, *asked)) or _is_odd(rows, columns):
+    if floats or not all(_has(rows.column_names, one) for one in (*columns, *asked)) or _is_odd(rows, columns):
         return _by_usual_names(rows, columns)
     if "lang" in rows.column_names and "language" not in rows.column_names:
         rows = rows.rename_column("lang", "language")
@@ -649,7 +652,8 @@ def _by_usual_names(rows: Any, columns: Sequence[str | tuple[str, ...]]) -> Any:
         try:
             return read_labelled(path, require=columns)
         except ValueError as error:
-            raise ValueError(str(error).replace(str(path), "the list of rows")) from None
+            told = re.sub(r"columns=\{'(\w+)': [^}]*\}", r"by naming it \1", str(error))
+            raise ValueError(told.replace(str(path), "the list of rows")) from None
 
 
 def _named(value: Any, names: Sequence[str] | None) -> Any:

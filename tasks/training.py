@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from accelerate import PartialState
 
-from ..common.checkpoints.hub import local_checkpoint
-from ..common.checkpoints.integrity import one_line_errors
+from ..common.checkpoints.hub import load_tokenizer
 from ..common.messages import require_known
 from ..trainers import FineTuned, FineTuningArguments, fine_tune
 from ..trainers.finetuning.previous_run import find_previous_run, identity_of, rows_fingerprint
@@ -29,15 +28,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _FREE = ("on_bad_row", "n_best")  # of how rows are read: what they decide is in the rows, or in files written anew
-
-
-def load_tokenizer(checkpoint: str | Path) -> Any:
-    """Load the tokenizer of a checkpoint."""
-    from transformers import AutoTokenizer
-
-    folder = local_checkpoint(str(checkpoint))
-    with one_line_errors(folder):
-        return AutoTokenizer.from_pretrained(folder)
 
 
 def fine_tune_task(

@@ -94,12 +94,9 @@ def _tokenizer(path: Path) -> "PreTrainedTokenizerBase":
     from ...modeling import build_tokenizer
 
     if path.is_dir() and (path / "tokenizer_config.json").is_file():
-        from transformers import AutoTokenizer
+        from ...common.checkpoints.hub import load_tokenizer
 
-        from ...common.checkpoints.integrity import one_line_errors
-
-        with one_line_errors(path):
-            found: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(path)
+        found: PreTrainedTokenizerBase = load_tokenizer(path)
         return found
     built: PreTrainedTokenizerBase = build_tokenizer(path)
     return built

@@ -87,8 +87,7 @@ def with_replay(recipe: Recipe, new: list[str], share: float) -> Recipe:
 
 def merged(recipe: Recipe, continued: Path, output: Path, options: ContinueOptions) -> dict[str, Path]:
     """Merge the new model with the original in both ways, unless that is done; folders are named by the options."""
-    from transformers import AutoTokenizer
-
+    from ...common.checkpoints.hub import load_tokenizer
     from ...merging import merge_ties, merge_weighted_average
     from ...modeling import MmBertForMaskedLM
 
@@ -97,7 +96,7 @@ def merged(recipe: Recipe, continued: Path, output: Path, options: ContinueOptio
     if not original.is_dir():  # a Hub id: merging reads files
         original = output / "original"
         MmBertForMaskedLM.from_pretrained(recipe.model["checkpoint"]).save_pretrained(original)
-        AutoTokenizer.from_pretrained(recipe.model["checkpoint"]).save_pretrained(original)
+        load_tokenizer(recipe.model["checkpoint"]).save_pretrained(original)
     if not ties.is_dir():
         merge_ties(original, [continued], ties, density=options.density)
     if not average.is_dir():

@@ -161,10 +161,19 @@ def _refuse_without_weights(directory: Path) -> NoReturn:
         refuse_pickle(directory / pickles[0])
     if kind := exported_kind(directory):
         raise FileNotFoundError(f"{directory} is a model for {kind}, for running only; give the one it is made of")
-    raise FileNotFoundError(f"{directory} holds neither {SINGLE} nor {INDEX}; it is no checkpoint")
+    raise FileNotFoundError(
+        f"{directory} holds neither {SINGLE} nor {INDEX}; {inner_model(directory) or 'it is no checkpoint'}"
+    )
 
 
 def exported_kind(directory: Path) -> str | None:
     """Tell which engine a folder without weights is for: ONNX, OpenVINO or GGUF; None if it is no export."""
     kinds = {"ONNX": "**/*.onnx", "OpenVINO": "**/openvino*.xml", "GGUF": "*.gguf"}
     return next((kind for kind, pattern in kinds.items() if any(directory.glob(pattern))), None)
+
+
+def inner_model(directory: Path) -> str:
+    """Say which folder in an output folder is a model, of a seed or at the end of a run; nothing if none is."""
+    found = [path.parent for pattern in ("*", "*/final") for path in sorted(directory.glob(f"{pattern}/config.json"))]
+    found = [path for path in found if (path / SINGLE).is_file() or (path / INDEX).is_file()]
+    return f"give {found[0]}, which does" if found else ""

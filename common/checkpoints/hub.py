@@ -3,8 +3,11 @@
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 from ..messages import first_line
+from .format import inner_model
+from .integrity import one_line_errors
 
 _HUB_FILES = ("*.json", "*.safetensors", "tokenizer*", "*.txt", "*.model", "SHA256SUMS")
 
@@ -17,7 +20,9 @@ def require_address(checkpoint: str | os.PathLike[str], *files: str) -> None:
     if path.is_dir():
         if not any((path / name).is_file() for name in files):
             missing = f"neither {' nor '.join(files)}" if len(files) > 1 else f"no {files[0]}"
-            raise FileNotFoundError(f"{path} holds {missing}; give the folder of a saved model")
+            raise FileNotFoundError(
+                f"{path} holds {missing}; {inner_model(path) or 'give the folder of a saved model'}"
+            )
     elif path.exists() or not _HUB_ID.fullmatch(str(checkpoint)):
         raise FileNotFoundError(
             f"{path} is no folder of a saved model; give one, or a Hub id like jhu-clsp/mmBERT-base"
@@ -38,3 +43,12 @@ def local_checkpoint(name: str) -> Path:
             f"checkpoint {name} is no folder here, and the Hub did not give it ({first_line(error)}); check the path "
             "or id, and unset HF_HUB_OFFLINE to go online."
         ) from None
+
+
+def load_tokenizer(checkpoint: str | os.PathLike[str]) -> Any:
+    """Load the tokenizer of a folder or Hub id; what is wrong with its files is told in one line."""
+    from transformers import AutoTokenizer
+
+    folder = local_checkpoint(str(checkpoint))
+    with one_line_errors(folder):
+        return AutoTokenizer.from_pretrained(folder)

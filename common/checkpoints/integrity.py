@@ -26,6 +26,7 @@ _PICKLED_WEIGHTS = re.compile(r"(pytorch_model.*|adapter_model|model)\.(bin|pt|p
 _PICKLED_STATE = re.compile(r"(optimizer|scheduler|scaler|rng_state\w*)\.(bin|pt|pth)")
 _SETTINGS = ("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "adapter_config.json",
              "config_sentence_transformers.json", "sentence_bert_config.json")  # fmt: skip
+_TOKENIZER = "tokenizer.json"
 _told: set[str] = set()
 
 
@@ -144,19 +145,46 @@ def one_line_errors(checkpoint: str | os.PathLike[str]) -> Iterator[None]:
     except ImportError:
         raise
     except Exception as error:
-        _refuse_broken_settings(Path(checkpoint), error)
+        try:
+            check_settings(Path(checkpoint))
+        except ValueError as broken:
+            raise ValueError(f"{broken}; restore it") from error
+        _refuse_without_tokenizer(Path(checkpoint), error)
         _shorten(str(checkpoint), error)
         raise
 
 
-def _refuse_broken_settings(folder: Path, error: Exception) -> None:
-    """Say which file a library could not read, which it does not say itself."""
-    for name in _SETTINGS:
-        if (folder / name).is_file():
+def check_settings(folder: Path) -> None:
+    """Refuse a folder with a file of settings that cannot be read; libraries do not say which one it is.
+
+    Args:
+        folder: A checkpoint, or a SentenceTransformer with its modules; anything else is left alone.
+
+    Raises:
+        ValueError: If a file is no JSON object, or tokenizer.json no tokenizer; the message names it.
+    """
+    try:
+        places = [*loaded_folders(folder)] if folder.is_dir() else []
+    except ValueError:  # modules.json, which whoever reads it speaks of
+        places = [folder]
+    for place in places:
+        for name in _SETTINGS:
+            if (place / name).is_file():
+                read_json(place / name)
+        if (place / _TOKENIZER).is_file():
+            from tokenizers import Tokenizer
+
             try:
-                read_json(folder / name)
-            except ValueError as broken:
-                raise ValueError(f"{broken}; restore it") from error
+                Tokenizer.from_file(str(place / _TOKENIZER))
+            except Exception as error:  # of no narrower class
+                raise ValueError(f"{place / _TOKENIZER}: not a tokenizer ({_first_line(error)})") from None
+
+
+def _refuse_without_tokenizer(folder: Path, error: Exception) -> None:
+    """Say that the tokenizer is missing, where a library asks for files of every kind that it knows."""
+    there = (folder / _TOKENIZER).is_file() or any(folder.glob("*.model"))
+    if folder.is_dir() and not there and re.search("tokenizer|processing class", str(error)):
+        raise FileNotFoundError(f"{folder} holds no {_TOKENIZER}; save the model with its tokenizer") from error
 
 
 def _shorten(checkpoint: str, error: Exception) -> None:

@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from ...common.messages import option
 from ...languages.tags import choose_tags, is_language_tag, known_tag, near_matches, unknown_tag_message
 from ..tables.files import TABLES, format_of, is_rows, refusal
 from ..tables.names import other_names, split_of
@@ -128,8 +129,14 @@ class _Finder:
         if looks_like_a_tag or format_of(path) == "text":
             if (tag := known_tag(name, self.options.extra_languages)) is not None:
                 return tag
-            near = "" if looks_like_a_tag or near_matches(name) else " Name the file after its language (swh_Latn.txt)."
-            raise ValueError(f"{path}: {unknown_tag_message(name)}{near}")
+            if looks_like_a_tag:
+                raise ValueError(f"{path}: {unknown_tag_message(name)}")
+            near, given = near_matches(name), option("language", "swh_Latn")
+            meant = f" (did you mean {' or '.join(near)}?)" if near else ""
+            raise ValueError(
+                f"{path}: language tag {name!r} is not known{meant}: name the file after its language, swh_Latn.txt"
+                f"{f', or give it by {given}' if given else ''}."
+            )
         return None
 
 

@@ -64,9 +64,9 @@ def open_corpus(
         language_column=language_column,
         text_column=text_column,
         key_column=key_column,
-        languages=None if languages is None else tuple(languages),
+        languages=languages if languages is None or isinstance(languages, str) else tuple(languages),  # type: ignore[arg-type]
         language=language,
-        extra_languages=tuple(extra_languages),
+        extra_languages=extra_languages if isinstance(extra_languages, str) else tuple(extra_languages),  # type: ignore[arg-type]
         on_bad_row=on_bad_row,
         max_document_bytes=max_document_bytes,
         heldout_fraction=heldout_fraction,

@@ -69,13 +69,16 @@ def _rows(path: Path, language: str | None, options: ReadOptions, part: Slice | 
                 there = ", ".join(map(repr, record.values))
                 remedy = f"name the right one, {option('text_column', 'COLUMN')}"
                 if gone[0] == options.language_column:
-                    remedy = (
-                        f"name the right one, {option('language_column', 'COLUMN')}, or the language of all its rows, "
-                        f"{option('language', language_of(path.name) or 'swh_Latn')}"
-                    )
+                    remedy = language_remedy(language_of(path.name) or "swh_Latn")
                 raise ValueError(f"{path} has no column {gone[0]!r}; there are {there}; {remedy}.")
         place: object = LinePlace(path, "row", record.number, begin) if begin else f"{path}, row {record.number}"
         yield row_of(place, record, language, options)
+
+
+def language_remedy(tag: str = "swh_Latn") -> str:
+    """Say how a table's language is told, where no column of the usual name does."""
+    column, whole = option("language_column", "COLUMN"), option("language", tag)
+    return f"name the right one, {column}{f', or the language of all its rows, {whole}' if whole else ''}"
 
 
 def row_of(place: object, record: Record, language: str | None, options: ReadOptions) -> Row:
@@ -91,10 +94,7 @@ def row_of(place: object, record: Record, language: str | None, options: ReadOpt
         )
         return Row(place, language, None, problem="no text", detail=detail)
     if language is None and pick(values, options.language_column) is MISSING:
-        detail = (
-            f"no column {options.language_column!r}; there are {', '.join(map(repr, values))}; "
-            f"name the right one, {option('language_column', 'COLUMN')}"
-        )
+        detail = f"no column {options.language_column!r}; there are {', '.join(map(repr, values))}; {language_remedy()}"
         return Row(place, None, text, problem="no language", detail=detail)
     said = _value(values, options.language_column)
     if language is not None and isinstance(said, str) and _contradicts(said, language, options):

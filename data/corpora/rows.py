@@ -70,6 +70,9 @@ class ReadOptions:
         if self.max_document_bytes < 1:
             raise ValueError(f"max_document_bytes is {self.max_document_bytes}, but must be 1 or more.")
         check_fraction(self.heldout_fraction)
+        for key in ("languages", "extra_languages"):
+            if isinstance(given := getattr(self, key), str):  # one tag, or several with commas between
+                object.__setattr__(self, key, tuple(filter(None, map(str.strip, given.split(",")))))
         extra = tuple(self.extra_languages)
         for key in ("languages", "language"):
             given = getattr(self, key)

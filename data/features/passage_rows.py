@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...common.messages import flag
 from .answers import Answers, decode_answers
 from .passages import OnBadAnswer, PassageEncoding, answer_spans, encode_passages
 
@@ -79,7 +80,9 @@ class PassageRows:
         """
         kept, spans, bad, silent = _with_answers(questions, unanswerable, on_bad_answer)
         if not kept:
-            raise ValueError(f"none of {len(questions)} questions has an answer in its passage; see `unanswerable`.")
+            raise ValueError(
+                f"none of {len(questions)} questions has an answer in its passage; {flag('unanswerable')} keeps them."
+            )
         asked = [row["question"] for row in kept]
         encodings = encode_passages(
             tokenizer,

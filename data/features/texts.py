@@ -10,6 +10,8 @@ import logging
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from ...common.messages import flag, name_of
+
 if TYPE_CHECKING:
     from datasets import Dataset
 
@@ -78,7 +80,8 @@ def encode_texts(
                 found["attention_mask"].append(encoded["attention_mask"][index])
                 found["row"].append(start + source)
     if longer and (windows or cut is None):
-        what = "were read in windows" if windows else "were cut; windows=True or a larger max_length reads the rest"
+        rest = f"were cut; {flag('windows')} or a larger {name_of('max_length')} reads the rest"
+        what = "were read in windows" if windows else rest
         logger.warning("%d of %d texts are longer than %d tokens and %s", longer, len(texts), limit, what)
     found["language"] = [languages[row] for row in found["row"]]
     return Dataset.from_dict(found)

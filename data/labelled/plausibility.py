@@ -23,7 +23,7 @@ _BARE = frozenset("BIOESLUbioeslu")
 _BITS = {"0", "1", "0.0", "1.0"}
 _YES, _NO = frozenset(("yes", "y", "true", "t", "1", "1.0")), frozenset(("no", "n", "false", "f", "0", "0.0"))
 _NO_CLASS = frozenset(("null", "none", "na", "n/a", "unlabeled", "unlabelled", "-1", "?"))
-_FEW = 10  # so many marks, with halves among them, may be classes; more are scores
+_FEW = 10  # so many marks, with halves among them, may be classes; more, and other fractions, are scores
 KIND = "ENT"  # name of the one kind of entities that bare B, I and O tell
 
 
@@ -211,12 +211,14 @@ def check_classes(values: Sequence[str | None], rows: Sequence[str], notes: list
             f"{rows[second]}: label is {values[second]!r:.40}, but {values[first]!r:.40} in {other};"
             " classes are all numbers or all words: write one name for each class, or leave such rows out of the file"
         )
-    fraction = next((value for value in classes if classes[value] and not float(value).is_integer()), None)
-    if fraction is not None and len(classes) > _FEW:
+    fractions = [value for value in classes if classes[value] and not float(value).is_integer()]
+    if fractions and (len(classes) > _FEW or any(not (2 * float(value)).is_integer() for value in fractions)):
         raise ValueError(
-            f"{rows[list(values).index(fraction)]}: label is {fraction!r:.40}, one of {len(classes):,} numbers: these "
-            f"are scores and no classes; say so, {columns_option('score', 'label')}"
+            f"{rows[list(values).index(fractions[0])]}: label is {fractions[0]!r:.40}, one of {len(classes):,} numbers:"
+            f" these are scores and no classes; say so, {columns_option('score', 'label')}, or write words for classes"
         )
+    if fractions:
+        notes.append(f"{', '.join(classes)} are taken as classes; as scores by {columns_option('score', 'label')}")
     if len(classes) == sum(value is not None for value in values) > _FEW:
         notes.append(f"each of the {len(classes):,} rows has a class of its own: is label the right column?")
     one_name: dict[str | None, str | None] = {value: value for value in classes}

@@ -23,6 +23,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from ...common.checkpoints.integrity import one_line_errors
 from ...common.files import read_json
+from ...common.messages import speaking
 from ...common.progress import duration
 from ...languages.mixture import LanguageMixture
 from ...modeling.tokenization_mmbert import build_tokenizer, tokenizer_fingerprint, train_tokenizer
@@ -54,6 +55,7 @@ class PreparedData:
     heldout: TokenShards  # shards that training never sees
 
 
+@speaking("recipe")
 def prepare(recipe: Recipe, directory: Path, *, processes: int = 1) -> PreparedData:
     """Make, or find, the tokenizer and the shards of a recipe; a corpus that `mmbert tokenize` wrote is read in place.
 
@@ -135,8 +137,9 @@ def _open(directory: Path) -> PreparedData:
     for name in ("heldout/index.json", "tokenizer/tokenizer.json"):
         if not (directory / name).is_file():
             raise ValueError(
-                f"{directory} has no {name}; make it again with more held-out text: `heldout_fraction` in the `data` "
-                "section of a recipe, --heldout-fraction of `mmbert tokenize`."
+                f"{directory} has no {name}: none of its documents is held out; give more documents, or make it again "
+                "with more held-out text: `heldout_fraction` in the `data` section of a recipe, --heldout-fraction of "
+                "`mmbert tokenize`."
             )
     with one_line_errors(directory / "tokenizer"):
         tokenizer: Any = AutoTokenizer.from_pretrained(directory / "tokenizer")
@@ -144,6 +147,7 @@ def _open(directory: Path) -> PreparedData:
     return PreparedData(tokenizer, train, heldout)
 
 
+@speaking("recipe")
 def open_planned_corpus(recipe: Recipe) -> Corpus:
     """Open the corpus of a recipe, in the languages that some phase reads.
 
@@ -175,6 +179,7 @@ def open_planned_corpus(recipe: Recipe) -> Corpus:
     return opener(**options)
 
 
+@speaking("recipe")
 def planned_languages(recipe: Recipe) -> list[str]:
     """Return the languages that the corpus of a recipe has, of those that some phase reads."""
     folder = tokenized_folder(recipe.data)
@@ -198,6 +203,10 @@ def balanced_texts(corpus: Corpus, characters: int = _TOKENIZER_CHARACTERS) -> I
     sizes: dict[str, int] = {}
     for document in corpus.documents("train"):
         sizes[document.language] = sizes.get(document.language, 0) + len(document.text)
+    if not sizes:
+        raise ValueError(
+            "the corpus holds no text to train on: it is empty, or held out as a whole; give more documents."
+        )
     shares = LanguageMixture(sizes, _TOKENIZER_TEMPERATURE).probabilities()
     left = {language: share * characters for language, share in shares.items()}
     for document in corpus.documents("train"):

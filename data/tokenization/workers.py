@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from ...common.messages import speak, spoken
 from ...common.progress import Progress, logger
 from ..corpora.base import is_heldout
 from ..corpora.rows import ReadOptions, Row, bad_row, find_problem, with_known_tag
@@ -117,7 +118,9 @@ def run_tasks(
         return
     context = _context()
     counters = context.Array("q", 2)
-    with ProcessPoolExecutor(min(processes, len(tasks)), context, _start, (job, tokenizer_folder, counters)) as pool:
+    with ProcessPoolExecutor(
+        min(processes, len(tasks)), context, _start, (job, tokenizer_folder, counters, spoken())
+    ) as pool:
         try:
             _collect({pool.submit(_work, number, task): task for number, task in tasks}, counters, progress)
         except BrokenProcessPool:
@@ -149,8 +152,9 @@ def _collect(futures: dict[Future[None], ShardTask], counters: Any, progress: To
             progress.finish(futures[future].bytes)
 
 
-def _start(job: TokenizeJob, tokenizer_folder: Path, counters: Any) -> None:
+def _start(job: TokenizeJob, tokenizer_folder: Path, counters: Any, said: tuple[str, dict[str, str]]) -> None:
     """Prepare a worker."""
+    speak(said[0], **said[1])
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _worker.update(job=job, tokenizer=DocumentTokenizer(tokenizer_folder), counters=counters)

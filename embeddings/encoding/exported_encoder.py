@@ -15,8 +15,8 @@ from typing import Any
 
 import torch
 from sentence_transformers.base.modules.input_module import InputModule
-from transformers import AutoTokenizer
 
+from ...common.checkpoints.hub import load_tokenizer
 from ...common.files import read_json
 from ...export.graphs.runtime import RECORD, open_runtime
 
@@ -48,7 +48,7 @@ class ExportedEncoder(InputModule):
         self.gives_vectors = record.task == "embedding"
         self.longest, self.normalized = int(record.max_length), bool(record.normalized)
         self._refuse_other_dtype(dtype)
-        self.tokenizer = AutoTokenizer.from_pretrained(folder)
+        self.tokenizer = load_tokenizer(folder)
         self.saved = read_json(Path(folder) / RECORD)  # what the embedder said that was exported, too
         self.max_seq_length = min(self.longest, int(self.saved.get("max_seq_length") or self.longest))
 

@@ -17,6 +17,7 @@ from transformers import PretrainedConfig
 
 from ...common.checkpoints.format import DTYPES, exported_kind, read_header
 from ...common.checkpoints.hub import local_checkpoint
+from ...common.files import read_json
 from ...common.messages import option, require_known
 from ...modeling import MmBertModel, quantise_weights, register
 from ...modeling.hardware import compiler_obstacle, describe_runtime, preferred_attention, preferred_dtype
@@ -117,7 +118,7 @@ def load_embedder(
 
 
 def _warn_of_head(checkpoint: str) -> None:
-    """Say of a classifier, tagger or reranker that its vectors were tuned for its own task."""
+    """Say of a classifier, tagger, reranker, SPLADE or ColBERT that its vectors were tuned for its own task."""
     names = _settings(checkpoint).get("architectures") or ()
     if head := next((str(name) for name in names if str(name).endswith(_HEADS)), None):
         _log.warning(
@@ -126,6 +127,14 @@ def _warn_of_head(checkpoint: str) -> None:
             checkpoint,
             head,
         )
+    path = local_checkpoint(checkpoint) / "config_sentence_transformers.json"
+    kind = str(read_json(path).get("model_type")) if path.is_file() else ""
+    if kind in ("SparseEncoder", "MultiVectorEncoder"):
+        _log.warning(
+            "%s is a %s: the mean over its encoder's tokens was not trained to be compared; give an embedder, or load "
+            "it by sentence_transformers.%s",
+            checkpoint, kind, kind,
+        )  # fmt: skip
 
 
 def _refuse_graph(checkpoint: str) -> None:
@@ -150,7 +159,7 @@ def _torch(checkpoint: str, dtype: str | None, pooling: str | None, device: str 
     if (dtype == "int8" or in_int8) and (compiled or where.type != "cpu"):
         raise ValueError(
             f"int8 is for the CPU and not compiled, the device is {where}; choose bfloat16 there, of a checkpoint that "
-            "is not in int8, or device='cpu'"
+            f"is not in int8, or {option('device', 'cpu')}"
         )
     wanted = "float32" if dtype == "int8" else dtype or _name(preferred_dtype(where))
     into: torch.dtype = getattr(torch, wanted, torch.float32)

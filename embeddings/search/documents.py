@@ -80,6 +80,9 @@ def read_documents(
             files.append(place)
             continue
         found = [path for path in sorted(filter(_is_documents, place.rglob("*"))) if _has_field(path, field)]
+        if asked := [path for path in found if path.name == "queries.jsonl" and path.with_name("qrels").is_dir()]:
+            logger.warning("%s is left alone: the questions of BEIR are no documents", asked[0])
+            found = [path for path in found if path not in asked]
         if not found:
             raise ValueError(f"{place} holds no {', '.join(SUFFIXES)} file and no table; name another folder")
         files += found

@@ -12,6 +12,7 @@ from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from ...common.messages import speaks_python
 from ..pairs.pair_set import PairSet, same_text
 
 if TYPE_CHECKING:
@@ -72,8 +73,8 @@ def mine_negatives(
                 languages.append(spoken.get((row[0], row[1]), language))
     if not rows:
         raise ValueError(
-            f"no pair of {len(pairs)} found {negatives} negatives; ask for fewer, a smaller relative_margin, "
-            "or across_languages=True"
+            f"no pair of {len(pairs)} found {negatives} negatives; ask for fewer, or give more pairs of a language"
+            + (", a smaller relative_margin, or across_languages=True" if speaks_python() else "")
         )
     names = ("anchor", "positive", *(f"negative_{n}" for n in range(1, negatives + 1)))
     skipped = {**pairs.skipped, "no hard negatives": len(pairs) - len(rows)}

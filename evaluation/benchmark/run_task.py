@@ -122,7 +122,7 @@ def _task(job: Job, run: Run) -> Task:
     key = repr((job.checkpoint, job.task.name, job.data, job.limits, given))
 
     def build() -> Task:
-        from ...tasks.training import load_tokenizer
+        from ...common.checkpoints.hub import load_tokenizer
 
         return build_task(job.task, job.rows(), load_tokenizer(job.checkpoint), job.checkpoint, **given)
 

@@ -16,7 +16,7 @@ from tokenizers import Tokenizer
 
 from ...common.checkpoints.writer import atomic_directory
 from ...common.files import read_json, refuse_existing, write_json
-from ...common.messages import require_known
+from ...common.messages import option, require_known
 from ...model_cards.cards.folder import write_card
 from ..graphs.parity import SENTENCES
 from ..graphs.plan import EMBEDDERS, read_network
@@ -144,8 +144,8 @@ def _check(config: Any, task: str, dtype: str, folder: Path) -> None:
     """Refuse what llama.cpp's modern-bert has no word for."""
     if task not in (*EMBEDDERS, "text-classification"):
         raise ValueError(
-            f"{folder}: llama.cpp serves embeddings and sequence classification, not {task}; for its encoder name the "
-            "task embedding"
+            f"{folder}: llama.cpp serves embeddings and sequence classification, not {task}; "
+            f"{option('format', 'onnx')} writes it whole, {option('task', 'embedding')} its encoder alone"
         )
     for name in ("attention_bias", "mlp_bias", "norm_bias"):
         if getattr(config, name, False):

@@ -21,9 +21,10 @@ import torch
 
 from ... import modeling
 from ...common.checkpoints.format import PICKLES, read_header
+from ...common.checkpoints.hub import load_tokenizer
 from ...common.checkpoints.reader import open_checkpoint
 from ...common.files import read_json
-from ...common.messages import require_known
+from ...common.messages import option, require_known
 from ..modernbert.st_modules import MODULES, saved_kind
 from .parity import fixed_batches
 from .pooling_head import EmbeddingHead, TokenHead, saved_settings
@@ -144,8 +145,8 @@ def _checked_task(folder: Path, own: str, task: str | None) -> str:
     served = {own, "fill-mask"} if own == "sparse-embedding" else {own}
     if own == "multiple-choice" and task is None:
         raise ValueError(
-            f"{folder} is a multiple-choice model, whose head no graph has; for its encoder name the task "
-            "feature-extraction or embedding"
+            f"{folder} is a multiple-choice model, whose head no graph has; for its encoder alone give "
+            f"{option('task', 'feature-extraction')} or {option('task', 'embedding')}"
         )
     task = task or own
     if task not in (*served, *EMBEDDERS):
@@ -252,9 +253,7 @@ def _merged(network: Any, folder: Path, trained: set[str]) -> Any:
 def _tokenizer(folder: Path) -> Any | None:
     if not (folder / "tokenizer.json").is_file():
         return None
-    from transformers import AutoTokenizer
-
-    return AutoTokenizer.from_pretrained(folder)
+    return load_tokenizer(folder)
 
 
 def _config(model: Any) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 import torch
 
+from ...common.checkpoints.integrity import check_settings
 from ...common.checkpoints.reader import SIDE_FILES, Checkpoint, open_checkpoint
 from ...common.checkpoints.writer import atomic_directory, write_index
 from ...common.files import copy_files, read_json, refuse_existing, write_json
@@ -81,6 +82,7 @@ def export_modernbert(
     source.require_finite()
     stock = _check_tensors(source, config)
     check_tokenizer(source.path / "tokenizer.json", config["vocab_size"])
+    check_settings(source.path)
     test = make_self_test(source.path)
     with atomic_directory(output) as directory:
         if quantize == "int8":

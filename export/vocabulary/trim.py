@@ -22,6 +22,7 @@ from tokenizers import Tokenizer
 from ...common.checkpoints.reader import Checkpoint, checkpoint_fingerprint, open_checkpoint
 from ...common.checkpoints.writer import atomic_directory
 from ...common.files import refuse_existing, write_json
+from ...common.messages import option
 from ...languages.scripts import scripts_of_tags
 from ...languages.tags import is_tag
 from ...model_cards.cards.folder import write_card
@@ -125,7 +126,8 @@ def _token_limit(rows: VocabularyRows, max_tokens: int | None, max_parameters: i
     if max_parameters is not None:
         if max_parameters < rows.fixed:
             raise ValueError(
-                f"max_parameters is {max_parameters:,}, but the network without its vocabulary has {rows.fixed:,}"
+                f"{option('max_parameters', max_parameters)} is too few: the network without its vocabulary has "
+                f"{rows.fixed:,}"
             )
         limits.append((max_parameters - rows.fixed) // rows.per_token)
     return min(limits) if limits else None
@@ -185,10 +187,11 @@ def _size(
 ) -> int:
     """Decide how many tokens of the ranking are kept."""
     everything = len(ranking.order)
-    if limit is not None and limit < -(-ranking.required // MULTIPLE) * MULTIPLE:
+    least = -(-ranking.required // MULTIPLE) * MULTIPLE
+    if limit is not None and limit < least:
         raise ValueError(
             f"the limit leaves room for {limit:,} tokens, but bytes, ASCII, special and added tokens alone are "
-            f"{ranking.required:,} (kept in multiples of {MULTIPLE}); allow more"
+            f"{ranking.required:,}, kept in multiples of {MULTIPLE}: allow {least:,} tokens or more"
         )
     wanted = everything if fill else ranking.used
     if coverage is not None:

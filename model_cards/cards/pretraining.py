@@ -101,9 +101,9 @@ def read_records(run_dir: str | Path) -> tuple[dict[str, Any], dict[str, Any] | 
     """
     run_dir = Path(run_dir)
     if not (run_dir / "run_record.json").is_file():
-        raise FileNotFoundError(
-            f"{run_dir} holds no run_record.json: give the output folder of a finished training run"
-        )
+        inner = next(iter(sorted(run_dir.glob("*/run_record.json"))), None)
+        remedy = f"give {inner.parent}, which does" if inner else "give the output folder of a finished training run"
+        raise FileNotFoundError(f"{run_dir} holds no run_record.json: {remedy}")
     record = read_json(run_dir / "run_record.json")
     optional = (run_dir / "retrieval.json", run_dir / "merge.json")
     retrieval, merge = (read_json(path) if path.is_file() else None for path in optional)

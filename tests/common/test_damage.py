@@ -9,7 +9,9 @@ import pytest
 import torch
 from mmbert import export_modernbert, load_embedder
 from mmbert.common.checkpoints import check_folder, verify_checksums
+from mmbert.common.checkpoints.reader import open_checkpoint
 from mmbert.data import TokenShards
+from mmbert.export import export_onnx
 from mmbert.trainers.checkpointing.paths import check_resumable
 
 TEXTS = ["the old bridge over the river", "leads to a house"]
@@ -107,7 +109,7 @@ def test_a_state_with_fields_of_another_type_is_refused(folders, tmp_path, field
 @pytest.mark.parametrize("damage", [lambda text: text[: len(text) // 2], lambda text: "3"], ids=["half", "a number"])
 def test_settings_that_a_library_cannot_read_are_named(folders, tmp_path, name, damage):
     """Without a list of checksums, as in a folder from elsewhere."""
-    from mmbert.tasks.training import load_tokenizer
+    from mmbert.common.checkpoints.hub import load_tokenizer
 
     folder = shutil.copytree(folders / "embedder", tmp_path / "model")
     (folder / "SHA256SUMS").unlink()
@@ -115,6 +117,26 @@ def test_settings_that_a_library_cannot_read_are_named(folders, tmp_path, name, 
     for load in (load_embedder, *([load_tokenizer] if name.startswith("tokenizer") else [])):
         with pytest.raises(ValueError, match=rf"{name}: [^\n]*$"):
             load(folder)
+
+
+def test_a_tokenizer_that_is_none_or_missing_is_named(folders, tmp_path):
+    from mmbert.common.checkpoints.hub import load_tokenizer
+
+    folder = shutil.copytree(folders / "stock", tmp_path / "model")
+    (folder / "SHA256SUMS").unlink(missing_ok=True)
+    loads = (load_embedder, load_tokenizer, lambda one: export_onnx(one, tmp_path / "onnx"))
+    (folder / "tokenizer.json").write_text('{"version": "1.0"}')
+    for load in loads:
+        with pytest.raises(ValueError, match=r"tokenizer.json: not a tokenizer \([^\n]*$"):
+            load(folder)
+    (folder / "tokenizer.json").unlink()
+    for load in loads[:2]:
+        with pytest.raises(FileNotFoundError, match=r"holds no tokenizer.json; save the model with its tokenizer$"):
+            load(folder)
+    with pytest.raises(FileNotFoundError, match=r"holds neither .*; give .*model, which does$"):
+        open_checkpoint(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"holds neither .*; give .*final, which does$"):
+        load_embedder(shutil.copytree(folders / "run", tmp_path / "out" / "stable").parent)
 
 
 def test_the_list_is_read_by_coreutils_and_a_folder_without_one_is_read(folders, tmp_path, monkeypatch):

@@ -61,6 +61,11 @@ def test_lines_as_documents(folder):
     assert [text for language, text in texts(corpus) if language == "swh_Latn"][:3] == ["habari", "ya leo", "nzuri"]
 
 
+def test_tags_may_be_one_text(folder):
+    expected = texts(open_corpus(folder, languages=["swh_Latn"], extra_languages=["xyz"]))
+    assert expected and texts(open_corpus(folder, languages="swh_Latn", extra_languages="xyz")) == expected
+
+
 def test_chosen_languages(folder):
     assert texts(open_corpus(folder, languages=["fao_Latn", "code"], heldout_fraction=0.0)) == ALL[1:2] + ALL[3:5]
     with pytest.raises(ValueError, match="no document in cat_Latn"):
@@ -162,7 +167,7 @@ def test_other_spellings_of_a_tag_are_read_and_told_once(tmp_path, caplog):
     with pytest.raises(ValueError, match="Did you mean swh_Latn"):
         open_corpus(tmp_path, languages=["swhh_Latn"])
     (tmp_path / "swhh_Latn.txt").write_text("habari")
-    with pytest.raises(ValueError, match="Did you mean swh_Latn"):
+    with pytest.raises(ValueError, match=r"\(did you mean swh_Latn\?\): name the file"):
         open_corpus(tmp_path)
     corpus = open_corpus(tmp_path / "swa_Latn", extra_languages=["swa"], language="swa_Latn", heldout_fraction=0.0)
     assert texts(corpus) == [("swa_Latn", "text of swa_Latn")]

@@ -232,6 +232,11 @@ def test_texts_that_a_table_holds_as_bytes_are_texts(tmp_path):
             b"text,label\n" + b"".join(b"a,%.1f\n" % (n / 2) for n in range(12)),
             "row 2: label is '0.5', one of 12 numbers: these are scores and no classes; say so, columns=",
         ),
+        (
+            "few.csv",
+            b"text,label\na,0.25\nb,0.75\nc,0.25\n",
+            "row 1: label is '0.25', one of 2 numbers: these are scores and no classes; say so, columns=.*words for",
+        ),
         ("a.json", b'[{"data": {"text": "a"}, "annotations": []}]', "nobody has annotated any of its 1 tasks"),
         ("a.jsonl", b'{"text": "a\\ud83d", "label": "x"}\n', "a.jsonl: character 1 of .* is half a surrogate pair"),
         ("a.jsonl", b'[{"text": "a", "label": "x"}]', "one JSON list is read by the name .json"),

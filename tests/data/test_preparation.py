@@ -4,7 +4,9 @@ import json
 from dataclasses import replace
 
 import pytest
+from mmbert.common.messages import speaking
 from mmbert.data import ReadOptions, ShardOptions, tokenize_corpus, write_shards
+from mmbert.data.corpora.base import is_heldout
 from mmbert.data.pretraining import HeldOut
 from mmbert.data.tokenization import balanced_texts, open_planned_corpus, prepare
 from mmbert.recipes import Recipe
@@ -85,8 +87,28 @@ def test_the_catalogues_are_a_source_like_any_other(tmp_path):
 
 
 def test_without_heldout_text_the_remedy_is_named(planned, tmp_path):
-    with pytest.raises(ValueError, match=r"data has no heldout/index.json; .*`heldout_fraction` in the `data` section"):
+    with pytest.raises(ValueError, match=r"data has no heldout/index.json: .*`heldout_fraction` in the `data` section"):
         prepare(planned("vocabulary_size: 600, heldout_fraction: 0.0"), tmp_path / "data")
+
+
+def test_a_corpus_without_a_training_document_is_told(planned, tmp_path):
+    recipe = planned()
+    (tmp_path / "corpus.jsonl").write_text('{"lang": "eng_Latn", "text": "hi"}\n')
+    assert is_heldout("hi", 0.2)
+    with pytest.raises(ValueError, match="holds no text to train on: it is empty, or held out as a whole"):
+        prepare(recipe, tmp_path / "data")
+
+
+def test_remedies_are_in_the_words_of_a_recipe(planned, tmp_path):
+    """Whatever command runs it, and in worker processes too: `mmbert pretrain` has no --on-bad-row."""
+    recipe = planned()
+    corpus = tmp_path / "corpus.jsonl"
+    corpus.write_text(corpus.read_text(encoding="utf-8") + '\n{"lang": "eng_Latn", "text": ""}\n', encoding="utf-8")
+    with speaking("command"), pytest.raises(ValueError, match=r"empty document; .* `on_bad_row: skip` in the recipe's"):
+        prepare(recipe, tmp_path / "data")
+    again = planned("vocabulary_size: 600, heldout_fraction: 0.2, on_bad_row: skip, extra_languages: qaa")
+    corpus.write_text(corpus.read_text(encoding="utf-8") + '\n{"lang": "eng_Latn", "text": ""}\n', encoding="utf-8")
+    assert "eng_Latn" in prepare(again, tmp_path / "again", processes=2).train.languages
 
 
 def test_an_unfinished_preparation_is_done_again(planned, tmp_path):

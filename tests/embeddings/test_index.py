@@ -258,6 +258,10 @@ def test_documents_are_read_from_rows(tmp_path):
     (tmp_path / "corpus.jsonl").write_text("\n".join(map(json.dumps, beir)))
     assert [one.text for one in read_documents(tmp_path / "corpus.jsonl")] == ["Red a dog", "blue"]
     assert [one.text for one in read_documents(tmp_path / "corpus.jsonl", field="text")] == ["a dog", "blue"]
+    (tmp_path / "beir" / "qrels").mkdir(parents=True)
+    (tmp_path / "beir" / "corpus.jsonl").write_text("\n".join(map(json.dumps, beir)))
+    (tmp_path / "beir" / "queries.jsonl").write_text('{"_id": "q1", "text": "which dog?"}\n')
+    assert [one.name for one in read_documents(tmp_path / "beir")] == ["d1", "d2"]
     lines = [{"id": "x", "body": "red"}, {"body": "blue"}, {"id": 3, "body": None}]
     (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\nno json\n")
     rows = tmp_path / "rows.jsonl"

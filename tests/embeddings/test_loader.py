@@ -146,6 +146,16 @@ def test_what_is_not_text_is_refused_by_row(encoder, texts, message):
         load_embedder(encoder, device="cpu").encode(texts)
 
 
+def test_a_retriever_is_told_to_be_one(encoder, tmp_path, caplog):
+    load_embedder(encoder, dtype="float32").save_pretrained(str(tmp_path / "model"))
+    load_embedder(tmp_path / "model")
+    assert "not trained to be compared" not in caplog.text
+    path = tmp_path / "model" / "config_sentence_transformers.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "model_type": "SparseEncoder"}))
+    load_embedder(tmp_path / "model")
+    assert "is a SparseEncoder: the mean over its encoder's tokens was not trained to be compared" in caplog.text
+
+
 def test_missing_checkpoints_are_one_line(tmp_path):
     (tmp_path / "empty").mkdir()
     for path, message in [

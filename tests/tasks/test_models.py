@@ -295,5 +295,10 @@ def test_what_is_no_row_is_refused_in_python_too(classifier, base):
     for odd, told in (({"text": "water", "label": None}, "no label"), ({"text": None, "label": "a"}, "no text")):
         with pytest.raises(ValueError, match=told):
             Classifier.train(base, [*rows, odd], **FAST)
+    scores = [{"text": word, "label": value} for word, value in (("bread", 0.25), ("salt", 0.75))]
+    with pytest.raises(
+        ValueError, match=r"row 1: label is '0.25', .* these are scores and no classes; say so, by naming"
+    ):
+        Classifier.train(base, scores, **FAST)
     with pytest.raises(FileNotFoundError, match="modle does not exist"):
         Classifier.train("modle", rows, **FAST)

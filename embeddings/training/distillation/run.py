@@ -15,6 +15,7 @@ from typing import Any, Required, TypedDict, Unpack
 import numpy as np
 import numpy.typing as npt
 
+from ....common.checkpoints.hub import load_tokenizer
 from ....common.files import refuse_existing
 from ....common.messages import require_known
 from ....common.progress import duration
@@ -155,10 +156,7 @@ def distil_static(
     refuse_bad_numbers(settings)
     lesson = _Lesson(rows, settings, **options)
     if isinstance(tokenizer, str | os.PathLike):
-        from transformers import AutoTokenizer
-
-        with one_line_errors(tokenizer):
-            tokenizer = AutoTokenizer.from_pretrained(str(tokenizer))
+        tokenizer = load_tokenizer(tokenizer)
     evaluator = lesson.evaluator()  # its teacher is asked before the clock runs
     began = time.monotonic()
     embedder = static_embedder(tokenizer, *lesson.fit(lesson.bags(tokenizer, len(tokenizer))))
