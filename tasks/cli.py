@@ -107,15 +107,20 @@ class LabelledSources:
 
     def _require_splits(self, found: dict[str, Dataset]) -> None:
         """Refuse a file that says nothing of splits: it would be evaluated on what it was trained on."""
+        same = []
         for role in ("dev", "test"):
             if role not in found or self.train or getattr(self, role):
                 continue
             evaluated = {json.dumps(row, sort_keys=True) for row in found[role]}
             if all(json.dumps(row, sort_keys=True) in evaluated for row in found["train"]):
-                raise ValueError(
-                    f"{self.data} does not tell train from {role}: every training row is a row of {role} too; add a"
-                    f" column split, give --train and --{role}, or --{role}_split none."
-                )
+                same.append(role)
+        if same:
+            both = " and ".join(same)
+            raise ValueError(
+                f"{self.data} does not tell train from {both}: every training row is a row of {both} too; add a column"
+                f" split, give --train and {' and '.join(f'--{role}' for role in same)}, or"
+                f" {' '.join(f'--{role}_split none' for role in same)}."
+            )
 
     def pretrained_on(self) -> list[str] | None:
         """Return the languages of pre-training, None for mmBERT's own."""

@@ -304,6 +304,9 @@ def test_a_file_without_splits_is_not_evaluated_on_what_it_trained(tmp_path):
     sources = LabelledSources(model="m", data=str(path), train_languages=["eng_Latn"], dev_split="none")
     with pytest.raises(ValueError, match=told):
         sources.read(("text", "label"))
+    both = LabelledSources(model="m", data=str(path))
+    with pytest.raises(ValueError, match=r"train from dev and test: .* or --dev_split none --test_split none\.$"):
+        both.read(("text", "label"))
     sources.test_split = "none"
     assert set(sources.read(("text", "label"))) == {"train"}
     sources = LabelledSources(model="m", train=str(path), test=str(path), dev_split="none")
