@@ -22,8 +22,9 @@ slow: $(READY)  ## the longer tests, on all cores (eight at most)
 engines: $(READY)  ## inference engines and libraries really run, each in an environment of its own; outside CI
 	$(BIN)/python benchmarks/engines.py
 
-fuzz: $(READY)  ## 100,000 odd inputs for each of the readers, some hours (FUZZ=2000: some ten minutes)
-	MMBERT_FUZZ=$(or $(FUZZ),100000) $(BIN)/python -m pytest tests/fuzz -m "slow or not slow" --timeout 86400
+fuzz: $(READY)  ## 100,000 odd inputs for each of the readers, some hours (FUZZ=2000: minutes)
+	MMBERT_FUZZ=$(or $(FUZZ),100000) $(BIN)/python -m pytest tests/fuzz -m "slow or not slow" --timeout 86400 \
+	    --numprocesses auto --maxprocesses 8
 
 # mypy reads the installed package: the name of the clone's folder must not matter.
 check: $(READY)  ## lint, docstrings, types

@@ -24,6 +24,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from ..common.checkpoints.format import architectures
 from ..common.checkpoints.hub import load_tokenizer, local_checkpoint
 from ..common.checkpoints.integrity import write_checksums
 from ..common.checkpoints.reader import open_checkpoint, require_start
@@ -106,7 +107,7 @@ class TaskModel(ABC):
         folder = _network_folder(checkpoint)
         opened = open_checkpoint(folder)
         opened.verify()
-        own, wanted = opened.config.get("architectures") or [], MODELS[cls.head]
+        own, wanted = architectures(opened.config), MODELS[cls.head]
         if not any(str(name).endswith(wanted.__name__.removeprefix("MmBert")) for name in own):
             raise ValueError(
                 f"{checkpoint} is a {', '.join(map(str, own)) or 'nameless network'}, which {cls.__name__} cannot use; "
@@ -473,7 +474,7 @@ def load_task_model(checkpoint: str | Path, **options: Any) -> TaskModel:
         ValueError: If it has no head of a task.
     """
     folder = _network_folder(checkpoint)
-    own = read_json(folder / "config.json").get("architectures") or []
+    own = architectures(read_json(folder / "config.json"))
     for ending, kind in KINDS.items():
         if any(str(name).endswith(ending) for name in own):
             return kind.load(folder, **options)

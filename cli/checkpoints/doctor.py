@@ -170,6 +170,7 @@ def check_checkpoint(path: Path) -> str:
     import torch
 
     from ... import modeling
+    from ...common.checkpoints.format import architectures
     from ...common.checkpoints.reader import open_checkpoint
     from ...modeling import MmBertConfig
     from ...modeling.int8_format import int8_table
@@ -177,7 +178,7 @@ def check_checkpoint(path: Path) -> str:
 
     opened = open_checkpoint(path)
     verified = opened.verify()
-    architecture = str((opened.config.get("architectures") or ["MmBertModel"])[0]).replace("ModernBert", "MmBert")
+    architecture = (architectures(opened.config) or ["MmBertModel"])[0].replace("ModernBert", "MmBert")
     network = getattr(modeling, architecture, None)
     if network is None or opened.config.get("model_type") not in ("mmbert", "modernbert"):
         raise ValueError(

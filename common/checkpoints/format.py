@@ -8,6 +8,7 @@ import json
 import math
 import re
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -177,3 +178,9 @@ def inner_model(directory: Path) -> str:
     found = [path.parent for pattern in ("*", "*/final") for path in sorted(directory.glob(f"{pattern}/config.json"))]
     found = [path for path in found if (path / SINGLE).is_file() or (path / INDEX).is_file()]
     return f"give {found[0]}, which does" if found else ""
+
+
+def architectures(config: Mapping[str, Any]) -> list[str]:
+    """Names of the classes that a config.json is for; none where it says something else there."""
+    named = config.get("architectures")
+    return [one for one in named if isinstance(one, str)] if isinstance(named, list) else []

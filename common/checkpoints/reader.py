@@ -18,7 +18,7 @@ import torch
 
 from ..files import read_json
 from ..messages import first_of
-from .format import CHECKSUMS, DTYPES, INDEX, SIDE_FILES, SINGLE, TensorInfo, find_shards, read_header
+from .format import CHECKSUMS, DTYPES, INDEX, SIDE_FILES, SINGLE, TensorInfo, architectures, find_shards, read_header
 from .hub import local_checkpoint
 from .integrity import loaded_folders, verify_checksums
 
@@ -217,7 +217,7 @@ def require_start(checkpoint: str | os.PathLike[str], *, masked_lm: bool = False
     if kind not in ("mmbert", "modernbert"):
         raise ValueError(f"{checkpoint} is a {kind} checkpoint; give one of mmBERT or ModernBERT.")
     opened.require_float()
-    names = [str(name) for name in opened.config.get("architectures") or ()]
+    names = architectures(opened.config)
     if masked_lm and names and not any(name.endswith("ForMaskedLM") for name in names):
         raise ValueError(
             f"{checkpoint} is a {', '.join(names)} without the masked-LM head; give the checkpoint of a masked "

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from transformers import PretrainedConfig
 
-from ...common.checkpoints.format import DTYPES, exported_kind, read_header
+from ...common.checkpoints.format import DTYPES, architectures, exported_kind, read_header
 from ...common.checkpoints.hub import local_checkpoint
 from ...common.files import read_json
 from ...common.messages import option, require_known
@@ -119,8 +119,7 @@ def load_embedder(
 
 def _warn_of_head(checkpoint: str) -> None:
     """Say of a classifier, tagger, reranker, SPLADE or ColBERT that its vectors were tuned for its own task."""
-    names = _settings(checkpoint).get("architectures") or ()
-    if head := next((str(name) for name in names if str(name).endswith(_HEADS)), None):
+    if head := next((name for name in architectures(_settings(checkpoint)) if name.endswith(_HEADS)), None):
         _log.warning(
             "%s is a %s: its head is left out, and its vectors were tuned for labels, not to be compared; give an "
             "embedder, or the encoder it was made from",

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from ... import modeling
-from ...common.checkpoints.format import PICKLES, read_header
+from ...common.checkpoints.format import PICKLES, architectures, read_header
 from ...common.checkpoints.hub import load_tokenizer
 from ...common.checkpoints.reader import open_checkpoint
 from ...common.files import read_json
@@ -172,7 +172,7 @@ def _own_task(folder: Path, config: dict[str, Any], tensors: Any) -> str:
     """Find the task in what sentence-transformers saved, in the class that config.json names, or in the tensors."""
     if (folder / MODULES).is_file() and (kind := saved_kind(folder)) in _OF_KINDS:
         return _OF_KINDS[str(kind)]
-    named = str((config.get("architectures") or [""])[0])
+    named = (architectures(config) or [""])[0]
     for task in _OF_CLASSES:
         if named.endswith(TASKS[task].removeprefix("MmBert")):
             return task

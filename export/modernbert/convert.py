@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 import torch
 
+from ...common.checkpoints.format import architectures
 from ...common.checkpoints.integrity import check_settings
 from ...common.checkpoints.reader import SIDE_FILES, Checkpoint, open_checkpoint
 from ...common.checkpoints.writer import atomic_directory, write_index
@@ -149,7 +150,7 @@ def _check_expressible(path: Path, fields: dict[str, Any]) -> None:
 
 def _architecture(source: Checkpoint) -> str:
     """Name the stock class; from the tensors if config.json names none."""
-    named = source.config.get("architectures") or []
+    named = architectures(source.config)
     for head in _HEADS:
         if named[:1] in ([f"MmBert{head}"], [f"ModernBert{head}"]):
             return f"ModernBert{head}"

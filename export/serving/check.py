@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from ...common.checkpoints.format import architectures
 from ...common.checkpoints.reader import Checkpoint
 from ...common.files import read_json
 from ...modeling.int8_format import int8_table
@@ -64,7 +65,7 @@ class _Files:
 
     @property
     def architecture(self) -> str:
-        return str((self.config.get("architectures") or ["none"])[0])
+        return (architectures(self.config) or ["none"])[0]
 
     @property
     def is_stock(self) -> bool:

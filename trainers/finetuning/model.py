@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
+from ...common.checkpoints.format import architectures
 from ...common.checkpoints.hub import local_checkpoint
 from ...common.checkpoints.reader import require_start
 from ...common.files import read_json
@@ -123,7 +124,7 @@ def add_lora(
 def _own_labels(config: dict[str, Any], head: Head) -> list[str] | None:
     """Return the labels that a checkpoint's head decides among; None if its head is of another kind."""
     wanted = MODELS[head].__name__.removeprefix("MmBert")
-    if not any(str(name).endswith(wanted) for name in config.get("architectures") or ()):
+    if not any(name.endswith(wanted) for name in architectures(config)):
         return None
     names = config.get("id2label") or {}
     return [str(names[number]) for number in sorted(names, key=int)]
@@ -133,7 +134,7 @@ def _unfit(config: dict[str, Any], head: Head, names: Sequence[str], problem_typ
     """Say why a checkpoint's classifier does not serve the task; empty if it does."""
     own = _own_labels(config, head)
     if own is None:
-        return f"it is a {', '.join(config.get('architectures') or ['nameless'])}"
+        return f"it is a {', '.join(architectures(config) or ['nameless'])}"
     if head in ("spans", "choices"):
         return ""
     mine, theirs = first_of(own, _NAMED), first_of(names, _NAMED)
