@@ -8,6 +8,7 @@ import pytest
 import torch
 from mmbert import MmBertConfig, MmBertForMaskedLM, Recipe, train_tokenizer
 from mmbert.cli.training import continue_pretraining as script
+from mmbert.common.options import comma_list
 from mmbert.data import ReadOptions, tokenize_corpus
 from mmbert.data.pretraining.heldout import HeldOut
 from mmbert.modeling.tokenization_mmbert import build_tokenizer, save_tokenizer
@@ -142,8 +143,8 @@ def test_other_options_make_other_merges_and_the_same_ones_none(home, tokenizer)
 def test_what_is_watched_is_what_is_asked_for_now(home):
     run = RecipeRun(plan(home, "[deu_Latn, fao_Latn]"), home / "watching", tokens_per_language=300)
     for watch, held in [("rus_Cyrl", 1), ("ell_Grek,rus_Cyrl", 2), ("ell_Grek", 2)]:
-        (extra,) = script.watched(run, script.tags(watch))
-        assert extra.languages == script.tags(watch)
+        (extra,) = script.watched(run, comma_list(watch))
+        assert extra.languages == list(comma_list(watch))
         assert len(extra.shards.languages) == held  # the last time nothing is written
     assert script.watched(run, []) == []
 
