@@ -1,12 +1,13 @@
 """How every command and script ends: one line for what the user can mend, 130 and 143 for who was told to stop."""
 
 import logging
+import multiprocessing
 import os
 import signal
 import sys
 import threading
 from collections.abc import Callable
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import NoReturn
 
 from .library_output import may_sort
@@ -42,6 +43,7 @@ def run_command(act: Callable[[], object]) -> None:
     for name in CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING)
     signal.signal(signal.SIGTERM, _stop)
+    sys.excepthook = _say_uncaught
     try:
         with may_sort():
             _act(act)
@@ -74,7 +76,8 @@ def _taken(*flags: str) -> bool:
 def refuse_dead_reader(error: BaseException) -> None:
     """Say it where an error is that of a data-loader process which the system has killed."""
     said = " ".join(str(error).split())
-    if "DataLoader worker" not in said:
+    cut = isinstance(error, (ConnectionResetError, ConnectionRefusedError, EOFError))  # in the middle of a batch
+    if not cut and "DataLoader worker" not in said:
         return
     if hasattr(signal, "SIGCHLD") and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's raises again for every other reader that ends now
@@ -102,6 +105,12 @@ def _turn_off_bars() -> None:
         os.environ.setdefault(f"HF_{library}_DISABLE_PROGRESS_BARS", "1")
     if (loaded := sys.modules.get("transformers.utils.logging")) is not None:
         loaded.disable_progress_bar()
+
+
+def _say_uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Print what nobody caught, but not of a reader (a fork, which inherits this) whose other end has gone."""
+    if multiprocessing.parent_process() is None or not issubclass(kind, (ConnectionError, EOFError)):
+        sys.__excepthook__(kind, error, trace)
 
 
 def _stop(number: int, frame: FrameType | None) -> NoReturn:

@@ -79,7 +79,8 @@ def evaluate(
     needed = {"a checkpoint": checkpoint, "--tasks": tasks, "--output": output}
     if not list_ and (missing := [name for name, value in needed.items() if value is None]):
         raise ValueError(f"mmbert evaluate needs {', '.join(missing)}; `mmbert evaluate --list` lists the tasks")
-    tasks = tasks or ",".join([*load_tasks(), *(load_tasks(catalogue) if catalogue else ())])
+    if tasks is None:
+        tasks = ",".join([*load_tasks(), *(load_tasks(catalogue) if catalogue else ())])
     checkpoint, output = checkpoint or "", output or Path()
     trained, tested = (None if text is None else comma_list(text) for text in (train_languages, languages))
     limits = Limits(trained, tested, max_train, max_test, skip_bad_rows)

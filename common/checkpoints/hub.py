@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from ..messages import first_line
-from .format import inner_model
-from .integrity import one_line_errors
 
 _HUB_FILES = ("*.json", "*.safetensors", "tokenizer*", "*.txt", "*.model", "SHA256SUMS")
 
@@ -18,6 +16,8 @@ def require_address(checkpoint: str | os.PathLike[str], *files: str) -> None:
     """Refuse what is neither a folder with one of these files nor a Hub id, before the Hub is asked for it."""
     path = Path(checkpoint)
     if path.is_dir():
+        from .format import inner_model  # imports torch, which `mmbert --help` does without
+
         if not any((path / name).is_file() for name in files):
             missing = f"neither {' nor '.join(files)}" if len(files) > 1 else f"no {files[0]}"
             raise FileNotFoundError(
@@ -48,6 +48,8 @@ def local_checkpoint(name: str) -> Path:
 def load_tokenizer(checkpoint: str | os.PathLike[str]) -> Any:
     """Load the tokenizer of a folder or Hub id; what is wrong with its files is told in one line."""
     from transformers import AutoTokenizer
+
+    from .integrity import one_line_errors
 
     folder = local_checkpoint(str(checkpoint))
     with one_line_errors(folder):

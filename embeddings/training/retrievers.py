@@ -8,6 +8,7 @@ Trade-off: from plain pairs a reranker learns against random passages of its bat
 is to tell the nearest twenty apart.
 """
 
+import logging
 import os
 import random
 from typing import Any, Unpack
@@ -18,6 +19,9 @@ from .losses import retrieval_task, search_evaluator
 from .presets import TrainingPreset
 from .run import RunOptions, TrainingReport, TrainingRun
 
+logger = logging.getLogger(__name__)
+
+_LOOKED_AT = 8
 _CANDIDATES = 20  # passages that a question of the held-out pairs is evaluated among
 
 
@@ -150,6 +154,7 @@ def train_sparse_encoder(
     if query_weight < 0 or document_weight < 0:
         raise ValueError(f"weights must not be below 0, got {query_weight} and {document_weight}")
     model = load_sparse_encoder(checkpoint, device=run.device)
+    _warn_of_untrained_head(model, pairs)
     inner = losses.SparseMultipleNegativesRankingLoss(model)
     prices: dict[str, Any] = {"query_regularizer_weight": query_weight, "document_regularizer_weight": document_weight}
     if settings.mini_batch_tokens is None:
@@ -167,6 +172,18 @@ def _train_to_search(
         searched = None if dev is None else search_evaluator(evaluator, dev)
         run.train(family, model, run.pairs.dataset(), loss, evaluator=searched)
     return run.save(model, save_retriever)
+
+
+def _warn_of_untrained_head(model: Any, pairs: PairSet) -> None:
+    """Say at the start that most words score for any passage: training from there takes a multiple of the rows."""
+    texts = [row[1] for row in pairs.rows[:_LOOKED_AT]]
+    active = float((model.encode_document(texts, show_progress_bar=False).to_dense() > 0).float().mean())
+    if active > 0.5:
+        logger.warning(
+            "%.0f %% of the vocabulary scores for a passage before training: the masked-LM head has learned little; "
+            "pre-train it first (`mmbert pretrain`, `mmbert continue`), or expect to need far more rows",
+            100 * active,
+        )
 
 
 def labelled_rows(pairs: PairSet) -> Any:

@@ -190,7 +190,7 @@ def test_a_multi_vector_encoder_learns(encoder, pairs, tmp_path):
         torch.testing.assert_close(mine, theirs, atol=1e-5, rtol=1e-5)
 
 
-def test_a_sparse_encoder_learns_and_grows_sparser(toy_tokenizer, encoder, pairs, tmp_path):
+def test_a_sparse_encoder_learns_and_grows_sparser(toy_tokenizer, encoder, pairs, tmp_path, caplog):
     folder = tmp_path / "language_model"
     torch.manual_seed(0)
     model = MmBertForMaskedLM(MmBertModel.from_pretrained(encoder).config)
@@ -208,6 +208,7 @@ def test_a_sparse_encoder_learns_and_grows_sparser(toy_tokenizer, encoder, pairs
         max_steps=30,
         device="cpu",
     )
+    assert "% of the vocabulary scores for a passage before training: the masked-LM head has" in caplog.text
     before, after = report.scores[0][1], report.scores[-1][1]
     assert after["dev_dot_ndcg@10"] > before["dev_dot_ndcg@10"] + 0.2
     assert after["dev_corpus_active_dims"] < before["dev_corpus_active_dims"]

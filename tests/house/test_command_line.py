@@ -198,3 +198,18 @@ def test_help_of_a_verb_explains_every_option_and_shows_defaults(verb):
     ours = [line for line in own if not verb.startswith(("finetune", "pretrain", "continue"))]
     assert len(heads) > 10 and ours == [], own
     assert "default: " in done.stdout
+
+
+def test_a_reader_whose_other_end_has_gone_prints_no_traceback(tmp_path):
+    code = (
+        "import multiprocessing, sys\n"
+        "from mmbert.common.command import run_command\n"
+        "def act():\n"
+        "    for kind in (ConnectionResetError, KeyError):\n"
+        "        tell = lambda: sys.excepthook(kind, kind('gone'), None)\n"
+        "        reader = multiprocessing.get_context('fork').Process(target=tell)\n"
+        "        reader.start(); reader.join()\n"
+        "run_command(act)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=240, cwd=tmp_path)
+    assert "KeyError" in done.stderr and "Connection" not in done.stderr

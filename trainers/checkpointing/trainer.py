@@ -136,8 +136,9 @@ class CheckpointingTrainer(Trainer):
             return super().train(*args, **kwargs)
         except KeyboardInterrupt as stop:
             raise type(stop)(f"at step {self.state.global_step}; the same command goes on") from None
-        except RuntimeError as error:
-            refuse_dead_reader(error)
+        except (RuntimeError, ConnectionError, EOFError) as error:
+            if isinstance(error, RuntimeError) or self.args.dataloader_num_workers:
+                refuse_dead_reader(error)
             raise
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
