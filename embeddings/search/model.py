@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ...common.messages import name_of, speaks_python
+
 _QUERY, _DOCUMENT = ("query",), ("document", "passage", "corpus")  # names of prompts, as sentence-transformers has them
 
 
@@ -137,12 +139,13 @@ class IndexModel:
         most = self.max_seq_length - len(embedder.tokenizer(self.document_prompt or "")["input_ids"])
         if not 8 <= cut["tokens"] <= most:
             raise ValueError(
-                f"passage_tokens must lie between 8 and {most}, what this model reads, got {cut['tokens']}; None "
-                "embeds whole documents"
+                f"{name_of('passage_tokens')} must lie between 8 and {most}, what this model reads, got "
+                f"{cut['tokens']}; {'None' if speaks_python() else '0'} embeds whole documents"
             )
         if not 0 <= cut["overlap"] <= cut["tokens"] // 2:
             raise ValueError(
-                f"overlap must lie between 0 and half of the {cut['tokens']} tokens of a passage, got {cut['overlap']}"
+                f"{name_of('overlap')} must lie between 0 and half of the {cut['tokens']} tokens of a passage, got "
+                f"{cut['overlap']}"
             )
 
     def to_dict(self) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 from mmbert.cli import app
+from mmbert.common.messages import speaking
 from typer.testing import CliRunner
 
 
@@ -117,9 +118,13 @@ def test_bad_input_gets_one_line(made, notes, tmp_path, monkeypatch, arguments, 
     assert "\n" not in str(done.exception)
 
 
-def test_a_number_out_of_range_is_told_by_its_option(made):
+def test_a_number_out_of_range_is_told_by_its_option(made, notes, encoder, tmp_path):
     done = run("query", made, "red", "--top", 0)
     assert done.exit_code == 2 and "--top" in done.stderr and "top_k" not in done.stderr
+    with speaking("command"):
+        done = run("index", notes, "-o", tmp_path / "new", "--model", encoder, "--passage-tokens", 3)
+    told = str(done.exception)
+    assert told.startswith("--passage-tokens must lie between 8") and told.endswith("0 embeds whole documents")
 
 
 @pytest.mark.slow
