@@ -160,7 +160,7 @@ def _separator(texts: Sequence[str]) -> str:
 
 def are_bits(values: Sequence[Any]) -> bool:
     """Tell lists of zeros and ones from lists of words: most of what stands in them is 0 or 1."""
-    flat = [one for value in values for one in value or () if one not in (None, "")]
+    flat = [one for value in values if isinstance(value, (list, tuple)) for one in value if one not in (None, "")]
     return sum(_bit(one) is not None for one in flat) * 2 > len(flat)
 
 
@@ -168,7 +168,9 @@ def classes_of(values: Sequence[Any], names: Sequence[str] | None, rows: Sequenc
     """Return the classes of every row whose place in its vector of zeros and ones holds a one."""
     found: list[list[str] | None] = []
     for value, row in zip(values, rows, strict=True):
-        if value is None:
+        if not isinstance(value, (list, tuple)):
+            if value is not None:
+                raise ValueError(f"{row}: classes are lists of 0 and 1, but here is {value!r:.40}; mend it")
             found.append(None)
             continue
         bits = [_bit(one) for one in value]

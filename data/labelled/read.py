@@ -146,13 +146,13 @@ def _as_dataset(source: str | Path, columns: dict[str, list[Any]]) -> Dataset:
             f"{source}: character {error.start} of {error.object!r:.60} is half a surrogate pair; repair the text with "
             "text.encode('utf-8', 'replace').decode()"
         ) from None
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:  # such as true in a list of texts
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:  # such as true in a list of texts
         if len(columns) > 1:
             for name, values in columns.items():
                 _as_dataset(source, {name: values})
-        reason = first_line(error)
         raise ValueError(
-            f"{source}: {', '.join(columns)} mixes kinds of values ({reason}); write texts alone"
+            f"{source}: {', '.join(columns)} holds values that no column of one kind can ({first_line(error)}); write "
+            "texts, or numbers below 2^63"
         ) from None
 
 

@@ -137,7 +137,10 @@ class IndexStore:
     def _all(self, sql: str, *values: Any) -> list[Any]:
         """All rows of a question to the file."""
         with self._lock, self._one_line():
-            return self._db.execute(sql, values).fetchall()
+            try:
+                return self._db.execute(sql, values).fetchall()
+            except UnicodeDecodeError as error:  # of a message of SQLite's own, or of a text: bytes were changed
+                raise sqlite3.DatabaseError(error) from None
 
     def _one(self, sql: str, *values: Any) -> Any:
         """The first value of the first row; None if there is no row."""

@@ -296,6 +296,8 @@ def test_rows_whose_spans_do_not_fit_are_left_out_and_counted(tmp_path, caplog):
         {"text": "a", "score": 10**400},
         {"question": "What?", "choices": {"label": ["A", False]}, "answerKey": "A"},
         {"question": "What?", "choices": {"label": [False, "B"]}, "answerKey": "B"},
+        {"question": "What?", "choices": {"": 2**63}, "answerKey": "B"},
+        {"question": "Who?", "context": "Anna", "answers": {"text": ["Anna"], "answer_start": [2.0**63]}},
     ],
 )
 def test_a_value_of_another_kind_is_told_with_its_file(tmp_path, row):
@@ -304,3 +306,10 @@ def test_a_value_of_another_kind_is_told_with_its_file(tmp_path, row):
         read_labelled(path)
     except ValueError as error:
         assert "odd.jsonl" in str(error) and "\n" not in str(error)
+
+
+def test_a_row_whose_classes_are_no_list_is_told(tmp_path):
+    rows = [{"text": "good", "labels": False}, {"text": "bad", "labels": [0, 1]}, {"text": "bad", "labels": [1, 0]}]
+    path = write(tmp_path / "hot.jsonl", rows)
+    with pytest.raises(ValueError, match=r"hot\.jsonl, row 1: classes are lists of 0 and 1, but here is False"):
+        read_labelled(path)
