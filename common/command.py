@@ -73,11 +73,11 @@ def _taken(*flags: str) -> bool:
     return wanted
 
 
-def refuse_dead_reader(error: BaseException) -> None:
-    """Say it where an error is that of a data-loader process which the system has killed."""
+def refuse_dead_reader(error: BaseException, readers: int = 0) -> None:
+    """Say it where an error is that of a data-loader process which the system has killed; of `readers`, in a batch."""
     said = " ".join(str(error).split())
-    cut = isinstance(error, (ConnectionResetError, ConnectionRefusedError, EOFError))  # in the middle of a batch
-    if not cut and "DataLoader worker" not in said:
+    cut = isinstance(error, (ConnectionResetError, ConnectionRefusedError, EOFError))
+    if not (readers and cut) and "DataLoader worker" not in said:
         return
     if hasattr(signal, "SIGCHLD") and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's raises again for every other reader that ends now

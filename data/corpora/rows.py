@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 
 from ...common.messages import option, require_known
+from ...common.options import comma_list
 from ...languages.tags import canonical_names, choose_tags, is_language_tag, known_tag, note_tags, unknown_tag_message
 from .base import Corpus, Document, Source, Split, check_fraction, check_split, is_heldout
 
@@ -72,7 +73,7 @@ class ReadOptions:
         check_fraction(self.heldout_fraction)
         for key in ("languages", "extra_languages"):
             if isinstance(given := getattr(self, key), str):  # one tag, or several with commas between
-                object.__setattr__(self, key, tuple(filter(None, map(str.strip, given.split(",")))))
+                object.__setattr__(self, key, comma_list(given))
         extra = tuple(self.extra_languages)
         for key in ("languages", "language"):
             given = getattr(self, key)

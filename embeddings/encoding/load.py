@@ -17,8 +17,8 @@ from transformers import PretrainedConfig
 
 from ...common.checkpoints.format import DTYPES, architectures, exported_kind, read_header
 from ...common.checkpoints.hub import local_checkpoint
-from ...common.files import read_json
 from ...common.messages import option, require_known
+from ...export.modernbert.st_modules import saved_kind
 from ...modeling import MmBertModel, quantise_weights, register
 from ...modeling.hardware import compiler_obstacle, describe_runtime, preferred_attention, preferred_dtype
 from ...modeling.int8_format import int8_table
@@ -126,9 +126,7 @@ def _warn_of_head(checkpoint: str) -> None:
             checkpoint,
             head,
         )
-    path = local_checkpoint(checkpoint) / "config_sentence_transformers.json"
-    kind = str(read_json(path).get("model_type")) if path.is_file() else ""
-    if kind in ("SparseEncoder", "MultiVectorEncoder"):
+    if (kind := saved_kind(local_checkpoint(checkpoint))) in ("SparseEncoder", "MultiVectorEncoder"):
         _log.warning(
             "%s is a %s: the mean over its encoder's tokens was not trained to be compared; give an embedder, or load "
             "it by sentence_transformers.%s",

@@ -177,7 +177,7 @@ def _train_to_search(
 def _warn_of_untrained_head(model: Any, pairs: PairSet) -> None:
     """Say at the start that most words score for any passage: training from there takes a multiple of the rows."""
     texts = [row[1] for row in pairs.rows[:_LOOKED_AT]]
-    active = float((model.encode_document(texts, show_progress_bar=False).to_dense() > 0).float().mean())
+    active = 1 - model.sparsity(model.encode_document(texts, show_progress_bar=False))["sparsity_ratio"]
     if active > 0.5:
         logger.warning(
             "%.0f %% of the vocabulary scores for a passage before training: the masked-LM head has learned little; "

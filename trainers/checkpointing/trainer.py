@@ -137,8 +137,7 @@ class CheckpointingTrainer(Trainer):
         except KeyboardInterrupt as stop:
             raise type(stop)(f"at step {self.state.global_step}; the same command goes on") from None
         except (RuntimeError, ConnectionError, EOFError) as error:
-            if isinstance(error, RuntimeError) or self.args.dataloader_num_workers:
-                refuse_dead_reader(error)
+            refuse_dead_reader(error, self.args.dataloader_num_workers)
             raise
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
